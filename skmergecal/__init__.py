@@ -1,0 +1,18 @@
+"""Merge, calibrate and tune fitted classifiers into one whose probabilities can be trusted."""
+
+from skmergecal import calibration, exceptions, merging, metrics, parameters, pooling
+from skmergecal._version import __version__
+from skmergecal.calibration import TemperatureCalibrator
+from skmergecal.merging import MergedClassifier
+
+__all__ = [
+    "MergedClassifier",
+    "TemperatureCalibrator",
+    "__version__",
+    "calibration",
+    "exceptions",
+    "merging",
+    "metrics",
+    "parameters",
+    "pooling",
+]

@@ -1,0 +1,54 @@
+"""Row-wise arithmetic on log-probabilities.
+
+Every function gives a row the same bits whether it comes alone or in a batch: element-wise
+operations run on C-contiguous arrays, and sums run along the contiguous axis.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmergecal._typing import Array
+
+__all__ = ["SMALLEST", "log_softmax", "mean_loss", "soften", "softmax"]
+
+#: The smallest positive float: a probability of 0 that nothing softens is taken as this.
+SMALLEST = float(np.nextafter(0.0, 1.0))
+
+
+def _shifted(z: Any) -> Array:
+    rows: Array = np.ascontiguousarray(z, dtype=np.float64)
+    return rows - rows.max(axis=1, keepdims=True)
+
+
+def softmax(z: Any) -> Array:
+    """Probabilities of logits of shape (n_samples, n_classes)."""
+    e = np.exp(_shifted(z))
+    e /= e.sum(axis=1, keepdims=True)
+    return e
+
+
+def log_softmax(z: Any) -> Array:
+    """Logits of shape (n_samples, n_classes), shifted so that each row's logsumexp is 0."""
+    shifted = _shifted(z)
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted
+
+
+def soften(proba: Any, amount: float) -> Array:
+    """Log of probabilities mixed with the uniform distribution: log((1 - d) p + d / k).
+
+    With an amount of 0 the probabilities are taken as they are, down to the smallest positive
+    float. Rows are normalised.
+    """
+    p: Array = np.ascontiguousarray(proba, dtype=np.float64)
+    mixed = (1.0 - amount) * p + amount / p.shape[1]
+    return log_softmax(np.log(np.maximum(mixed, SMALLEST)))
+
+
+def mean_loss(log_proba: Array, y: Any, sample_weight: Array | None) -> float:
+    """Weighted mean of -log p of the true class; ``y`` holds column numbers."""
+    losses = -log_proba[np.arange(len(y)), y]
+    return float(np.average(losses, weights=sample_weight))

@@ -1,0 +1,32 @@
+"""Optional dependencies: imported where they are needed, and named with their extra if missing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+__all__ = ["is_instance_of", "optional_import"]
+
+
+def optional_import(name: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import a module of an extra.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; the message names the extra to install.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        msg = f"{purpose} needs {package}: pip install 'skmergecal[{extra}]'"
+        raise ImportError(msg) from error
+
+
+def is_instance_of(obj: object, module: str, name: str) -> bool:
+    """Tell whether obj is an instance of a class of a module, without importing the module."""
+    loaded = sys.modules.get(module)
+    cls = getattr(loaded, name, None)
+    return isinstance(cls, type) and isinstance(obj, cls)

@@ -1,0 +1,338 @@
+"""One temperature for logits: minimise the log loss of softmax(logits / T) over T.
+
+With beta = 1 / T the loss is convex in beta,
+
+    NLL(beta) = mean_w[logsumexp(beta z) - beta z_y],
+    g = NLL' = mean_w[E_p z - z_y],    h = NLL'' = mean_w[Var_p z],
+
+and its statistics of blocks of rows add up. Everything is computed on the gaps z - max(z) <= 0,
+so that no exponential overflows and shifts of rows change nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.stats import chi2
+from sklearn.exceptions import ConvergenceWarning
+
+from skmergecal._typing import Array
+from skmergecal._validation import check_logits, check_sample_weight
+
+__all__ = ["ScalingLoss", "TemperatureFit", "find_root", "fit_temperature", "minimise_temperature"]
+
+#: T stays within this factor of the scale of the logits (their mean gap to the row's largest).
+RANGE = 1e3
+#: Rows beyond this number are fitted with a start from a subsample of about this size.
+SUBSAMPLE = 16_384
+#: Numbers a block: what one pass touches stays in the processor's cache.
+BLOCK = 16_384
+#: Up to this many classes a block is stored class by class, beyond it row by row.
+FEW_CLASSES = 32
+_HALF_CHI2_95 = float(chi2.ppf(0.95, 1)) / 2
+
+Bound = Literal["lower", "upper"] | None
+
+
+@dataclass(frozen=True)
+class TemperatureFit:
+    """A fitted temperature.
+
+    Attributes
+    ----------
+    temperature : float
+        T, the divisor of the logits.
+    interval : tuple of float
+        95 % interval of T from the profile likelihood, rows taken as independent. An end that
+        the data do not bound is 0 or infinity.
+    loss : float
+        Mean log loss at T, in nats.
+    loss_before : float
+        Mean log loss at T = 1.
+    bound : {None, "lower", "upper"}
+        The bound at which T was stopped where no finite optimum exists.
+    """
+
+    temperature: float
+    interval: tuple[float, float]
+    loss: float
+    loss_before: float
+    bound: Bound
+
+
+class ScalingLoss:
+    """The log loss of softmax(beta * logits) and its derivatives, accumulated over blocks.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_samples, n_classes)
+        Float32 or float64, finite.
+    y : ndarray of shape (n_samples,)
+        Column numbers of the true classes.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Frequency weights; rows of weight 0 count as removed.
+    """
+
+    def __init__(self, logits: np.ndarray, y: np.ndarray, sample_weight: Array | None) -> None:
+        if sample_weight is not None and not sample_weight.all():
+            kept = sample_weight > 0
+            logits, y, sample_weight = logits[kept], y[kept], sample_weight[kept]
+        n, k = logits.shape
+        self.n_classes = k
+        self.total = float(n if sample_weight is None else sample_weight.sum())
+        self._axis = 0 if k <= FEW_CLASSES else 1
+        self._blocks = []
+        rows = max(BLOCK // k, 1)
+        for start in range(0, n, rows):
+            part = slice(start, start + rows)
+            z = np.asarray(logits[part], dtype=np.float64)
+            gaps = z - z.max(axis=1, keepdims=True)
+            true = gaps[np.arange(len(gaps)), y[part]]
+            if self._axis == 0:
+                gaps = np.ascontiguousarray(gaps.T)
+            weight = None if sample_weight is None else sample_weight[part]
+            self._blocks.append((gaps, true, weight))
+        self.true_gap = self._mean(lambda gaps, true: true)
+        self.scale = -self._mean(lambda gaps, true: gaps.mean(axis=self._axis))
+
+    def _mean(self, of_rows: Callable[[Array, Array], Array]) -> float:
+        total = 0.0
+        for gaps, true, weight in self._blocks:
+            values = of_rows(gaps, true)
+            total += float(values.sum() if weight is None else values @ weight)
+        return total / self.total
+
+    @property
+    def separable(self) -> bool:
+        """Whether the largest logit is the true one in every row, so that T falls to 0."""
+        return self.true_gap == 0.0
+
+    @property
+    def uninformative(self) -> bool:
+        """Whether no positive beta beats beta = 0, so that T grows without bound."""
+        return self.true_gap <= -self.scale
+
+    def __call__(self, beta: float) -> tuple[float, float, float]:
+        """Mean loss at beta, its first and its second derivative."""
+        sums = np.zeros(3)
+        for gaps, true, weight in self._blocks:
+            e = np.exp(beta * gaps)
+            total = e.sum(axis=self._axis)
+            e *= gaps
+            first = e.sum(axis=self._axis) / total
+            e *= gaps
+            second = e.sum(axis=self._axis) / total
+            second -= first * first
+            rows = (np.log(total) - beta * true, first - true, second)
+            sums += [float(r.sum() if weight is None else r @ weight) for r in rows]
+        loss, g, h = sums / self.total
+        return float(loss), float(g), max(float(h), 0.0)
+
+
+def find_root(
+    function: Callable[[float], tuple[float, float]], low: float, high: float, start: float
+) -> float:
+    """Root of an increasing function in [low, high], by Newton steps inside a bracket.
+
+    ``function`` gives its value and a slope. The search ends where the next step would move the
+    root by less than rounding (a Newton step of 1e-7 leaves an error of about 1e-14).
+    """
+    x = min(max(start, low), high)
+    for _ in range(200):
+        value, slope = function(x)
+        if value == 0.0:
+            return x
+        low, high = (low, x) if value > 0 else (x, high)
+        step = -value / slope if slope > 0 else np.nan
+        proposal = x + step
+        if abs(step) <= 1e-7:
+            return min(max(proposal, low), high)
+        if not low < proposal < high:
+            proposal = (low + high) / 2
+        if high - low <= 4 * np.finfo(float).eps * max(abs(low), abs(high), 1.0):
+            return proposal
+        x = proposal
+    return x
+
+
+class _Objective:
+    """The loss plus alpha * log(T)^2 / (2 n), as a function of t = log beta."""
+
+    def __init__(self, loss: ScalingLoss, alpha: float) -> None:
+        self.loss = loss
+        self.penalty = alpha / loss.total
+
+    def __call__(self, t: float) -> tuple[float, float, float]:
+        """Value, derivative, and the curvature for a Newton step in t."""
+        beta = float(np.exp(t))
+        value, g, h = self.loss(beta)
+        slope = beta * g + self.penalty * t
+        curvature = beta * beta * h + self.penalty
+        # Convex in beta, not in t: where the second derivative in t is small or negative, the
+        # step of the convex problem is the safe one.
+        full = curvature + beta * g
+        curvature = full if g >= 0 or 2 * full > curvature else curvature
+        return value + self.penalty / 2 * t * t, slope, curvature
+
+    def derivatives(self, t: float) -> tuple[float, float]:
+        """Derivative and curvature, of which the minimum is the root."""
+        return self(t)[1:]
+
+
+def minimise_temperature(
+    logits: np.ndarray, y: np.ndarray, sample_weight: Array | None = None, alpha: float = 0.0
+) -> tuple[float, Bound, ScalingLoss]:
+    """Temperature, the bound it stopped at, and the loss it minimises; no checks, no interval."""
+    loss = ScalingLoss(logits, y, sample_weight)
+    if loss.scale == 0.0:  # every row uniform: any temperature gives the same probabilities
+        return 1.0, None, loss
+    low, high = -np.log(loss.scale * RANGE), -np.log(loss.scale / RANGE)
+    if alpha == 0.0 and loss.separable:
+        return loss.scale / RANGE, "lower", loss
+    if alpha == 0.0 and loss.uninformative:
+        return loss.scale * RANGE, "upper", loss
+    start = _warm_start(logits, y, sample_weight, alpha)
+    t = find_root(_Objective(loss, alpha).derivatives, low, high, start)
+    bound: Bound = "lower" if t >= high else "upper" if t <= low else None
+    return float(np.exp(-t)), bound, loss
+
+
+def _warm_start(
+    logits: np.ndarray, y: np.ndarray, sample_weight: Array | None, alpha: float
+) -> float:
+    """Log beta of a subsample where there are many rows, else 0."""
+    stride = len(y) // SUBSAMPLE
+    if stride < 2:
+        return 0.0
+    rows = slice(None, None, stride)
+    weight = None if sample_weight is None else sample_weight[rows]
+    if weight is not None and not weight.any():
+        return 0.0
+    temperature, _, _ = minimise_temperature(logits[rows], y[rows], weight, alpha / stride)
+    return -float(np.log(temperature))
+
+
+def profile_interval(loss: ScalingLoss, temperature: float, alpha: float) -> tuple[float, float]:
+    """95 % interval of T: where 2 n (NLL(T) - min NLL) stays below chi2_1's quantile."""
+    if loss.scale == 0.0:
+        return 0.0, np.inf
+    objective = _Objective(loss, alpha)
+    centre = -float(np.log(temperature))
+    best, _, curvature = objective(centre)
+    width = float(np.sqrt(2 * _HALF_CHI2_95 / max(loss.total * curvature, 1e-2)))
+
+    def end(direction: int) -> float:
+        """Log beta where the rise reaches the quantile, or infinite where it never does."""
+
+        def excess(t: float) -> tuple[float, float]:
+            value, slope, _ = objective(t)
+            rise = loss.total * (value - best) - _HALF_CHI2_95
+            return direction * rise, direction * loss.total * slope
+
+        near, step = centre, width
+        while direction * excess(far := near + direction * step)[0] < 0:
+            if abs(far - centre) > 50:
+                return direction * np.inf
+            near, step = far, 2 * step
+        return find_root(excess, min(near, far), max(near, far), far)
+
+    rise_at_uniform = loss.total * (np.log(loss.n_classes) - best)
+    no_low = alpha == 0.0 and loss.separable
+    no_high = alpha == 0.0 and rise_at_uniform < _HALF_CHI2_95
+    return (
+        0.0 if no_low else float(np.exp(-end(+1))),
+        np.inf if no_high else float(np.exp(-end(-1))),
+    )
+
+
+def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
+    """Warn that no finite temperature is best, and say which way the data pull."""
+    if bound is None:
+        return
+    why = {
+        "lower": "the true class has the largest logit in (nearly) every row, so that the loss "
+        "falls as T goes to 0",
+        "upper": "the logits do not inform about the classes, so that the loss falls as T goes to "
+        "infinity",
+    }[bound]
+    warnings.warn(
+        f"{who}no finite temperature is best: {why}. T was stopped at its {bound} bound "
+        f"{temperature:.4g}. Use more calibration rows, or alpha > 0 where it is offered.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
+
+
+def fit_temperature(
+    logits: Any, y: Any, sample_weight: Any = None, *, alpha: float = 0.0
+) -> TemperatureFit:
+    """Fit the temperature that minimises the log loss of softmax(logits / T).
+
+    Newton steps in log(1 / T) inside a bracket, with exact derivatives in float64.
+
+    Parameters
+    ----------
+    logits : array-like of shape (n_samples, n_classes) or (n_samples,)
+        Logits or log-probabilities; a 1-D array holds binary margins. T stays within a factor
+        of 1,000 of their scale (the mean gap to each row's largest).
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights: 2 means that the row counts twice, 0 that it is absent.
+    alpha : float, default=0.0
+        Strength of the penalty alpha * log(T)^2 / (2 n) that pulls T towards 1.
+
+    Returns
+    -------
+    TemperatureFit
+        The temperature, its 95 % interval, the losses and the bound it may have met.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If no finite temperature is best (separable or uninformative logits).
+
+    References
+    ----------
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+
+    Examples
+    --------
+    >>> from skmergecal.calibration import fit_temperature
+    >>> fit = fit_temperature([[3, 0], [3, 0], [0, 3], [3, 0]], [0, 0, 1, 1])
+    >>> round(fit.temperature, 4)  # three of four are right: 3 / T = log(3)
+    2.7307
+    """
+    z = check_logits(logits)
+    labels = np.asarray(y)
+    if labels.shape != (len(z),) or labels.dtype.kind not in "iub":
+        msg = (
+            f"y should hold {len(z)} whole numbers 0..{z.shape[1] - 1}; "
+            f"got shape {labels.shape}, dtype {labels.dtype}"
+        )
+        raise ValueError(msg)
+    labels = labels.astype(np.intp)
+    if labels.min() < 0 or labels.max() >= z.shape[1]:
+        msg = f"y should hold column numbers 0..{z.shape[1] - 1}; got {labels.min()}..{labels.max()}"
+        raise ValueError(msg)
+    weight = check_sample_weight(sample_weight, len(z))
+    temperature, bound, loss = minimise_temperature(z, labels, weight, alpha)
+    warn_at_bound(bound, temperature)
+    return summarise_fit(temperature, bound, loss, alpha)
+
+
+def summarise_fit(
+    temperature: float, bound: Bound, loss: ScalingLoss, alpha: float
+) -> TemperatureFit:
+    """Complete a temperature to a `TemperatureFit`: interval and losses."""
+    return TemperatureFit(
+        temperature=temperature,
+        interval=profile_interval(loss, temperature, alpha),
+        loss=loss(1 / temperature)[0],
+        loss_before=loss(1.0)[0],
+        bound=bound,
+    )

@@ -1,0 +1,180 @@
+"""Checks of labels, weights and logits: what was expected, what came, and the remedy."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+
+from skmergecal._typing import Array, IntArray
+
+__all__ = [
+    "check_labels",
+    "check_logits",
+    "check_member_weights",
+    "check_sample_weight",
+    "encode_labels",
+    "union_of_classes",
+    "warn_if_few",
+]
+
+
+def check_labels(y: Any) -> np.ndarray:
+    """Labels as a 1-D array.
+
+    Raises
+    ------
+    ValueError
+        If y is missing, multilabel, continuous, or holds missing values.
+    """
+    if y is None:
+        msg = "requires y to be passed, but the target y is None: pass the labels of the rows"
+        raise ValueError(msg)
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        msg = (
+            f"y should hold one label a row, shape (n_samples,); got shape {labels.shape}. "
+            "Multilabel and multioutput targets are not supported: fit one classifier for each."
+        )
+        raise ValueError(msg)
+    labels = column_or_1d(labels, warn=True)
+    if labels.dtype.kind == "O" and any(v is None or v != v for v in labels):
+        msg = "y contains missing values (None or NaN): drop these rows or label them"
+        raise ValueError(msg)
+    check_classification_targets(labels)
+    return labels
+
+
+def union_of_classes(*labels: Any) -> np.ndarray:
+    """Sorted union of several sets of labels; a mix of strings and numbers raises ValueError."""
+    return np.asarray(unique_labels(*(np.asarray(part) for part in labels)))
+
+
+def encode_labels(y: np.ndarray, classes: np.ndarray, *, remedy: str) -> IntArray:
+    """Column numbers of labels.
+
+    Raises
+    ------
+    ValueError
+        If y holds a label that is not among the classes; the message ends with the remedy.
+    """
+    found, inverse = np.unique(y, return_inverse=True)
+    position = {label: code for code, label in enumerate(classes.tolist())}
+    codes = np.array([position.get(label, -1) for label in found.tolist()], dtype=np.intp)
+    if (codes < 0).any():
+        unknown = found[codes < 0].tolist()
+        msg = f"y contains labels {unknown[:5]} that are not among the classes {classes.tolist()}. "
+        raise ValueError(msg + remedy)
+    return codes[inverse.reshape(-1)]
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
+    """Frequency weights as a float64 array of shape (n_samples,), or None.
+
+    Raises
+    ------
+    ValueError
+        If the shape is wrong, or a weight is negative or not finite, or all are 0.
+    """
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 0:
+        weights = np.full(n_samples, float(weights))
+    if weights.ndim != 1:
+        msg = f"Sample weights must be 1D array or scalar, got {weights.ndim}D array"
+        raise ValueError(msg)
+    if weights.shape != (n_samples,):
+        msg = f"sample_weight should have shape ({n_samples},), one per row; got {weights.shape}"
+        raise ValueError(msg)
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        msg = "sample_weight should be finite and non-negative: remove the rows or mend the weights"
+        raise ValueError(msg)
+    if not weights.any():
+        msg = "sample_weight is 0 for every row: at least one row must count"
+        raise ValueError(msg)
+    return weights
+
+
+def warn_if_few(total_weight: float, n_classes: int) -> None:
+    """Warn where the weights, as frequencies, say that there are fewer rows than classes."""
+    if total_weight < n_classes:
+        warnings.warn(
+            f"sample_weight adds up to {total_weight:.3g}, fewer than the {n_classes} classes. "
+            "Weights are frequencies here (2 means that the row counts twice), so this leaves "
+            "next to no data: multiply them so that they add up to the number of rows.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
+    """Weights given as an array or a dict by name, scaled to add up to 1.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_members,) or dict
+        Non-negative, finite, not all 0.
+    names : sequence of str
+        The names of the members, in order.
+
+    Raises
+    ------
+    ValueError
+        If the weights are anything else.
+    """
+    if isinstance(weights, dict):
+        if set(weights) != set(names):
+            unknown = sorted(map(str, set(weights) - set(names)))
+            missing = sorted(set(names) - set(weights))
+            msg = (
+                f"weights should name each estimator once: {list(names)}; "
+                f"unknown names {unknown}, missing names {missing}"
+            )
+            raise ValueError(msg)
+        weights = [weights[name] for name in names]
+    values = np.asarray(weights, dtype=np.float64)
+    if values.shape != (len(names),):
+        msg = f"weights should have shape ({len(names)},), one per estimator; got {values.shape}"
+        raise ValueError(msg)
+    if not np.isfinite(values).all() or (values < 0).any():
+        msg = f"weights should be finite and non-negative; got {values.tolist()}"
+        raise ValueError(msg)
+    if not values.any():
+        msg = "weights are all 0: at least one estimator must have a positive weight"
+        raise ValueError(msg)
+    return values / values.max() / (values / values.max()).sum()
+
+
+def check_logits(logits: Any) -> np.ndarray:
+    """Logits as a 2-D float array; binary margins d of shape (n,) or (n, 1) become (0, d).
+
+    Float32 and float64 keep their type, everything else becomes float64.
+
+    Raises
+    ------
+    ValueError
+        If the logits are sparse, of another shape, or not finite.
+    """
+    if hasattr(logits, "toarray"):
+        msg = "logits should be a dense array; got a sparse matrix: pass logits.toarray()"
+        raise TypeError(msg)
+    z = np.asarray(logits)
+    if z.dtype not in (np.float32, np.float64):
+        z = z.astype(np.float64)
+    if z.ndim == 1:
+        z = z.reshape(-1, 1)
+    if z.ndim != 2 or 0 in z.shape:
+        msg = f"logits should have shape (n_samples, n_classes) or (n_samples,); got {z.shape}"
+        raise ValueError(msg)
+    if not np.isfinite(z).all():
+        row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])
+        msg = f"logits should be finite; row {row} contains NaN or infinity: clip or drop it"
+        raise ValueError(msg)
+    if z.shape[1] == 1:
+        z = np.column_stack([np.zeros_like(z), z])
+    return z

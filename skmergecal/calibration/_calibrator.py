@@ -1,0 +1,297 @@
+"""TemperatureCalibrator: one temperature for the logits of a classifier, or for bare logits."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmergecal._compat import HasMethods, Interval, _fit_context
+from skmergecal._temperature import minimise_temperature, summarise_fit, warn_at_bound
+from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
+from skmergecal._validation import check_logits, encode_labels
+from skmergecal.calibration._stream import StreamMixin
+from skmergecal.members import (
+    Cache,
+    LogProbaClassifier,
+    Member,
+    NamedEstimators,
+    Rows,
+    check_estimator,
+    collect,
+    frozen_members,
+    has_held_out,
+    route_fit_params,
+    transform_to_final,
+)
+
+__all__ = ["TemperatureCalibrator"]
+
+
+class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
+    """Temperature scaling, P = softmax(z / T), of a classifier or as a step on logits.
+
+    Parameters
+    ----------
+    estimator : classifier, default=None
+        The classifier to calibrate. A ``FrozenEstimator`` is used as it is, on rows it must not
+        have seen; anything else is cloned, cross-fitted over ``cv``, calibrated on the rows that
+        each clone did not see, and refitted on everything. With None the calibrator is a step on
+        logits (log-probabilities are logits; probabilities are not: take their log).
+    temperature : float, default=None
+        The temperature; None fits it. T > 1 softens probabilities, T < 1 sharpens them.
+    cv : int, splitter or iterable, default=5
+        How to cross-fit an estimator that is not frozen. Not used where the estimator hands over
+        held-out log-probabilities of its own (`MergedClassifier`).
+    alpha : float, default=0.0
+        Strength of a penalty alpha * log(T)^2 / (2 n) that pulls T towards 1.
+    classes : array-like of shape (n_classes,), default=None
+        With ``estimator=None``: the labels in the order of the columns of the logits. None takes
+        the sorted labels of y, which then must show every class.
+    n_jobs : int, default=None
+        Number of fits at once.
+
+    Attributes
+    ----------
+    temperature_ : float
+        T.
+    temperature_interval_ : tuple of float or None
+        95 % interval of T from the profile likelihood; an end without bound is 0 or infinity.
+        None where T was given.
+    classes_ : ndarray of shape (n_classes,)
+        Labels, in the order of the columns.
+    estimator_ : classifier or None
+        The fitted estimator.
+    statistics_ : TemperatureStatistics
+        Only after `partial_fit` or `from_statistics`: what the rows said, to be added up.
+    n_features_in_ : int
+        Number of features seen during ``fit``, where X has columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has names.
+
+    See Also
+    --------
+    skmergecal.MergedClassifier : Combines several classifiers; ``calibrate=`` does it in one.
+    sklearn.calibration.CalibratedClassifierCV : Other methods of calibration.
+
+    Notes
+    -----
+    A probability of exactly 0 (forests, k-NN) has no logit. A member that gives such zeros on
+    held-out rows has its probabilities mixed with the uniform distribution, with a share of
+    1 / (n + 1), before the log. ``partial_fit`` uses a share of 1e-4, so that statistics add up.
+
+    References
+    ----------
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skmergecal import TemperatureCalibrator
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = TemperatureCalibrator(GaussianNB()).fit(X, y)
+    >>> round(model.temperature_)  # naive Bayes is far too sure of itself
+    16
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "estimator": [HasMethods(["fit"]), None],
+        "temperature": [Interval(Real, 0, None, closed="neither"), None],
+        "cv": ["cv_object"],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "classes": ["array-like", None],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        estimator: Estimator | None = None,
+        *,
+        temperature: float | None = None,
+        cv: Any = 5,
+        alpha: float = 0.0,
+        classes: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.temperature = temperature
+        self.cv = cv
+        self.alpha = alpha
+        self.classes = classes
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> TemperatureCalibrator:
+        """Fit the temperature, and the estimator unless it is frozen.
+
+        Parameters
+        ----------
+        X : array-like
+            Input of the estimator; with ``estimator=None`` logits of shape
+            (n_samples, n_classes), or binary margins of shape (n_samples,) or (n_samples, 1).
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
+        **params : dict
+            Parameters for the estimator's ``fit`` and the splitter, by metadata routing;
+            without routing, ``groups`` goes to the splitter.
+
+        Returns
+        -------
+        self : TemperatureCalibrator
+
+        Warns
+        -----
+        ConvergenceWarning
+            If no finite temperature is best.
+        """
+        self._fit(X, y, sample_weight, params, held_out=self.temperature is None)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_held_out(
+        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
+    ) -> HeldOutLogProba:
+        """Fit, and return calibrated log-probabilities of rows that did not train the estimator.
+
+        Parameters
+        ----------
+        X, y, sample_weight, **params
+            As for `fit`.
+
+        Returns
+        -------
+        HeldOutLogProba
+            Scaled logits z / T (up to a constant a row, log-probabilities) and row numbers.
+        """
+        z, rows = self._fit(X, y, sample_weight, params, held_out=True)
+        return HeldOutLogProba(z / self.temperature_, rows)
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
+    ) -> HeldOutLogProba:
+        self._forget()
+        rows: Rows
+        if self.estimator is None:
+            z, rows = self._fit_bare(X, y, sample_weight)
+            held = HeldOutLogProba(z, rows.kept)
+        else:
+            held, rows = self._fit_wrapped(X, y, sample_weight, params, held_out)
+        codes = encode_labels(rows.labels[held.rows], self.classes_, remedy="")
+        weight = None if rows.sample_weight is None else rows.sample_weight[held.rows]
+        self._set_temperature(held.log_proba, codes, weight)
+        return held
+
+    def _fit_bare(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, Rows]:
+        """Check logits and labels; logits of the rows that count."""
+        z = check_logits(X)
+        rows = Rows.check(z, y, sample_weight)
+        self.classes_ = bare_classes(z, np.unique(rows.labels[rows.kept]), self.classes)
+        self._check_features(X, reset=True)
+        self.estimator_ = None
+        return z[rows.kept], rows
+
+    def _fit_wrapped(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], held_out: bool
+    ) -> tuple[HeldOutLogProba, Rows]:
+        if self.classes is not None:
+            msg = "classes is for estimator=None only: an estimator brings its own classes"
+            raise ValueError(msg)
+        check_estimator("estimator", self.estimator)
+        rows = Rows.check(X, y, sample_weight)
+        routed = route_fit_params(self, [("estimator", self.estimator)], sample_weight, params)
+        frozen = isinstance(self.estimator, FrozenEstimator)
+        if not frozen and has_held_out(transform_to_final(self.estimator)[0]):
+            member_params = {**routed[0].get("estimator", {}), **routed[1]}
+            fitted, held = _fit_held_out(clone(self.estimator), X, y, member_params)
+            (self._member,), self.classes_ = frozen_members(
+                [("estimator", FrozenEstimator(fitted))], Cache(None)
+            )
+            self.estimator_ = fitted
+        else:
+            found = collect(
+                [("estimator", self.estimator)],
+                rows,
+                cv=self.cv,
+                routed=routed,
+                cache=Cache(None),
+                n_jobs=self.n_jobs,
+                held_out=held_out,
+            )
+            (self._member,), self.classes_ = found.members, found.classes
+            self.estimator_ = self._member.estimator
+            held = HeldOutLogProba(self._member.log_proba(found.opinions[0]), found.rows)
+        self._check_features(X, reset=True)
+        return held, rows
+
+    def _set_temperature(self, z: np.ndarray, y: IntArray, sample_weight: Array | None) -> None:
+        if self.temperature is not None:
+            self.temperature_ = float(self.temperature)
+            self.temperature_interval_ = None
+            return
+        temperature, bound, loss = minimise_temperature(z, y, sample_weight, self.alpha)
+        warn_at_bound(bound, temperature)
+        self._keep(summarise_fit(temperature, bound, loss, self.alpha))
+
+    def _keep(self, fit: TemperatureFit) -> None:
+        self.temperature_ = fit.temperature
+        self.temperature_interval_: tuple[float, float] | None = fit.interval
+
+    def _check_features(self, X: Any, *, reset: bool) -> None:
+        if self.estimator is None and not hasattr(X, "columns"):
+            X = np.asarray(X)
+            X = X.reshape(-1, 1) if X.ndim == 1 else X
+        if reset or hasattr(self, "n_features_in_"):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+
+    def _logits(self, X: Any) -> np.ndarray:
+        """Logits before scaling."""
+        if self.estimator_ is None:
+            z = check_logits(X)
+            if z.shape[1] != len(self.classes_):
+                msg = f"logits should have {len(self.classes_)} columns, one a class; got {z.shape}"
+                raise ValueError(msg)
+            return z
+        return self._member.log_proba(self._member.align(self._member.read(X)))
+
+    def _scores(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "temperature_")
+        self._check_features(X, reset=False)
+        return self._logits(X)
+
+    def _scaled(self, scores: np.ndarray) -> Array:
+        return np.asarray(scores / self.temperature_, dtype=np.float64)
+
+    def _named(self) -> NamedEstimators:
+        return [] if self.estimator is None else [("estimator", self.estimator)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.estimator is not None:
+            inner = get_tags(self.estimator)
+            tags.input_tags.sparse = inner.input_tags.sparse
+            tags.input_tags.allow_nan = inner.input_tags.allow_nan
+            tags.classifier_tags = inner.classifier_tags
+            tags.classifier_tags.multi_label = False
+        return tags
+
+
+def _fit_held_out(
+    estimator: Estimator, X: Any, y: Any, params: dict[str, Any]
+) -> tuple[Estimator, HeldOutLogProba]:
+    """Fit an estimator of this package, also at the end of a Pipeline, in place."""
+    if not isinstance(estimator, Pipeline):
+        return estimator, estimator.fit_held_out(X, y, **params)
+    front = Pipeline(estimator.steps[:-1], memory=estimator.memory)
+    name, last = estimator.steps[-1]
+    own = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
+    last, held = _fit_held_out(last, front.fit_transform(X, y) if front.steps else X, y, own)
+    return estimator.set_params(steps=[*front.steps, (name, last)]), held

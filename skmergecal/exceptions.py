@@ -1,0 +1,24 @@
+"""Errors and warnings that skmergecal adds to scikit-learn's own."""
+
+__all__ = [
+    "IncompatibleEstimatorsError",
+    "MergeBarrierError",
+    "MergeBarrierWarning",
+    "RefitWarning",
+]
+
+
+class IncompatibleEstimatorsError(ValueError):
+    """The parameters of the members cannot be averaged: their architectures differ."""
+
+
+class MergeBarrierError(ValueError):
+    """The model of the averaged parameters is worse than its members (``on_barrier="raise"``)."""
+
+
+class MergeBarrierWarning(UserWarning):
+    """The model of the averaged parameters is worse than its members, or nobody measured it."""
+
+
+class RefitWarning(UserWarning):
+    """A member is fitted already but not frozen, so that ``fit`` trains a copy of it anew."""

@@ -1,0 +1,70 @@
+"""Which objects can be members, and what to say of those that cannot."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from sklearn.base import is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from skmergecal._typing import Estimator
+from skmergecal.exceptions import RefitWarning
+from skmergecal.members._routing import NamedEstimators
+
+__all__ = ["check_estimator", "check_named_estimators"]
+
+
+def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True) -> None:
+    """Check that an estimator is a classifier, and warn if it is fitted but not frozen."""
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        msg = f"estimator {name!r} should be a classifier instance; got {estimator!r}"
+        raise TypeError(msg)
+    if not is_classifier(estimator):
+        msg = (
+            f"estimator {name!r} should be a classifier; got {type(estimator).__name__}, "
+            "which is none: regressors and transformers cannot be merged or calibrated"
+        )
+        raise ValueError(msg)
+    if will_refit and not isinstance(estimator, FrozenEstimator) and _is_fitted(estimator):
+        warnings.warn(
+            f"estimator {name!r} is fitted already, but a copy of it will be fitted anew. To use "
+            "it as it is, freeze it: sklearn.frozen.FrozenEstimator(estimator), or "
+            "MergedClassifier.from_fitted for several.",
+            RefitWarning,
+            stacklevel=4,
+        )
+
+
+def _is_fitted(estimator: Estimator) -> bool:
+    try:
+        check_is_fitted(estimator)
+    except (NotFittedError, TypeError):
+        return False
+    return hasattr(estimator, "classes_")
+
+
+def check_named_estimators(estimators: Any) -> NamedEstimators:
+    """Estimators that take part, without those that are ``"drop"``.
+
+    Raises
+    ------
+    ValueError
+        If the list is empty, malformed, or everything is dropped.
+    """
+    if not isinstance(estimators, list | tuple) or not estimators:
+        msg = "estimators should be a non-empty list of (name, classifier) tuples"
+        raise ValueError(msg)
+    for item in estimators:
+        if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
+            msg = f"estimators should be (name, classifier) tuples; got {item!r}"
+            raise ValueError(msg)
+    kept = [(name, e) for name, e in estimators if not (isinstance(e, str) and e == "drop")]
+    if not kept:
+        msg = "all estimators are dropped: at least one must take part"
+        raise ValueError(msg)
+    for name, estimator in kept:
+        check_estimator(name, estimator)
+    return kept

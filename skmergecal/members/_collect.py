@@ -1,0 +1,326 @@
+"""From estimators to fitted members and what they say of rows that they did not see."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import check_cv
+from sklearn.utils import indexable
+from sklearn.utils.parallel import Parallel, delayed
+
+from skmergecal._compat import _check_method_params, _num_samples, _safe_indexing
+from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal._validation import (
+    check_labels,
+    check_sample_weight,
+    encode_labels,
+    union_of_classes,
+    warn_if_few,
+)
+from skmergecal.members._cache import Cache
+from skmergecal.members._fit import FitTask, is_reproducible
+from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
+from skmergecal.members._routing import NamedEstimators, RoutedParams
+from skmergecal.members._skorch import is_skorch
+from skmergecal.members._sources import resolve_source, transform_to_final
+
+__all__ = ["Collected", "Fold", "Rows", "collect", "frozen_members"]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The members as fitted without the rows of one fold."""
+
+    members: list[Member]
+    places: slice
+    """Where the fold's rows stand among the held-out rows."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that count: those of positive weight, with their labels as column numbers."""
+
+    X: Any
+    labels: np.ndarray
+    sample_weight: Array | None
+    kept: IntArray
+    n_samples: int
+
+    @classmethod
+    def check(cls, X: Any, y: Any, sample_weight: Any) -> Rows:
+        """Check X, y and sample_weight against each other."""
+        labels = check_labels(y)
+        X, labels = indexable(X, labels)
+        n_samples = _num_samples(X)
+        weight = check_sample_weight(sample_weight, n_samples)
+        kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
+        return cls(X, labels, weight, kept, n_samples)
+
+    @property
+    def all_kept(self) -> bool:
+        """Whether no row has weight 0."""
+        return len(self.kept) == self.n_samples
+
+    @cached_property
+    def kept_X(self) -> Any:
+        """X without the rows of weight 0."""
+        return self.X if self.all_kept else _safe_indexing(self.X, self.kept)
+
+    def splits(self, cv: Any, params: dict[str, Any]) -> Iterator[tuple[IntArray, IntArray]]:
+        """Train and test rows of each fold, as numbers of rows of X."""
+        if not hasattr(cv, "split") and not isinstance(cv, int | np.integer | None):
+            for train, test in cv:  # given rows: keep those that count
+                yield np.intersect1d(train, self.kept), self.kept[np.isin(self.kept, test)]
+            return
+        labels = self.labels[self.kept]
+        params = _check_method_params(self.X, params, self.kept)
+        splitter = check_cv(cv, labels, classifier=True)
+        for train, test in splitter.split(self.kept_X, labels, **params):
+            yield self.kept[train], self.kept[test]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Fitted members, and their opinions of held-out rows.
+
+    Attributes
+    ----------
+    members : list of Member
+        Frozen ones as they are, the others refitted on all rows.
+    classes : ndarray of shape (n_classes,)
+        Union of the labels of the members and of y.
+    opinions : list of Opinion
+        One a member, on the held-out rows; empty where none was asked for.
+    rows : ndarray of shape (n_held_out,)
+        The row of X that each line of the opinions belongs to.
+    y : ndarray of shape (n_held_out,)
+        Column numbers of the true classes.
+    sample_weight : ndarray of shape (n_held_out,) or None
+    folds : list of Fold
+        The members of each fold; one fold with the final members where nothing is cross-fitted.
+    """
+
+    members: list[Member]
+    classes: np.ndarray
+    opinions: list[Opinion]
+    rows: IntArray
+    y: IntArray
+    sample_weight: Array | None
+    folds: list[Fold]
+
+    @property
+    def total_weight(self) -> float:
+        """Number of held-out rows, counted by their weights."""
+        return float(len(self.y) if self.sample_weight is None else self.sample_weight.sum())
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether the opinions are those of other models than the members."""
+        final = [member.estimator for member in self.members]
+        return any(
+            member.estimator is not estimator
+            for fold in self.folds
+            for member, estimator in zip(fold.members, final, strict=True)
+        )
+
+
+def _is_frozen(estimator: Estimator) -> bool:
+    return isinstance(estimator, FrozenEstimator)
+
+
+def _merged_classes(estimators: NamedEstimators, labels: np.ndarray | None) -> np.ndarray:
+    """Union of the classes of frozen members and, where a member is fitted here, of y."""
+    parts = []
+    for name, estimator in estimators:
+        if not _is_frozen(estimator):
+            continue
+        check_fitted(name, estimator)
+        known = classes_of(name, estimator)
+        if labels is not None and is_skorch(transform_to_final(estimator)[0]):
+            remedy = (
+                f"estimator {name!r} has the classes {known.tolist()}: if the net was trained on "
+                "encoded labels, set its classes= to the labels in the order of its outputs."
+            )
+            encode_labels(labels, known, remedy=remedy)
+        parts.append(known)
+    if labels is not None and len(parts) < len(estimators):
+        parts.append(labels)
+    return union_of_classes(*parts)
+
+
+def _make_member(
+    name: str, estimator: Estimator, classes: np.ndarray, X: Any, fingerprint: str | None
+) -> Member:
+    own = classes_of(name, estimator)
+    columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
+    source = resolve_source(name, estimator, X)
+    return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)
+
+
+def fitted_member(name: str, estimator: Estimator, like: Member) -> Member:
+    """A fitted estimator as a member with the classes of another one."""
+    source = resolve_source(name, estimator)
+    return replace(
+        like, name=name, estimator=estimator, source=source, softening=0.0, fingerprint=None
+    )
+
+
+def frozen_members(estimators: NamedEstimators, cache: Cache) -> tuple[list[Member], np.ndarray]:
+    """Members and classes of frozen estimators, without rows."""
+    classes = _merged_classes(estimators, None)
+    return [
+        _make_member(name, e, classes, None, cache.fingerprint(e)) for name, e in estimators
+    ], classes
+
+
+def collect(
+    estimators: NamedEstimators,
+    rows: Rows,
+    *,
+    cv: Any,
+    routed: RoutedParams,
+    cache: Cache,
+    n_jobs: int | None,
+    held_out: bool = True,
+) -> Collected:
+    """Fit the members, or take the frozen ones, and read their opinions of held-out rows.
+
+    Frozen members are read on all rows. The others are cross-fitted: a clone for each fold is
+    read on the rows that it did not see; then a clone is fitted on all rows.
+
+    Parameters
+    ----------
+    estimators : sequence of (str, estimator)
+    rows : Rows
+        The checked data.
+    cv : int, splitter or iterable of (train, test)
+    routed : tuple
+        Parameters of each member's ``fit``, and of the splitter.
+    cache : Cache
+    n_jobs : int or None
+    held_out : bool, default=True
+        Whether held-out opinions are needed. Else nothing is cross-fitted, and the members
+        fitted here are read on their own training rows: that is enough to see zeros.
+    """
+    names = [name for name, _ in estimators]
+    own = [(name, e) for name, e in estimators if not _is_frozen(e)]
+    labels = rows.labels[rows.kept]
+    classes = _merged_classes(estimators, labels)
+    remedy = f"All estimators {names} are frozen and know no others: drop these rows."
+    column = np.full(rows.n_samples, -1, dtype=np.intp)
+    column[rows.kept] = encode_labels(labels, classes, remedy=remedy)
+    if rows.sample_weight is not None:
+        warn_if_few(float(rows.sample_weight.sum()), len(classes))
+
+    work = _Work(rows, classes, routed[0], cache)
+    splits = list(rows.splits(cv, routed[1])) if held_out and own else []
+    everything = None if rows.all_kept else rows.kept
+    clones = _fit_all(work, own, [*(train for train, _ in splits), everything], n_jobs)
+    frozen = {n: work.member(n, e, cache.fingerprint(e)) for n, e in estimators if _is_frozen(e)}
+    per_fit = [[{**frozen, **fitted}[name] for name in names] for fitted in clones]
+    members = per_fit.pop()
+    held_rows = np.concatenate([test for _, test in splits]) if splits else rows.kept
+    places = _places([len(test) for _, test in splits] or [len(held_rows)])
+    folds = [Fold(fit, place) for fit, place in zip(per_fit or [members], places, strict=True)]
+
+    opinions = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
+    _warn_of_missed_classes(folds, members, classes)
+    weight = None if rows.sample_weight is None else rows.sample_weight[held_rows]
+    total = float(len(held_rows) if weight is None else weight.sum())
+    members = [m.softened_for(o, total) for m, o in zip(members, opinions, strict=True)]
+    return Collected(members, classes, opinions, held_rows, column[held_rows], weight, folds)
+
+
+def _places(lengths: list[int]) -> list[slice]:
+    ends = np.cumsum([0, *lengths])
+    return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What fitting and reading need: the rows, the classes, the parameters of fit, the cache."""
+
+    rows: Rows
+    classes: np.ndarray
+    params: dict[str, dict[str, Any]]
+    cache: Cache
+
+    def member(self, name: str, estimator: Estimator, fingerprint: str | None) -> Member:
+        return _make_member(name, estimator, self.classes, self.rows.kept_X, fingerprint)
+
+    def fit(self, task: FitTask) -> Member:
+        """Fit a clone on the rows of a fold."""
+        try:
+            estimator = self.cache.fit(task)
+        except Exception as error:
+            error.add_note(f"while fitting estimator {task.name!r}")
+            raise
+        return self.member(task.name, estimator, task.key)
+
+    def tasks(
+        self, estimators: NamedEstimators, plan: list[IntArray | None]
+    ) -> Iterator[FitTask]:
+        X, labels = self.rows.X, self.rows.labels
+        data = self.cache.key(X, labels)
+        for train in plan:
+            for name, estimator in estimators:
+                params = self.params.get(name, {})
+                key = None
+                if self.cache.active and is_reproducible(estimator):
+                    key = self.cache.key(clone(estimator), data, train, params)
+                yield FitTask(name, estimator, X, labels, train, params, key)
+
+    def opinion(self, folds: list[Fold], index: int, held_rows: IntArray, frozen: bool) -> Opinion:
+        """One member's opinion of the held-out rows: read fold by fold, or once if frozen."""
+        if frozen:
+            member = folds[0].members[index]
+            X = self.rows.kept_X
+            whole = member.align(self.cache.read_member(member, X, self.cache.key(X)))
+            position = np.searchsorted(self.rows.kept, held_rows)
+            return Opinion(whole.values[position], whole.logarithmic)
+        parts = []
+        for fold in folds:
+            member = fold.members[index]
+            X = _safe_indexing(self.rows.X, held_rows[fold.places])
+            parts.append(member.align(self.cache.read_member(member, X, self.cache.key(X))))
+        if len({part.logarithmic for part in parts}) > 1:
+            parts = [Opinion(part.proba(), logarithmic=False) for part in parts]
+        return Opinion(np.concatenate([part.values for part in parts]), parts[0].logarithmic)
+
+
+def _fit_all(
+    work: _Work, estimators: NamedEstimators, plan: list[IntArray | None], n_jobs: int | None
+) -> list[dict[str, Member]]:
+    """Members by name, for each set of training rows of the plan."""
+    fitted = Parallel(n_jobs=n_jobs)(
+        delayed(work.fit)(task) for task in work.tasks(estimators, plan)
+    )
+    size = len(estimators)
+    return [
+        {member.name: member for member in fitted[i * size : (i + 1) * size]}
+        for i in range(len(plan))
+    ]
+
+
+def _warn_of_missed_classes(folds: list[Fold], members: list[Member], classes: np.ndarray) -> None:
+    missed: dict[str, set[int]] = {}
+    for fold in folds:
+        for clone_, final in zip(fold.members, members, strict=True):
+            lost = set(clone_.missing.tolist()) - set(final.missing.tolist())
+            if lost:
+                missed.setdefault(final.name, set()).update(lost)
+    if missed:
+        what = {name: classes[sorted(columns)].tolist() for name, columns in missed.items()}
+        warnings.warn(
+            f"in some folds of cv the training rows miss classes: {what}. There these classes get "
+            "a small constant probability; use fewer folds, or stratified ones, to avoid it.",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,86 @@
+"""Fit a clone of a member on some rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from skmergecal._compat import _check_method_params, _safe_indexing
+from skmergecal._typing import Estimator, IntArray
+from skmergecal.members._skorch import fit_net, is_skorch
+
+__all__ = ["FitTask", "is_reproducible", "sample_weight_param"]
+
+
+def sample_weight_param(estimator: Estimator) -> str | None:
+    """The name under which ``fit`` takes sample weights, through Pipelines, or None."""
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        inner = sample_weight_param(last)
+        return None if inner is None else f"{name}__{inner}"
+    return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
+
+
+def is_reproducible(estimator: Estimator) -> bool:
+    """Whether fitting twice gives the same: no parameter ``random_state`` is None."""
+    if is_skorch(estimator):
+        return False  # torch's global random state decides
+    return all(
+        value is not None
+        for name, value in estimator.get_params(deep=True).items()
+        if name.rpartition("__")[2] == "random_state"
+    )
+
+
+def _fit(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, Any]) -> Estimator:
+    """Fit in place; skorch nets, also at the end of a Pipeline, get the input they can take."""
+    if is_skorch(estimator):
+        return fit_net(estimator, X, y, **params)
+    if isinstance(estimator, Pipeline) and is_skorch(estimator.steps[-1][1]) and not params:
+        front = Pipeline(estimator.steps[:-1], memory=estimator.memory)
+        Z = front.fit_transform(X, y) if front.steps else X
+        name, net = estimator.steps[-1]
+        return estimator.set_params(steps=[*front.steps, (name, fit_net(net, Z, y))])
+    return estimator.fit(X, y, **params)
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """What it takes to fit a clone of one member on the rows of one fold.
+
+    Attributes
+    ----------
+    name : str
+        The member's name.
+    estimator : estimator
+        Unfitted; a clone of it is fitted.
+    X, y : array-like
+        All rows, and their labels.
+    rows : ndarray or None
+        The rows to fit on; None means all.
+    params : dict
+        Parameters of ``fit``; those with one entry a row are cut to the rows.
+    key : str or None
+        Identifies estimator, data, rows and parameters; None where the result must not be kept.
+    """
+
+    name: str
+    estimator: Estimator
+    X: Any
+    y: np.ndarray
+    rows: IntArray | None
+    params: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+
+    def run(self) -> Estimator:
+        """Fit a clone."""
+        if self.rows is None:
+            return _fit(clone(self.estimator), self.X, self.y, self.params)
+        X = _safe_indexing(self.X, self.rows)
+        params = _check_method_params(self.X, self.params, self.rows)
+        return _fit(clone(self.estimator), X, _safe_indexing(self.y, self.rows), params)

@@ -1,0 +1,206 @@
+"""A fitted member, and its opinion of some rows: log-probabilities or probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from skmergecal._numerics import soften, softmax
+from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal.members._sources import SOURCES, transform_to_final
+
+__all__ = ["Member", "Opinion", "check_fitted", "classes_of", "read_raw"]
+
+#: Softening of a member whose held-out rows are not known.
+SOFTENING_WITHOUT_ROWS = 1e-4
+
+
+def check_fitted(name: str, estimator: Estimator) -> None:
+    """Raise NotFittedError, naming the member, unless it is fitted."""
+    try:
+        check_is_fitted(estimator)
+        # A net that never saw data can pass the check above.
+        if getattr(transform_to_final(estimator)[0], "initialized_", True) is False:
+            raise NotFittedError  # noqa: TRY301
+    except NotFittedError as error:
+        msg = (
+            f"estimator {name!r} is frozen but not fitted: fit it before freezing it, or pass it "
+            "without FrozenEstimator to have it fitted here"
+        )
+        raise NotFittedError(msg) from error
+
+
+def classes_of(name: str, estimator: Estimator) -> np.ndarray:
+    """The labels a fitted member knows, in the order of its columns."""
+    final, _ = transform_to_final(estimator)
+    classes = getattr(final, "classes_", None)
+    if classes is None:
+        classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        msg = (
+            f"estimator {name!r} has no classes_: only fitted classifiers can be merged "
+            "(for a skorch net, pass classes= when you make it)"
+        )
+        raise ValueError(msg)
+    if isinstance(classes, list):
+        msg = f"estimator {name!r} predicts several targets: fit one classifier for each"
+        raise ValueError(msg)
+    return np.asarray(classes)
+
+
+def read_raw(name: str, estimator: Estimator, source: str, X: Any, n_classes: int) -> Array:
+    """Log-probabilities or probabilities in the member's own columns, checked.
+
+    Raises
+    ------
+    ValueError
+        If the output has the wrong shape, is not finite, or its probabilities do not add up
+        to 1; the message names the member.
+    """
+    final, Z = transform_to_final(estimator, X)
+    output = np.ascontiguousarray(SOURCES[source].read(final, Z), dtype=np.float64)
+    if output.ndim != 2 or output.shape[1] != n_classes:
+        msg = (
+            f"estimator {name!r} should give one column for each of its {n_classes} classes; "
+            f"got shape {output.shape}"
+        )
+        raise ValueError(msg)
+    if not np.isfinite(output).all():
+        row = int(np.flatnonzero(~np.isfinite(output).all(axis=1))[0])
+        msg = (
+            f"estimator {name!r} gives NaN or infinite output (first in row {row} of {len(output)})"
+            ": mend or drop this member"
+        )
+        raise ValueError(msg)
+    if not SOURCES[source].logarithmic:
+        _check_proba(name, output)
+    return output
+
+
+def _check_proba(name: str, proba: Array) -> None:
+    sums = proba.sum(axis=1)
+    wrong = (np.abs(sums - 1) > 1e-3) | (proba.min(axis=1) < 0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        msg = (
+            f"estimator {name!r} gives 'probabilities' that are none: row {row} is "
+            f"{proba[row].tolist()[:5]}, with sum {sums[row]:.4g}. A skorch net whose module "
+            "returns logits needs criterion=torch.nn.CrossEntropyLoss (with NLLLoss, skorch "
+            "expects the module to end in a softmax)."
+        )
+        raise ValueError(msg)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a member says about some rows, in the columns of the merged classes.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_samples, n_classes)
+        Log-probabilities, or probabilities. A class that the member (or the clone of a fold)
+        does not know has -inf, or 0.
+    logarithmic : bool
+        Which of the two.
+    """
+
+    values: Array
+    logarithmic: bool
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether a probability is exactly 0, or a class unknown."""
+        return bool((self.values == (-np.inf if self.logarithmic else 0.0)).any())
+
+    def log_proba(self, softening: float) -> Array:
+        """Log-probabilities; unknown classes get softening / n_classes."""
+        if not self.logarithmic:
+            return soften(self.values, softening)
+        unknown = np.isneginf(self.values)
+        if not unknown.any():
+            return self.values
+        share = softening / self.values.shape[1]
+        known_share = np.log1p(-share * unknown.sum(axis=1, keepdims=True))
+        return np.where(unknown, np.log(share), self.values + known_share)
+
+    def proba(self) -> Array:
+        """Probabilities as the member gives them; 0 for unknown classes."""
+        return softmax(self.values) if self.logarithmic else self.values
+
+
+@dataclass(frozen=True)
+class Member:
+    """A fitted member: where its opinion is read and which columns it fills.
+
+    Attributes
+    ----------
+    name : str
+        Its name among the members.
+    estimator : estimator
+        Fitted; never changed.
+    source : str
+        Key of `SOURCES`.
+    classes : ndarray of shape (n_own_classes,)
+        The labels of the member's own columns.
+    columns : ndarray of shape (n_own_classes,)
+        The merged column of each of the member's own.
+    n_classes : int
+        Number of merged classes.
+    softening : float
+        Share of the uniform distribution that is mixed into probabilities before the log.
+    fingerprint : str or None
+        Identifies the fitted state for the cache; None keeps the member out of it.
+    """
+
+    name: str
+    estimator: Estimator
+    source: str
+    classes: np.ndarray
+    columns: IntArray
+    n_classes: int
+    softening: float = 0.0
+    fingerprint: str | None = None
+
+    @property
+    def missing(self) -> IntArray:
+        """Columns of classes that the member does not know."""
+        return np.setdiff1d(np.arange(self.n_classes), self.columns)
+
+    def align(self, raw: Array) -> Opinion:
+        """Put the member's own columns where the merged classes have them."""
+        logarithmic = SOURCES[self.source].logarithmic
+        if np.array_equal(self.columns, np.arange(self.n_classes)):
+            return Opinion(raw, logarithmic)
+        values = np.full((len(raw), self.n_classes), -np.inf if logarithmic else 0.0)
+        values[:, self.columns] = raw
+        return Opinion(values, logarithmic)
+
+    def read(self, X: Any) -> Array:
+        """The member's own columns for the rows of X, checked."""
+        return read_raw(self.name, self.estimator, self.source, X, len(self.columns))
+
+    def log_proba(self, opinion: Opinion) -> Array:
+        """Log-probabilities of an opinion of this member."""
+        return opinion.log_proba(self.softening)
+
+    def scaled_proba(self, opinion: Opinion, temperature: float) -> Array:
+        """Probabilities after scaling; 0 for classes that the member does not know."""
+        p = softmax(self.log_proba(opinion) / temperature)
+        if len(self.missing):
+            p[:, self.missing] = 0.0
+            p /= p.sum(axis=1, keepdims=True)
+        return p
+
+    def softened_for(self, opinion: Opinion, total_weight: float) -> Member:
+        """The member with the softening that its held-out opinion calls for."""
+        needed = opinion.has_zeros
+        return replace(self, softening=1.0 / (total_weight + 1.0) if needed else 0.0)
+
+    def softened_by_default(self) -> Member:
+        """The member with the softening of one whose held-out rows are not known."""
+        amount = 0.0 if SOURCES[self.source].logarithmic else SOFTENING_WITHOUT_ROWS
+        return replace(self, softening=amount)

@@ -1,0 +1,64 @@
+"""Which parameters of ``fit`` go to which member, and to the splitter."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.metadata_routing import process_routing
+
+from skmergecal._compat import _raise_for_params, _routing_enabled
+from skmergecal._typing import Estimator
+from skmergecal.members._fit import sample_weight_param
+
+__all__ = ["NamedEstimators", "RoutedParams", "route_fit_params"]
+
+NamedEstimators = Sequence[tuple[str, Estimator]]
+RoutedParams = tuple[dict[str, dict[str, Any]], dict[str, Any]]
+
+
+def route_fit_params(
+    owner: Estimator, estimators: NamedEstimators, sample_weight: Any, params: dict[str, Any]
+) -> RoutedParams:
+    """Parameters of each member's ``fit`` by name, and those of the splitter.
+
+    With metadata routing they go where they were requested. Without it, sample weights go to
+    every member that takes them, and ``groups`` to the splitter.
+
+    Warns
+    -----
+    UserWarning
+        If a member cannot take sample weights; it is fitted without.
+
+    Raises
+    ------
+    ValueError
+        If other parameters come without metadata routing.
+    """
+    if _routing_enabled():
+        if sample_weight is not None:
+            params = {**params, "sample_weight": sample_weight}
+        routed = process_routing(owner, "fit", **params)
+        by_name = {name: dict(routed[name].fit) for name, _ in estimators if name in routed}
+        return by_name, dict(routed.splitter.split)
+    params = dict(params)
+    split = {"groups": params.pop("groups")} if params.get("groups") is not None else {}
+    params.pop("groups", None)
+    _raise_for_params(params, owner, "fit")
+    by_name = {}
+    for name, estimator in estimators:
+        if sample_weight is None or isinstance(estimator, FrozenEstimator):
+            continue
+        param = sample_weight_param(estimator)
+        if param is None:
+            warnings.warn(
+                f"estimator {name!r} ({type(estimator).__name__}) does not take sample_weight: "
+                "it is fitted without weights; only the losses are weighted",
+                UserWarning,
+                stacklevel=4,
+            )
+        else:
+            by_name[name] = {param: sample_weight}
+    return by_name, split

@@ -1,0 +1,127 @@
+"""skorch nets as members: their input, their labels, their raw output, and no trace left in them.
+
+torch is imported by whoever made the net; nothing here imports it for others.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from skmergecal._numerics import log_softmax
+from skmergecal._optional import is_instance_of
+from skmergecal._typing import Array, Estimator
+from skmergecal._validation import encode_labels
+
+__all__ = [
+    "as_net_input",
+    "fit_net",
+    "is_skorch",
+    "net_log_proba",
+    "net_proba",
+    "outputs_logits",
+]
+
+
+def is_skorch(estimator: Estimator) -> bool:
+    """Tell a skorch net, without importing skorch."""
+    return is_instance_of(estimator, "skorch", "NeuralNet")
+
+
+def _is_binary(net: Estimator) -> bool:
+    return is_instance_of(net, "skorch", "NeuralNetBinaryClassifier")
+
+
+def outputs_logits(net: Estimator) -> bool:
+    """Whether the module's raw output are logits: a cross-entropy criterion, its default link."""
+    nn = sys.modules["torch"].nn
+    criterion = getattr(net, "criterion_", None)
+    criterion = getattr(criterion, "_orig_mod", criterion)  # inside torch.compile
+    default_link = net.predict_nonlinearity is None or net.predict_nonlinearity == "auto"
+    return default_link and isinstance(criterion, nn.CrossEntropyLoss | nn.BCEWithLogitsLoss)
+
+
+def as_net_input(net: Estimator, X: Any) -> Any:
+    """X in the floating type of the module; numeric frames as arrays unless it asks for columns.
+
+    A DataFrame reaches ``module.forward`` as one argument a column. Only a module whose
+    ``forward`` names the columns wants that.
+    """
+    module = getattr(net, "module_", None)
+    dtype = np.dtype(np.float32) if module is None else _float_type(module)
+    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
+        forward = (net.module if module is None else module).forward
+        if set(map(str, X.columns)) <= set(inspect.signature(forward).parameters):
+            return X
+        X = X.to_numpy()
+    if isinstance(X, list):
+        X = np.asarray(X)
+    if hasattr(X, "dtype") and hasattr(X, "astype") and X.dtype.kind in "fO" and X.dtype != dtype:
+        return X.astype(dtype)
+    return X
+
+
+def _float_type(module: Any) -> np.dtype:
+    torch = sys.modules["torch"]
+    names = {torch.float64: np.float64, torch.float32: np.float32}
+    for tensor in module.parameters():
+        if tensor.dtype in names:
+            return np.dtype(names[tensor.dtype])
+    return np.dtype(np.float32)
+
+
+@contextmanager
+def untouched(net: Estimator) -> Iterator[None]:
+    """Give back the training flags and torch's random state as they were."""
+    flags = [(part, part.training) for part in net.module_.modules()]
+    try:
+        with sys.modules["torch"].random.fork_rng(devices=[]):
+            yield
+    finally:
+        for part, training in flags:
+            part.training = training
+
+
+def net_log_proba(net: Estimator, X: Any) -> Array:
+    """Log-softmax of the raw output, read before the non-linearity, in float64."""
+    with untouched(net):
+        output = net.forward(as_net_input(net, X), training=False)
+    if isinstance(output, tuple):
+        output = output[0]
+    logits = output.detach().double().cpu().numpy()
+    if logits.ndim == 1:
+        logits = np.column_stack([np.zeros_like(logits), logits])
+    return log_softmax(logits)
+
+
+def net_proba(net: Estimator, X: Any) -> np.ndarray:
+    """The net's own ``predict_proba``."""
+    with untouched(net):
+        return np.asarray(net.predict_proba(as_net_input(net, X)))
+
+
+def fit_net(net: Estimator, X: Any, y: np.ndarray, **params: Any) -> Estimator:
+    """Fit a net on labels of any kind; its ``classes_`` are the labels afterwards.
+
+    The net learns column numbers. Where its parameter ``classes`` names the labels, they keep
+    that order; else the parameter is set to the sorted labels.
+    """
+    given = getattr(net, "classes", None)
+    classes = np.unique(y) if given is None else np.asarray(given)
+    codes = encode_labels(y, classes, remedy="Pass all labels as classes= to the net.")
+    if _is_binary(net):
+        if not np.array_equal(classes, [0, 1]):
+            name = type(net).__name__
+            msg = (
+                f"{name} knows the labels 0 and 1 only; got {classes.tolist()}. Encode the labels, "
+                "or use NeuralNetClassifier with CrossEntropyLoss and classes=."
+            )
+            raise ValueError(msg)
+        return net.fit(as_net_input(net, X), codes.astype(np.float32), **params)
+    net.set_params(classes=classes.tolist())
+    return net.fit(as_net_input(net, X), codes.astype(np.int64), **params)

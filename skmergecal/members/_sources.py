@@ -1,0 +1,170 @@
+"""Where a fitted member's opinion is read: decided once, never from the values of a batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._numerics import log_softmax, softmax
+from skmergecal._typing import Array, Estimator
+from skmergecal.members._skorch import is_skorch, net_log_proba, net_proba, outputs_logits
+
+__all__ = ["SOURCES", "has_held_out", "resolve_source", "transform_to_final"]
+
+#: Rows on which a decision function is compared with the member's own probabilities.
+_ROWS_TO_COMPARE = 100
+_SAME_PROBABILITY = 1e-6
+
+#: scikit-learn's classifiers whose decision function is their logit (binary: the margin d of
+#: logits (0, d)), with what must hold besides.
+_LOGIT_FAMILIES: dict[str, Callable[[Estimator], bool]] = {
+    "LogisticRegression": lambda e: len(e.classes_) == 2 or _is_multinomial(e),
+    "LogisticRegressionCV": lambda e: len(e.classes_) == 2 or _is_multinomial(e),
+    "LinearDiscriminantAnalysis": lambda e: True,
+    "QuadraticDiscriminantAnalysis": lambda e: True,
+    "GradientBoostingClassifier": lambda e: e.loss == "log_loss",
+    "HistGradientBoostingClassifier": lambda e: True,
+    "SGDClassifier": lambda e: e.loss == "log_loss" and len(e.classes_) == 2,
+}
+
+
+def _is_multinomial(estimator: Estimator) -> bool:
+    return estimator.solver != "liblinear" and getattr(estimator, "multi_class", "") != "ovr"
+
+
+def is_sklearn(estimator: Estimator, name: str) -> bool:
+    """Whether the estimator is, or derives from, scikit-learn's class of this name."""
+    return any(
+        cls.__name__ == name and cls.__module__.startswith("sklearn.")
+        for cls in type(estimator).__mro__
+    )
+
+
+def has_held_out(estimator: Estimator) -> bool:
+    """Whether it is one of this package's own: they share the method ``fit_held_out``."""
+    return callable(getattr(type(estimator), "fit_held_out", None))
+
+
+def transform_to_final(estimator: Estimator, X: Any = None) -> tuple[Estimator, Any]:
+    """The last classifier inside frozen estimators, Pipelines and searches, and its input.
+
+    With X, the steps before it transform X. A Pipeline with a step that cannot transform (a
+    sampler, say) is taken as it is.
+    """
+    while True:
+        if isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif isinstance(estimator, Pipeline) and _transforms(estimator):
+            for _, step in estimator.steps[:-1]:
+                if X is not None and step is not None and step != "passthrough":
+                    X = step.transform(X)
+            estimator = estimator.steps[-1][1]
+        elif is_sklearn(estimator, "BaseSearchCV") and hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator, X
+
+
+def _transforms(pipeline: Pipeline) -> bool:
+    return all(
+        step is None or step == "passthrough" or hasattr(step, "transform")
+        for _, step in pipeline.steps[:-1]
+    )
+
+
+def _as_logits(scores: Any) -> Array:
+    """Decision values as log-probabilities; a binary margin d means logits (0, d)."""
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim == 1:
+        scores = np.column_stack([np.zeros_like(scores), scores])
+    return log_softmax(scores)
+
+
+def _network_log_proba(network: Estimator, X: Any) -> Array:
+    """Log-softmax of an MLPClassifier's last layer: its own forward pass with no output link."""
+    linear = copy.copy(network)
+    linear.out_activation_ = "identity"
+    output = linear.predict_proba(X)
+    if len(network.classes_) == 2:  # the network gives (1 - d, d)
+        return _as_logits(output[:, 1])
+    return _as_logits(output)
+
+
+class Source(NamedTuple):
+    """A way to read an opinion from the last classifier of a member."""
+
+    read: Callable[[Estimator, Any], Array]
+    logarithmic: bool
+    """Whether it gives log-probabilities (else probabilities)."""
+
+
+SOURCES: dict[str, Source] = {
+    "log_proba": Source(lambda e, X: log_softmax(np.asarray(e.transform(X))), True),
+    "network": Source(_network_log_proba, True),
+    "skorch_logits": Source(net_log_proba, True),
+    "skorch_proba": Source(net_proba, False),
+    "joint_log_proba": Source(lambda e, X: _as_logits(e.predict_joint_log_proba(X)), True),
+    "decision_function": Source(lambda e, X: _as_logits(e.decision_function(X)), True),
+    "proba": Source(lambda e, X: np.asarray(e.predict_proba(X)), False),
+}
+
+
+def resolve_source(name: str, estimator: Estimator, X: Any = None) -> str:
+    """Name of the source of a fitted member.
+
+    Parameters
+    ----------
+    name : str
+        The member's name, for errors.
+    estimator : estimator
+        Fitted.
+    X : array-like, default=None
+        Rows of ``fit``: a decision function is taken as the logit only if it reproduces the
+        member's own probabilities there. Without rows, the list of families decides.
+
+    Returns
+    -------
+    str
+        A key of `SOURCES`.
+
+    Raises
+    ------
+    ValueError
+        If the member offers neither probabilities nor scores.
+    """
+    final, _ = transform_to_final(estimator)
+    if has_held_out(final):
+        return "log_proba"
+    if is_skorch(final):
+        return "skorch_logits" if outputs_logits(final) else "skorch_proba"
+    if is_sklearn(final, "MLPClassifier"):
+        return "network"
+    if hasattr(final, "predict_joint_log_proba"):
+        return "joint_log_proba"
+    if hasattr(final, "predict_proba"):
+        fits = any(is_sklearn(final, f) and ok(final) for f, ok in _LOGIT_FAMILIES.items())
+        return "decision_function" if fits and _reproduces(estimator, X) else "proba"
+    if hasattr(final, "decision_function"):
+        return "decision_function"
+    msg = (
+        f"estimator {name!r} ({type(final).__name__}) has neither predict_proba nor "
+        "decision_function: use a classifier that gives probabilities or scores"
+    )
+    raise ValueError(msg)
+
+
+def _reproduces(estimator: Estimator, X: Any) -> bool:
+    """Whether the softmax of the decision function is the member's ``predict_proba``."""
+    if X is None:
+        return True
+    rows = _safe_indexing(X, np.arange(min(_num_samples(X), _ROWS_TO_COMPARE)))
+    final, Z = transform_to_final(estimator, rows)
+    proba = np.asarray(final.predict_proba(Z))
+    ours = softmax(SOURCES["decision_function"].read(final, Z))
+    return ours.shape == proba.shape and bool(np.abs(ours - proba).max() <= _SAME_PROBABILITY)

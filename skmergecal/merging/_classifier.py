@@ -1,0 +1,462 @@
+"""MergedClassifier: one classifier from several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Bunch, get_tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmergecal._compat import HasMethods, Interval, StrOptions, _BaseComposition, _fit_context
+from skmergecal._typing import Array, Estimator, HeldOutLogProba
+from skmergecal._validation import check_member_weights
+from skmergecal.members import (
+    Cache,
+    Collected,
+    LogProbaClassifier,
+    Member,
+    NamedEstimators,
+    Opinion,
+    Rows,
+    check_named_estimators,
+    collect,
+    frozen_members,
+    route_fit_params,
+)
+from skmergecal.merging._combination import (
+    Combination,
+    LinearCombination,
+    LogarithmicCombination,
+)
+from skmergecal.merging._parameters import ParameterCombination, guard_barrier
+from skmergecal.merging._settings import Settings
+
+__all__ = ["MergedClassifier"]
+
+_POOLS: dict[str, type[LogarithmicCombination] | type[LinearCombination]] = {
+    "logits": LogarithmicCombination,
+    "probabilities": LinearCombination,
+}
+
+
+class MergedClassifier(LogProbaClassifier, _BaseComposition):
+    """Merge several classifiers into one.
+
+    Parameters
+    ----------
+    estimators : list of (str, classifier)
+        The members. A ``FrozenEstimator`` is a fitted member: used as it is, never changed, and
+        measured on the rows of ``fit``, **which it must not have seen**. Anything else is cloned,
+        cross-fitted over ``cv`` and refitted on everything. ``"drop"`` leaves a member out.
+    method : {"logits", "probabilities", "parameters"}, default="logits"
+        Average log-probabilities (logarithmic opinion pool), probabilities (linear opinion pool),
+        or the parameters of linear models or nets of one architecture, which gives one model
+        that costs as much as one member.
+    weights : {"log_loss", "greedy"}, None, array-like or dict, default="log_loss"
+        Learned by log loss on held-out predictions, by greedy ensemble selection (for
+        parameters: a greedy soup), uniform, or given: one number for each of ``estimators``, or a
+        dict by name; non-negative, not all 0. On logits, "log_loss" learns a temperature, too.
+        For parameters it learns the weights of the logit pool.
+    calibrate : {None, "members", "merged", "both"}, default=None
+        Fit a temperature for each member before merging, for the merged classifier, or both,
+        on the same held-out predictions.
+    alpha : float, default=1.0
+        Strength of the ridge that pulls learned logit weights towards uniform ones.
+    alignment : None
+        Alignment of hidden units before averaging parameters; only None so far.
+    repair : None
+        Repair of merged nets; only None so far.
+    on_barrier : {"warn", "raise", "logits"}, default="warn"
+        What to do where the model of averaged parameters is worse than its members: warn, raise
+        `MergeBarrierError`, or fall back to the logit pool (with a warning).
+    barrier_tolerance : float, default=0.05
+        How much worse it may be, as a share of the members' weighted mean loss.
+    cv : int, splitter or iterable, default=5
+        How members that are not frozen are cross-fitted.
+    memory : None, str, path or joblib.Memory, default=None
+        Caches fits and log-probabilities of members, so that a grid search over weights, method
+        or calibrate calls each member once for each fold and data set. A frozen estimator must
+        not be changed afterwards.
+    n_jobs : int, default=None
+        Number of fits at once.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Union of the labels of the members and of y.
+    estimators_ : list of classifier
+        The fitted members.
+    named_estimators_ : Bunch
+        The same by name.
+    weights_ : ndarray of shape (n_members,)
+        Adding up to 1, one for each member that was not dropped.
+    member_temperatures_ : ndarray of shape (n_members,)
+        Divisors of the members' log-probabilities, 1 where they were not calibrated.
+    temperature_ : float
+        Divisor of the merged log-probabilities.
+    merged_estimator_ : classifier
+        With ``method="parameters"``: the model of the averaged parameters.
+    barrier_ : float
+        With ``method="parameters"``: its log loss minus the weighted mean loss of the members, in
+        nats, on held-out rows; NaN if there were none. Where members are fitted here, also the
+        final model counts: on its own training rows it must not lose to what its members reach
+        on rows they have not seen.
+    n_features_in_ : int
+        Number of features seen during ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has names.
+
+    See Also
+    --------
+    skmergecal.TemperatureCalibrator : Calibrates one classifier, before or after merging.
+
+    Notes
+    -----
+    Sample weights are frequencies. A member that gives probabilities of exactly 0 on held-out
+    rows has them mixed with the uniform distribution, share 1 / (n + 1), before the log; the
+    linear pool averages probabilities as they are.
+
+    References
+    ----------
+    Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986; Caruana et
+    al., "Ensemble Selection from Libraries of Models", ICML 2004; Guo et al., "On Calibration of
+    Modern Neural Networks", ICML 2017; Wortsman et al., "Model soups", ICML 2022.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.ensemble import ExtraTreesClassifier
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skmergecal import MergedClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X_train, X_held_out, y_train, y_held_out = train_test_split(X, y, random_state=0)
+    >>> members = {
+    ...     "trees": ExtraTreesClassifier(random_state=0).fit(X_train, y_train),
+    ...     "bayes": GaussianNB().fit(X_train, y_train),
+    ... }
+    >>> merged = MergedClassifier.from_fitted(members, X_held_out, y_held_out)
+    >>> merged.predict_proba(X_held_out[:2]).shape
+    (2, 2)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "estimators": [list, tuple],
+        "method": [StrOptions({"logits", "probabilities", "parameters"})],
+        "weights": [StrOptions({"log_loss", "greedy"}), "array-like", dict, None],
+        "calibrate": [StrOptions({"members", "merged", "both"}), None],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alignment": [None],
+        "repair": [None],
+        "on_barrier": [StrOptions({"warn", "raise", "logits"})],
+        "barrier_tolerance": [Interval(Real, 0, None, closed="left")],
+        "cv": ["cv_object"],
+        "memory": [str, HasMethods(["__fspath__"]), HasMethods(["cache"]), None],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        estimators: Sequence[tuple[str, Estimator]],
+        *,
+        method: str = "logits",
+        weights: Any = "log_loss",
+        calibrate: str | None = None,
+        alpha: float = 1.0,
+        alignment: None = None,
+        repair: None = None,
+        on_barrier: str = "warn",
+        barrier_tolerance: float = 0.05,
+        cv: Any = 5,
+        memory: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.estimators = estimators
+        self.method = method
+        self.weights = weights
+        self.calibrate = calibrate
+        self.alpha = alpha
+        self.alignment = alignment
+        self.repair = repair
+        self.on_barrier = on_barrier
+        self.barrier_tolerance = barrier_tolerance
+        self.cv = cv
+        self.memory = memory
+        self.n_jobs = n_jobs
+
+    @classmethod
+    def from_fitted(
+        cls,
+        members: Sequence[Estimator] | Mapping[str, Estimator],
+        X: Any = None,
+        y: Any = None,
+        sample_weight: Any = None,
+        **params: Any,
+    ) -> Self:
+        """Merge fitted classifiers as they are.
+
+        Parameters
+        ----------
+        members : list or dict of fitted classifiers
+            They are frozen, never changed. A list gets the class names in lower case as names.
+        X, y : array-like, default=None
+            Held-out rows and labels: **rows that no member has seen**. Without them only
+            ``weights`` that need no learning, and ``calibrate=None``, are possible.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights of the rows.
+        **params : dict
+            Other parameters of the class.
+
+        Returns
+        -------
+        MergedClassifier
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If something has to be learned and there are no rows.
+        """
+        named = members.items() if isinstance(members, Mapping) else _name(members)
+        frozen = [
+            (name, m if isinstance(m, FrozenEstimator) else FrozenEstimator(m)) for name, m in named
+        ]
+        merged = cls(frozen, **params)
+        if X is None and y is None:
+            return merged._without_rows()
+        return merged.fit(X, y, sample_weight)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
+        """Fit members that are not frozen, and learn how to merge them.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Passed to the members as it is.
+        y : array-like of shape (n_samples,)
+            Labels of any kind.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights. They reach every loss, and the members that take them.
+        **params : dict
+            Parameters for the members' ``fit`` and the splitter, by metadata routing; without
+            routing, ``groups`` goes to the splitter.
+
+        Returns
+        -------
+        self : MergedClassifier
+        """
+        self._fit(X, y, sample_weight, params, need_held_out=False)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_held_out(
+        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
+    ) -> HeldOutLogProba:
+        """Fit, and return the merged log-probabilities of rows that trained no member.
+
+        Parameters
+        ----------
+        X, y, sample_weight, **params
+            As for `fit`.
+
+        Returns
+        -------
+        HeldOutLogProba
+            Log-probabilities, and the rows they belong to.
+        """
+        found = self._fit(X, y, sample_weight, params, need_held_out=True)
+        return HeldOutLogProba(self._combination.held_out(found), found.rows)
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, need_held_out: bool
+    ) -> Collected:
+        self._forget()
+        estimators, settings = self._checked()
+        rows = Rows.check(X, y, sample_weight)
+        cross_fit = settings.needs_held_out() or self.method == "parameters" or need_held_out
+        found = collect(
+            estimators,
+            rows,
+            cv=self.cv,
+            routed=route_fit_params(self, estimators, sample_weight, params),
+            cache=Cache(self.memory),
+            n_jobs=self.n_jobs,
+            held_out=cross_fit,
+        )
+        self._set_fitted(self._combine(found, settings, rows), found.classes)
+        validate_data(self, X, skip_check_array=True)
+        return found
+
+    def _checked(self) -> tuple[NamedEstimators, Settings]:
+        """Estimators that take part, and the settings that belong to them."""
+        estimators = check_named_estimators(self.estimators)
+        self._validate_names([name for name, _ in self.estimators])
+        weights = self.weights
+        if not isinstance(weights, str):
+            weights = self._given_weights([name for name, _ in estimators])
+        settings = Settings(
+            weights, self.calibrate, self.alpha, self.on_barrier, self.barrier_tolerance
+        )
+        return estimators, settings
+
+    def _given_weights(self, taking_part: list[str]) -> Array:
+        names = [name for name, _ in self.estimators]
+        if self.weights is None:
+            return np.full(len(taking_part), 1 / len(taking_part))
+        if isinstance(self.weights, dict):
+            kept = {n: w for n, w in self.weights.items() if n in taking_part or n not in names}
+            return check_member_weights(kept, taking_part)
+        given = check_member_weights(self.weights, names)
+        return check_member_weights([given[names.index(n)] for n in taking_part], taking_part)
+
+    def _combine(self, found: Collected, settings: Settings, rows: Rows) -> Combination:
+        if self.method in _POOLS:
+            return _POOLS[self.method].learn(found, settings)
+        merged = ParameterCombination.learn(found, settings, rows)
+        self.barrier_ = merged.barrier
+        if guard_barrier(merged, settings):
+            self.merged_estimator_ = merged.merged.estimator
+            return merged
+        return LogarithmicCombination.learn(found, settings)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def _without_rows(self) -> Self:
+        self._forget()
+        estimators, settings = self._checked()
+        if settings.needs_held_out():
+            msg = (
+                f"weights={self.weights!r} and calibrate={self.calibrate!r} are learned from rows "
+                "that no member has seen: pass X and y, or weights=None and calibrate=None"
+            )
+            raise ValueError(msg)
+        members, classes = frozen_members(estimators, Cache(self.memory))
+        members = [member.softened_by_default() for member in members]
+        if self.method == "parameters":
+            merged = ParameterCombination.without_rows(members, settings.weights)
+            self.barrier_, self.merged_estimator_ = np.nan, merged.merged.estimator
+            self._set_fitted(merged, classes)
+        else:
+            pool = _POOLS[self.method].without_rows(members, classes, settings.weights)
+            self._set_fitted(pool, classes)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(members[0].estimator, name):
+                setattr(self, name, getattr(members[0].estimator, name))
+        return self
+
+    def _set_fitted(self, combination: Combination, classes: np.ndarray) -> None:
+        self._combination = combination
+        self.classes_ = classes
+        self.estimators_ = [member.estimator for member in combination.members]
+        self.named_estimators_ = Bunch(**{m.name: m.estimator for m in combination.members})
+        self.weights_ = combination.weights
+        self.member_temperatures_ = combination.member_temperatures
+        self.temperature_ = combination.temperature
+
+    @property
+    def named_estimators(self) -> Bunch:
+        """The members as given, by name."""
+        return Bunch(**dict(self.estimators))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters, those of the members included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the members and their parameters, as ``name`` and
+            ``name__parameter``.
+
+        Returns
+        -------
+        dict
+        """
+        return self._get_params("estimators", deep=deep)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; ``name=`` replaces a member (or drops it with ``"drop"``).
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the class, members by name, and ``name__parameter``.
+
+        Returns
+        -------
+        self : MergedClassifier
+        """
+        self._set_params("estimators", **params)
+        return self
+
+    def _scores(self, X: Any) -> Array:
+        check_is_fitted(self, "weights_")
+        if hasattr(self, "n_features_in_"):
+            validate_data(self, X, reset=False, skip_check_array=True)
+        cache = Cache(self.memory)
+        data_key = cache.key(X)
+
+        def read(member: Member) -> Opinion:
+            return member.align(cache.read_member(member, X, data_key))
+
+        return self._combination.scores(X, read)
+
+    def _scaled(self, scores: Array) -> Array:
+        return self._combination.scaled(scores)
+
+    def predict_proba(self, X: Any) -> Array:
+        """Merged probabilities.
+
+        Parameters
+        ----------
+        X : array-like
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``; rows add up to 1.
+        """
+        scores = self._scores(X)
+        return self._combination.proba(scores)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Log of the merged probabilities, exact also where they underflow to 0.
+
+        Parameters
+        ----------
+        X : array-like
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            -inf where every member of a linear pool gives probability 0.
+        """
+        scores = self._scores(X)
+        return self._combination.log_proba(scores)
+
+    def _named(self) -> NamedEstimators:
+        return [(n, e) for n, e in self.estimators if not isinstance(e, str)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = [get_tags(e) for _, e in self._named()]
+        tags.input_tags.sparse = all(t.input_tags.sparse for t in inner)
+        tags.input_tags.allow_nan = all(t.input_tags.allow_nan for t in inner)
+        return tags
+
+
+def _name(members: Sequence[Estimator]) -> list[tuple[str, Estimator]]:
+    """Names from the classes, numbered where a class comes several times."""
+    inner = [m.estimator if isinstance(m, FrozenEstimator) else m for m in members]
+    names = [type(m).__name__.lower() for m in inner]
+    return [
+        (f"{name}-{names[: i + 1].count(name)}" if names.count(name) > 1 else name, member)
+        for i, (name, member) in enumerate(zip(names, members, strict=True))
+    ]
+
+

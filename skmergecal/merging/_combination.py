@@ -1,0 +1,223 @@
+"""How the opinions of members become one: learned once, then applied to any rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from skmergecal._numerics import log_softmax, mean_loss, soften, softmax
+from skmergecal._temperature import warn_at_bound
+from skmergecal._typing import Array
+from skmergecal.members import Collected, Member, Opinion
+from skmergecal.merging._settings import Settings, fit_scale, member_temperatures
+from skmergecal.pooling import (
+    fit_linear_pool,
+    fit_logarithmic_pool,
+    greedy_selection,
+    linear_pool,
+)
+from skmergecal.pooling._logarithmic import add_weighted
+
+__all__ = ["Combination", "LinearCombination", "LogarithmicCombination"]
+
+#: Reads a member's opinion of the rows at hand.
+Reader = Callable[[Member], Opinion]
+
+
+@dataclass(frozen=True)
+class Combination(ABC):
+    """Fitted members with what was learned about them.
+
+    Attributes
+    ----------
+    members : list of Member
+    weights : ndarray of shape (n_members,)
+        Adding up to 1.
+    member_temperatures : ndarray of shape (n_members,)
+    temperature : float
+    """
+
+    members: Sequence[Member]
+    weights: Array
+    member_temperatures: Array
+    temperature: float
+
+    def active(self) -> Iterator[tuple[Member, float, float]]:
+        """Members of positive weight, with weight and temperature."""
+        for member, w, t in zip(self.members, self.weights, self.member_temperatures, strict=True):
+            if w > 0:
+                yield member, float(w), float(t)
+
+    @abstractmethod
+    def scores(self, X: Any, read: Reader) -> Array:
+        """Merged scores before the temperature; members are read one after the other."""
+
+    def scaled(self, scores: Array) -> Array:
+        """Merged log-probabilities after the temperature."""
+        return log_softmax(scores / self.temperature)
+
+    def proba(self, scores: Array) -> Array:
+        """Merged probabilities."""
+        return softmax(scores / self.temperature)
+
+    def log_proba(self, scores: Array) -> Array:
+        """Log of the merged probabilities."""
+        return self.scaled(scores)
+
+    def held_out(self, found: Collected) -> Array:
+        """Merged log-probabilities of the held-out rows."""
+        opinions = {m.name: o for m, o in zip(found.members, found.opinions, strict=True)}
+        return self.scaled(self.scores(None, lambda member: opinions[member.name]))
+
+
+def _opinions_as_log_proba(found: Collected) -> list[Array]:
+    return [m.log_proba(o) for m, o in zip(found.members, found.opinions, strict=True)]
+
+
+def greedy_by_log_loss(
+    opinions: Sequence[Array], found: Collected, to_log_proba: Callable[[Array], Array]
+) -> Array:
+    """Greedy selection with the log loss of the averaged opinions."""
+    return greedy_selection(
+        opinions, lambda mean: mean_loss(to_log_proba(mean), found.y, found.sample_weight)
+    )
+
+
+class LogarithmicCombination(Combination):
+    """Logarithmic opinion pool: weighted average of (calibrated) log-probabilities."""
+
+    @classmethod
+    def learn(cls, found: Collected, settings: Settings) -> Self:
+        """Learn weights and temperatures from held-out opinions."""
+        _refuse_missing_classes(found.members, found.classes)
+        y, weight = found.y, found.sample_weight
+        z = _opinions_as_log_proba(found)
+        names = [member.name for member in found.members]
+        temperatures = member_temperatures(names, z, y, weight, settings)
+        z = [m / t for m, t in zip(z, temperatures, strict=True)]
+        temperature = 1.0
+
+        def by_log_loss() -> Array:
+            nonlocal temperature
+            fit = fit_logarithmic_pool(z, y, weight, alpha=settings.alpha)
+            warn_at_bound(fit.bound, fit.temperature, "the logit pool: ")
+            temperature = fit.temperature
+            return fit.weights
+
+        weights = settings.learn_weights(
+            {
+                "log_loss": by_log_loss,
+                "greedy": lambda: greedy_by_log_loss(z, found, log_softmax),
+            }
+        )
+        if settings.calibrates_merged:
+            pooled = add_weighted(z, weights) / temperature
+            temperature *= fit_scale(pooled, y, weight, "the merged classifier")
+        return cls(found.members, weights, temperatures, temperature)
+
+    def scores(self, X: Any, read: Reader) -> Array:
+        """Weighted sum of log-probabilities."""
+        return add_weighted(
+            (member.log_proba(read(member)) for member, _, _ in self.active()),
+            [w / t for _, w, t in self.active()],
+        )
+
+
+    @classmethod
+    def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
+        """Merge with given weights, nothing learned."""
+        _refuse_missing_classes(members, classes)
+        return cls(members, weights, np.ones(len(members)), 1.0)
+
+
+def _refuse_missing_classes(members: Sequence[Member], classes: np.ndarray) -> None:
+    for member in members:
+        if len(member.missing):
+            unseen = classes[member.missing].tolist()
+            msg = (
+                f"estimator {member.name!r} never saw the classes {unseen}, so that it has no "
+                "logits for them: leave it out, train it on all classes, or use "
+                "method='probabilities', where it gives them probability 0"
+            )
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True)
+class LinearCombination(Combination):
+    """Linear opinion pool: weighted average of probabilities.
+
+    Attributes
+    ----------
+    softening : float
+        Mixed into the pooled probabilities before a temperature scales their log.
+    calibrates : tuple of bool
+        Whether members, and whether the merged probabilities, were calibrated.
+    """
+
+    softening: float = 0.0
+    calibrates: tuple[bool, bool] = (False, False)
+
+    @classmethod
+    def learn(cls, found: Collected, settings: Settings) -> Self:
+        """Learn weights and temperatures from held-out opinions."""
+        y, weight = found.y, found.sample_weight
+        names = [member.name for member in found.members]
+        z = _opinions_as_log_proba(found) if settings.calibrates_members else []
+        temperatures = member_temperatures(names, z, y, weight, settings)
+        calibrates = (settings.calibrates_members, settings.calibrates_merged)
+        draft = cls(found.members, np.empty(0), temperatures, 1.0, calibrates=calibrates)
+        p = [
+            draft.member_proba(member, opinion, t)
+            for member, opinion, t in zip(found.members, found.opinions, temperatures, strict=True)
+        ]
+        weights = settings.learn_weights(
+            {
+                "log_loss": lambda: fit_linear_pool(p, y, weight).weights,
+                "greedy": lambda: greedy_by_log_loss(p, found, lambda q: soften(q, 0.0)),
+            }
+        )
+        pooled = linear_pool(p, weights)
+        softening = 1 / (found.total_weight + 1) if (pooled == 0).any() else 0.0
+        fitted = replace(draft, weights=weights, softening=softening)
+        if not settings.calibrates_merged:
+            return fitted
+        scale = fit_scale(soften(pooled, softening), y, weight, "the merged classifier")
+        return replace(fitted, temperature=scale)
+
+    @classmethod
+    def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
+        """Merge with given weights, nothing learned; zeros are softened by default."""
+        softening = max(member.softening for member in members)
+        return cls(members, weights, np.ones(len(members)), 1.0, softening=softening)
+
+    def member_proba(self, member: Member, opinion: Opinion, temperature: float) -> Array:
+        """A member's probabilities: its own, or after its temperature."""
+        if self.calibrates[0]:
+            return member.scaled_proba(opinion, temperature)
+        return opinion.proba()
+
+    def scores(self, X: Any, read: Reader) -> Array:
+        """Weighted sum of probabilities."""
+        return linear_pool(
+            (self.member_proba(member, read(member), t) for member, _, t in self.active()),
+            [w for _, w, _ in self.active()],
+        )
+
+    def scaled(self, scores: Array) -> Array:
+        """Log of the softened average, divided by the temperature."""
+        return log_softmax(soften(scores, self.softening) / self.temperature)
+
+    def proba(self, scores: Array) -> Array:
+        """The average itself, or its scaled form where it was calibrated."""
+        return np.exp(self.scaled(scores)) if self.calibrates[1] else scores
+
+    def log_proba(self, scores: Array) -> Array:
+        """Log of the merged probabilities, -inf where all members say 0."""
+        if self.calibrates[1]:
+            return self.scaled(scores)
+        positive = scores > 0
+        return np.log(scores, out=np.full(scores.shape, -np.inf), where=positive)

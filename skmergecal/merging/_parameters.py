@@ -1,0 +1,240 @@
+"""One model from the averaged parameters of the members, and whether that was a good idea."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from skmergecal._compat import _safe_indexing
+from skmergecal._numerics import log_softmax, mean_loss, softmax
+from skmergecal._typing import Array
+from skmergecal.exceptions import (
+    IncompatibleEstimatorsError,
+    MergeBarrierError,
+    MergeBarrierWarning,
+)
+from skmergecal.members import Collected, Member, Rows, fitted_member
+from skmergecal.merging._combination import Combination, Reader
+from skmergecal.merging._settings import Settings, fit_scale, member_temperatures
+from skmergecal.parameters import (
+    average_parameters,
+    fold_temperature,
+    read_parameters,
+    write_parameters,
+)
+from skmergecal.pooling import fit_logarithmic_pool
+
+__all__ = ["ParameterCombination", "average_members", "guard_barrier"]
+
+#: A rewritten member may differ from itself by this in probability: rounding of float32 nets.
+_SAME_PROBABILITY = 1e-4
+_ROWS_TO_COMPARE = 100
+
+
+def average_members(
+    members: Sequence[Member], weights: Array, temperatures: Array
+) -> Member:
+    """The member that holds the weighted average of the parameters, temperatures folded in.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the members are not of one architecture.
+    """
+    parameters = [
+        fold_temperature(read_parameters(member.estimator), float(t))
+        for member, t in zip(members, temperatures, strict=True)
+    ]
+    names = [member.name for member in members]
+    average = average_parameters(parameters, weights, names=names)
+    merged = write_parameters(members[0].estimator, average)
+    return fitted_member("merged", merged, members[0])
+
+
+def check_rewriting(found: Collected, temperatures: Array, rows: Rows) -> None:
+    """Check that each member, written anew with all that is folded into it, says the same.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If preprocessing or a temperature went into a layer where it does not belong.
+    """
+    fold = found.folds[0]
+    places = slice(0, min(fold.places.stop, _ROWS_TO_COMPARE))
+    X = _safe_indexing(rows.X, found.rows[places])
+    for member, opinion, t in zip(fold.members, found.opinions, temperatures, strict=True):
+        alone = average_members([member], np.ones(1), np.array([t]))
+        expected = softmax(opinion.log_proba(0.0)[places] / t)
+        error = float(np.abs(softmax(alone.align(alone.read(X)).values) - expected).max())
+        if error > _SAME_PROBABILITY:
+            msg = (
+                f"estimator {member.name!r} changes its probabilities by {error:.2g} when its "
+                "preprocessing or temperature is folded into its layers: its module does not "
+                "begin or end with the linear layers that it defines first and last. Use "
+                "method='logits'."
+            )
+            raise IncompatibleEstimatorsError(msg)
+
+
+@dataclass(frozen=True)
+class ParameterCombination(Combination):
+    """One model of averaged parameters.
+
+    Attributes
+    ----------
+    merged : Member
+        The model.
+    barrier : float
+        Its loss minus the weighted mean loss of the members, in nats; NaN if not measured.
+    member_loss : float
+        That weighted mean loss.
+    held_out_log_proba : ndarray of shape (n_held_out, n_classes)
+        Held-out log-probabilities before the temperature.
+    """
+
+    merged: Member
+    barrier: float = np.nan
+    member_loss: float = np.nan
+    held_out_log_proba: Array = field(default_factory=lambda: np.empty((0, 0)))
+
+    @classmethod
+    def learn(cls, found: Collected, settings: Settings, rows: Rows) -> Self:
+        """Learn the weights, merge within each fold to measure, and merge the final members."""
+        y, weight = found.y, found.sample_weight
+        names = [member.name for member in found.members]
+        for member in found.members:
+            _refuse_other_classes(member, found.classes)
+        z = [m.log_proba(o) for m, o in zip(found.members, found.opinions, strict=True)]
+        temperatures = member_temperatures(names, z, y, weight, settings)
+        z = [m / t for m, t in zip(z, temperatures, strict=True)]
+
+        def merged_in_folds(weights: Array) -> Array:
+            parts = []
+            for fold in found.folds:
+                X = _safe_indexing(rows.X, found.rows[fold.places])
+                model = average_members(fold.members, weights, temperatures)
+                parts.append(model.align(model.read(X)).values)
+            return np.concatenate(parts)
+
+        def by_greedy_soup() -> Array:
+            losses = [mean_loss(log_softmax(m), y, weight) for m in z]
+            return greedy_soup(losses, lambda w: mean_loss(merged_in_folds(w), y, weight))
+
+        weights = settings.learn_weights(
+            {
+                "log_loss": lambda: fit_logarithmic_pool(
+                    z, y, weight, alpha=settings.alpha
+                ).weights,
+                "greedy": by_greedy_soup,
+            }
+        )
+        check_rewriting(found, temperatures, rows)
+        held_out = merged_in_folds(weights)
+        merged = average_members(found.members, weights, temperatures)
+        losses = np.array([mean_loss(log_softmax(m), y, weight) for m in z])
+        member_loss = float(weights @ losses)
+        barrier = mean_loss(held_out, y, weight) - member_loss
+        if found.cross_fitted:
+            # The model of all rows was not measured yet. On rows that it was trained on it must
+            # do no worse than its members do on rows that they did not see.
+            barrier = max(barrier, _training_loss(merged, found, rows) - member_loss)
+        temperature = 1.0
+        if settings.calibrates_merged:
+            temperature = fit_scale(held_out, y, weight, "the merged classifier")
+        return cls(
+            found.members, weights, temperatures, temperature, merged, barrier, member_loss, held_out
+        )
+
+    @classmethod
+    def without_rows(cls, members: Sequence[Member], weights: Array) -> Self:
+        """Merge frozen members; without rows nothing can be measured."""
+        for member in members:
+            _refuse_other_classes(member, member.classes)
+        ones = np.ones(len(members))
+        warnings.warn(
+            "without rows nobody can measure whether the averaged parameters are any good "
+            "(barrier_ is NaN): pass held-out X and y to from_fitted",
+            MergeBarrierWarning,
+            stacklevel=4,
+        )
+        return cls(members, weights, ones, 1.0, average_members(members, weights, ones))
+
+    def scores(self, X: Any, read: Reader) -> Array:
+        """Log-probabilities of the merged model."""
+        return read(self.merged).values
+
+    def held_out(self, found: Collected) -> Array:
+        """Log-probabilities of the model merged within each fold, scaled."""
+        return self.scaled(self.held_out_log_proba)
+
+
+def greedy_soup(losses: Sequence[float], loss_of: Callable[[Array], float]) -> Array:
+    """Weights of a greedy soup: best member first, each further one kept if it does not harm.
+
+    References
+    ----------
+    Wortsman et al., "Model soups", ICML 2022, recipe 1.
+    """
+    order = np.argsort(losses, kind="stable")
+    chosen = np.zeros(len(losses))
+    chosen[order[0]] = 1.0
+    best = losses[order[0]]
+    for candidate in order[1:]:
+        trial = chosen.copy()
+        trial[candidate] = 1.0
+        loss = loss_of(trial / trial.sum())
+        if loss <= best:
+            chosen, best = trial, loss
+    return chosen / chosen.sum()
+
+
+def _refuse_other_classes(member: Member, classes: np.ndarray) -> None:
+    if not np.array_equal(member.columns, np.arange(len(classes))):
+        msg = (
+            f"estimator {member.name!r} has the classes {member.classes.tolist()}, the merged "
+            f"model {classes.tolist()}: parameters can be averaged only for the same classes in "
+            "the same order"
+        )
+        raise IncompatibleEstimatorsError(msg)
+
+
+def _training_loss(merged: Member, found: Collected, rows: Rows) -> float:
+    model = merged.align(merged.read(rows.kept_X)).values
+    columns = np.searchsorted(found.classes, rows.labels[rows.kept])
+    weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
+    return mean_loss(model, columns, weight)
+
+
+def guard_barrier(combination: ParameterCombination, settings: Settings) -> bool:
+    """Whether the merged model may be used; if not, what ``on_barrier`` says is done.
+
+    Raises
+    ------
+    MergeBarrierError
+        With ``on_barrier="raise"``.
+
+    Warns
+    -----
+    MergeBarrierWarning
+        With ``on_barrier="warn"`` (and the model is used), or ``"logits"`` (and it is not).
+    """
+    tolerated = settings.barrier_tolerance * combination.member_loss
+    if not combination.barrier > tolerated:
+        return True
+    loss = combination.member_loss
+    msg = (
+        f"the averaged parameters make a model with log loss {loss + combination.barrier:.4g}, "
+        f"while the members have {loss:.4g} on average (barrier {combination.barrier:.4g}, "
+        f"tolerated {tolerated:.4g}): nets from different starts cannot be averaged as they are. "
+        "Use method='logits', or members trained from one start."
+    )
+    if settings.on_barrier == "raise":
+        raise MergeBarrierError(msg)
+    if settings.on_barrier == "logits":
+        msg += " The logit pool is used instead."
+    warnings.warn(msg, MergeBarrierWarning, stacklevel=5)
+    return settings.on_barrier != "logits"

@@ -1,0 +1,80 @@
+"""What the user chose, and how weights are learned from held-out opinions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skmergecal._temperature import minimise_temperature, warn_at_bound
+from skmergecal._typing import Array, IntArray
+
+__all__ = ["Settings", "fit_scale", "member_temperatures"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of `MergedClassifier` that decide how opinions become one.
+
+    Attributes
+    ----------
+    weights : str or ndarray of shape (n_members,)
+        "log_loss", "greedy", or weights that add up to 1.
+    calibrate : {None, "members", "merged", "both"}
+    alpha : float
+    on_barrier : {"warn", "raise", "logits"}
+    barrier_tolerance : float
+    """
+
+    weights: str | Array
+    calibrate: str | None = None
+    alpha: float = 1.0
+    on_barrier: str = "warn"
+    barrier_tolerance: float = 0.05
+
+    @property
+    def calibrates_members(self) -> bool:
+        """Whether each member gets a temperature."""
+        return self.calibrate in ("members", "both")
+
+    @property
+    def calibrates_merged(self) -> bool:
+        """Whether the merged logits get a temperature."""
+        return self.calibrate in ("merged", "both")
+
+    def needs_held_out(self) -> bool:
+        """Whether anything is learned from held-out opinions."""
+        return isinstance(self.weights, str) or self.calibrate is not None
+
+    def learn_weights(self, learners: dict[str, Callable[[], Array]]) -> Array:
+        """The given weights, or what the learner of that name finds."""
+        return learners[self.weights]() if isinstance(self.weights, str) else self.weights
+
+
+def fit_scale(z: Array, y: IntArray, sample_weight: Array | None, who: str) -> float:
+    """Temperature of held-out logits; a bound is warned about in the name of ``who``."""
+    temperature, bound, _ = minimise_temperature(z, y, sample_weight)
+    warn_at_bound(bound, temperature, f"{who}: ")
+    return temperature
+
+
+def member_temperatures(
+    names: Sequence[str],
+    log_proba: Sequence[Array],
+    y: IntArray,
+    sample_weight: Array | None,
+    settings: Settings,
+) -> Array:
+    """A temperature for each member, all 1 unless they are to be calibrated."""
+    if not settings.calibrates_members:
+        return np.ones(len(names))
+    return np.array(
+        [
+            fit_scale(z, y, sample_weight, f"estimator {name!r}")
+            for name, z in zip(names, log_proba, strict=True)
+        ]
+    )
+
+

@@ -1,0 +1,144 @@
+"""Average parameters of one architecture, and fold affine maps into them. Arrays in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from skmergecal._typing import Array
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters._registry import Parameters
+
+__all__ = ["average_parameters", "fold_affine_input", "fold_temperature"]
+
+
+#: Compared before the shapes: where these differ, so do shapes, and these say why.
+_IDENTITY = ("type", "classes", "n_features", "feature_names")
+
+
+def check_same_architecture(parameters: Sequence[Parameters], names: Sequence[str]) -> None:
+    """Raise IncompatibleEstimatorsError naming the first difference, unless all agree."""
+    for name, other in zip(names[1:], parameters[1:], strict=True):
+        difference = _first_difference(parameters[0], other)
+        if difference is not None:
+            msg = (
+                f"estimators {names[0]!r} and {name!r} cannot be averaged: {difference}. "
+                "Use members of one architecture, or method='logits'."
+            )
+            raise IncompatibleEstimatorsError(msg)
+
+
+def _first_difference(a: Parameters, b: Parameters) -> str | None:
+    settings = list(dict.fromkeys([*a.architecture, *b.architecture]))
+    early = [key for key in settings if key in _IDENTITY]
+    late = [key for key in settings if key not in _IDENTITY]
+    for key in early:
+        if a.architecture.get(key) != b.architecture.get(key):
+            return _differ(key, a.architecture.get(key), b.architecture.get(key))
+    for key in dict.fromkeys([*a.arrays, *b.arrays]):
+        shapes = [p.arrays[key].shape if key in p.arrays else None for p in (a, b)]
+        if shapes[0] != shapes[1]:
+            return f"parameter {key!r} has shape {shapes[0]} and {shapes[1]}"
+    for key in late:
+        if a.architecture.get(key) != b.architecture.get(key):
+            return _differ(key, a.architecture.get(key), b.architecture.get(key))
+    return None
+
+
+def _differ(key: str, a: object, b: object) -> str:
+    return f"their {key} differ, {a!r} and {b!r}"
+
+
+def average_parameters(
+    parameters: Sequence[Parameters], weights: Any, *, names: Sequence[str] | None = None
+) -> Parameters:
+    """Weighted average of the parameters of several estimators of one architecture.
+
+    Sums run in float64, one array at a time, and are cast back once. Integer arrays (counters)
+    are copied from the first, never averaged.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameters
+        At least one.
+    weights : array-like of shape (n_members,)
+        Adding up to 1.
+    names : sequence of str, default=None
+        Names of the members, for errors.
+
+    Returns
+    -------
+    Parameters
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If architectures or shapes differ; the message names the first difference.
+
+    References
+    ----------
+    Wortsman et al., "Model soups", ICML 2022.
+    """
+    names = names or [f"number {i}" for i in range(len(parameters))]
+    check_same_architecture(parameters, names)
+    first = parameters[0]
+    arrays = {}
+    for key, array in first.arrays.items():
+        if not np.issubdtype(array.dtype, np.floating):
+            arrays[key] = array.copy()
+            continue
+        total = np.zeros(array.shape, dtype=np.float64)
+        for weight, member in zip(weights, parameters, strict=True):
+            total += float(weight) * member.arrays[key].astype(np.float64)
+        arrays[key] = total.astype(array.dtype)
+    return replace(first, arrays=arrays)
+
+
+def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
+    """Divide the logits by a temperature, by dividing the last layer.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the family did not say which arrays give the logits.
+    """
+    if temperature == 1.0:
+        return parameters
+    if not parameters.output:
+        msg = (
+            "the temperature of a member cannot be folded into its last layer, because it does "
+            "not end in an affine layer: use calibrate='merged', or method='logits'"
+        )
+        raise IncompatibleEstimatorsError(msg)
+    arrays = dict(parameters.arrays)
+    for key in parameters.output:
+        arrays[key] = (arrays[key].astype(np.float64) / temperature).astype(arrays[key].dtype)
+    return replace(parameters, arrays=arrays)
+
+
+def fold_affine_input(parameters: Parameters, scale: Array, shift: Array) -> Parameters:
+    """Let the first layer take x where it took x * scale + shift (element-wise).
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the family did not say which arrays meet the input.
+    """
+    first = parameters.first
+    if first is None:
+        msg = (
+            "the scaling before a member cannot be folded into it, because its first layer is "
+            "not affine: scale the data outside of the members, or use method='logits'"
+        )
+        raise IncompatibleEstimatorsError(msg)
+    arrays = dict(parameters.arrays)
+    old = arrays[first.weight]
+    weight = np.moveaxis(old.astype(np.float64), first.feature_axis, -1)  # (outputs, features)
+    bias = arrays[first.bias].astype(np.float64) + weight @ shift
+    folded = np.moveaxis(weight * scale, -1, first.feature_axis)
+    arrays[first.weight] = np.ascontiguousarray(folded).astype(old.dtype)
+    arrays[first.bias] = bias.astype(arrays[first.bias].dtype)
+    return replace(parameters, arrays=arrays)

@@ -1,0 +1,82 @@
+"""skorch nets: the state of the module. Loaded when the first net comes, never before."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+
+import torch
+from skorch import NeuralNet
+from torch import nn
+
+from skmergecal._typing import Estimator
+from skmergecal.parameters._registry import (
+    FirstLayer,
+    Parameters,
+    read_parameters,
+    write_parameters,
+)
+
+
+def _describe(module: nn.Module) -> str:
+    """Type of a module, and its settings where it has no parameters (slopes, functions)."""
+    name = type(module).__qualname__
+    if isinstance(module, nn.modules.dropout._DropoutNd):  # matters for training only
+        return name
+    functions = {
+        key: getattr(value, "__name__", repr(value))
+        for key, value in vars(module).items()
+        if callable(value) and not key.startswith("_") and not isinstance(value, nn.Module)
+    }
+    settings = module.extra_repr() if not list(module.parameters(recurse=False)) else ""
+    return f"{name}({settings})" + (f" {functions}" if functions else "")
+
+
+def _layers(module: nn.Module) -> list[tuple[str, nn.Linear]]:
+    return [(name, part) for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+
+
+def _names(name: str) -> tuple[str, str]:
+    prefix = f"{name}." if name else ""
+    return f"{prefix}weight", f"{prefix}bias"
+
+
+def _read(net: NeuralNet) -> Parameters:
+    module = net.module_
+    state = {k: v.detach().cpu().numpy() for k, v in module.state_dict().items()}
+    architecture: dict[str, object] = {
+        "type": type(net).__name__,
+        "classes": tuple(net.classes_.tolist()),
+        "n_features": None,
+        "feature_names": None,
+        "criterion": type(net.criterion_).__name__,
+    }
+    # Shapes of tensors are compared by name afterwards; here everything that has none.
+    architecture.update({f"module {n!r}": _describe(m) for n, m in module.named_modules()})
+    layers = _layers(module)
+    first = last = None
+    if layers:
+        (first_name, first_layer), (last_name, last_layer) = layers[0], layers[-1]
+        # The order of definition is taken for the order of the calls; whoever folds something
+        # into a layer compares outputs afterwards.
+        first = FirstLayer(*_names(first_name), 1) if first_layer.bias is not None else None
+        last = _names(last_name)[: 1 if last_layer.bias is None else 2]
+    return Parameters(state, architecture, first=first, output=last or ())
+
+
+def _write(net: NeuralNet, parameters: Parameters) -> Estimator:
+    merged = copy.deepcopy(net)
+    reference = net.module_.state_dict()
+    state = {
+        key: torch.as_tensor(array).to(reference[key].dtype).clone()
+        for key, array in parameters.arrays.items()
+    }
+    merged.module_.load_state_dict(state)
+    return merged
+
+
+@cache
+def register() -> None:
+    """Enter skorch nets into the registry."""
+    read_parameters.register(NeuralNet, _read)
+    write_parameters.register(NeuralNet, _write)

@@ -1,0 +1,15 @@
+"""Opinion pools: combine members' probabilities, and learn their weights. Arrays in and out."""
+
+from skmergecal.pooling._fit import PoolFit
+from skmergecal.pooling._greedy import greedy_selection
+from skmergecal.pooling._linear import fit_linear_pool, linear_pool
+from skmergecal.pooling._logarithmic import fit_logarithmic_pool, logarithmic_pool
+
+__all__ = [
+    "PoolFit",
+    "fit_linear_pool",
+    "fit_logarithmic_pool",
+    "greedy_selection",
+    "linear_pool",
+    "logarithmic_pool",
+]

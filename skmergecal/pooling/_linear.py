@@ -1,0 +1,81 @@
+"""The linear opinion pool: a weighted average of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from skmergecal._numerics import SMALLEST
+from skmergecal._typing import Array
+from skmergecal.pooling._fit import PoolFit, check_opinions
+from skmergecal.pooling._logarithmic import add_weighted
+from skmergecal.pooling._newton import minimise_nonnegative
+
+__all__ = ["fit_linear_pool", "linear_pool"]
+
+
+def linear_pool(proba: Iterable[Any], weights: Iterable[float]) -> Array:
+    """Probabilities of the pool: sum_k weights_k * proba_k.
+
+    Parameters
+    ----------
+    proba : iterable of array-like of shape (n_samples, n_classes)
+        One matrix of probabilities a member, columns in one order.
+    weights : iterable of float
+        One weight a member, adding up to 1.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes)
+        The average; zeros stay zeros.
+
+    References
+    ----------
+    Stone, "The Opinion Pool", Annals of Mathematical Statistics 1961.
+    """
+    return add_weighted(proba, weights)
+
+
+def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> PoolFit:
+    """Fit the weights of the linear pool by log loss.
+
+    Minimises -mean_w log(sum_k w_k p_ky) on the simplex. The equivalent problem over w >= 0
+    with sum(w) added has its minimum on the simplex, and Newton steps solve it. Rows whose true
+    class every member gives probability 0 cannot prefer any weights.
+
+    Parameters
+    ----------
+    proba : sequence of array-like of shape (n_samples, n_classes)
+        One matrix of probabilities a member, columns in one order.
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
+
+    Returns
+    -------
+    PoolFit
+        With temperature 1.
+    """
+    matrices, labels, weight = check_opinions(proba, y, sample_weight)
+    n_members = len(matrices)
+    rows = np.arange(len(labels))
+    true = np.stack([p[rows, labels] for p in matrices])  # (n_members, n_samples)
+    share = np.full(len(labels), 1.0) if weight is None else weight
+    share = share / share.sum()
+
+    def loss(w: Array) -> tuple[float, Array, Array]:
+        pooled = np.maximum(w @ true, SMALLEST)
+        ratio = true / pooled
+        value = float(-np.log(pooled) @ share + w.sum())
+        return value, 1.0 - ratio @ share, (ratio * share) @ ratio.T
+
+    uniform = np.full(n_members, 1 / n_members)
+    weights = uniform
+    if true.any():
+        weights = minimise_nonnegative(loss, uniform)
+        weights = weights / weights.sum()
+    final = float(-np.log(np.maximum(weights @ true, SMALLEST)) @ share)
+    return PoolFit(weights, 1.0, final)

@@ -1,0 +1,72 @@
+"""Minimise a smooth convex function of a few non-negative variables by projected Newton steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.optimize import nnls
+
+from skmergecal._typing import Array
+
+__all__ = ["minimise_nonnegative"]
+
+Derivatives = Callable[[Array], tuple[float, Array, Array]]
+
+_MAX_ITERATIONS = 200
+#: Squared Newton decrement at which the next full step leaves an error at rounding level.
+_LAST_STEP = 1e-14
+
+
+def minimise_nonnegative(function: Derivatives, start: Array) -> Array:
+    """Minimiser of a convex function over x >= 0.
+
+    Parameters
+    ----------
+    function : callable
+        Gives value, gradient of shape (n,) and Hessian of shape (n, n) at x.
+    start : ndarray of shape (n,)
+        Non-negative.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The last point; for a function without a minimum, where its gradient vanished.
+    """
+    x = start
+    value, gradient, hessian = function(x)
+    for _ in range(_MAX_ITERATIONS):
+        step = _constrained_newton_target(gradient, hessian, x) - x
+        decrement = -float(gradient @ step)
+        if decrement <= _LAST_STEP * max(abs(value), 1e-16):
+            return np.maximum(x + step, 0.0) if decrement > 0 else x
+        size = 1.0
+        while size > 1e-12:
+            candidate = np.maximum(x + size * step, 0.0)
+            new = function(candidate)
+            if new[0] <= value - 1e-4 * size * decrement + 4e-16 * abs(value):
+                break
+            size /= 2
+        else:
+            return x
+        x, (value, gradient, hessian) = candidate, new
+    return x
+
+
+def _constrained_newton_target(gradient: Array, hessian: Array, x: Array) -> Array:
+    """Minimiser over v >= 0 of the quadratic model at x, as a non-negative least squares."""
+    diagonal = np.diag(hessian)
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = hessian * scale * scale[:, None]
+    jitter = np.finfo(float).eps * len(x) * 4
+    while True:
+        try:
+            upper = cholesky(scaled + jitter * np.eye(len(x)))
+            break
+        except LinAlgError:
+            jitter *= 10
+    # In v / scale: minimise |U v - b|^2 with U'b = scaled Hessian times x, minus the gradient.
+    b = solve_triangular(upper, (scaled + jitter * np.eye(len(x))) @ (x / scale) - gradient * scale, trans="T")
+    target, _ = nnls(upper, b, maxiter=50 * len(x))
+    return target * scale
