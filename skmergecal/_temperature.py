@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -23,10 +23,12 @@ from sklearn.exceptions import ConvergenceWarning
 from skmergecal._typing import Array
 from skmergecal._validation import check_logits, check_sample_weight
 
-__all__ = ["ScalingLoss", "TemperatureFit", "find_root", "fit_temperature", "minimise_temperature"]
+__all__ = ["Limits", "ScalingLoss", "TemperatureFit", "find_root", "fit_temperature", "minimise_temperature"]
 
-#: T stays within this factor of the scale of the logits (their mean gap to the row's largest).
-RANGE = 1e3
+#: Where no finite temperature is best, T is this factor away from the scale of the logits.
+LIMIT = 1e3
+#: A finite optimum is looked for within this factor of the scale of the logits.
+RANGE = 1e8
 #: Rows beyond this number are fitted with a start from a subsample of about this size.
 SUBSAMPLE = 16_384
 #: Numbers a block: what one pass touches stays in the processor's cache.
@@ -64,6 +66,63 @@ class TemperatureFit:
     bound: Bound
 
 
+def _log_or_zero(positive: Array) -> Array:
+    return np.log(positive, out=np.zeros_like(positive), where=positive > 0)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sums over rows, which add up, and what follows from them for the temperature.
+
+    Attributes
+    ----------
+    total : float
+        Sum of the weights.
+    true_gap, gap : float
+        Sums of the gaps to the row's largest logit (at most 0): of the true class, and mean.
+    log_gap, informed : float
+        Sum of log(-mean gap), and of the weights, over rows that are not uniform.
+    """
+
+    total: float
+    true_gap: float
+    gap: float
+    log_gap: float
+    informed: float
+
+    def __add__(self, other: Limits) -> Limits:
+        return Limits(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def scale(self) -> float:
+        """Geometric mean of the rows' mean gaps, which no heavy tail drags along; 0 if uniform."""
+        return float(np.exp(self.log_gap / self.informed)) if self.informed else 0.0
+
+    @property
+    def separable(self) -> bool:
+        """Whether the largest logit is the true one in every row, so that T falls to 0."""
+        return self.true_gap == 0.0
+
+    @property
+    def uninformative(self) -> bool:
+        """Whether no positive beta beats beta = 0, so that T grows without bound."""
+        return self.true_gap <= self.gap
+
+    def temperature(
+        self, alpha: float, solve: Callable[[float, float], float]
+    ) -> tuple[float, Bound]:
+        """The temperature and its bound; ``solve`` finds log beta between two values."""
+        if self.scale == 0.0:  # every row uniform: any temperature gives the same probabilities
+            return 1.0, None
+        if alpha == 0.0 and self.separable:
+            return self.scale / LIMIT, "lower"
+        if alpha == 0.0 and self.uninformative:
+            return self.scale * LIMIT, "upper"
+        low, high = -np.log(self.scale * RANGE), -np.log(self.scale / RANGE)
+        t = solve(low, high)
+        return float(np.exp(-t)), "lower" if t >= high else "upper" if t <= low else None
+
+
 class ScalingLoss:
     """The log loss of softmax(beta * logits) and its derivatives, accumulated over blocks.
 
@@ -96,25 +155,22 @@ class ScalingLoss:
                 gaps = np.ascontiguousarray(gaps.T)
             weight = None if sample_weight is None else sample_weight[part]
             self._blocks.append((gaps, true, weight))
-        self.true_gap = self._mean(lambda gaps, true: true)
-        self.scale = -self._mean(lambda gaps, true: gaps.mean(axis=self._axis))
+        self.true_gap = self._sum(lambda gaps, true: true)
+        self.gap = self._sum(lambda gaps, true: gaps.mean(axis=self._axis))
+        self.log_gap = self._sum(lambda gaps, true: _log_or_zero(-gaps.mean(axis=self._axis)))
+        self.informed = self._sum(lambda gaps, true: 1.0 * (gaps.min(axis=self._axis) < 0))
 
-    def _mean(self, of_rows: Callable[[Array, Array], Array]) -> float:
+    def _sum(self, of_rows: Callable[[Array, Array], Array]) -> float:
         total = 0.0
         for gaps, true, weight in self._blocks:
             values = of_rows(gaps, true)
             total += float(values.sum() if weight is None else values @ weight)
-        return total / self.total
+        return total
 
     @property
-    def separable(self) -> bool:
-        """Whether the largest logit is the true one in every row, so that T falls to 0."""
-        return self.true_gap == 0.0
-
-    @property
-    def uninformative(self) -> bool:
-        """Whether no positive beta beats beta = 0, so that T grows without bound."""
-        return self.true_gap <= -self.scale
+    def limits(self) -> Limits:
+        """What tells whether a finite temperature is best, and near which value."""
+        return Limits(self.total, self.true_gap, self.gap, self.log_gap, self.informed)
 
     def __call__(self, beta: float) -> tuple[float, float, float]:
         """Mean loss at beta, its first and its second derivative."""
@@ -188,17 +244,13 @@ def minimise_temperature(
 ) -> tuple[float, Bound, ScalingLoss]:
     """Temperature, the bound it stopped at, and the loss it minimises; no checks, no interval."""
     loss = ScalingLoss(logits, y, sample_weight)
-    if loss.scale == 0.0:  # every row uniform: any temperature gives the same probabilities
-        return 1.0, None, loss
-    low, high = -np.log(loss.scale * RANGE), -np.log(loss.scale / RANGE)
-    if alpha == 0.0 and loss.separable:
-        return loss.scale / RANGE, "lower", loss
-    if alpha == 0.0 and loss.uninformative:
-        return loss.scale * RANGE, "upper", loss
-    start = _warm_start(logits, y, sample_weight, alpha)
-    t = find_root(_Objective(loss, alpha).derivatives, low, high, start)
-    bound: Bound = "lower" if t >= high else "upper" if t <= low else None
-    return float(np.exp(-t)), bound, loss
+
+    def solve(low: float, high: float) -> float:
+        start = _warm_start(logits, y, sample_weight, alpha)
+        return find_root(_Objective(loss, alpha).derivatives, low, high, start)
+
+    temperature, bound = loss.limits.temperature(alpha, solve)
+    return temperature, bound, loss
 
 
 def _warm_start(
@@ -218,7 +270,7 @@ def _warm_start(
 
 def profile_interval(loss: ScalingLoss, temperature: float, alpha: float) -> tuple[float, float]:
     """95 % interval of T: where 2 n (NLL(T) - min NLL) stays below chi2_1's quantile."""
-    if loss.scale == 0.0:
+    if loss.limits.scale == 0.0:
         return 0.0, np.inf
     objective = _Objective(loss, alpha)
     centre = -float(np.log(temperature))
@@ -241,7 +293,7 @@ def profile_interval(loss: ScalingLoss, temperature: float, alpha: float) -> tup
         return find_root(excess, min(near, far), max(near, far), far)
 
     rise_at_uniform = loss.total * (np.log(loss.n_classes) - best)
-    no_low = alpha == 0.0 and loss.separable
+    no_low = alpha == 0.0 and loss.limits.separable
     no_high = alpha == 0.0 and rise_at_uniform < _HALF_CHI2_95
     return (
         0.0 if no_low else float(np.exp(-end(+1))),
@@ -277,8 +329,9 @@ def fit_temperature(
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes) or (n_samples,)
-        Logits or log-probabilities; a 1-D array holds binary margins. T stays within a factor
-        of 1,000 of their scale (the mean gap to each row's largest).
+        Logits or log-probabilities; a 1-D array holds binary margins. Where no finite
+        temperature is best, T is a factor of 1,000 away from their scale (the geometric mean of
+        the rows' mean gaps to the largest).
     y : array-like of shape (n_samples,)
         Labels, already 0..n_classes-1.
     sample_weight : array-like of shape (n_samples,), default=None

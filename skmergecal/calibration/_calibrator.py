@@ -16,7 +16,7 @@ from skmergecal._compat import HasMethods, Interval, _fit_context
 from skmergecal._temperature import minimise_temperature, summarise_fit, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
 from skmergecal._validation import check_logits, encode_labels
-from skmergecal.calibration._stream import StreamMixin
+from skmergecal.calibration._stream import StreamMixin, bare_classes
 from skmergecal.members import (
     Cache,
     LogProbaClassifier,

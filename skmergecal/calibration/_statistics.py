@@ -8,7 +8,7 @@ import numpy as np
 from scipy.interpolate import BPoly
 from scipy.stats import chi2
 
-from skmergecal._temperature import RANGE, Bound, ScalingLoss, TemperatureFit, find_root
+from skmergecal._temperature import Limits, ScalingLoss, TemperatureFit, find_root
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["TemperatureStatistics"]
@@ -29,20 +29,14 @@ class TemperatureStatistics:
     ----------
     classes : tuple
         Labels, in the order of the columns of the logits.
-    total : float
-        Sum of the sample weights.
-    gap : float
-        Sum of the mean gaps of the logits to each row's largest.
-    true_gap : float
-        Sum of the gaps of the true class (at most 0).
+    limits : Limits
+        Sums that tell whether a finite temperature is best.
     sums : ndarray of shape (3, 128)
         Sums of the loss and of its first two derivatives with respect to 1 / T.
     """
 
     classes: tuple
-    total: float
-    gap: float
-    true_gap: float
+    limits: Limits
     sums: Array
 
     @classmethod
@@ -52,8 +46,7 @@ class TemperatureStatistics:
         """Statistics of some rows."""
         loss = ScalingLoss(logits, y, sample_weight)
         sums = np.array([loss(float(beta)) for beta in np.exp(GRID)]).T * loss.total
-        scale, true = loss.scale * loss.total, loss.true_gap * loss.total
-        return cls(tuple(classes.tolist()), loss.total, scale, true, sums)
+        return cls(tuple(classes.tolist()), loss.limits, sums)
 
     def __add__(self, other: TemperatureStatistics) -> TemperatureStatistics:
         if not isinstance(other, TemperatureStatistics):
@@ -65,12 +58,13 @@ class TemperatureStatistics:
             )
             raise ValueError(msg)
         return TemperatureStatistics(
-            self.classes,
-            self.total + other.total,
-            self.gap + other.gap,
-            self.true_gap + other.true_gap,
-            self.sums + other.sums,
+            self.classes, self.limits + other.limits, self.sums + other.sums
         )
+
+    @property
+    def total(self) -> float:
+        """Sum of the sample weights."""
+        return self.limits.total
 
     def _objective(self, alpha: float) -> BPoly:
         """Mean loss plus penalty as a piecewise quintic in t = log(1 / T)."""
@@ -87,28 +81,23 @@ class TemperatureStatistics:
         objective = self._objective(alpha)
         slope = objective.derivative()
         curvature = slope.derivative()
-        scale = self.gap / self.total
-        low, high = GRID[0], GRID[-1]
-        bound: Bound = None
-        if scale == 0.0:
-            t = 0.0
-        else:
-            low = max(low, -np.log(scale * RANGE))
-            high = min(high, -np.log(scale / RANGE))
-            if alpha == 0.0 and self.true_gap == 0.0:
-                t = high
-            elif alpha == 0.0 and self.true_gap <= -self.gap:
-                t = low
-            else:
-                points = GRID[(low <= GRID) & (high >= GRID)]
-                start = points[np.argmin(objective(points))] if len(points) else low
-                t = find_root(lambda t: (float(slope(t)), float(curvature(t))), low, high, start)
-            bound = "lower" if t >= high else "upper" if t <= low else None
+
+        def solve(low: float, high: float) -> float:
+            inside = GRID[(low <= GRID) & (high >= GRID)]
+            if not len(inside):
+                return low
+            start = inside[np.argmin(objective(inside))]
+            ends = float(inside[0]), float(inside[-1])
+            t = find_root(lambda t: (float(slope(t)), float(curvature(t))), *ends, float(start))
+            return low if t <= GRID[0] else high if t >= GRID[-1] else t
+
+        temperature, bound = self.limits.temperature(alpha, solve)
+        t = float(np.clip(-np.log(temperature), GRID[0], GRID[-1]))
         best = float(objective(t))
-        interval = self._interval(objective, t, best)
         before = float(self._objective(0.0)(0.0))
         loss = best - alpha / self.total / 2 * t * t
-        return TemperatureFit(float(np.exp(-t)), interval, loss, before, bound)
+        interval = self._interval(objective, t, best)
+        return TemperatureFit(temperature, interval, loss, before, bound)
 
     def _interval(self, objective: BPoly, t: float, best: float) -> tuple[float, float]:
         """95 % profile interval, an end that the grid does not bracket being 0 or infinite."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._numerics import log_softmax, mean_loss
-from skmergecal._temperature import RANGE, SUBSAMPLE, ScalingLoss
+from skmergecal._temperature import LIMIT, SUBSAMPLE, ScalingLoss
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._fit import PoolFit, check_opinions
 from skmergecal.pooling._newton import minimise_nonnegative
@@ -129,13 +129,13 @@ def fit_logarithmic_pool(
     if not beta.any():
         uniform = np.full(n_members, 1 / n_members)
         pooled = add_weighted(z, uniform)
-        temperature = ScalingLoss(pooled, labels, weight).scale * RANGE or 1.0
+        temperature = ScalingLoss(pooled, labels, weight).limits.scale * LIMIT or 1.0
         loss = mean_loss(log_softmax(pooled / temperature), labels, weight)
         return PoolFit(uniform, temperature, loss, "upper")
     temperature = float(1 / beta.sum())
     pooled = add_weighted(z, beta)
     loss = mean_loss(log_softmax(pooled), labels, weight)
-    separable = alpha == 0 and ScalingLoss(pooled, labels, weight).separable
+    separable = alpha == 0 and ScalingLoss(pooled, labels, weight).limits.separable
     return PoolFit(beta * temperature, temperature, loss, "lower" if separable else None)
 
 
