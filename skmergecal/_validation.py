@@ -42,11 +42,20 @@ def check_labels(y: Any) -> np.ndarray:
         )
         raise ValueError(msg)
     labels = column_or_1d(labels, warn=True)
-    if labels.dtype.kind == "O" and any(v is None or v != v for v in labels):
-        msg = "y contains missing values (None or NaN): drop these rows or label them"
-        raise ValueError(msg)
+    _check_no_missing(labels)
     check_classification_targets(labels)
     return labels
+
+
+def _check_no_missing(labels: np.ndarray) -> None:
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        what = "NaN" if np.isnan(labels).any() else "infinity"
+    elif labels.dtype.kind == "O" and any(v is None or v != v for v in labels):
+        what = "NaN"
+    else:
+        return
+    msg = f"Input y contains {what}. Drop these rows, or label them."
+    raise ValueError(msg)
 
 
 def union_of_classes(*labels: Any) -> np.ndarray:
@@ -95,7 +104,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
         msg = "sample_weight should be finite and non-negative: remove the rows or mend the weights"
         raise ValueError(msg)
     if not weights.any():
-        msg = "sample_weight is 0 for every row: at least one row must count"
+        msg = "sample_weight is zero for every row: at least one row must have a positive weight"
         raise ValueError(msg)
     return weights
 

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, _fit_context
 from skmergecal._temperature import minimise_temperature, summarise_fit, warn_at_bound
@@ -249,8 +249,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         if self.estimator is None and not hasattr(X, "columns"):
             X = np.asarray(X)
             X = X.reshape(-1, 1) if X.ndim == 1 else X
-        if reset or hasattr(self, "n_features_in_"):
-            validate_data(self, X, reset=reset, skip_check_array=True)
+        super()._check_features(X, reset=reset)
 
     def _logits(self, X: Any) -> np.ndarray:
         """Logits before scaling."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._numerics import log_softmax, softmax
@@ -195,6 +195,13 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         return router.add(
             splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split")
         )
+
+    def _check_features(self, X: Any, *, reset: bool) -> None:
+        """Store, or compare, number and names of the features, where X has such."""
+        if getattr(X, "ndim", 2) != 2:
+            return  # the members know what to say
+        if reset or hasattr(self, "n_features_in_"):
+            validate_data(self, X, reset=reset, skip_check_array=True)
 
     def _forget(self) -> None:
         """Drop what earlier fits left."""

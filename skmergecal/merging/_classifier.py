@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch, get_tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, StrOptions, _BaseComposition, _fit_context
 from skmergecal._typing import Array, Estimator, HeldOutLogProba
@@ -289,7 +289,7 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
             held_out=cross_fit,
         )
         self._set_fitted(self._combine(found, settings, rows), found.classes)
-        validate_data(self, X, skip_check_array=True)
+        self._check_features(X, reset=True)
         return found
 
     def _checked(self) -> tuple[NamedEstimators, Settings]:
@@ -394,8 +394,7 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
 
     def _scores(self, X: Any) -> Array:
         check_is_fitted(self, "weights_")
-        if hasattr(self, "n_features_in_"):
-            validate_data(self, X, reset=False, skip_check_array=True)
+        self._check_features(X, reset=False)
         cache = Cache(self.memory)
         data_key = cache.key(X)
 

@@ -1,0 +1,82 @@
+"""Data and fitted members that many tests share; one thread for torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_digits, make_classification
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Problem:
+    """A classification problem in three parts: for members, for merging, for scoring."""
+
+    def __init__(self, X, y, seed=0):
+        order = np.random.default_rng(seed).permutation(len(y))
+        parts = np.array_split(order, 3)
+        (self.X, self.y), (self.X_held, self.y_held), (self.X_test, self.y_test) = (
+            (X[p], y[p]) for p in parts
+        )
+
+
+@pytest.fixture(scope="session")
+def blobs():
+    """Three overlapping classes, so that optimal temperatures are finite."""
+    X, y = make_classification(
+        600, 8, n_informative=5, n_classes=3, class_sep=0.8, flip_y=0.15, random_state=3
+    )
+    return Problem(X, y)
+
+
+@pytest.fixture(scope="session")
+def binary():
+    X, y = make_classification(600, 6, n_informative=4, flip_y=0.2, random_state=5)
+    return Problem(X, y)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return Problem(X / 16, y)
+
+
+@pytest.fixture(scope="session")
+def cancer():
+    return Problem(*load_breast_cancer(return_X_y=True))
+
+
+def make_members(X, y, n_features=None):
+    """Fitted members of five families."""
+    return {
+        "logistic": make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y),
+        "lda": LinearDiscriminantAnalysis().fit(X, y),
+        "bayes": GaussianNB().fit(X, y),
+        "forest": RandomForestClassifier(20, random_state=0).fit(X, y),
+        "mlp": MLPClassifier((16,), alpha=1.0, max_iter=2000, random_state=0).fit(X, y),
+    }
+
+
+@pytest.fixture(scope="session")
+def members(blobs):
+    return make_members(blobs.X, blobs.y)
+
+
+@pytest.fixture(scope="session")
+def binary_members(binary):
+    return make_members(binary.X, binary.y)

@@ -1,0 +1,42 @@
+"""scikit-learn's common checks, with unfitted members."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skmergecal import MergedClassifier, TemperatureCalibrator
+
+OUT_OF_FOLD = "fit_transform gives out-of-fold values on purpose: test_fit_transform_is_out_of_fold"
+
+
+def merged(**params):
+    members = [("weak", LogisticRegression(C=0.1)), ("strong", LogisticRegression())]
+    return MergedClassifier(members, cv=3, **params)
+
+
+CHECKED = [
+    merged(),
+    merged(method="probabilities"),
+    merged(method="parameters"),
+    merged(weights="greedy", calibrate="both"),
+    TemperatureCalibrator(LogisticRegression(), cv=3),
+]
+
+
+def expected_failures(estimator):
+    return {
+        "check_transformer_general": OUT_OF_FOLD,
+        "check_transformer_data_not_an_array": OUT_OF_FOLD,
+    }
+
+
+CHECKS = parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures).mark
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
