@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from skmergecal._compat import _num_samples, _safe_indexing
-from skmergecal._numerics import log_softmax, softmax
+from skmergecal._numerics import SMALLEST, log_softmax, softmax
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._skorch import is_skorch, net_log_proba, net_proba, outputs_logits
 
@@ -86,6 +86,16 @@ def _as_logits(scores: Any) -> Array:
     return log_softmax(scores)
 
 
+def _joint_log_proba(estimator: Estimator, X: Any) -> Array:
+    """Normalised joint log-probabilities, down to the log of the smallest positive float.
+
+    A naive Bayes model multiplies densities of features as if they were independent; without
+    the floor a single odd row has log-probabilities of -1e9 and rules any pool it takes part in.
+    """
+    z = _as_logits(estimator.predict_joint_log_proba(X))
+    return log_softmax(np.maximum(z, np.log(SMALLEST)))
+
+
 def _network_log_proba(network: Estimator, X: Any) -> Array:
     """Log-softmax of an MLPClassifier's last layer: its own forward pass with no output link."""
     linear = copy.copy(network)
@@ -109,7 +119,7 @@ SOURCES: dict[str, Source] = {
     "network": Source(_network_log_proba, True),
     "skorch_logits": Source(net_log_proba, True),
     "skorch_proba": Source(net_proba, False),
-    "joint_log_proba": Source(lambda e, X: _as_logits(e.predict_joint_log_proba(X)), True),
+    "joint_log_proba": Source(_joint_log_proba, True),
     "decision_function": Source(lambda e, X: _as_logits(e.decision_function(X)), True),
     "proba": Source(lambda e, X: np.asarray(e.predict_proba(X)), False),
 }
@@ -151,12 +161,23 @@ def resolve_source(name: str, estimator: Estimator, X: Any = None) -> str:
         fits = any(is_sklearn(final, f) and ok(final) for f, ok in _LOGIT_FAMILIES.items())
         return "decision_function" if fits and _reproduces(estimator, X) else "proba"
     if hasattr(final, "decision_function"):
+        _refuse_scores_of_pairs(name, final)
         return "decision_function"
     msg = (
         f"estimator {name!r} ({type(final).__name__}) has neither predict_proba nor "
         "decision_function: use a classifier that gives probabilities or scores"
     )
     raise ValueError(msg)
+
+
+def _refuse_scores_of_pairs(name: str, estimator: Estimator) -> None:
+    pairs = getattr(estimator, "decision_function_shape", None) == "ovo"
+    if pairs and len(estimator.classes_) > 2:
+        msg = (
+            f"estimator {name!r} gives scores of pairs of classes, not of its "
+            f"{len(estimator.classes_)} classes: set decision_function_shape='ovr'"
+        )
+        raise ValueError(msg)
 
 
 def _reproduces(estimator: Estimator, X: Any) -> bool:

@@ -155,13 +155,14 @@ class ParameterCombination(Combination):
         for member in members:
             _refuse_other_classes(member, member.classes)
         ones = np.ones(len(members))
+        merged = average_members(members, weights, ones)
         warnings.warn(
             "without rows nobody can measure whether the averaged parameters are any good "
             "(barrier_ is NaN): pass held-out X and y to from_fitted",
             MergeBarrierWarning,
             stacklevel=4,
         )
-        return cls(members, weights, ones, 1.0, average_members(members, weights, ones))
+        return cls(members, weights, ones, 1.0, merged)
 
     def scores(self, X: Any, read: Reader) -> Array:
         """Log-probabilities of the merged model."""
