@@ -97,8 +97,8 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
     >>> from skmergecal import TemperatureCalibrator
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> model = TemperatureCalibrator(GaussianNB()).fit(X, y)
-    >>> round(model.temperature_)  # naive Bayes is far too sure of itself
-    16
+    >>> round(model.temperature_, 1)  # naive Bayes is far too sure of itself
+    7.9
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012

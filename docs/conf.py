@@ -1,0 +1,60 @@
+"""Sphinx configuration: python -m sphinx -W -b html docs docs/_build."""
+
+from __future__ import annotations
+
+import inspect
+
+import skmergecal
+
+project = "skmergecal"
+author = "the skmergecal developers"
+copyright = author
+version = release = skmergecal.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates"]
+default_role = "py:obj"
+
+autosummary_generate = True
+autodoc_typehints = "none"
+add_function_parentheses = False
+# Attributes come from the docstrings, methods from the template of autosummary.
+numpydoc_show_class_members = False
+
+
+def own_methods(cls: type) -> list[str]:
+    """Public methods that this package wrote, without those inherited from scikit-learn."""
+    return [
+        name
+        for name, member in inspect.getmembers(cls, inspect.isroutine)
+        if not name.startswith("_") and member.__module__.startswith("skmergecal.")
+    ]
+
+
+# The template of a class looks up here which methods it shows.
+autosummary_context = {
+    "own_methods": {
+        f"{module.__name__}.{name}": own_methods(getattr(module, name))
+        for module in (skmergecal, skmergecal.calibration, skmergecal.parameters, skmergecal.pooling)
+        for name in module.__all__
+        if inspect.isclass(getattr(module, name))
+    }
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skmergecal {version}"
+html_theme_options = {
+    "show_nav_level": 2,
+    "navbar_end": ["theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"getting_started": [], "guide": [], "changes": []}
+html_copy_source = False
