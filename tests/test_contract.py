@@ -1,0 +1,392 @@
+"""The written contract: frozen members, bare logits, weights, containers, splits, routing."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from hypothesis import given
+from hypothesis import strategies as st
+from joblib import parallel_config
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    LeaveOneOut,
+    RepeatedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+)
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+
+from skmergecal import MergedClassifier, TemperatureCalibrator
+from tests.strategies import problems
+
+
+def own():
+    return [("logistic", LogisticRegression()), ("bayes", GaussianNB())]
+
+
+@pytest.fixture(scope="module")
+def models(blobs, members):
+    """Fitted classifiers of every kind."""
+    X, y = blobs.X_held, blobs.y_held
+    same = [LogisticRegression(C=c).fit(blobs.X, blobs.y) for c in (0.1, 1)]
+    z = members["logistic"].decision_function(X)
+    return {
+        "frozen logits": (MergedClassifier.from_fitted(members, X, y), blobs.X_test),
+        "frozen probabilities": (
+            MergedClassifier.from_fitted(members, X, y, method="probabilities", calibrate="both"),
+            blobs.X_test,
+        ),
+        "frozen parameters": (
+            MergedClassifier.from_fitted(same, X, y, method="parameters"),
+            blobs.X_test,
+        ),
+        "mixed": (
+            MergedClassifier([*own(), ("f", FrozenEstimator(same[0]))], cv=3).fit(X, y),
+            blobs.X_test,
+        ),
+        "frozen calibrator": (
+            TemperatureCalibrator(FrozenEstimator(members["bayes"])).fit(X, y),
+            blobs.X_test,
+        ),
+        "bare logits": (TemperatureCalibrator().fit(z, y), z),
+    }
+
+
+NAMES = [
+    "frozen logits",
+    "frozen probabilities",
+    "frozen parameters",
+    "mixed",
+    "frozen calibrator",
+    "bare logits",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_fit_together(models, name):
+    model, X = models[name]
+    proba = model.predict_proba(X)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), proba, atol=1e-12)
+    np.testing.assert_array_equal(model.predict(X), model.classes_[proba.argmax(axis=1)])
+    z = model.transform(X)
+    shifted = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(np.exp(shifted), proba, atol=1e-9)
+    assert model.decision_function(X).shape == (len(X), 3)
+    assert model.get_feature_names_out().shape == (3,)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pickled_and_cloned(models, name):
+    model, X = models[name]
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert not hasattr(clone(model), "temperature_")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_number_of_features(models, name):
+    model, X = models[name]
+    with pytest.raises(ValueError, match=r"features|columns"):
+        model.predict_proba(X[:, :2])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frames_come_out_on_request(models, name):
+    model, X = models[name]
+    model = pickle.loads(pickle.dumps(model)).set_output(transform="pandas")
+    out = model.transform(X)
+    assert isinstance(out, pd.DataFrame)
+    assert list(out.columns) == list(model.get_feature_names_out())
+
+
+def test_binary_margins_of_any_shape(binary, binary_members):
+    d = binary_members["lda"].decision_function(binary.X_held)
+    flat = TemperatureCalibrator().fit(d, binary.y_held)
+    column = TemperatureCalibrator().fit(d[:, None], binary.y_held)
+    pair = TemperatureCalibrator().fit(np.column_stack([0 * d, d]), binary.y_held)
+    np.testing.assert_array_equal(flat.predict_proba(d), column.predict_proba(d[:, None]))
+    np.testing.assert_allclose(flat.temperature_, pair.temperature_, rtol=1e-12)
+    np.testing.assert_allclose(flat.decision_function(d), d / flat.temperature_)
+    wrapped = TemperatureCalibrator(FrozenEstimator(binary_members["lda"]))
+    wrapped.fit(binary.X_held, binary.y_held)
+    assert wrapped.temperature_ == pytest.approx(flat.temperature_, rel=1e-12)
+
+
+def test_frames_of_logits_and_wrong_containers():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(60, 3))
+    y = (z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    frame = pd.DataFrame(z, columns=["a", "b", "c"])
+    calibrator = TemperatureCalibrator().fit(frame, y)
+    np.testing.assert_array_equal(calibrator.feature_names_in_, ["a", "b", "c"])
+    with pytest.raises(ValueError, match="feature names"):
+        calibrator.predict(frame[["c", "b", "a"]])
+
+
+def settings():
+    return [
+        (MergedClassifier, {}),
+        (MergedClassifier, {"method": "probabilities", "calibrate": "both"}),
+        (MergedClassifier, {"weights": "greedy", "calibrate": "merged"}),
+    ]
+
+
+@pytest.mark.parametrize(("cls", "params"), settings())
+@pytest.mark.parametrize("frozen", [True, False])
+def test_whole_weights_repeat_rows_and_zero_removes_them(blobs, cls, params, frozen):
+    rng = np.random.default_rng(0)
+    weight = rng.integers(0, 4, len(blobs.y))
+    repeated = np.repeat(np.arange(len(weight)), weight)
+    X, y = blobs.X_held, blobs.y_held
+    model = make_model(blobs, cls, params, frozen)
+    folds = np.arange(len(y)) % 3
+    model.set_params(cv=split_by(folds))
+    a = clone(model).fit(X, y, sample_weight=weight)
+    b = clone(model).set_params(cv=split_by(folds[repeated])).fit(X[repeated], y[repeated])
+    np.testing.assert_allclose(a.weights_, b.weights_, atol=1e-5)
+    np.testing.assert_allclose(
+        a.predict_proba(blobs.X_test), b.predict_proba(blobs.X_test), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("cls", "params"), settings())
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("cv", [3, KFold(3), StratifiedKFold(3, shuffle=True, random_state=0)])
+def test_zero_weight_removes_a_row_for_any_splitter(blobs, cls, params, frozen, cv):
+    weight = np.r_[np.zeros(40), np.ones(160)]
+    model = make_model(blobs, cls, params, frozen).set_params(cv=cv)
+    X = blobs.X_held.copy()
+    X[:40] = 1e3
+    y = blobs.y_held.copy()
+    a = clone(model).fit(X, y, sample_weight=weight)
+    b = clone(model).fit(X[40:], y[40:], sample_weight=weight[40:])
+    np.testing.assert_array_equal(a.predict_proba(blobs.X_test), b.predict_proba(blobs.X_test))
+
+
+def make_model(blobs, cls, params, frozen):
+    members = own()
+    if frozen:
+        members = [(n, FrozenEstimator(m.fit(blobs.X, blobs.y))) for n, m in members]
+    return cls(members, **params)
+
+
+def split_by(folds):
+    return [(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in np.unique(folds)]
+
+
+def test_transform_of_rows_of_weight_zero(blobs):
+    weight = np.r_[np.zeros(5), np.ones(195)]
+    model = MergedClassifier(own(), cv=3)
+    out = model.fit_transform(blobs.X, blobs.y, sample_weight=weight)
+    np.testing.assert_allclose(out[:5], model.transform(blobs.X[:5]), atol=1e-12)
+
+
+def test_fractional_weights_that_say_next_to_nothing(blobs):
+    with pytest.warns(UserWarning, match="fewer than the 3 classes"):
+        MergedClassifier(own(), cv=3).fit(blobs.X, blobs.y, sample_weight=np.full(200, 1e-3))
+
+
+def test_members_without_sample_weight_are_named(blobs):
+    members = [("near", KNeighborsClassifier()), ("bayes", GaussianNB())]
+    with pytest.warns(UserWarning, match="'near' .KNeighborsClassifier. does not take sample_w"):
+        MergedClassifier(members, cv=3).fit(blobs.X, blobs.y, sample_weight=np.ones(200))
+
+
+def test_fit_transform_is_out_of_fold(blobs):
+    """What replaces scikit-learn's check that fit_transform equals fit, then transform."""
+    folds = split_by(np.arange(200) % 4)
+    model = MergedClassifier(own(), weights=None, cv=folds)
+    out = model.fit_transform(blobs.X, blobs.y)
+    for train, test in folds:
+        z = [m.fit(blobs.X[train], blobs.y[train]).predict_log_proba(blobs.X[test]) for _, m in own()]
+        mean = (z[0] + z[1]) / 2
+        expected = mean - np.log(np.exp(mean).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(out[test], expected, atol=1e-9)
+    assert np.abs(out - model.transform(blobs.X)).max() > 1e-3
+
+
+def test_fit_transform_with_frozen_members_is_transform(blobs, members):
+    frozen = [(n, FrozenEstimator(m)) for n, m in members.items()]
+    for model in (
+        MergedClassifier(frozen, calibrate="both"),
+        MergedClassifier(frozen, method="probabilities"),
+        TemperatureCalibrator(frozen[0][1]),
+    ):
+        out = model.fit_transform(blobs.X_held, blobs.y_held)
+        np.testing.assert_allclose(out, model.transform(blobs.X_held), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "cv", [ShuffleSplit(3, test_size=0.3, random_state=0), RepeatedKFold(n_splits=2, n_repeats=2, random_state=0)]
+)
+def test_splits_that_are_no_partition(blobs, cv):
+    model = MergedClassifier(own(), cv=cv)
+    model.fit(blobs.X, blobs.y)
+    with pytest.raises(ValueError, match="needs each row held out once"):
+        model.fit_transform(blobs.X, blobs.y)
+
+
+def test_leave_one_out(blobs):
+    model = MergedClassifier([("bayes", GaussianNB())], cv=LeaveOneOut())
+    assert model.fit_transform(blobs.X[:30], blobs.y[:30]).shape == (30, 3)
+
+
+@pytest.mark.parametrize("estimator", ["merged", "calibrator"])
+def test_groups_reach_the_splitter(blobs, estimator):
+    groups = np.arange(200) // 20
+    model = {
+        "merged": MergedClassifier(own(), cv=GroupKFold(4)),
+        "calibrator": TemperatureCalibrator(GaussianNB(), cv=GroupKFold(4)),
+    }[estimator]
+    folds = list(GroupKFold(4).split(blobs.X, blobs.y, groups))
+    expected = clone(model).set_params(cv=folds).fit(blobs.X, blobs.y)
+    plain = clone(model).fit(blobs.X, blobs.y, groups=groups)
+    assert plain.temperature_ == expected.temperature_
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = clone(model).fit(blobs.X, blobs.y, groups=groups)
+    assert routed.temperature_ == expected.temperature_
+
+
+def test_weights_are_routed_to_those_who_request_them(blobs):
+    weight = np.arange(200) % 3 + 1.0
+    with sklearn.config_context(enable_metadata_routing=True):
+        wants = LogisticRegression().set_fit_request(sample_weight=True)
+        not_ = GaussianNB().set_fit_request(sample_weight=False)
+        model = MergedClassifier([("wants", wants), ("not", not_)], weights=None, cv=3)
+        model.fit(blobs.X, blobs.y, sample_weight=weight)
+    expected = LogisticRegression().fit(blobs.X, blobs.y, sample_weight=weight).coef_
+    np.testing.assert_array_equal(model.named_estimators_["wants"].coef_, expected)
+    np.testing.assert_array_equal(
+        model.named_estimators_["not"].theta_, GaussianNB().fit(blobs.X, blobs.y).theta_
+    )
+
+
+def test_weights_reach_the_last_step_of_a_pipeline(blobs):
+    weight = np.arange(200) % 3 + 1.0
+    member = make_pipeline(make_pipeline(GaussianNB()))
+    model = MergedClassifier([("m", member)], weights=None, cv=3)
+    model.fit(blobs.X, blobs.y, sample_weight=weight)
+    np.testing.assert_array_equal(
+        model.estimators_[0][-1][-1].theta_,
+        GaussianNB().fit(blobs.X, blobs.y, sample_weight=weight).theta_,
+    )
+
+
+def test_dropped_members_and_their_weights(blobs):
+    model = MergedClassifier([*own(), ("x", "drop")], weights=[1, 3, 7], cv=3)
+    model.fit(blobs.X, blobs.y)
+    np.testing.assert_allclose(model.weights_, [0.25, 0.75])
+    by_name = clone(model).set_params(weights={"logistic": 1, "bayes": 3, "x": 5})
+    np.testing.assert_allclose(by_name.fit(blobs.X, blobs.y).weights_, [0.25, 0.75])
+    model.set_params(bayes="drop", logistic__C=0.5)
+    model.fit(blobs.X, blobs.y)
+    assert list(model.named_estimators_) == ["logistic"]
+    assert model.named_estimators_.logistic.C == 0.5
+    assert model.named_estimators["bayes"] == "drop"
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_jobs_and_backends_change_nothing(blobs, backend):
+    serial = MergedClassifier(own(), cv=3).fit(blobs.X, blobs.y)
+    with parallel_config(backend=backend):
+        parallel = MergedClassifier(own(), cv=3, n_jobs=2).fit(blobs.X, blobs.y)
+    np.testing.assert_allclose(
+        parallel.predict_proba(blobs.X_test), serial.predict_proba(blobs.X_test), atol=1e-12
+    )
+
+
+@given(problems(max_classes=6), st.integers(1, 4))
+def test_a_stream_agrees_with_the_batch(problem, n_parts):
+    (z,), y, weight = problem
+    classes = np.arange(z.shape[1])
+    stream = TemperatureCalibrator()
+    try:
+        batch = TemperatureCalibrator(classes=classes).fit(z, y, sample_weight=weight)
+        for part in np.array_split(np.arange(len(y)), n_parts):
+            if weight[part].any():
+                stream.partial_fit(z[part], y[part], classes=classes, sample_weight=weight[part])
+    except ConvergenceWarning:
+        return  # separable so far: the temperature stands at its bound, as the warning says
+    assert stream.temperature_ == pytest.approx(batch.temperature_, rel=1e-6)
+    np.testing.assert_allclose(
+        stream.temperature_interval_, batch.temperature_interval_, rtol=1e-4
+    )
+
+
+def test_statistics_of_sites_add_up(blobs, members):
+    frozen = FrozenEstimator(members["lda"])
+    halves = np.array_split(np.arange(200), 2)
+    sites = [
+        TemperatureCalibrator(frozen).partial_fit(blobs.X_held[h], blobs.y_held[h]) for h in halves
+    ]
+    total = sites[0].statistics_ + sites[1].statistics_
+    both = TemperatureCalibrator(frozen).fit(blobs.X_held, blobs.y_held)
+    bare = TemperatureCalibrator.from_statistics(total)
+    assert bare.temperature_ == pytest.approx(both.temperature_, rel=1e-6)
+    wrapped = TemperatureCalibrator.from_statistics(total, frozen)
+    np.testing.assert_allclose(
+        wrapped.predict_proba(blobs.X_test), both.predict_proba(blobs.X_test), atol=1e-6
+    )
+    assert TemperatureCalibrator.from_statistics(total, temperature=2.0).temperature_ == 2.0
+
+
+def test_statistics_of_other_classes(blobs, members):
+    frozen = FrozenEstimator(members["lda"])
+    site = TemperatureCalibrator(frozen).partial_fit(blobs.X_held, blobs.y_held)
+    z, y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), ["a", "b", "b"]
+    other = TemperatureCalibrator().partial_fit(z, y)
+    with pytest.raises(ValueError, match="same classes in the same order"):
+        site.statistics_ + other.statistics_
+    with pytest.raises(TypeError):
+        site.statistics_ + 1
+    with pytest.raises(ValueError, match="the estimator's are"):
+        TemperatureCalibrator.from_statistics(other.statistics_, frozen)
+    with pytest.raises(ValueError, match="frozen estimator only"):
+        TemperatureCalibrator.from_statistics(other.statistics_, GaussianNB())
+
+
+def test_fit_forgets_the_stream():
+    z, y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), ["a", "b", "b"]
+    calibrator = TemperatureCalibrator().partial_fit(z, y)
+    calibrator.fit(z, y)
+    assert not hasattr(calibrator, "statistics_")
+    calibrator.partial_fit(z, y)
+    assert calibrator.statistics_.total == 3
+    fixed = TemperatureCalibrator(temperature=3.0).partial_fit(z, y)
+    assert fixed.temperature_ == 3.0
+
+
+class Opaque(ClassifierMixin, BaseEstimator):
+    """A third party's classifier that knows nothing but fit and predict_proba."""
+
+    def fit(self, X, y):
+        self.inner_ = GaussianNB().fit(X, y)
+        self.classes_ = self.inner_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.inner_.predict_proba(X)
+
+    def predict(self, X):
+        msg = "predict of a member must never be called"
+        raise AssertionError(msg)
+
+
+def test_predict_of_a_member_is_never_called(blobs):
+    model = MergedClassifier([("o", Opaque())], calibrate="both", cv=3).fit(blobs.X, blobs.y)
+    model.predict(blobs.X_test)
+    TemperatureCalibrator(Opaque(), cv=3).fit(blobs.X, blobs.y).predict(blobs.X_test)

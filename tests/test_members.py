@@ -1,0 +1,248 @@
+"""How each family's opinion is read, and that nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.discriminant_analysis import (
+    LinearDiscriminantAnalysis,
+    QuadraticDiscriminantAnalysis,
+)
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from skmergecal import MergedClassifier, TemperatureCalibrator
+from skmergecal._numerics import log_softmax
+from skmergecal.members._member import read_raw
+from skmergecal.members._sources import resolve_source
+
+MLP = {"alpha": 1.0, "max_iter": 3000, "random_state": 0}
+
+# family, source for three classes, source for two classes
+FAMILIES = [
+    (LogisticRegression(), "decision_function", "decision_function"),
+    (LinearDiscriminantAnalysis(), "decision_function", "decision_function"),
+    (QuadraticDiscriminantAnalysis(reg_param=0.1), "decision_function", "decision_function"),
+    (GradientBoostingClassifier(n_estimators=5), "decision_function", "decision_function"),
+    (HistGradientBoostingClassifier(max_iter=5), "decision_function", "decision_function"),
+    (SGDClassifier(loss="log_loss", random_state=0), "proba", "decision_function"),
+    (MLPClassifier((8,), **MLP), "network", "network"),
+    (MLPClassifier((8,), activation="tanh", **MLP), "network", "network"),
+    (GaussianNB(), "joint_log_proba", "joint_log_proba"),
+    (BernoulliNB(), "joint_log_proba", "joint_log_proba"),
+    (RandomForestClassifier(5, random_state=0), "proba", "proba"),
+    (ExtraTreesClassifier(5, random_state=0), "proba", "proba"),
+    (KNeighborsClassifier(), "proba", "proba"),
+    (CalibratedClassifierCV(GaussianNB(), cv=3), "proba", "proba"),
+    (TemperatureCalibrator(GaussianNB(), cv=3), "log_proba", "log_proba"),
+    (MergedClassifier([("a", GaussianNB())], cv=3), "log_proba", "log_proba"),
+]
+
+
+@pytest.mark.parametrize(("family", "three", "two"), FAMILIES)
+@pytest.mark.parametrize("wrap", [lambda e: e, lambda e: make_pipeline(StandardScaler(), e)])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_opinions_reproduce_the_members_own_probabilities(
+    blobs, binary, family, three, two, wrap, n_classes
+):
+    data = {2: binary, 3: blobs}[n_classes]
+    model = FrozenEstimator(wrap(family).fit(data.X, data.y))
+    source = resolve_source("m", model, data.X_held)
+    assert source == {2: two, 3: three}[n_classes]
+    raw = read_raw("m", model, source, data.X_test, n_classes)
+    proba = raw if source == "proba" else np.exp(log_softmax(raw))
+    np.testing.assert_allclose(proba, model.predict_proba(data.X_test), atol=1e-9)
+
+
+def test_families_whose_decision_function_is_no_logit(binary, blobs):
+    boosting = GradientBoostingClassifier(loss="exponential", n_estimators=5)
+    assert resolve_source("m", boosting.fit(binary.X, binary.y), binary.X) == "proba"
+    rest = LogisticRegression(solver="liblinear").fit(binary.X, binary.y)
+    assert resolve_source("m", rest, binary.X) == "decision_function"
+
+
+def test_a_decision_function_that_lies_is_not_believed(blobs):
+    class Sharpened(LogisticRegression):
+        def predict_proba(self, X):
+            p = super().predict_proba(X) ** 2
+            return p / p.sum(axis=1, keepdims=True)
+
+    model = Sharpened().fit(blobs.X, blobs.y)
+    assert resolve_source("m", model, blobs.X_held) == "proba"
+    merged = MergedClassifier.from_fitted([model], blobs.X_held, blobs.y_held, weights=None)
+    np.testing.assert_allclose(
+        merged.predict_proba(blobs.X_test), model.predict_proba(blobs.X_test), atol=1e-12
+    )
+
+
+def test_a_saturated_network_keeps_its_logits(blobs):
+    network = MLPClassifier((8,), **MLP).fit(blobs.X, blobs.y)
+    network.coefs_[-1] = network.coefs_[-1] * 1e4
+    assert (network.predict_proba(blobs.X_test) == 0).any()
+    raw = read_raw("m", network, "network", blobs.X_test, 3)
+    assert raw.min() < -1000
+    assert np.isfinite(raw).all()
+
+
+def test_naive_bayes_ends_at_the_smallest_positive_float(blobs):
+    bayes = GaussianNB().fit(blobs.X, blobs.y)
+    raw = read_raw("m", bayes, "joint_log_proba", 1e6 * blobs.X_test, 3)
+    assert raw.min() == pytest.approx(np.log(5e-324), abs=1e-9)
+
+
+@pytest.mark.parametrize("scores", [LinearSVC(), RidgeClassifier()])
+def test_scores_stand_for_logits_where_there_are_no_probabilities(blobs, scores):
+    merged = MergedClassifier([("m", scores)], calibrate="members", cv=3).fit(blobs.X, blobs.y)
+    assert merged.score(blobs.X_test, blobs.y_test) > 0.5
+    assert merged.member_temperatures_[0] != 1
+
+
+def test_exact_zeros_are_softened_by_the_number_of_rows(blobs):
+    tree = DecisionTreeClassifier(random_state=0).fit(blobs.X, blobs.y)
+    merged = MergedClassifier.from_fitted([tree], blobs.X_held, blobs.y_held, weights=None)
+    d = 1 / (len(blobs.y_held) + 1)
+    expected = (1 - d) * tree.predict_proba(blobs.X_test) + d / 3
+    np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, atol=1e-12)
+    weighted = MergedClassifier.from_fitted(
+        [tree], blobs.X_held, blobs.y_held, sample_weight=np.full(200, 3.0), weights=None
+    )
+    assert weighted._combination.members[0].softening == pytest.approx(1 / 601)
+    raw = MergedClassifier.from_fitted([tree], weights=None, method="probabilities")
+    np.testing.assert_array_equal(
+        raw.predict_proba(blobs.X_test), tree.predict_proba(blobs.X_test)
+    )
+    assert (raw.predict_log_proba(blobs.X_test) == -np.inf).any()
+    assert np.isfinite(raw.transform(blobs.X_test)).all()
+
+
+def test_without_rows_zeros_are_softened_by_default(blobs):
+    tree = DecisionTreeClassifier(random_state=0).fit(blobs.X, blobs.y)
+    merged = MergedClassifier.from_fitted([tree], weights=None)
+    expected = (1 - 1e-4) * tree.predict_proba(blobs.X_test) + 1e-4 / 3
+    np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, atol=1e-12)
+    assert merged.n_features_in_ == 8
+
+
+def test_probabilities_without_zeros_are_taken_as_they_are(blobs):
+    model = CalibratedClassifierCV(GaussianNB(), cv=3).fit(blobs.X, blobs.y)
+    merged = MergedClassifier.from_fitted([model], blobs.X_held, blobs.y_held, weights=None)
+    np.testing.assert_allclose(
+        merged.predict_proba(blobs.X_test), model.predict_proba(blobs.X_test), atol=1e-14
+    )
+
+
+def test_searches_are_read_through(blobs):
+    search = GridSearchCV(MLPClassifier((4,), **MLP), {"alpha": [1.0, 2.0]}, cv=2)
+    search.fit(blobs.X, blobs.y)
+    assert resolve_source("m", FrozenEstimator(search), blobs.X) == "network"
+    merged = MergedClassifier.from_fitted([search], blobs.X_held, blobs.y_held, weights=None)
+    np.testing.assert_allclose(
+        merged.predict_proba(blobs.X_test), search.predict_proba(blobs.X_test), atol=1e-12
+    )
+
+
+def frame(n=120, seed=0):
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "age": rng.normal(50, 10, n),
+            "income": rng.normal(size=n),
+            "city": rng.choice(["Rome", "Oslo", "Lima"], n),
+        }
+    )
+    y = np.where(X["age"] + 10 * X["income"] + rng.normal(0, 15, n) > 50, "good", "bad")
+    X.loc[::7, "income"] = np.nan
+    return X, y
+
+
+def prepared(classifier):
+    columns = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["age", "income"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["city"]),
+    )
+    return make_pipeline(columns, classifier)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frames_with_text_and_missing_values_pass_through(frozen):
+    X, y = frame()
+    members = {
+        "logistic": prepared(LogisticRegression()),
+        "forest": prepared(RandomForestClassifier(10, random_state=0)),
+    }
+    if frozen:
+        fitted = {name: m.fit(X[:60], y[:60]) for name, m in members.items()}
+        merged = MergedClassifier.from_fitted(fitted, X[60:], y[60:], calibrate="both")
+    else:
+        merged = MergedClassifier(list(members.items()), calibrate="both", cv=3).fit(X, y)
+    assert merged.predict_proba(X).shape == (120, 2)
+    assert list(merged.classes_) == ["bad", "good"]
+    np.testing.assert_array_equal(merged.feature_names_in_, ["age", "income", "city"])
+
+
+def test_lists_of_text_pass_through():
+    texts = ["good fine nice", "bad awful", "nice good", "awful bad poor"] * 10
+    y = np.array([1, 0, 1, 0] * 10)
+    member = make_pipeline(CountVectorizer(), MultinomialNB())
+    merged = MergedClassifier([("text", member)], cv=2).fit(texts, y)
+    assert merged.predict(["good nice", "bad"]).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array, sparse.coo_array])
+def test_sparse_input_passes_through(blobs, container):
+    members = [("logistic", LogisticRegression()), ("forest", RandomForestClassifier(5, random_state=0))]
+    dense = MergedClassifier(members, cv=3).fit(blobs.X, blobs.y)
+    thin = MergedClassifier(members, cv=3).fit(container(blobs.X), blobs.y)
+    np.testing.assert_allclose(
+        thin.predict_proba(container(blobs.X_test)), dense.predict_proba(blobs.X_test), atol=1e-4
+    )
+
+
+def states(models):
+    return {name: pickle.dumps(model) for name, model in models.items()}
+
+
+@pytest.mark.parametrize("method", ["logits", "probabilities"])
+def test_nothing_of_the_users_changes(blobs, members, method):
+    X, y = blobs.X_held.copy(), blobs.y_held.copy()
+    weight = np.arange(len(y), dtype=float)
+    before, arrays = states(members), [a.copy() for a in (X, y, weight)]
+    merged = MergedClassifier.from_fitted(
+        members, X, y, sample_weight=weight, method=method, calibrate="both"
+    )
+    merged.predict_proba(X)
+    merged.transform(X)
+    assert states(members) == before
+    for array, copy in zip((X, y, weight), arrays, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_unfitted_members_stay_unfitted(blobs):
+    members = [("a", LogisticRegression()), ("b", GaussianNB())]
+    state = np.random.get_state()[1].copy()
+    before = [vars(m).copy() for _, m in members]
+    MergedClassifier(members, cv=3).fit(blobs.X, blobs.y).predict(blobs.X)
+    assert [vars(m) for _, m in members] == before
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
