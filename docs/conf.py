@@ -38,11 +38,12 @@ def own_methods(cls: type) -> list[str]:
     ]
 
 
+modules = (skmergecal, skmergecal.calibration, skmergecal.parameters, skmergecal.pooling)
 # The template of a class looks up here which methods it shows.
 autosummary_context = {
     "own_methods": {
         f"{module.__name__}.{name}": own_methods(getattr(module, name))
-        for module in (skmergecal, skmergecal.calibration, skmergecal.parameters, skmergecal.pooling)
+        for module in modules
         for name in module.__all__
         if inspect.isclass(getattr(module, name))
     }

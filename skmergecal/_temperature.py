@@ -11,7 +11,6 @@ so that no exponential overflows and shifts of rows change nothing.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -22,11 +21,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmergecal._typing import Array
 from skmergecal._validation import check_logits, check_sample_weight
+from skmergecal._warnings import warn_user
 
 __all__ = ["Limits", "ScalingLoss", "TemperatureFit", "find_root", "fit_temperature", "minimise_temperature"]
 
-#: Where no finite temperature is best, T is this factor away from the scale of the logits.
+#: Where T would grow without bound, it is this factor above the scale of the logits.
 LIMIT = 1e3
+#: Where T would fall to 0, it stops where all rows together lose as much as one undecided row.
+UNDECIDED_ROW = float(np.log(2))
 #: A finite optimum is looked for within this factor of the scale of the logits.
 RANGE = 1e8
 #: Rows beyond this number are fitted with a start from a subsample of about this size.
@@ -109,17 +111,40 @@ class Limits:
         return self.true_gap <= self.gap
 
     def temperature(
-        self, alpha: float, solve: Callable[[float, float], float]
+        self,
+        alpha: float,
+        objective: Callable[[float], tuple[float, float, float]],
+        start: Callable[[], float],
+        reach: tuple[float, float] = (-np.inf, np.inf),
     ) -> tuple[float, Bound]:
-        """The temperature and its bound; ``solve`` finds log beta between two values."""
+        """The temperature that minimises an objective, and the bound it stopped at.
+
+        Parameters
+        ----------
+        alpha : float
+            Strength of the penalty in the objective.
+        objective : callable
+            Mean loss, slope and curvature at t = log(1 / T).
+        start : callable
+            Gives a first t.
+        reach : tuple of float
+            Where the objective is known.
+        """
         if self.scale == 0.0:  # every row uniform: any temperature gives the same probabilities
             return 1.0, None
-        if alpha == 0.0 and self.separable:
-            return self.scale / LIMIT, "lower"
+        low = max(-np.log(self.scale * RANGE), reach[0])
+        high = min(-np.log(self.scale / RANGE), reach[1])
         if alpha == 0.0 and self.uninformative:
-            return self.scale * LIMIT, "upper"
-        low, high = -np.log(self.scale * RANGE), -np.log(self.scale / RANGE)
-        t = solve(low, high)
+            return float(np.exp(-max(-np.log(self.scale * LIMIT), low))), "upper"
+        if alpha == 0.0 and self.separable:
+
+            def loss_left(t: float) -> tuple[float, float]:
+                value, slope, _ = objective(t)
+                return UNDECIDED_ROW - self.total * value, -self.total * slope
+
+            t = find_root(loss_left, low, high, 0.0)
+            return float(np.exp(-max(t, 0.0))), "lower"
+        t = find_root(lambda t: objective(t)[1:], low, high, start())
         return float(np.exp(-t)), "lower" if t >= high else "upper" if t <= low else None
 
 
@@ -234,22 +259,15 @@ class _Objective:
         curvature = full if g >= 0 or 2 * full > curvature else curvature
         return value + self.penalty / 2 * t * t, slope, curvature
 
-    def derivatives(self, t: float) -> tuple[float, float]:
-        """Derivative and curvature, of which the minimum is the root."""
-        return self(t)[1:]
-
 
 def minimise_temperature(
     logits: np.ndarray, y: np.ndarray, sample_weight: Array | None = None, alpha: float = 0.0
 ) -> tuple[float, Bound, ScalingLoss]:
     """Temperature, the bound it stopped at, and the loss it minimises; no checks, no interval."""
     loss = ScalingLoss(logits, y, sample_weight)
-
-    def solve(low: float, high: float) -> float:
-        start = _warm_start(logits, y, sample_weight, alpha)
-        return find_root(_Objective(loss, alpha).derivatives, low, high, start)
-
-    temperature, bound = loss.limits.temperature(alpha, solve)
+    temperature, bound = loss.limits.temperature(
+        alpha, _Objective(loss, alpha), lambda: _warm_start(logits, y, sample_weight, alpha)
+    )
     return temperature, bound, loss
 
 
@@ -306,16 +324,15 @@ def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
     if bound is None:
         return
     why = {
-        "lower": "the true class has the largest logit in (nearly) every row, so that the loss "
+        "lower": "the largest logit is the true class in (nearly) every row, so that the loss "
         "falls as T goes to 0",
         "upper": "the logits do not inform about the classes, so that the loss falls as T goes to "
         "infinity",
     }[bound]
-    warnings.warn(
+    warn_user(
         f"{who}no finite temperature is best: {why}. T was stopped at its {bound} bound "
-        f"{temperature:.4g}. Use more calibration rows, or alpha > 0 where it is offered.",
+        f"{temperature:.4g}. Calibrate on more rows, or on rows that the model has not seen.",
         ConvergenceWarning,
-        stacklevel=3,
     )
 
 
@@ -329,9 +346,7 @@ def fit_temperature(
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes) or (n_samples,)
-        Logits or log-probabilities; a 1-D array holds binary margins. Where no finite
-        temperature is best, T is a factor of 1,000 away from their scale (the geometric mean of
-        the rows' mean gaps to the largest).
+        Logits or log-probabilities; a 1-D array holds binary margins.
     y : array-like of shape (n_samples,)
         Labels, already 0..n_classes-1.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -347,7 +362,10 @@ def fit_temperature(
     Warns
     -----
     ConvergenceWarning
-        If no finite temperature is best (separable or uninformative logits).
+        If no finite temperature is best. Where every row is right, so that T would fall to 0, it
+        stops where all rows together lose log(2), as much as one undecided row (or at 1, if they
+        lose less there). Where the logits do not inform, so that T would grow without bound, it
+        stops at 1,000 times their scale (the geometric mean of the rows' mean gaps).
 
     References
     ----------

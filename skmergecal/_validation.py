@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from skmergecal._typing import Array, IntArray
+from skmergecal._warnings import warn_user
 
 __all__ = [
     "check_labels",
@@ -41,21 +42,37 @@ def check_labels(y: Any) -> np.ndarray:
             "Multilabel and multioutput targets are not supported: fit one classifier for each."
         )
         raise ValueError(msg)
-    labels = column_or_1d(labels, warn=True)
-    _check_no_missing(labels)
+    labels = _plain(column_or_1d(labels, warn=True))
     check_classification_targets(labels)
     return labels
 
 
-def _check_no_missing(labels: np.ndarray) -> None:
+def _plain(labels: np.ndarray) -> np.ndarray:
+    """Labels without missing values; objects that are all numbers or bools as such."""
+    what = None
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         what = "NaN" if np.isnan(labels).any() else "infinity"
-    elif labels.dtype.kind == "O" and any(v is None or v != v for v in labels):
-        what = "NaN"
-    else:
-        return
-    msg = f"Input y contains {what}. Drop these rows, or label them."
-    raise ValueError(msg)
+    if labels.dtype.kind == "O":
+        if any(map(_is_missing, labels)):
+            what = "NaN"
+        else:
+            labels = _unboxed(labels)
+    if what is not None:
+        msg = f"Input y contains {what}. Drop these rows, or label them."
+        raise ValueError(msg)
+    return labels
+
+
+def _is_missing(value: object) -> bool:
+    absent = value is None or type(value).__name__ in ("NAType", "NaTType")
+    return absent or (isinstance(value, float) and value != value)
+
+
+def _unboxed(labels: np.ndarray) -> np.ndarray:
+    for kind, dtype in ((bool | np.bool_, bool), (Integral, np.int64), (Real, np.float64)):
+        if all(isinstance(v, kind) for v in labels):
+            return labels.astype(dtype)
+    return labels
 
 
 def union_of_classes(*labels: Any) -> np.ndarray:
@@ -112,12 +129,10 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
 def warn_if_few(total_weight: float, n_classes: int) -> None:
     """Warn where the weights, as frequencies, say that there are fewer rows than classes."""
     if total_weight < n_classes:
-        warnings.warn(
+        warn_user(
             f"sample_weight adds up to {total_weight:.3g}, fewer than the {n_classes} classes. "
             "Weights are frequencies here (2 means that the row counts twice), so this leaves "
-            "next to no data: multiply them so that they add up to the number of rows.",
-            UserWarning,
-            stacklevel=2,
+            "next to no data: multiply them so that they add up to the number of rows."
         )
 
 
@@ -146,7 +161,11 @@ def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
             )
             raise ValueError(msg)
         weights = [weights[name] for name in names]
-    values = np.asarray(weights, dtype=np.float64)
+    try:
+        values = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"weights should be numbers, one per estimator; got {weights!r}"
+        raise ValueError(msg) from error
     if values.shape != (len(names),):
         msg = f"weights should have shape ({len(names)},), one per estimator; got {values.shape}"
         raise ValueError(msg)

@@ -164,12 +164,15 @@ def test_interval_is_where_the_profile_likelihood_says(problem):
 
 
 def test_separable_logits_stop_at_a_bound():
-    z = np.array([[3.0, 0.0], [0.0, 5.0], [2.0, 1.0]])
+    z = np.array([[0.3, 0.0], [0.0, 0.5], [0.2, 0.1]])
     with pytest.warns(ConvergenceWarning, match="T goes to 0"):
         fit = fit_temperature(z, [0, 1, 0])
     assert fit.bound == "lower"
-    assert 0 < fit.temperature < 0.01
+    assert 3 * fit.loss == pytest.approx(np.log(2))
     assert fit.interval[0] == 0.0
+    with pytest.warns(ConvergenceWarning, match="T goes to 0"):
+        sure = fit_temperature(100 * z, [0, 1, 0])
+    assert sure.temperature == 1.0  # sharper than its rows can tell, but no sharper than it was
 
 
 def test_uninformative_logits_stop_at_a_bound():

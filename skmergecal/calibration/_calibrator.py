@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import HasMethods, Interval, _fit_context
+from skmergecal._compat import HasMethods, Interval, _check_method_params, _fit_context
 from skmergecal._temperature import minimise_temperature, summarise_fit, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
 from skmergecal._validation import check_logits, encode_labels
+from skmergecal.calibration._held_out import fit_held_out
 from skmergecal.calibration._stream import StreamMixin, bare_classes
 from skmergecal.members import (
     Cache,
@@ -27,8 +27,8 @@ from skmergecal.members import (
     collect,
     frozen_members,
     has_held_out,
+    last_step,
     route_fit_params,
-    transform_to_final,
 )
 
 __all__ = ["TemperatureCalibrator"]
@@ -173,7 +173,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
             Scaled logits z / T (up to a constant a row, log-probabilities) and row numbers.
         """
         z, rows = self._fit(X, y, sample_weight, params, held_out=True)
-        return HeldOutLogProba(z / self.temperature_, rows)
+        return HeldOutLogProba(self._scaled(z), rows)
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
@@ -185,7 +185,9 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
             held = HeldOutLogProba(z, rows.kept)
         else:
             held, rows = self._fit_wrapped(X, y, sample_weight, params, held_out)
-        codes = encode_labels(rows.labels[held.rows], self.classes_, remedy="")
+        codes = encode_labels(
+            rows.labels[held.rows], self.classes_, remedy="Pass all labels as classes=."
+        )
         weight = None if rows.sample_weight is None else rows.sample_weight[held.rows]
         self._set_temperature(held.log_proba, codes, weight)
         return held
@@ -208,10 +210,12 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         check_estimator("estimator", self.estimator)
         rows = Rows.check(X, y, sample_weight)
         routed = route_fit_params(self, [("estimator", self.estimator)], sample_weight, params)
-        frozen = isinstance(self.estimator, FrozenEstimator)
-        if not frozen and has_held_out(transform_to_final(self.estimator)[0]):
-            member_params = {**routed[0].get("estimator", {}), **routed[1]}
-            fitted, held = _fit_held_out(clone(self.estimator), X, y, member_params)
+        if has_held_out(last_step(self.estimator)):
+            params = {**routed[0].get("estimator", {}), **routed[1]}
+            params = _check_method_params(X, params, rows.kept)
+            labels = rows.labels[rows.kept]
+            fitted, held = fit_held_out(clone(self.estimator), rows.kept_X, labels, params)
+            held = HeldOutLogProba(held.log_proba, rows.kept[held.rows])
             (self._member,), self.classes_ = frozen_members(
                 [("estimator", FrozenEstimator(fitted))], Cache(None)
             )
@@ -267,7 +271,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         return self._logits(X)
 
     def _scaled(self, scores: np.ndarray) -> Array:
-        return np.asarray(scores / self.temperature_, dtype=np.float64)
+        return np.asarray(scores, dtype=np.float64) / self.temperature_
 
     def _named(self) -> NamedEstimators:
         return [] if self.estimator is None else [("estimator", self.estimator)]
@@ -281,16 +285,3 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
             tags.classifier_tags = inner.classifier_tags
             tags.classifier_tags.multi_label = False
         return tags
-
-
-def _fit_held_out(
-    estimator: Estimator, X: Any, y: Any, params: dict[str, Any]
-) -> tuple[Estimator, HeldOutLogProba]:
-    """Fit an estimator of this package, also at the end of a Pipeline, in place."""
-    if not isinstance(estimator, Pipeline):
-        return estimator, estimator.fit_held_out(X, y, **params)
-    front = Pipeline(estimator.steps[:-1], memory=estimator.memory)
-    name, last = estimator.steps[-1]
-    own = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
-    last, held = _fit_held_out(last, front.fit_transform(X, y) if front.steps else X, y, own)
-    return estimator.set_params(steps=[*front.steps, (name, last)]), held

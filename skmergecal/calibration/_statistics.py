@@ -61,6 +61,9 @@ class TemperatureStatistics:
             self.classes, self.limits + other.limits, self.sums + other.sums
         )
 
+    def __radd__(self, other: object) -> TemperatureStatistics:
+        return self if other == 0 else NotImplemented  # so that sum() works
+
     @property
     def total(self) -> float:
         """Sum of the sample weights."""
@@ -82,16 +85,15 @@ class TemperatureStatistics:
         slope = objective.derivative()
         curvature = slope.derivative()
 
-        def solve(low: float, high: float) -> float:
-            inside = GRID[(low <= GRID) & (high >= GRID)]
-            if not len(inside):
-                return low
-            start = inside[np.argmin(objective(inside))]
-            ends = float(inside[0]), float(inside[-1])
-            t = find_root(lambda t: (float(slope(t)), float(curvature(t))), *ends, float(start))
-            return low if t <= GRID[0] else high if t >= GRID[-1] else t
+        def derivatives(t: float) -> tuple[float, float, float]:
+            return float(objective(t)), float(slope(t)), float(curvature(t))
 
-        temperature, bound = self.limits.temperature(alpha, solve)
+        temperature, bound = self.limits.temperature(
+            alpha,
+            derivatives,
+            lambda: float(GRID[np.argmin(objective(GRID))]),
+            (float(GRID[0]), float(GRID[-1])),
+        )
         t = float(np.clip(-np.log(temperature), GRID[0], GRID[-1]))
         best = float(objective(t))
         before = float(self._objective(0.0)(0.0))

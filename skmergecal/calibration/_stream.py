@@ -11,10 +11,16 @@ from sklearn.utils.metaestimators import available_if
 from skmergecal._compat import _fit_context
 from skmergecal._temperature import warn_at_bound
 from skmergecal._typing import Estimator
-from skmergecal._validation import check_labels, check_logits, encode_labels
+from skmergecal._validation import check_logits, encode_labels
 from skmergecal.calibration._statistics import TemperatureStatistics
-from skmergecal.members import Cache, LogProbaClassifier, Member, Rows, check_estimator
-from skmergecal.members import frozen_members
+from skmergecal.members import (
+    Cache,
+    LogProbaClassifier,
+    Member,
+    Rows,
+    check_estimator,
+    frozen_members,
+)
 
 __all__ = ["StreamMixin", "bare_classes"]
 
@@ -22,6 +28,9 @@ __all__ = ["StreamMixin", "bare_classes"]
 def bare_classes(z: np.ndarray, seen: np.ndarray, given: Any) -> np.ndarray:
     """Labels of the columns of logits: as given, or those seen in y."""
     classes = seen if given is None else np.asarray(given)
+    if len(np.unique(classes)) < len(classes):
+        msg = f"classes should name each label once; got {classes.tolist()}"
+        raise ValueError(msg)
     if z.shape[1] != len(classes):
         msg = (
             f"logits have {z.shape[1]} columns, but there are {len(classes)} classes "
@@ -96,7 +105,7 @@ class StreamMixin(LogProbaClassifier):
         """
         first = not hasattr(self, "statistics_")
         if first:
-            self._start_stream(X, y, classes)
+            self._start_stream(X, y, classes, sample_weight)
         self._check_features(X, reset=first)
         z = self._logits(X)
         rows = Rows.check(z, y, sample_weight)
@@ -109,12 +118,12 @@ class StreamMixin(LogProbaClassifier):
         self._fit_statistics()
         return self
 
-    def _start_stream(self, X: Any, y: Any, classes: Any) -> None:
+    def _start_stream(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
         self._forget()
         if self.estimator is None:
             given = self.classes if classes is None else classes
-            seen = np.unique(check_labels(y))
-            self.classes_ = bare_classes(check_logits(X), seen, given)
+            rows = Rows.check(check_logits(X), y, sample_weight)
+            self.classes_ = bare_classes(rows.X, np.unique(rows.labels[rows.kept]), given)
             self.estimator_ = None
         else:
             self._take_frozen(self.estimator)

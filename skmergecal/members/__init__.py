@@ -2,18 +2,24 @@
 
 from skmergecal.members._base import LogProbaClassifier
 from skmergecal.members._cache import Cache
-from skmergecal.members._check import check_estimator, check_named_estimators
+from skmergecal.members._check import (
+    check_estimator,
+    check_named_estimators,
+    freeze,
+    name_members,
+)
 from skmergecal.members._collect import (
     Collected,
     Fold,
-    Rows,
     collect,
+    concatenate,
     fitted_member,
     frozen_members,
 )
 from skmergecal.members._member import Member, Opinion
+from skmergecal.members._rows import Rows
 from skmergecal.members._routing import NamedEstimators, route_fit_params
-from skmergecal.members._sources import has_held_out, transform_to_final
+from skmergecal.members._sources import has_held_out, last_step
 
 __all__ = [
     "Cache",
@@ -27,9 +33,12 @@ __all__ = [
     "check_estimator",
     "check_named_estimators",
     "collect",
+    "concatenate",
     "fitted_member",
+    "freeze",
     "frozen_members",
     "has_held_out",
+    "last_step",
+    "name_members",
     "route_fit_params",
-    "transform_to_final",
 ]

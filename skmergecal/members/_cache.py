@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import weakref
 from typing import Any
 
@@ -11,11 +12,12 @@ from sklearn.utils.validation import check_memory
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._fit import FitTask
 from skmergecal.members._member import Member
+from skmergecal.members._sources import resolve_source
 
 __all__ = ["Cache"]
 
 #: Fingerprints of frozen estimators: computed once a process, dropped with the object.
-_FINGERPRINTS: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+_FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
 
 
 def _fit(key: str, task: FitTask) -> Estimator:
@@ -24,6 +26,10 @@ def _fit(key: str, task: FitTask) -> Estimator:
 
 def _read(key: str, member: Member, X: Any) -> Array:
     return member.read(X)
+
+
+def _resolve(key: str, name: str, estimator: Estimator, X: Any) -> str:
+    return resolve_source(name, estimator, X)
 
 
 class Cache:
@@ -43,16 +49,21 @@ class Cache:
         """Whether anything is kept."""
         return getattr(self.memory, "store_backend", None) is not None
 
-    def key(self, *parts: Any) -> str:
-        """Hash of the content of the parts; empty where nothing is kept."""
-        return str(joblib.hash(parts)) if self.active else ""
+    def key(self, *parts: Any) -> str | None:
+        """Hash of the content of the parts; None where nothing is kept, or can be."""
+        if not self.active:
+            return None
+        try:
+            return str(joblib.hash(parts))
+        except (pickle.PicklingError, TypeError, AttributeError):
+            return None  # a lambda, say: what cannot be identified is not cached
 
     def fingerprint(self, estimator: Estimator) -> str | None:
         """Hash of a frozen estimator, computed once a process."""
         if not self.active:
             return None
         if estimator not in _FINGERPRINTS:
-            _FINGERPRINTS[estimator] = str(joblib.hash(estimator))
+            _FINGERPRINTS[estimator] = self.key(estimator)
         return _FINGERPRINTS[estimator]
 
     def fit(self, task: FitTask) -> Estimator:
@@ -61,12 +72,19 @@ class Cache:
             return task.run()
         return self.memory.cache(_fit, ignore=["task"])(task.key, task)
 
-    def read_member(self, member: Member, X: Any, data_key: str) -> Array:
+    def source(self, name: str, estimator: Estimator, X: Any, fingerprint: str | None) -> str:
+        """Where a fitted member is read: decided once, on the first rows that came."""
+        if not self.active or fingerprint is None:
+            return resolve_source(name, estimator, X)
+        ignore = ["name", "estimator", "X"]
+        return self.memory.cache(_resolve, ignore=ignore)(fingerprint, name, estimator, X)
+
+    def read_member(self, member: Member, X: Any, data_key: str | None) -> Array:
         """What ``member.read(X)`` gives, from the cache where it is there.
 
         ``data_key`` is ``key(X)``, computed once for all members.
         """
-        if not self.active or member.fingerprint is None:
+        if member.fingerprint is None or data_key is None:
             return member.read(X)
         key = f"{member.fingerprint}-{member.source}-{data_key}"
         return self.memory.cache(_read, ignore=["member", "X"])(key, member, X)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from sklearn.base import is_classifier
@@ -11,10 +11,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._typing import Estimator
+from skmergecal._warnings import warn_user
 from skmergecal.exceptions import RefitWarning
 from skmergecal.members._routing import NamedEstimators
 
-__all__ = ["check_estimator", "check_named_estimators"]
+__all__ = ["check_estimator", "check_named_estimators", "freeze", "name_members"]
 
 
 def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True) -> None:
@@ -29,12 +30,11 @@ def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True)
         )
         raise ValueError(msg)
     if will_refit and not isinstance(estimator, FrozenEstimator) and _is_fitted(estimator):
-        warnings.warn(
+        warn_user(
             f"estimator {name!r} is fitted already, but a copy of it will be fitted anew. To use "
             "it as it is, freeze it: sklearn.frozen.FrozenEstimator(estimator), or "
             "MergedClassifier.from_fitted for several.",
             RefitWarning,
-            stacklevel=4,
         )
 
 
@@ -66,5 +66,28 @@ def check_named_estimators(estimators: Any) -> NamedEstimators:
         msg = "all estimators are dropped: at least one must take part"
         raise ValueError(msg)
     for name, estimator in kept:
+        if name == "splitter":
+            msg = "the name 'splitter' is taken: parameters of fit are routed to cv under it"
+            raise ValueError(msg)
         check_estimator(name, estimator)
     return kept
+
+
+def freeze(member: Estimator) -> Estimator:
+    """A frozen member; what is frozen, or is ``"drop"``, as it is."""
+    as_is = isinstance(member, FrozenEstimator | str)
+    return member if as_is else FrozenEstimator(member)
+
+
+def name_members(members: Any) -> list[tuple[str, Estimator]]:
+    """Members by name; unnamed ones get their class's name, numbered where it comes again."""
+    if isinstance(members, Mapping):
+        return list(members.items())
+    if all(isinstance(m, tuple) and len(m) == 2 for m in members):
+        return list(members)
+    inner = [m.estimator if isinstance(m, FrozenEstimator) else m for m in members]
+    names = [type(m).__name__.lower() for m in inner]
+    return [
+        (f"{name}-{names[: i + 1].count(name)}" if names.count(name) > 1 else name, member)
+        for i, (name, member) in enumerate(zip(names, members, strict=True))
+    ]

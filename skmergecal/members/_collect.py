@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import check_cv
-from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmergecal._compat import _check_method_params, _num_samples, _safe_indexing
+from skmergecal._compat import _safe_indexing
 from skmergecal._typing import Array, Estimator, IntArray
-from skmergecal._validation import (
-    check_labels,
-    check_sample_weight,
-    encode_labels,
-    union_of_classes,
-    warn_if_few,
-)
+from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
+from skmergecal._warnings import warn_user
 from skmergecal.members._cache import Cache
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
 from skmergecal.members._routing import NamedEstimators, RoutedParams
-from skmergecal.members._skorch import is_skorch
-from skmergecal.members._sources import resolve_source, transform_to_final
+from skmergecal.members._rows import Rows
+from skmergecal.members._skorch import is_binary_net, is_skorch
+from skmergecal.members._sources import has_held_out, resolve_source, transform_to_final
 
-__all__ = ["Collected", "Fold", "Rows", "collect", "frozen_members"]
+__all__ = ["Collected", "Fold", "collect", "concatenate", "fitted_member", "frozen_members"]
 
 
 @dataclass(frozen=True)
@@ -41,49 +33,6 @@ class Fold:
     members: list[Member]
     places: slice
     """Where the fold's rows stand among the held-out rows."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows that count: those of positive weight, with their labels as column numbers."""
-
-    X: Any
-    labels: np.ndarray
-    sample_weight: Array | None
-    kept: IntArray
-    n_samples: int
-
-    @classmethod
-    def check(cls, X: Any, y: Any, sample_weight: Any) -> Rows:
-        """Check X, y and sample_weight against each other."""
-        labels = check_labels(y)
-        X, labels = indexable(X, labels)
-        n_samples = _num_samples(X)
-        weight = check_sample_weight(sample_weight, n_samples)
-        kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
-        return cls(X, labels, weight, kept, n_samples)
-
-    @property
-    def all_kept(self) -> bool:
-        """Whether no row has weight 0."""
-        return len(self.kept) == self.n_samples
-
-    @cached_property
-    def kept_X(self) -> Any:
-        """X without the rows of weight 0."""
-        return self.X if self.all_kept else _safe_indexing(self.X, self.kept)
-
-    def splits(self, cv: Any, params: dict[str, Any]) -> Iterator[tuple[IntArray, IntArray]]:
-        """Train and test rows of each fold, as numbers of rows of X."""
-        if not hasattr(cv, "split") and not isinstance(cv, int | np.integer | None):
-            for train, test in cv:  # given rows: keep those that count
-                yield np.intersect1d(train, self.kept), self.kept[np.isin(self.kept, test)]
-            return
-        labels = self.labels[self.kept]
-        params = _check_method_params(self.X, params, self.kept)
-        splitter = check_cv(cv, labels, classifier=True)
-        for train, test in splitter.split(self.kept_X, labels, **params):
-            yield self.kept[train], self.kept[test]
 
 
 @dataclass(frozen=True)
@@ -143,24 +92,48 @@ def _merged_classes(estimators: NamedEstimators, labels: np.ndarray | None) -> n
             continue
         check_fitted(name, estimator)
         known = classes_of(name, estimator)
-        if labels is not None and is_skorch(transform_to_final(estimator)[0]):
-            remedy = (
-                f"estimator {name!r} has the classes {known.tolist()}: if the net was trained on "
-                "encoded labels, set its classes= to the labels in the order of its outputs."
-            )
-            encode_labels(labels, known, remedy=remedy)
+        if labels is not None and (net := _net_inside(estimator)) is not None:
+            encode_labels(labels, known, remedy=_net_remedy(name, net, known))
         parts.append(known)
     if labels is not None and len(parts) < len(estimators):
         parts.append(labels)
     return union_of_classes(*parts)
 
 
+def _net_inside(estimator: Estimator) -> Estimator | None:
+    """A skorch net inside a frozen member, through this package's own wrappers, too."""
+    final, _ = transform_to_final(estimator)
+    if is_skorch(final):
+        return final
+    inside = [] if not has_held_out(final) else getattr(final, "estimators_", None)
+    if inside is None:
+        inside = [e for e in [final.estimator_] if e is not None]
+    return next((net for e in inside if (net := _net_inside(e)) is not None), None)
+
+
+def _net_remedy(name: str, net: Estimator, known: np.ndarray) -> str:
+    if is_binary_net(net):
+        return f"estimator {name!r} is a binary net, which knows 0 and 1 only: pass y as 0 and 1."
+    return (
+        f"estimator {name!r} has the classes {known.tolist()}: if the net was trained on encoded "
+        "labels, set its classes= to the labels in the order of its outputs."
+    )
+
+
 def _make_member(
-    name: str, estimator: Estimator, classes: np.ndarray, X: Any, fingerprint: str | None
+    name: str,
+    estimator: Estimator,
+    classes: np.ndarray,
+    X: Any,
+    fingerprint: str | None,
+    cache: Cache,
+    trained_on: np.ndarray | None = None,
 ) -> Member:
     own = classes_of(name, estimator)
+    if trained_on is not None and is_binary_net(transform_to_final(estimator)[0]):
+        own = np.unique(trained_on)  # the net itself calls them 0 and 1
     columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
-    source = resolve_source(name, estimator, X)
+    source = cache.source(name, estimator, X, fingerprint)
     return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)
 
 
@@ -176,7 +149,7 @@ def frozen_members(estimators: NamedEstimators, cache: Cache) -> tuple[list[Memb
     """Members and classes of frozen estimators, without rows."""
     classes = _merged_classes(estimators, None)
     return [
-        _make_member(name, e, classes, None, cache.fingerprint(e)) for name, e in estimators
+        _make_member(name, e, classes, None, cache.fingerprint(e), cache) for name, e in estimators
     ], classes
 
 
@@ -220,7 +193,7 @@ def collect(
         warn_if_few(float(rows.sample_weight.sum()), len(classes))
 
     work = _Work(rows, classes, routed[0], cache)
-    splits = list(rows.splits(cv, routed[1])) if held_out and own else []
+    splits = rows.splits(cv, routed[1]) if held_out and own else []
     everything = None if rows.all_kept else rows.kept
     clones = _fit_all(work, own, [*(train for train, _ in splits), everything], n_jobs)
     frozen = {n: work.member(n, e, cache.fingerprint(e)) for n, e in estimators if _is_frozen(e)}
@@ -252,8 +225,15 @@ class _Work:
     params: dict[str, dict[str, Any]]
     cache: Cache
 
-    def member(self, name: str, estimator: Estimator, fingerprint: str | None) -> Member:
-        return _make_member(name, estimator, self.classes, self.rows.kept_X, fingerprint)
+    def member(
+        self,
+        name: str,
+        estimator: Estimator,
+        fingerprint: str | None,
+        trained_on: np.ndarray | None = None,
+    ) -> Member:
+        X = self.rows.kept_X
+        return _make_member(name, estimator, self.classes, X, fingerprint, self.cache, trained_on)
 
     def fit(self, task: FitTask) -> Member:
         """Fit a clone on the rows of a fold."""
@@ -262,7 +242,8 @@ class _Work:
         except Exception as error:
             error.add_note(f"while fitting estimator {task.name!r}")
             raise
-        return self.member(task.name, estimator, task.key)
+        labels = self.rows.labels if task.rows is None else self.rows.labels[task.rows]
+        return self.member(task.name, estimator, task.key, labels)
 
     def tasks(
         self, estimators: NamedEstimators, plan: list[IntArray | None]
@@ -290,9 +271,14 @@ class _Work:
             member = fold.members[index]
             X = _safe_indexing(self.rows.X, held_rows[fold.places])
             parts.append(member.align(self.cache.read_member(member, X, self.cache.key(X))))
-        if len({part.logarithmic for part in parts}) > 1:
-            parts = [Opinion(part.proba(), logarithmic=False) for part in parts]
-        return Opinion(np.concatenate([part.values for part in parts]), parts[0].logarithmic)
+        return concatenate(parts)
+
+
+def concatenate(parts: list[Opinion]) -> Opinion:
+    """Opinions of several blocks of rows as one."""
+    if len({part.logarithmic for part in parts}) > 1:
+        parts = [Opinion(part.proba(), logarithmic=False) for part in parts]
+    return Opinion(np.concatenate([part.values for part in parts]), parts[0].logarithmic)
 
 
 def _fit_all(
@@ -318,9 +304,7 @@ def _warn_of_missed_classes(folds: list[Fold], members: list[Member], classes: n
                 missed.setdefault(final.name, set()).update(lost)
     if missed:
         what = {name: classes[sorted(columns)].tolist() for name, columns in missed.items()}
-        warnings.warn(
+        warn_user(
             f"in some folds of cv the training rows miss classes: {what}. There these classes get "
-            "a small constant probability; use fewer folds, or stratified ones, to avoid it.",
-            UserWarning,
-            stacklevel=4,
+            "a small constant probability; use fewer folds, or stratified ones, to avoid it."
         )

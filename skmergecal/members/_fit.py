@@ -27,14 +27,24 @@ def sample_weight_param(estimator: Estimator) -> str | None:
 
 
 def is_reproducible(estimator: Estimator) -> bool:
-    """Whether fitting twice gives the same: no parameter ``random_state`` is None."""
-    if is_skorch(estimator):
-        return False  # torch's global random state decides
+    """Whether fitting twice gives the same: no skorch net inside, no open random state.
+
+    A skorch net follows torch's global random state; a shuffling splitter or an estimator with
+    ``random_state=None`` follows NumPy's.
+    """
+    params = estimator.get_params(deep=True)
+    if any(is_skorch(part) or _shuffles(part) for part in (estimator, *params.values())):
+        return False
     return all(
         value is not None
-        for name, value in estimator.get_params(deep=True).items()
+        for name, value in params.items()
         if name.rpartition("__")[2] == "random_state"
     )
+
+
+def _shuffles(part: Any) -> bool:
+    splits = hasattr(part, "split") and hasattr(part, "get_n_splits")
+    return splits and getattr(part, "random_state", 0) is None and getattr(part, "shuffle", True)
 
 
 def _fit(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, Any]) -> Estimator:

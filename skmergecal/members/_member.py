@@ -61,8 +61,12 @@ def read_raw(name: str, estimator: Estimator, source: str, X: Any, n_classes: in
         If the output has the wrong shape, is not finite, or its probabilities do not add up
         to 1; the message names the member.
     """
-    final, Z = transform_to_final(estimator, X)
-    output = np.ascontiguousarray(SOURCES[source].read(final, Z), dtype=np.float64)
+    try:
+        final, Z = transform_to_final(estimator, X)
+        output = np.ascontiguousarray(SOURCES[source].read(final, Z), dtype=np.float64)
+    except Exception as error:
+        error.add_note(f"while reading the opinion of estimator {name!r}")
+        raise
     if output.ndim != 2 or output.shape[1] != n_classes:
         msg = (
             f"estimator {name!r} should give one column for each of its {n_classes} classes; "

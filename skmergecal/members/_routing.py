@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from sklearn.utils.metadata_routing import process_routing
 
 from skmergecal._compat import _raise_for_params, _routing_enabled
 from skmergecal._typing import Estimator
+from skmergecal._warnings import warn_user
 from skmergecal.members._fit import sample_weight_param
 
 __all__ = ["NamedEstimators", "RoutedParams", "route_fit_params"]
@@ -53,11 +53,9 @@ def route_fit_params(
             continue
         param = sample_weight_param(estimator)
         if param is None:
-            warnings.warn(
+            warn_user(
                 f"estimator {name!r} ({type(estimator).__name__}) does not take sample_weight: "
-                "it is fitted without weights; only the losses are weighted",
-                UserWarning,
-                stacklevel=4,
+                "it is fitted without weights; only the losses are weighted"
             )
         else:
             by_name[name] = {param: sample_weight}

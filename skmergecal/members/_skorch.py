@@ -21,6 +21,7 @@ from skmergecal._validation import encode_labels
 __all__ = [
     "as_net_input",
     "fit_net",
+    "is_binary_net",
     "is_skorch",
     "net_log_proba",
     "net_proba",
@@ -33,7 +34,8 @@ def is_skorch(estimator: Estimator) -> bool:
     return is_instance_of(estimator, "skorch", "NeuralNet")
 
 
-def _is_binary(net: Estimator) -> bool:
+def is_binary_net(net: Estimator) -> bool:
+    """Tell a NeuralNetBinaryClassifier: it names its classes 0 and 1, whatever the labels."""
     return is_instance_of(net, "skorch", "NeuralNetBinaryClassifier")
 
 
@@ -61,9 +63,15 @@ def as_net_input(net: Estimator, X: Any) -> Any:
         X = X.to_numpy()
     if isinstance(X, list):
         X = np.asarray(X)
-    if hasattr(X, "dtype") and hasattr(X, "astype") and X.dtype.kind in "fO" and X.dtype != dtype:
+    kinds = "fO" if module is None or _takes_integers(module) else "fOiub"
+    if hasattr(X, "dtype") and hasattr(X, "astype") and X.dtype.kind in kinds and X.dtype != dtype:
         return X.astype(dtype)
     return X
+
+
+def _takes_integers(module: Any) -> bool:
+    nn = sys.modules["torch"].nn
+    return any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules())
 
 
 def _float_type(module: Any) -> np.dtype:
@@ -78,7 +86,9 @@ def _float_type(module: Any) -> np.dtype:
 @contextmanager
 def untouched(net: Estimator) -> Iterator[None]:
     """Give back the training flags and torch's random state as they were."""
-    flags = [(part, part.training) for part in net.module_.modules()]
+    module_type = sys.modules["torch"].nn.Module
+    roots = [part for part in vars(net).values() if isinstance(part, module_type)]
+    flags = [(part, part.training) for root in roots for part in root.modules()]
     try:
         with sys.modules["torch"].random.fork_rng(devices=[]):
             yield
@@ -108,18 +118,18 @@ def net_proba(net: Estimator, X: Any) -> np.ndarray:
 def fit_net(net: Estimator, X: Any, y: np.ndarray, **params: Any) -> Estimator:
     """Fit a net on labels of any kind; its ``classes_`` are the labels afterwards.
 
-    The net learns column numbers. Where its parameter ``classes`` names the labels, they keep
+    (A NeuralNetBinaryClassifier keeps 0 and 1; its member remembers the labels.) The net learns
+    column numbers. Where its parameter ``classes`` names the labels, they keep
     that order; else the parameter is set to the sorted labels.
     """
     given = getattr(net, "classes", None)
     classes = np.unique(y) if given is None else np.asarray(given)
     codes = encode_labels(y, classes, remedy="Pass all labels as classes= to the net.")
-    if _is_binary(net):
-        if not np.array_equal(classes, [0, 1]):
-            name = type(net).__name__
+    if is_binary_net(net):
+        if len(classes) != 2:
             msg = (
-                f"{name} knows the labels 0 and 1 only; got {classes.tolist()}. Encode the labels, "
-                "or use NeuralNetClassifier with CrossEntropyLoss and classes=."
+                f"{type(net).__name__} needs two classes; got {classes.tolist()}: use "
+                "NeuralNetClassifier with CrossEntropyLoss"
             )
             raise ValueError(msg)
         return net.fit(as_net_input(net, X), codes.astype(np.float32), **params)

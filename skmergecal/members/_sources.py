@@ -15,7 +15,7 @@ from skmergecal._numerics import SMALLEST, log_softmax, softmax
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._skorch import is_skorch, net_log_proba, net_proba, outputs_logits
 
-__all__ = ["SOURCES", "has_held_out", "resolve_source", "transform_to_final"]
+__all__ = ["SOURCES", "has_held_out", "last_step", "resolve_source", "transform_to_final"]
 
 #: Rows on which a decision function is compared with the member's own probabilities.
 _ROWS_TO_COMPARE = 100
@@ -46,13 +46,29 @@ def is_sklearn(estimator: Estimator, name: str) -> bool:
     )
 
 
+def _untouched(estimator: Estimator, *methods: str) -> bool:
+    """Whether the methods are scikit-learn's own, not those of a class derived from it."""
+    for method in methods:
+        owner = next((cls for cls in type(estimator).__mro__ if method in vars(cls)), None)
+        if owner is None or not owner.__module__.startswith("sklearn.") or method in vars(estimator):
+            return False
+    return True
+
+
 def has_held_out(estimator: Estimator) -> bool:
     """Whether it is one of this package's own: they share the method ``fit_held_out``."""
     return callable(getattr(type(estimator), "fit_held_out", None))
 
 
+def last_step(estimator: Estimator) -> Estimator:
+    """The last step of an estimator that is yet to be fitted; what is frozen stays closed."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return estimator
+
+
 def transform_to_final(estimator: Estimator, X: Any = None) -> tuple[Estimator, Any]:
-    """The last classifier inside frozen estimators, Pipelines and searches, and its input.
+    """The last classifier inside fitted Pipelines and searches, frozen or not, and its input.
 
     With X, the steps before it transform X. A Pipeline with a step that cannot transform (a
     sampler, say) is taken as it is.
@@ -153,12 +169,14 @@ def resolve_source(name: str, estimator: Estimator, X: Any = None) -> str:
         return "log_proba"
     if is_skorch(final):
         return "skorch_logits" if outputs_logits(final) else "skorch_proba"
-    if is_sklearn(final, "MLPClassifier"):
-        return "network"
-    if hasattr(final, "predict_joint_log_proba"):
-        return "joint_log_proba"
     if hasattr(final, "predict_proba"):
+        if is_sklearn(final, "MLPClassifier") and _untouched(final, "predict_proba"):
+            return "network"
+        joint = ("predict_proba", "predict_joint_log_proba")
+        if hasattr(final, joint[1]) and _untouched(final, *joint):
+            return "joint_log_proba"
         fits = any(is_sklearn(final, f) and ok(final) for f, ok in _LOGIT_FAMILIES.items())
+        fits = fits and _untouched(final, "predict_proba", "decision_function")
         return "decision_function" if fits and _reproduces(estimator, X) else "proba"
     if hasattr(final, "decision_function"):
         _refuse_scores_of_pairs(name, final)

@@ -7,16 +7,13 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, StrOptions, _BaseComposition, _fit_context
-from skmergecal._typing import Array, Estimator, HeldOutLogProba
-from skmergecal._validation import check_member_weights
+from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
 from skmergecal.members import (
     Cache,
-    Collected,
     LogProbaClassifier,
     Member,
     NamedEstimators,
@@ -24,23 +21,17 @@ from skmergecal.members import (
     Rows,
     check_named_estimators,
     collect,
+    freeze,
     frozen_members,
+    name_members,
     route_fit_params,
 )
-from skmergecal.merging._combination import (
-    Combination,
-    LinearCombination,
-    LogarithmicCombination,
-)
-from skmergecal.merging._parameters import ParameterCombination, guard_barrier
-from skmergecal.merging._settings import Settings
+from skmergecal.merging._combination import Combination
+from skmergecal.merging._combine import Learned, combine, combine_without_rows
+from skmergecal.merging._parameters import ParameterCombination
+from skmergecal.merging._settings import Settings, given_weights
 
 __all__ = ["MergedClassifier"]
-
-_POOLS: dict[str, type[LogarithmicCombination] | type[LinearCombination]] = {
-    "logits": LogarithmicCombination,
-    "probabilities": LinearCombination,
-}
 
 
 class MergedClassifier(LogProbaClassifier, _BaseComposition):
@@ -202,7 +193,8 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         Parameters
         ----------
         members : list or dict of fitted classifiers
-            They are frozen, never changed. A list gets the class names in lower case as names.
+            They are frozen, never changed. A list of (name, classifier) tuples names them, too;
+            a list of classifiers gets the class names in lower case as names.
         X, y : array-like, default=None
             Held-out rows and labels: **rows that no member has seen**. Without them only
             ``weights`` that need no learning, and ``calibrate=None``, are possible.
@@ -221,12 +213,11 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         ValueError
             If something has to be learned and there are no rows.
         """
-        named = members.items() if isinstance(members, Mapping) else _name(members)
-        frozen = [
-            (name, m if isinstance(m, FrozenEstimator) else FrozenEstimator(m)) for name, m in named
-        ]
-        merged = cls(frozen, **params)
-        if X is None and y is None:
+        merged = cls([(name, freeze(m)) for name, m in name_members(members)], **params)
+        if (X is None) != (y is None):
+            msg = "X and y belong together: pass both, or neither"
+            raise ValueError(msg)
+        if X is None:
             return merged._without_rows()
         return merged.fit(X, y, sample_weight)
 
@@ -269,12 +260,12 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         HeldOutLogProba
             Log-probabilities, and the rows they belong to.
         """
-        found = self._fit(X, y, sample_weight, params, need_held_out=True)
-        return HeldOutLogProba(self._combination.held_out(found), found.rows)
+        learned, rows = self._fit(X, y, sample_weight, params, need_held_out=True)
+        return HeldOutLogProba(self._scaled(learned.held_out_scores()), rows)
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, need_held_out: bool
-    ) -> Collected:
+    ) -> tuple[Learned, IntArray]:
         self._forget()
         estimators, settings = self._checked()
         rows = Rows.check(X, y, sample_weight)
@@ -288,41 +279,24 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
             n_jobs=self.n_jobs,
             held_out=cross_fit,
         )
-        self._set_fitted(self._combine(found, settings, rows), found.classes)
+        learned = combine(self.method, found, settings, rows)
+        if learned.barrier is not None:
+            self.barrier_ = learned.barrier
+        self._set_fitted(learned.combination, found.classes)
         self._check_features(X, reset=True)
-        return found
+        return learned, found.rows
 
     def _checked(self) -> tuple[NamedEstimators, Settings]:
         """Estimators that take part, and the settings that belong to them."""
         estimators = check_named_estimators(self.estimators)
-        self._validate_names([name for name, _ in self.estimators])
+        names = [name for name, _ in self.estimators]
+        self._validate_names(names)
         weights = self.weights
         if not isinstance(weights, str):
-            weights = self._given_weights([name for name, _ in estimators])
-        settings = Settings(
+            weights = given_weights(weights, names, [name for name, _ in estimators])
+        return estimators, Settings(
             weights, self.calibrate, self.alpha, self.on_barrier, self.barrier_tolerance
         )
-        return estimators, settings
-
-    def _given_weights(self, taking_part: list[str]) -> Array:
-        names = [name for name, _ in self.estimators]
-        if self.weights is None:
-            return np.full(len(taking_part), 1 / len(taking_part))
-        if isinstance(self.weights, dict):
-            kept = {n: w for n, w in self.weights.items() if n in taking_part or n not in names}
-            return check_member_weights(kept, taking_part)
-        given = check_member_weights(self.weights, names)
-        return check_member_weights([given[names.index(n)] for n in taking_part], taking_part)
-
-    def _combine(self, found: Collected, settings: Settings, rows: Rows) -> Combination:
-        if self.method in _POOLS:
-            return _POOLS[self.method].learn(found, settings)
-        merged = ParameterCombination.learn(found, settings, rows)
-        self.barrier_ = merged.barrier
-        if guard_barrier(merged, settings):
-            self.merged_estimator_ = merged.merged.estimator
-            return merged
-        return LogarithmicCombination.learn(found, settings)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _without_rows(self) -> Self:
@@ -336,19 +310,15 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
             raise ValueError(msg)
         members, classes = frozen_members(estimators, Cache(self.memory))
         members = [member.softened_by_default() for member in members]
-        if self.method == "parameters":
-            merged = ParameterCombination.without_rows(members, settings.weights)
-            self.barrier_, self.merged_estimator_ = np.nan, merged.merged.estimator
-            self._set_fitted(merged, classes)
-        else:
-            pool = _POOLS[self.method].without_rows(members, classes, settings.weights)
-            self._set_fitted(pool, classes)
+        self._set_fitted(combine_without_rows(self.method, members, classes, settings), classes)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(members[0].estimator, name):
                 setattr(self, name, getattr(members[0].estimator, name))
         return self
 
     def _set_fitted(self, combination: Combination, classes: np.ndarray) -> None:
+        if isinstance(combination, ParameterCombination):
+            self.merged_estimator_ = combination.merged.estimator
         self._combination = combination
         self.classes_ = classes
         self.estimators_ = [member.estimator for member in combination.members]
@@ -396,12 +366,13 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         check_is_fitted(self, "weights_")
         self._check_features(X, reset=False)
         cache = Cache(self.memory)
-        data_key = cache.key(X)
+        pooled = not isinstance(self._combination, ParameterCombination)
+        data_key = cache.key(X) if pooled else None
 
         def read(member: Member) -> Opinion:
             return member.align(cache.read_member(member, X, data_key))
 
-        return self._combination.scores(X, read)
+        return self._combination.scores(read)
 
     def _scaled(self, scores: Array) -> Array:
         return self._combination.scaled(scores)
@@ -447,15 +418,3 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         tags.input_tags.sparse = all(t.input_tags.sparse for t in inner)
         tags.input_tags.allow_nan = all(t.input_tags.allow_nan for t in inner)
         return tags
-
-
-def _name(members: Sequence[Estimator]) -> list[tuple[str, Estimator]]:
-    """Names from the classes, numbered where a class comes several times."""
-    inner = [m.estimator if isinstance(m, FrozenEstimator) else m for m in members]
-    names = [type(m).__name__.lower() for m in inner]
-    return [
-        (f"{name}-{names[: i + 1].count(name)}" if names.count(name) > 1 else name, member)
-        for i, (name, member) in enumerate(zip(names, members, strict=True))
-    ]
-
-

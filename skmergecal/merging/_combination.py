@@ -53,7 +53,7 @@ class Combination(ABC):
                 yield member, float(w), float(t)
 
     @abstractmethod
-    def scores(self, X: Any, read: Reader) -> Array:
+    def scores(self, read: Reader) -> Array:
         """Merged scores before the temperature; members are read one after the other."""
 
     def scaled(self, scores: Array) -> Array:
@@ -68,10 +68,10 @@ class Combination(ABC):
         """Log of the merged probabilities."""
         return self.scaled(scores)
 
-    def held_out(self, found: Collected) -> Array:
-        """Merged log-probabilities of the held-out rows."""
+    def held_out_scores(self, found: Collected) -> Array:
+        """Merged scores of the held-out rows."""
         opinions = {m.name: o for m, o in zip(found.members, found.opinions, strict=True)}
-        return self.scaled(self.scores(None, lambda member: opinions[member.name]))
+        return self.scores(lambda member: opinions[member.name])
 
 
 def _opinions_as_log_proba(found: Collected) -> list[Array]:
@@ -119,7 +119,7 @@ class LogarithmicCombination(Combination):
             temperature *= fit_scale(pooled, y, weight, "the merged classifier")
         return cls(found.members, weights, temperatures, temperature)
 
-    def scores(self, X: Any, read: Reader) -> Array:
+    def scores(self, read: Reader) -> Array:
         """Weighted sum of log-probabilities."""
         return add_weighted(
             (member.log_proba(read(member)) for member, _, _ in self.active()),
@@ -200,7 +200,7 @@ class LinearCombination(Combination):
             return member.scaled_proba(opinion, temperature)
         return opinion.proba()
 
-    def scores(self, X: Any, read: Reader) -> Array:
+    def scores(self, read: Reader) -> Array:
         """Weighted sum of probabilities."""
         return linear_pool(
             (self.member_proba(member, read(member), t) for member, _, t in self.active()),

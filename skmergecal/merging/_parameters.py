@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -12,12 +11,13 @@ import numpy as np
 from skmergecal._compat import _safe_indexing
 from skmergecal._numerics import log_softmax, mean_loss, softmax
 from skmergecal._typing import Array
+from skmergecal._warnings import warn_user
 from skmergecal.exceptions import (
     IncompatibleEstimatorsError,
     MergeBarrierError,
     MergeBarrierWarning,
 )
-from skmergecal.members import Collected, Member, Rows, fitted_member
+from skmergecal.members import Collected, Member, Opinion, Rows, concatenate, fitted_member
 from skmergecal.merging._combination import Combination, Reader
 from skmergecal.merging._settings import Settings, fit_scale, member_temperatures
 from skmergecal.parameters import (
@@ -66,16 +66,19 @@ def check_rewriting(found: Collected, temperatures: Array, rows: Rows) -> None:
     fold = found.folds[0]
     places = slice(0, min(fold.places.stop, _ROWS_TO_COMPARE))
     X = _safe_indexing(rows.X, found.rows[places])
-    for member, opinion, t in zip(fold.members, found.opinions, temperatures, strict=True):
+    for i, (member, t) in enumerate(zip(fold.members, temperatures, strict=True)):
         alone = average_members([member], np.ones(1), np.array([t]))
-        expected = softmax(opinion.log_proba(0.0)[places] / t)
-        error = float(np.abs(softmax(alone.align(alone.read(X)).values) - expected).max())
+        softening = found.members[i].softening
+        rewritten = softmax(alone.align(alone.read(X)).log_proba(softening))
+        expected = softmax(found.opinions[i].log_proba(softening)[places] / t)
+        error = float(np.abs(rewritten - expected).max())
         if error > _SAME_PROBABILITY:
             msg = (
                 f"estimator {member.name!r} changes its probabilities by {error:.2g} when its "
-                "preprocessing or temperature is folded into its layers: its module does not "
-                "begin or end with the linear layers that it defines first and last. Use "
-                "method='logits'."
+                "preprocessing or temperature is folded into its layers: either its module does "
+                "not begin or end with the linear layers that it defines first and last, or "
+                "features of large means lose digits in its floating type (scale the data outside "
+                "of the members then). Or use method='logits'."
             )
             raise IncompatibleEstimatorsError(msg)
 
@@ -92,18 +95,21 @@ class ParameterCombination(Combination):
         Its loss minus the weighted mean loss of the members, in nats; NaN if not measured.
     member_loss : float
         That weighted mean loss.
-    held_out_log_proba : ndarray of shape (n_held_out, n_classes)
-        Held-out log-probabilities before the temperature.
     """
 
     merged: Member
     barrier: float = np.nan
     member_loss: float = np.nan
-    held_out_log_proba: Array = field(default_factory=lambda: np.empty((0, 0)))
 
     @classmethod
-    def learn(cls, found: Collected, settings: Settings, rows: Rows) -> Self:
-        """Learn the weights, merge within each fold to measure, and merge the final members."""
+    def learn(cls, found: Collected, settings: Settings, rows: Rows) -> tuple[Self, Array]:
+        """Learn the weights, merge within each fold to measure, and merge the final members.
+
+        Returns
+        -------
+        ParameterCombination, ndarray of shape (n_held_out, n_classes)
+            And the held-out log-probabilities of the models merged within the folds.
+        """
         y, weight = found.y, found.sample_weight
         names = [member.name for member in found.members]
         for member in found.members:
@@ -111,18 +117,22 @@ class ParameterCombination(Combination):
         z = [m.log_proba(o) for m, o in zip(found.members, found.opinions, strict=True)]
         temperatures = member_temperatures(names, z, y, weight, settings)
         z = [m / t for m, t in zip(z, temperatures, strict=True)]
+        check_rewriting(found, temperatures, rows)
 
-        def merged_in_folds(weights: Array) -> Array:
+        def within_folds(weights: Array) -> Opinion:
             parts = []
             for fold in found.folds:
                 X = _safe_indexing(rows.X, found.rows[fold.places])
                 model = average_members(fold.members, weights, temperatures)
-                parts.append(model.align(model.read(X)).values)
-            return np.concatenate(parts)
+                parts.append(model.align(model.read(X)))
+            return concatenate(parts)
+
+        def softened(opinion: Opinion) -> Array:
+            return opinion.log_proba(1 / (found.total_weight + 1) if opinion.has_zeros else 0.0)
 
         def by_greedy_soup() -> Array:
             losses = [mean_loss(log_softmax(m), y, weight) for m in z]
-            return greedy_soup(losses, lambda w: mean_loss(merged_in_folds(w), y, weight))
+            return greedy_soup(losses, lambda w: mean_loss(softened(within_folds(w)), y, weight))
 
         weights = settings.learn_weights(
             {
@@ -132,9 +142,10 @@ class ParameterCombination(Combination):
                 "greedy": by_greedy_soup,
             }
         )
-        check_rewriting(found, temperatures, rows)
-        held_out = merged_in_folds(weights)
+        opinion = within_folds(weights)
+        held_out = softened(opinion)
         merged = average_members(found.members, weights, temperatures)
+        merged = merged.softened_for(opinion, found.total_weight)
         losses = np.array([mean_loss(log_softmax(m), y, weight) for m in z])
         member_loss = float(weights @ losses)
         barrier = mean_loss(held_out, y, weight) - member_loss
@@ -145,9 +156,10 @@ class ParameterCombination(Combination):
         temperature = 1.0
         if settings.calibrates_merged:
             temperature = fit_scale(held_out, y, weight, "the merged classifier")
-        return cls(
-            found.members, weights, temperatures, temperature, merged, barrier, member_loss, held_out
+        fitted = cls(
+            found.members, weights, temperatures, temperature, merged, barrier, member_loss
         )
+        return fitted, held_out
 
     @classmethod
     def without_rows(cls, members: Sequence[Member], weights: Array) -> Self:
@@ -155,22 +167,17 @@ class ParameterCombination(Combination):
         for member in members:
             _refuse_other_classes(member, member.classes)
         ones = np.ones(len(members))
-        merged = average_members(members, weights, ones)
-        warnings.warn(
+        merged = average_members(members, weights, ones).softened_by_default()
+        warn_user(
             "without rows nobody can measure whether the averaged parameters are any good "
             "(barrier_ is NaN): pass held-out X and y to from_fitted",
             MergeBarrierWarning,
-            stacklevel=4,
         )
         return cls(members, weights, ones, 1.0, merged)
 
-    def scores(self, X: Any, read: Reader) -> Array:
+    def scores(self, read: Reader) -> Array:
         """Log-probabilities of the merged model."""
-        return read(self.merged).values
-
-    def held_out(self, found: Collected) -> Array:
-        """Log-probabilities of the model merged within each fold, scaled."""
-        return self.scaled(self.held_out_log_proba)
+        return self.merged.log_proba(read(self.merged))
 
 
 def greedy_soup(losses: Sequence[float], loss_of: Callable[[Array], float]) -> Array:
@@ -204,7 +211,7 @@ def _refuse_other_classes(member: Member, classes: np.ndarray) -> None:
 
 
 def _training_loss(merged: Member, found: Collected, rows: Rows) -> float:
-    model = merged.align(merged.read(rows.kept_X)).values
+    model = merged.log_proba(merged.align(merged.read(rows.kept_X)))
     columns = np.searchsorted(found.classes, rows.labels[rows.kept])
     weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
     return mean_loss(model, columns, weight)
@@ -237,5 +244,5 @@ def guard_barrier(combination: ParameterCombination, settings: Settings) -> bool
         raise MergeBarrierError(msg)
     if settings.on_barrier == "logits":
         msg += " The logit pool is used instead."
-    warnings.warn(msg, MergeBarrierWarning, stacklevel=5)
+    warn_user(msg, MergeBarrierWarning)
     return settings.on_barrier != "logits"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from typing import Any
 
 import numpy as np
 
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_member_weights
 
-__all__ = ["Settings", "fit_scale", "member_temperatures"]
+__all__ = ["Settings", "fit_scale", "given_weights", "member_temperatures"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,22 @@ class Settings:
     def learn_weights(self, learners: dict[str, Callable[[], Array]]) -> Array:
         """The given weights, or what the learner of that name finds."""
         return learners[self.weights]() if isinstance(self.weights, str) else self.weights
+
+
+def given_weights(weights: Any, names: Sequence[str], taking_part: Sequence[str]) -> Array:
+    """Weights that the user gave for all names, as weights of the members that take part.
+
+    Uniform if None; those of dropped members are left out.
+    """
+    if weights is None:
+        return np.full(len(taking_part), 1 / len(taking_part))
+    if isinstance(weights, dict):
+        dropped = set(names) - set(taking_part)
+        return check_member_weights(
+            {name: w for name, w in weights.items() if name not in dropped}, taking_part
+        )
+    given = dict(zip(names, check_member_weights(weights, names), strict=True))
+    return check_member_weights([given[name] for name in taking_part], taking_part)
 
 
 def fit_scale(z: Array, y: IntArray, sample_weight: Array | None, who: str) -> float:

@@ -110,7 +110,7 @@ def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
     if not parameters.output:
         msg = (
             "the temperature of a member cannot be folded into its last layer, because it does "
-            "not end in an affine layer: use calibrate='merged', or method='logits'"
+            "not end in an affine layer and a softmax: use calibrate='merged', or method='logits'"
         )
         raise IncompatibleEstimatorsError(msg)
     arrays = dict(parameters.arrays)

@@ -22,9 +22,10 @@ _FAMILIES = (LogisticRegression, LogisticRegressionCV, LinearDiscriminantAnalysi
 
 def _link(estimator: Estimator) -> str:
     """What turns scores into probabilities: it must be the same in all members."""
-    if isinstance(estimator, SGDClassifier):
+    if isinstance(estimator, SGDClassifier) and estimator.loss != "log_loss":
         return str(estimator.loss)
-    one_vs_rest = getattr(estimator, "solver", "") == "liblinear"
+    one_vs_rest = isinstance(estimator, SGDClassifier)
+    one_vs_rest |= getattr(estimator, "solver", "") == "liblinear"
     one_vs_rest |= getattr(estimator, "multi_class", "") == "ovr"
     return "one against the rest" if one_vs_rest and len(estimator.classes_) > 2 else "softmax"
 
@@ -33,16 +34,17 @@ def _read(estimator: Estimator) -> Parameters:
     coef = estimator.coef_
     coef = coef.toarray() if hasattr(coef, "toarray") else coef  # after sparsify()
     intercept = np.broadcast_to(np.asarray(estimator.intercept_, dtype=coef.dtype), len(coef))
+    link = _link(estimator)
     return Parameters(
         arrays={"coef_": coef, "intercept_": intercept},
         architecture={
             "type": type(estimator).__name__,
             "classes": tuple(estimator.classes_.tolist()),
             **describe_features(estimator),
-            "link": _link(estimator),
+            "link": link,
         },
         first=FirstLayer("coef_", "intercept_", feature_axis=1),
-        output=("coef_", "intercept_"),
+        output=("coef_", "intercept_") if link == "softmax" else (),
     )
 
 

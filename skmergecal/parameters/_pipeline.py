@@ -58,7 +58,7 @@ def _read(pipeline: Pipeline) -> Parameters:
     parameters = read_parameters(final)
     for step in reversed(steps):
         parameters = fold_affine_input(parameters, *_affine(step))
-    if steps and parameters.architecture["n_features"] is not None:
+    if steps and parameters.architecture.get("n_features") is not None:
         features = describe_features(steps[0])
         parameters = replace(parameters, architecture={**parameters.architecture, **features})
     return parameters

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from skmergecal._optional import is_instance_of
+from skmergecal._optional import is_instance_of, optional_import
 from skmergecal._typing import Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
 
@@ -121,6 +121,7 @@ class _Registry:
 
     def __call__(self, estimator: Estimator, *args: Any) -> Any:
         if is_instance_of(estimator, "skorch", "NeuralNet"):
+            optional_import("torch", extra="neural", purpose="merging skorch members")
             from skmergecal.parameters import _skorch
 
             _skorch.register()

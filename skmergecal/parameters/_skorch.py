@@ -19,17 +19,19 @@ from skmergecal.parameters._registry import (
 
 
 def _describe(module: nn.Module) -> str:
-    """Type of a module, and its settings where it has no parameters (slopes, functions)."""
+    """Type of a module and its settings: numbers, names, functions, except rates of dropout."""
     name = type(module).__qualname__
     if isinstance(module, nn.modules.dropout._DropoutNd):  # matters for training only
         return name
-    functions = {
-        key: getattr(value, "__name__", repr(value))
+    settings = {
+        key: getattr(value, "__qualname__", repr(value))
         for key, value in vars(module).items()
-        if callable(value) and not key.startswith("_") and not isinstance(value, nn.Module)
+        if (callable(value) or isinstance(value, str | bool | int | float))
+        and not key.startswith("_")
+        and key != "training"
+        and "drop" not in key
     }
-    settings = module.extra_repr() if not list(module.parameters(recurse=False)) else ""
-    return f"{name}({settings})" + (f" {functions}" if functions else "")
+    return f"{name}({module.extra_repr()}) {settings}"
 
 
 def _layers(module: nn.Module) -> list[tuple[str, nn.Linear]]:
