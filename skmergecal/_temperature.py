@@ -23,7 +23,14 @@ from skmergecal._typing import Array
 from skmergecal._validation import check_logits, check_sample_weight
 from skmergecal._warnings import warn_user
 
-__all__ = ["Limits", "ScalingLoss", "TemperatureFit", "find_root", "fit_temperature", "minimise_temperature"]
+__all__ = [
+    "Limits",
+    "ScalingLoss",
+    "TemperatureFit",
+    "find_root",
+    "fit_temperature",
+    "minimise_temperature",
+]
 
 #: Where T would grow without bound, it is this factor above the scale of the logits.
 LIMIT = 1e3
@@ -388,7 +395,9 @@ def fit_temperature(
         raise ValueError(msg)
     labels = labels.astype(np.intp)
     if labels.min() < 0 or labels.max() >= z.shape[1]:
-        msg = f"y should hold column numbers 0..{z.shape[1] - 1}; got {labels.min()}..{labels.max()}"
+        msg = (
+            f"y should hold column numbers 0..{z.shape[1] - 1}; got {labels.min()}..{labels.max()}"
+        )
         raise ValueError(msg)
     weight = check_sample_weight(sample_weight, len(z))
     temperature, bound, loss = minimise_temperature(z, labels, weight, alpha)

@@ -212,7 +212,9 @@ def test_fit_transform_is_out_of_fold(blobs):
     model = MergedClassifier(own(), weights=None, cv=folds)
     out = model.fit_transform(blobs.X, blobs.y)
     for train, test in folds:
-        z = [m.fit(blobs.X[train], blobs.y[train]).predict_log_proba(blobs.X[test]) for _, m in own()]
+        z = [
+            m.fit(blobs.X[train], blobs.y[train]).predict_log_proba(blobs.X[test]) for _, m in own()
+        ]
         mean = (z[0] + z[1]) / 2
         expected = mean - np.log(np.exp(mean).sum(axis=1, keepdims=True))
         np.testing.assert_allclose(out[test], expected, atol=1e-9)
@@ -231,7 +233,11 @@ def test_fit_transform_with_frozen_members_is_transform(blobs, members):
 
 
 @pytest.mark.parametrize(
-    "cv", [ShuffleSplit(3, test_size=0.3, random_state=0), RepeatedKFold(n_splits=2, n_repeats=2, random_state=0)]
+    "cv",
+    [
+        ShuffleSplit(3, test_size=0.3, random_state=0),
+        RepeatedKFold(n_splits=2, n_repeats=2, random_state=0),
+    ],
 )
 def test_splits_that_are_no_partition(blobs, cv):
     model = MergedClassifier(own(), cv=cv)
@@ -322,9 +328,7 @@ def test_a_stream_agrees_with_the_batch(problem, n_parts):
     except ConvergenceWarning:
         return  # separable so far: the temperature stands at its bound, as the warning says
     assert stream.temperature_ == pytest.approx(batch.temperature_, rel=1e-6)
-    np.testing.assert_allclose(
-        stream.temperature_interval_, batch.temperature_interval_, rtol=1e-4
-    )
+    np.testing.assert_allclose(stream.temperature_interval_, batch.temperature_interval_, rtol=1e-4)
 
 
 def test_statistics_of_sites_add_up(blobs, members):

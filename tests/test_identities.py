@@ -113,9 +113,7 @@ def test_one_row_alone_equals_the_batch_to_the_bit(method, seed):
 def test_a_shared_temperature_commutes_with_logit_averaging(problem, t):
     z, y, _ = problem
     X = rows(len(y))
-    scaled = [
-        TemperatureCalibrator(FrozenEstimator(told(m)), temperature=t).fit(X, y) for m in z
-    ]
+    scaled = [TemperatureCalibrator(FrozenEstimator(told(m)), temperature=t).fit(X, y) for m in z]
     each = fixed(scaled, X, y, None, "logits")
     merged = fixed([told(m) for m in z], X, y, None, "logits")
     after = TemperatureCalibrator(FrozenEstimator(merged), temperature=t).fit(X, y)
@@ -185,9 +183,7 @@ def test_three_ways_agree_for_parameters(blobs):
     ]
     inside = MergedClassifier(members, method="parameters", calibrate="merged")
     around = TemperatureCalibrator(MergedClassifier(members, method="parameters"))
-    steps = make_pipeline(
-        MergedClassifier(members, method="parameters"), TemperatureCalibrator()
-    )
+    steps = make_pipeline(MergedClassifier(members, method="parameters"), TemperatureCalibrator())
     proba = [
         m.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
         for m in (inside, around, steps)

@@ -130,9 +130,7 @@ def test_exact_zeros_are_softened_by_the_number_of_rows(blobs):
     )
     assert weighted._combination.members[0].softening == pytest.approx(1 / 601)
     raw = MergedClassifier.from_fitted([tree], weights=None, method="probabilities")
-    np.testing.assert_array_equal(
-        raw.predict_proba(blobs.X_test), tree.predict_proba(blobs.X_test)
-    )
+    np.testing.assert_array_equal(raw.predict_proba(blobs.X_test), tree.predict_proba(blobs.X_test))
     assert (raw.predict_log_proba(blobs.X_test) == -np.inf).any()
     assert np.isfinite(raw.transform(blobs.X_test)).all()
 
@@ -212,7 +210,10 @@ def test_lists_of_text_pass_through():
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array, sparse.coo_array])
 def test_sparse_input_passes_through(blobs, container):
-    members = [("logistic", LogisticRegression()), ("forest", RandomForestClassifier(5, random_state=0))]
+    members = [
+        ("logistic", LogisticRegression()),
+        ("forest", RandomForestClassifier(5, random_state=0)),
+    ]
     dense = MergedClassifier(members, cv=3).fit(blobs.X, blobs.y)
     thin = MergedClassifier(members, cv=3).fit(container(blobs.X), blobs.y)
     np.testing.assert_allclose(

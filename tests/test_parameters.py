@@ -112,9 +112,7 @@ def softmaxed(model, X):
 
 def test_naive_averaging_of_scaled_members_would_be_wrong(blobs):
     scaled = [make_pipeline(StandardScaler(), LogisticRegression()) for _ in range(2)]
-    members = [
-        m.fit(x * blobs.X, blobs.y) for m, x in zip(scaled, (1.0, 30.0), strict=True)
-    ]
+    members = [m.fit(x * blobs.X, blobs.y) for m, x in zip(scaled, (1.0, 30.0), strict=True)]
     parameters, logits = both_merges(members, blobs.X_held, blobs.y_held, weights=None)
     expected = logits.predict_proba(blobs.X_test)
     np.testing.assert_allclose(parameters.predict_proba(blobs.X_test), expected, atol=1e-10)
@@ -125,7 +123,9 @@ def test_naive_averaging_of_scaled_members_would_be_wrong(blobs):
     assert np.abs(wrong - expected).max() > 0.1
 
 
-@given(seed=seeds, depth=st.integers(1, 3), activation=st.sampled_from(["relu", "tanh", "logistic"]))
+@given(
+    seed=seeds, depth=st.integers(1, 3), activation=st.sampled_from(["relu", "tanh", "logistic"])
+)
 def test_average_of_copies_of_a_network_is_the_network(blobs, seed, depth, activation):
     network = make_network(blobs, seed, depth, activation)
     merged = MergedClassifier.from_fitted(
@@ -242,7 +242,9 @@ def test_greedy_soup_leaves_out_what_harms(digits, siblings):
 
 def test_networks_fitted_here_are_merged_within_each_fold(blobs):
     start = {"random_state": 0, "max_iter": 3000, "tol": 1e-3, "alpha": 1.0}
-    members = [(f"lr={r}", MLPClassifier((6,), learning_rate_init=r, **start)) for r in (1e-3, 2e-3)]
+    members = [
+        (f"lr={r}", MLPClassifier((6,), learning_rate_init=r, **start)) for r in (1e-3, 2e-3)
+    ]
     model = MergedClassifier(members, method="parameters", weights=None, cv=3, barrier_tolerance=9)
     held = model.fit_held_out(blobs.X, blobs.y)
     folds = [np.flatnonzero(held.rows == r)[0] for r in range(3)]
@@ -313,7 +315,9 @@ def test_integers_are_copied_and_types_are_kept():
     assert mean.arrays["w"].dtype == np.float32
     np.testing.assert_array_equal(mean.arrays["w"], [0.75, 1.5])
     np.testing.assert_array_equal(mean.arrays["count"], [7])
-    with pytest.raises(IncompatibleEstimatorsError, match="does not end in an affine layer and a softmax"):
+    with pytest.raises(
+        IncompatibleEstimatorsError, match="does not end in an affine layer and a softmax"
+    ):
         fold_temperature(parts[0], 2.0)
 
 
@@ -349,7 +353,9 @@ def test_a_users_own_family_in_ten_lines(blobs):
     np.testing.assert_allclose(
         parameters.predict_proba(blobs.X_test), logits.predict_proba(blobs.X_test), atol=1e-10
     )
-    with pytest.raises(IncompatibleEstimatorsError, match="does not end in an affine layer and a softmax"):
+    with pytest.raises(
+        IncompatibleEstimatorsError, match="does not end in an affine layer and a softmax"
+    ):
         MergedClassifier.from_fitted(
             members, blobs.X_held, blobs.y_held, method="parameters", calibrate="members"
         )

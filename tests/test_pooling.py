@@ -188,3 +188,33 @@ def test_wrong_opinions(opinions, y, match):
 def test_pooling_nothing_is_an_error():
     with pytest.raises(ValueError, match="at least one"):
         linear_pool([], [])
+
+
+def test_linear_weights_with_zeros_of_true_classes():
+    """The search meets weights that give a row probability 0, and steps back."""
+    p = [
+        np.repeat(q, [1, 40, 40], axis=0)
+        for q in ([[0.5, 0.5], [0.9, 0.1], [0.9, 0.1]], [[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    ]
+    fit = fit_linear_pool(p, [0] * 81)
+    w = np.linspace(1e-4, 1, 20_001)
+    loss = -np.log(w * 0.5) / 81 - 80 / 81 * np.log(w * 0.9 + (1 - w))
+    assert fit.weights[0] == pytest.approx(w[loss.argmin()], abs=1e-4)
+    assert fit.loss <= loss.min() + 1e-12
+
+
+@given(seeds)
+def test_linear_weights_on_few_hard_rows(seed):
+    rng = np.random.default_rng(seed)
+    n, k = int(rng.integers(2, 30)), int(rng.integers(2, 6))
+    true = rng.random((k, n)) ** rng.integers(1, 30) * (rng.random((k, n)) < 0.8)
+    p = [np.column_stack([t, 1 - t]) for t in true]
+    fit = fit_linear_pool(p, np.zeros(n, int))
+    known = true.any(axis=0)
+    if not known.any():
+        return
+    w = np.full(k, 1 / k)
+    for _ in range(3000):
+        w = w * (true[:, known] / (w @ true[:, known])).sum(axis=1) / known.sum()
+    best = -np.log(w @ true[:, known]).sum()
+    assert -np.log(np.maximum(fit.weights @ true[:, known], 1e-300)).sum() <= best + 1e-6

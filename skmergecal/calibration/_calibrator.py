@@ -16,7 +16,7 @@ from skmergecal._temperature import minimise_temperature, summarise_fit, warn_at
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
 from skmergecal._validation import check_logits, encode_labels
 from skmergecal.calibration._held_out import fit_held_out
-from skmergecal.calibration._stream import StreamMixin, bare_classes
+from skmergecal.calibration._stream import CLASSES_WITH_ESTIMATOR, StreamMixin, bare_classes
 from skmergecal.members import (
     Cache,
     LogProbaClassifier,
@@ -72,7 +72,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         Only after `partial_fit` or `from_statistics`: what the rows said, to be added up.
     n_features_in_ : int
         Number of features seen during ``fit``, where X has columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has names.
 
     See Also
@@ -128,7 +128,9 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> TemperatureCalibrator:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
+    ) -> TemperatureCalibrator:
         """Fit the temperature, and the estimator unless it is frozen.
 
         Parameters
@@ -205,8 +207,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], held_out: bool
     ) -> tuple[HeldOutLogProba, Rows]:
         if self.classes is not None:
-            msg = "classes is for estimator=None only: an estimator brings its own classes"
-            raise ValueError(msg)
+            raise ValueError(CLASSES_WITH_ESTIMATOR)
         check_estimator("estimator", self.estimator)
         rows = Rows.check(X, y, sample_weight)
         routed = route_fit_params(self, [("estimator", self.estimator)], sample_weight, params)

@@ -22,7 +22,10 @@ from skmergecal.members import (
     frozen_members,
 )
 
-__all__ = ["StreamMixin", "bare_classes"]
+__all__ = ["CLASSES_WITH_ESTIMATOR", "StreamMixin", "bare_classes"]
+
+
+CLASSES_WITH_ESTIMATOR = "classes is for estimator=None only: an estimator brings its own classes"
 
 
 def bare_classes(z: np.ndarray, seen: np.ndarray, given: Any) -> np.ndarray:
@@ -75,9 +78,7 @@ class StreamMixin(LogProbaClassifier):
 
     @available_if(_can_stream)
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Calibrate on one more batch of a stream, in constant memory.
 
         The result agrees with `fit` on all batches together to 1e-6 of the temperature.
@@ -109,7 +110,9 @@ class StreamMixin(LogProbaClassifier):
         self._check_features(X, reset=first)
         z = self._logits(X)
         rows = Rows.check(z, y, sample_weight)
-        remedy = "Pass all labels as classes= in the first call."
+        remedy = "The estimator is frozen and knows no others: drop these rows."
+        if self.estimator is None:
+            remedy = "Pass all labels as classes= in the first call."
         labels = rows.labels[rows.kept]
         codes = encode_labels(labels, self.classes_, remedy=remedy)
         weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
@@ -126,6 +129,8 @@ class StreamMixin(LogProbaClassifier):
             self.classes_ = bare_classes(rows.X, np.unique(rows.labels[rows.kept]), given)
             self.estimator_ = None
         else:
+            if classes is not None or self.classes is not None:
+                raise ValueError(CLASSES_WITH_ESTIMATOR)
             self._take_frozen(self.estimator)
 
     def _take_frozen(self, estimator: Estimator) -> None:

@@ -44,6 +44,14 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _scaled(self, scores: np.ndarray) -> Array:
         """Logits after the temperature."""
 
+    def _proba(self, scores: np.ndarray) -> Array:
+        """Probabilities after the temperature."""
+        return softmax(self._scaled(scores))
+
+    def _log_proba(self, scores: np.ndarray) -> Array:
+        """Their logarithm."""
+        return log_softmax(self._scaled(scores))
+
     @abstractmethod
     def _named(self) -> NamedEstimators:
         """The estimators that parameters of ``fit`` can be routed to."""
@@ -118,7 +126,8 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``; rows add up to 1.
         """
-        return softmax(self._scaled(self._scores(X)))
+        scores = self._scores(X)
+        return self._proba(scores)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Log of the probabilities, exact also where they underflow to 0.
@@ -131,9 +140,10 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
+            Columns in the order of ``classes_``; -inf where every member of a linear pool says 0.
         """
-        return log_softmax(self._scaled(self._scores(X)))
+        scores = self._scores(X)
+        return self._log_proba(scores)
 
     def decision_function(self, X: Any) -> Array:
         """Logits after the temperature; for two classes their difference.
@@ -207,4 +217,3 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Drop what earlier fits left."""
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("__")]:
             delattr(self, name)
-

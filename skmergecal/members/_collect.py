@@ -245,9 +245,7 @@ class _Work:
         labels = self.rows.labels if task.rows is None else self.rows.labels[task.rows]
         return self.member(task.name, estimator, task.key, labels)
 
-    def tasks(
-        self, estimators: NamedEstimators, plan: list[IntArray | None]
-    ) -> Iterator[FitTask]:
+    def tasks(self, estimators: NamedEstimators, plan: list[IntArray | None]) -> Iterator[FitTask]:
         X, labels = self.rows.X, self.rows.labels
         data = self.cache.key(X, labels)
         for train in plan:

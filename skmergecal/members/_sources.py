@@ -50,7 +50,11 @@ def _untouched(estimator: Estimator, *methods: str) -> bool:
     """Whether the methods are scikit-learn's own, not those of a class derived from it."""
     for method in methods:
         owner = next((cls for cls in type(estimator).__mro__ if method in vars(cls)), None)
-        if owner is None or not owner.__module__.startswith("sklearn.") or method in vars(estimator):
+        if (
+            owner is None
+            or not owner.__module__.startswith("sklearn.")
+            or method in vars(estimator)
+        ):
             return False
     return True
 

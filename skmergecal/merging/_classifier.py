@@ -98,7 +98,7 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         on rows they have not seen.
     n_features_in_ : int
         Number of features seen during ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has names.
 
     See Also
@@ -280,9 +280,9 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
             held_out=cross_fit,
         )
         learned = combine(self.method, found, settings, rows)
-        if learned.barrier is not None:
-            self.barrier_ = learned.barrier
         self._set_fitted(learned.combination, found.classes)
+        if learned.barrier is not None:  # also where the logit pool was the way out
+            self.barrier_ = learned.barrier
         self._check_features(X, reset=True)
         return learned, found.rows
 
@@ -318,6 +318,7 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
 
     def _set_fitted(self, combination: Combination, classes: np.ndarray) -> None:
         if isinstance(combination, ParameterCombination):
+            self.barrier_ = combination.barrier
             self.merged_estimator_ = combination.merged.estimator
         self._combination = combination
         self.classes_ = classes
@@ -377,36 +378,10 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
     def _scaled(self, scores: Array) -> Array:
         return self._combination.scaled(scores)
 
-    def predict_proba(self, X: Any) -> Array:
-        """Merged probabilities.
-
-        Parameters
-        ----------
-        X : array-like
-            As for `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``; rows add up to 1.
-        """
-        scores = self._scores(X)
+    def _proba(self, scores: Array) -> Array:
         return self._combination.proba(scores)
 
-    def predict_log_proba(self, X: Any) -> Array:
-        """Log of the merged probabilities, exact also where they underflow to 0.
-
-        Parameters
-        ----------
-        X : array-like
-            As for `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            -inf where every member of a linear pool gives probability 0.
-        """
-        scores = self._scores(X)
+    def _log_proba(self, scores: Array) -> Array:
         return self._combination.log_proba(scores)
 
     def _named(self) -> NamedEstimators:

@@ -126,7 +126,6 @@ class LogarithmicCombination(Combination):
             [w / t for _, w, t in self.active()],
         )
 
-
     @classmethod
     def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
         """Merge with given weights, nothing learned."""

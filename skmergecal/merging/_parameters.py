@@ -35,9 +35,7 @@ _SAME_PROBABILITY = 1e-4
 _ROWS_TO_COMPARE = 100
 
 
-def average_members(
-    members: Sequence[Member], weights: Array, temperatures: Array
-) -> Member:
+def average_members(members: Sequence[Member], weights: Array, temperatures: Array) -> Member:
     """The member that holds the weighted average of the parameters, temperatures folded in.
 
     Raises
@@ -136,9 +134,9 @@ class ParameterCombination(Combination):
 
         weights = settings.learn_weights(
             {
-                "log_loss": lambda: fit_logarithmic_pool(
-                    z, y, weight, alpha=settings.alpha
-                ).weights,
+                "log_loss": lambda: (
+                    fit_logarithmic_pool(z, y, weight, alpha=settings.alpha).weights
+                ),
                 "greedy": by_greedy_soup,
             }
         )

@@ -94,5 +94,3 @@ def member_temperatures(
             for name, z in zip(names, log_proba, strict=True)
         ]
     )
-
-

@@ -15,6 +15,9 @@ from skmergecal.pooling._newton import minimise_nonnegative
 
 __all__ = ["fit_linear_pool", "linear_pool"]
 
+#: Pooled probabilities below this are too close to 0 to divide by.
+_NOTHING = 1e-100
+
 
 def linear_pool(proba: Iterable[Any], weights: Iterable[float]) -> Array:
     """Probabilities of the pool: sum_k weights_k * proba_k.
@@ -66,15 +69,23 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
     share = np.full(len(labels), 1.0) if weight is None else weight
     share = share / share.sum()
 
+    # Relative to its largest entry, a row's pooled probability is at the optimum at least the
+    # share of the row, so that the barrier below keeps the search away from overflow only.
+    largest = true.max(axis=0)
+    told = largest > 0
+    relative, part = true[:, told] / largest[told], share[told]
+
     def loss(w: Array) -> tuple[float, Array, Array]:
-        pooled = np.maximum(w @ true, SMALLEST)
-        ratio = true / pooled
-        value = float(-np.log(pooled) @ share + w.sum())
-        return value, 1.0 - ratio @ share, (ratio * share) @ ratio.T
+        pooled = w @ relative
+        if pooled.min() < _NOTHING:
+            return np.inf, np.zeros(n_members), np.zeros((n_members, n_members))
+        ratio = relative / pooled
+        value = float(-np.log(pooled) @ part + w.sum() * part.sum())
+        return value, part.sum() - ratio @ part, (ratio * part) @ ratio.T
 
     uniform = np.full(n_members, 1 / n_members)
     weights = uniform
-    if true.any():
+    if told.any():
         weights = minimise_nonnegative(loss, uniform)
         weights = weights / weights.sum()
     final = float(-np.log(np.maximum(weights @ true, SMALLEST)) @ share)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import nnls
 
 from skmergecal._typing import Array
@@ -57,16 +57,35 @@ def minimise_nonnegative(function: Derivatives, start: Array) -> Array:
 def _constrained_newton_target(gradient: Array, hessian: Array, x: Array) -> Array:
     """Minimiser over v >= 0 of the quadratic model at x, as a non-negative least squares."""
     diagonal = np.diag(hessian)
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    smallest = np.finfo(float).eps * diagonal.max() or 1.0
+    scale = 1.0 / np.sqrt(np.maximum(diagonal, smallest))
     scaled = hessian * scale * scale[:, None]
     jitter = np.finfo(float).eps * len(x) * 4
     while True:
+        regular = scaled + jitter * np.eye(len(x))
         try:
-            upper = cholesky(scaled + jitter * np.eye(len(x)))
+            upper = cholesky(regular)
             break
         except LinAlgError:
             jitter *= 10
-    # In v / scale: minimise |U v - b|^2 with U'b = scaled Hessian times x, minus the gradient.
-    b = solve_triangular(upper, (scaled + jitter * np.eye(len(x))) @ (x / scale) - gradient * scale, trans="T")
-    target, _ = nnls(upper, b, maxiter=50 * len(x))
-    return target * scale
+    # In v / scale: minimise |U v - b|^2 with U'b = regular (x / scale) - scaled gradient.
+    linear = regular @ (x / scale) - gradient * scale
+    target, _ = nnls(upper, solve_triangular(upper, linear, trans="T"), maxiter=50 * len(x))
+    return _polished(target, regular, linear) * scale
+
+
+def _polished(target: Array, matrix: Array, linear: Array) -> Array:
+    """Values of the positive variables, solved for anew.
+
+    Least squares finds which variables are positive; where their scales differ greatly, its
+    residual has too few digits for their values.
+    """
+    positive = target > 0
+    try:
+        factor = cho_factor(matrix[np.ix_(positive, positive)])
+    except LinAlgError:
+        return target
+    exact = cho_solve(factor, linear[positive])
+    if (exact >= 0).all():
+        target[positive] = exact
+    return target

@@ -127,9 +127,7 @@ def evaluate(path: Path, seed: int) -> dict[str, dict[str, float]]:
         "linear pool + temperature": MergedClassifier(
             frozen, method="probabilities", calibrate="merged"
         ),
-        "logit average + temperature": MergedClassifier(
-            frozen, weights=None, calibrate="merged"
-        ),
+        "logit average + temperature": MergedClassifier(frozen, weights=None, calibrate="merged"),
         "members calibrated, learned": MergedClassifier(frozen, calibrate="members"),
     }
     results = {"soft vote": scores(y_test, vote.predict_proba(X_test))}
