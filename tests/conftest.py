@@ -14,7 +14,6 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-
 # The same examples in every run; machines are noisy, so that no example is timed.
 settings.register_profile("default", derandomize=True, deadline=None)
 settings.load_profile("default")

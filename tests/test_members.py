@@ -242,8 +242,8 @@ def test_nothing_of_the_users_changes(blobs, members, method):
 
 def test_unfitted_members_stay_unfitted(blobs):
     members = [("a", LogisticRegression()), ("b", GaussianNB())]
-    state = np.random.get_state()[1].copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     before = [vars(m).copy() for _, m in members]
     MergedClassifier(members, cv=3).fit(blobs.X, blobs.y).predict(blobs.X)
     assert [vars(m) for _, m in members] == before
-    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002

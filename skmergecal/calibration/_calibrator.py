@@ -20,7 +20,6 @@ from skmergecal.calibration._stream import CLASSES_WITH_ESTIMATOR, StreamMixin, 
 from skmergecal.members import (
     Cache,
     LogProbaClassifier,
-    Member,
     NamedEstimators,
     Rows,
     check_estimator,
@@ -200,7 +199,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         rows = Rows.check(z, y, sample_weight)
         self.classes_ = bare_classes(z, np.unique(rows.labels[rows.kept]), self.classes)
         self._check_features(X, reset=True)
-        self.estimator_ = None
+        self.estimator_: Estimator | None = None
         return z[rows.kept], rows
 
     def _fit_wrapped(
@@ -244,11 +243,8 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
             return
         temperature, bound, loss = minimise_temperature(z, y, sample_weight, self.alpha)
         warn_at_bound(bound, temperature)
-        self._keep(summarise_fit(temperature, bound, loss, self.alpha))
-
-    def _keep(self, fit: TemperatureFit) -> None:
-        self.temperature_ = fit.temperature
-        self.temperature_interval_: tuple[float, float] | None = fit.interval
+        fit = summarise_fit(temperature, bound, loss, self.alpha)
+        self.temperature_, self.temperature_interval_ = fit.temperature, fit.interval
 
     def _check_features(self, X: Any, *, reset: bool) -> None:
         if self.estimator is None and not hasattr(X, "columns"):

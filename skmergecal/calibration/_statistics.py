@@ -8,7 +8,8 @@ import numpy as np
 from scipy.interpolate import BPoly
 from scipy.stats import chi2
 
-from skmergecal._temperature import Limits, ScalingLoss, TemperatureFit, find_root
+from skmergecal._scaling import Limits, ScalingLoss, find_root
+from skmergecal._temperature import TemperatureFit
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["TemperatureStatistics"]

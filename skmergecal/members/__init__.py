@@ -17,8 +17,8 @@ from skmergecal.members._collect import (
     frozen_members,
 )
 from skmergecal.members._member import Member, Opinion
-from skmergecal.members._rows import Rows
 from skmergecal.members._routing import NamedEstimators, route_fit_params
+from skmergecal.members._rows import Rows
 from skmergecal.members._sources import has_held_out, last_step
 
 __all__ = [

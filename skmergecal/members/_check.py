@@ -14,6 +14,7 @@ from skmergecal._typing import Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import RefitWarning
 from skmergecal.members._routing import NamedEstimators
+from skmergecal.members._sources import last_step
 
 __all__ = ["check_estimator", "check_named_estimators", "freeze", "name_members"]
 
@@ -29,7 +30,8 @@ def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True)
             "which is none: regressors and transformers cannot be merged or calibrated"
         )
         raise ValueError(msg)
-    if will_refit and not isinstance(estimator, FrozenEstimator) and _is_fitted(estimator):
+    frozen = isinstance(last_step(estimator), FrozenEstimator)
+    if will_refit and not frozen and _is_fitted(estimator):
         warn_user(
             f"estimator {name!r} is fitted already, but a copy of it will be fitted anew. To use "
             "it as it is, freeze it: sklearn.frozen.FrozenEstimator(estimator), or "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -212,8 +213,8 @@ def collect(
 
 
 def _places(lengths: list[int]) -> list[slice]:
-    ends = np.cumsum([0, *lengths])
-    return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    ends = np.cumsum([0, *lengths]).tolist()
+    return [slice(a, b) for a, b in pairwise(ends)]
 
 
 @dataclass(frozen=True)

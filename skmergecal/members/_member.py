@@ -25,7 +25,7 @@ def check_fitted(name: str, estimator: Estimator) -> None:
         check_is_fitted(estimator)
         # A net that never saw data can pass the check above.
         if getattr(transform_to_final(estimator)[0], "initialized_", True) is False:
-            raise NotFittedError  # noqa: TRY301
+            raise NotFittedError
     except NotFittedError as error:
         msg = (
             f"estimator {name!r} is frozen but not fitted: fit it before freezing it, or pass it "

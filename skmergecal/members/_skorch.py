@@ -65,8 +65,11 @@ def as_net_input(net: Estimator, X: Any) -> Any:
         X = np.asarray(X)
     kinds = "fO" if module is None or _takes_integers(module) else "fOiub"
     if hasattr(X, "dtype") and hasattr(X, "astype") and X.dtype.kind in kinds and X.dtype != dtype:
-        return X.astype(dtype)
-    return X
+        X = X.astype(dtype)
+    read_only = isinstance(X, np.ndarray) and not X.flags.writeable
+    return (
+        X.copy() if read_only else X
+    )  # torch warns of arrays that it could write to, but must not
 
 
 def _takes_integers(module: Any) -> bool:

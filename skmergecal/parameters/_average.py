@@ -71,7 +71,8 @@ def average_parameters(
 
     Returns
     -------
-    Parameters
+    average : Parameters
+        With the architecture of the first.
 
     Raises
     ------

@@ -21,17 +21,15 @@ from skmergecal.parameters._registry import (
 def _describe(module: nn.Module) -> str:
     """Type of a module and its settings: numbers, names, functions, except rates of dropout."""
     name = type(module).__qualname__
-    if isinstance(module, nn.modules.dropout._DropoutNd):  # matters for training only
-        return name
-    settings = {
-        key: getattr(value, "__qualname__", repr(value))
+    settings = [
+        f"{key}={getattr(value, '__qualname__', value)}"
         for key, value in vars(module).items()
         if (callable(value) or isinstance(value, str | bool | int | float))
         and not key.startswith("_")
         and key != "training"
         and "drop" not in key
-    }
-    return f"{name}({module.extra_repr()}) {settings}"
+    ]
+    return f"{name}({', '.join(settings)})"
 
 
 def _layers(module: nn.Module) -> list[tuple[str, nn.Linear]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skmergecal._scaling import Bound
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_sample_weight
 
@@ -33,7 +34,7 @@ class PoolFit:
     weights: Array
     temperature: float
     loss: float
-    bound: str | None = None
+    bound: Bound = None
 
 
 def check_opinions(
@@ -47,7 +48,10 @@ def check_opinions(
     shape = matrices[0].shape
     for number, z in enumerate(matrices):
         if z.ndim != 2 or z.shape != shape:
-            msg = f"opinions should all have shape (n_samples, n_classes) = {shape}; number {number} has {z.shape}"
+            msg = (
+                f"opinions should all have shape (n_samples, n_classes) = {shape}; "
+                f"number {number} has {z.shape}"
+            )
             raise ValueError(msg)
         if not np.isfinite(z).all():
             msg = f"opinion number {number} contains NaN or infinity: soften zeros before the log"

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from skmergecal._numerics import log_softmax, mean_loss
-from skmergecal._temperature import LIMIT, SUBSAMPLE, ScalingLoss
+from skmergecal._scaling import LIMIT, ScalingLoss
+from skmergecal._temperature import SUBSAMPLE
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._fit import PoolFit, check_opinions
 from skmergecal.pooling._newton import minimise_nonnegative
