@@ -81,6 +81,8 @@ def _polished(target: Array, matrix: Array, linear: Array) -> Array:
     residual has too few digits for their values.
     """
     positive = target > 0
+    if not positive.any():
+        return target
     try:
         factor = cho_factor(matrix[np.ix_(positive, positive)])
     except LinAlgError:
