@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -19,6 +22,7 @@ from skmergecal.exceptions import (
     MergeBarrierWarning,
     RefitWarning,
 )
+from skmergecal.parameters import read_parameters
 
 
 def unfitted():
@@ -101,7 +105,6 @@ def test_different_feature_counts(blobs):
 
 
 def test_different_feature_names(blobs):
-    pd = pytest.importorskip("pandas")
     frames = [pd.DataFrame(blobs.X, columns=list(names)) for names in ("abcdefgh", "abcdefgx")]
     members = [LogisticRegression().fit(X, blobs.y) for X in frames]
     with pytest.raises(IncompatibleEstimatorsError, match="feature_names differ"):
@@ -291,3 +294,72 @@ def test_stream_cannot_refit(blobs):
     with pytest.raises(AttributeError) as caught:
         TemperatureCalibrator(GaussianNB()).partial_fit(blobs.X, blobs.y)
     assert "frozen estimator only" in str(caught.value.__cause__)
+
+
+def test_an_unfitted_net_or_estimator_without_classes(blobs):
+    class NoClasses(Constant):
+        def fit(self, X, y):
+            self.fitted_ = True
+            return self
+
+    broken = NoClasses([0.2, 0.3, 0.5]).fit(blobs.X, blobs.y)
+    with pytest.raises(ValueError, match="'noclasses' has no classes_"):
+        MergedClassifier.from_fitted([broken], blobs.X_held, blobs.y_held)
+
+
+def test_members_of_several_targets(blobs):
+    y = np.column_stack([blobs.y, blobs.y])
+    several = RandomForestClassifier(3).fit(blobs.X, y)
+    with pytest.raises(ValueError, match="predicts several targets"):
+        MergedClassifier.from_fitted([several], blobs.X_held, blobs.y_held)
+
+
+def test_misuse_of_from_fitted(blobs, members):
+    with pytest.raises(ValueError, match="X and y belong together"):
+        MergedClassifier.from_fitted(members, blobs.X_held)
+    pairs = list(members.items())
+    named = MergedClassifier.from_fitted([*pairs, ("x", "drop")], blobs.X_held, blobs.y_held)
+    assert list(named.named_estimators_) == list(members)
+
+
+def test_the_name_of_the_splitter_is_taken(blobs):
+    with pytest.raises(ValueError, match="'splitter' is taken"):
+        MergedClassifier([("splitter", GaussianNB())]).fit(blobs.X, blobs.y)
+
+
+@pytest.mark.parametrize("classes", [["a", "a", "c"], ["a", "b"]])
+def test_classes_that_do_not_fit_the_logits(classes):
+    z, y = np.eye(3)[[0, 1, 2, 0]], ["a", "c", "c", "a"]
+    with pytest.raises(ValueError, match=r"classes should name|pass classes="):
+        TemperatureCalibrator(classes=classes).fit(z, y)
+
+
+def test_labels_outside_the_given_classes():
+    z, y = np.eye(3)[[0, 1, 2, 0]], ["a", "d", "c", "a"]
+    with pytest.raises(ValueError, match=r"labels \['d'\].*Pass all labels as classes="):
+        TemperatureCalibrator(classes=["a", "b", "c"]).fit(z, y)
+
+
+def test_wrong_logits_at_prediction():
+    z = np.random.default_rng(0).normal(size=(50, 3))
+    calibrator = TemperatureCalibrator(temperature=1.0).fit(z, np.arange(50) % 3)
+    with pytest.raises(ValueError, match="logits should be finite; row 1"):
+        calibrator.predict_proba(np.array([[0, 0, 0], [np.inf, 0, 0]]))
+    with pytest.raises(TypeError, match="dense array"):
+        TemperatureCalibrator().fit(sparse.csr_array(z), np.arange(50) % 3)
+    margins = TemperatureCalibrator(temperature=1.0, classes=["a", "b", "c"])
+    with pytest.raises(ValueError, match="logits have 2 columns"):
+        margins.fit(z[:, 0], ["a"] * 50)
+
+
+def test_a_bare_calibrator_has_no_parameters(blobs):
+    bare = TemperatureCalibrator(temperature=1.0).fit(blobs.X[:, :3], blobs.y)
+    with pytest.raises(IncompatibleEstimatorsError, match="on bare logits has no parameters"):
+        read_parameters(bare)
+
+
+def test_missing_labels_of_pandas(blobs):
+    y = pd.Series(["a", "b"] * 100, dtype="string")
+    y[3] = pd.NA
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        MergedClassifier(unfitted()).fit(blobs.X, y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -297,7 +298,6 @@ def test_steps_that_cannot_be_folded_are_named(blobs):
 
 
 def test_feature_names_of_the_pipeline_belong_to_the_merged_model(blobs):
-    pd = pytest.importorskip("pandas")
     X, X_held = (pd.DataFrame(x, columns=list("abcdefgh")) for x in (blobs.X, blobs.X_held))
     members = [
         make_pipeline(StandardScaler(), LogisticRegression(C=c)).fit(X, blobs.y) for c in (0.1, 1)

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sklearn.base import is_classifier
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._typing import Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import RefitWarning
+from skmergecal.members._member import is_fitted
 from skmergecal.members._routing import NamedEstimators
 from skmergecal.members._sources import last_step
 
@@ -31,21 +30,13 @@ def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True)
         )
         raise ValueError(msg)
     frozen = isinstance(last_step(estimator), FrozenEstimator)
-    if will_refit and not frozen and _is_fitted(estimator):
+    if will_refit and not frozen and is_fitted(estimator) and hasattr(estimator, "classes_"):
         warn_user(
             f"estimator {name!r} is fitted already, but a copy of it will be fitted anew. To use "
             "it as it is, freeze it: sklearn.frozen.FrozenEstimator(estimator), or "
             "MergedClassifier.from_fitted for several.",
             RefitWarning,
         )
-
-
-def _is_fitted(estimator: Estimator) -> bool:
-    try:
-        check_is_fitted(estimator)
-    except (NotFittedError, TypeError):
-        return False
-    return hasattr(estimator, "classes_")
 
 
 def check_named_estimators(estimators: Any) -> NamedEstimators:

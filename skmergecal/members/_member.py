@@ -13,25 +13,29 @@ from skmergecal._numerics import soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members._sources import SOURCES, transform_to_final
 
-__all__ = ["Member", "Opinion", "check_fitted", "classes_of", "read_raw"]
+__all__ = ["Member", "Opinion", "check_fitted", "classes_of", "is_fitted", "read_raw"]
 
 #: Softening of a member whose held-out rows are not known.
 SOFTENING_WITHOUT_ROWS = 1e-4
 
 
-def check_fitted(name: str, estimator: Estimator) -> None:
-    """Raise NotFittedError, naming the member, unless it is fitted."""
+def is_fitted(estimator: Estimator) -> bool:
+    """Whether an estimator is fitted; a skorch net that never saw data is not."""
     try:
         check_is_fitted(estimator)
-        # A net that never saw data can pass the check above.
-        if getattr(transform_to_final(estimator)[0], "initialized_", True) is False:
-            raise NotFittedError
-    except NotFittedError as error:
+    except NotFittedError:
+        return False
+    return getattr(transform_to_final(estimator)[0], "initialized_", True) is not False
+
+
+def check_fitted(name: str, estimator: Estimator) -> None:
+    """Raise NotFittedError, naming the member, unless it is fitted."""
+    if not is_fitted(estimator):
         msg = (
             f"estimator {name!r} is frozen but not fitted: fit it before freezing it, or pass it "
             "without FrozenEstimator to have it fitted here"
         )
-        raise NotFittedError(msg) from error
+        raise NotFittedError(msg)
 
 
 def classes_of(name: str, estimator: Estimator) -> np.ndarray:
