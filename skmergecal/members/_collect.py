@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -246,6 +247,11 @@ class _Work:
         labels = self.rows.labels if task.rows is None else self.rows.labels[task.rows]
         return self.member(task.name, estimator, task.key, labels)
 
+    @cached_property
+    def kept_key(self) -> str | None:
+        """Key of the rows that count, hashed once for all members."""
+        return self.cache.key(self.rows.kept_X)
+
     def tasks(self, estimators: NamedEstimators, plan: list[IntArray | None]) -> Iterator[FitTask]:
         X, labels = self.rows.X, self.rows.labels
         data = self.cache.key(X, labels)
@@ -253,7 +259,7 @@ class _Work:
             for name, estimator in estimators:
                 params = self.params.get(name, {})
                 key = None
-                if self.cache.active and is_reproducible(estimator):
+                if data is not None and is_reproducible(estimator):
                     key = self.cache.key(clone(estimator), data, train, params)
                 yield FitTask(name, estimator, X, labels, train, params, key)
 
@@ -261,8 +267,7 @@ class _Work:
         """One member's opinion of the held-out rows: read fold by fold, or once if frozen."""
         if frozen:
             member = folds[0].members[index]
-            X = self.rows.kept_X
-            whole = member.align(self.cache.read_member(member, X, self.cache.key(X)))
+            whole = member.align(self.cache.read_member(member, self.rows.kept_X, self.kept_key))
             position = np.searchsorted(self.rows.kept, held_rows)
             return Opinion(whole.values[position], whole.logarithmic)
         parts = []

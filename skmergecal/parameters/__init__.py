@@ -5,6 +5,7 @@ from skmergecal.parameters._average import (
     average_parameters,
     fold_affine_input,
     fold_temperature,
+    register_scaled,
 )
 from skmergecal.parameters._registry import (
     FirstLayer,
@@ -20,6 +21,7 @@ __all__ = [
     "fold_affine_input",
     "fold_temperature",
     "read_parameters",
+    "register_scaled",
     "write_parameters",
 ]
 

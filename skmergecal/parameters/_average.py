@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from skmergecal._typing import Array
+from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters._registry import Parameters
+from skmergecal.parameters._registry import Parameters, read_parameters, write_parameters
 
-__all__ = ["average_parameters", "fold_affine_input", "fold_temperature"]
+__all__ = ["average_parameters", "fold_affine_input", "fold_temperature", "register_scaled"]
 
 
 #: Compared before the shapes: where these differ, so do shapes, and these say why.
@@ -118,6 +118,27 @@ def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
     for key in parameters.output:
         arrays[key] = (arrays[key].astype(np.float64) / temperature).astype(arrays[key].dtype)
     return replace(parameters, arrays=arrays)
+
+
+def register_scaled(cls: type, inner: Callable[[Estimator], Estimator]) -> None:
+    """Register a class whose instances divide the logits of an inner estimator by ``temperature_``.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+    inner : callable
+        Gives the fitted inner estimator of an instance.
+    """
+
+    def read(estimator: Estimator) -> Parameters:
+        return fold_temperature(read_parameters(inner(estimator)), estimator.temperature_)
+
+    def write(estimator: Estimator, parameters: Parameters) -> Estimator:
+        return write_parameters(inner(estimator), parameters)
+
+    read_parameters.register(cls, read)
+    write_parameters.register(cls, write)
 
 
 def fold_affine_input(parameters: Parameters, scale: Array, shift: Array) -> Parameters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from skmergecal._typing import Estimator
 from skmergecal.calibration._calibrator import TemperatureCalibrator
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters import Parameters, fold_temperature, read_parameters, write_parameters
+from skmergecal.parameters import register_scaled
 
 
 def _inner(calibrator: TemperatureCalibrator) -> Estimator:
@@ -15,13 +15,4 @@ def _inner(calibrator: TemperatureCalibrator) -> Estimator:
     return calibrator.estimator_
 
 
-def _read(calibrator: TemperatureCalibrator) -> Parameters:
-    return fold_temperature(read_parameters(_inner(calibrator)), calibrator.temperature_)
-
-
-def _write(calibrator: TemperatureCalibrator, parameters: Parameters) -> Estimator:
-    return write_parameters(_inner(calibrator), parameters)
-
-
-read_parameters.register(TemperatureCalibrator, _read)
-write_parameters.register(TemperatureCalibrator, _write)
+register_scaled(TemperatureCalibrator, _inner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from skmergecal._typing import Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.merging._classifier import MergedClassifier
-from skmergecal.parameters import Parameters, fold_temperature, read_parameters, write_parameters
+from skmergecal.parameters import register_scaled
 
 
 def _inner(merged: MergedClassifier) -> Estimator:
@@ -18,13 +18,4 @@ def _inner(merged: MergedClassifier) -> Estimator:
     return merged.merged_estimator_
 
 
-def _read(merged: MergedClassifier) -> Parameters:
-    return fold_temperature(read_parameters(_inner(merged)), merged.temperature_)
-
-
-def _write(merged: MergedClassifier, parameters: Parameters) -> Estimator:
-    return write_parameters(_inner(merged), parameters)
-
-
-read_parameters.register(MergedClassifier, _read)
-write_parameters.register(MergedClassifier, _write)
+register_scaled(MergedClassifier, _inner)
