@@ -1,4 +1,4 @@
-"""Merge, calibrate and tune fitted classifiers into one whose probabilities can be trusted."""
+"""Merge and calibrate classifiers into one whose probabilities can be trusted."""
 
 from skmergecal import calibration, exceptions, merging, metrics, parameters, pooling
 from skmergecal._version import __version__

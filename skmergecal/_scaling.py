@@ -23,9 +23,9 @@ __all__ = ["LIMIT", "Bound", "Limits", "ScalingLoss", "find_root"]
 
 #: Where T would grow without bound, it is this factor above the scale of the logits.
 LIMIT = 1e3
-#: Where T would fall to 0, it stops where all rows together lose as much as one undecided row.
+#: Where T would fall to 0, it stops where all rows together lose what one undecided row loses.
 UNDECIDED_ROW = float(np.log(2))
-#: A finite optimum is looked for within this factor of the scale of the logits.
+#: A finite optimum is looked for within this factor of the gaps of the logits.
 RANGE = 1e8
 #: Numbers a block: what one pass touches stays in the processor's cache.
 BLOCK = 16_384
@@ -33,10 +33,6 @@ BLOCK = 16_384
 FEW_CLASSES = 32
 
 Bound = Literal["lower", "upper"] | None
-
-
-def _log_or_zero(positive: Array) -> Array:
-    return np.log(positive, out=np.zeros_like(positive), where=positive > 0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +47,12 @@ class Limits:
         Sums of the gaps to the row's largest logit (at most 0): of the true class, and mean.
     log_gap, informed : float
         Sum of log(-mean gap), and of the weights, over rows that are not uniform.
+    ties : float
+        Sum of log(number of classes that share the largest logit): what the loss falls to as T
+        goes to 0, if the true class is always among them.
+    smallest, largest : float
+        Mean gap, as a positive number, of the row that is nearest to uniform but is not, and of
+        the row that is farthest from it.
     """
 
     total: float
@@ -58,9 +60,14 @@ class Limits:
     gap: float
     log_gap: float
     informed: float
+    ties: float
+    smallest: float
+    largest: float
 
     def __add__(self, other: Limits) -> Limits:
-        return Limits(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        sums = [getattr(self, f.name) + getattr(other, f.name) for f in fields(self)[:-2]]
+        ends = min(self.smallest, other.smallest), max(self.largest, other.largest)
+        return Limits(*[*sums, *ends])
 
     @property
     def scale(self) -> float:
@@ -99,15 +106,16 @@ class Limits:
         """
         if self.scale == 0.0:  # every row uniform: any temperature gives the same probabilities
             return 1.0, None
-        low = max(-np.log(self.scale * RANGE), reach[0])
-        high = min(-np.log(self.scale / RANGE), reach[1])
+        low = max(-np.log(self.largest * RANGE), reach[0])
+        high = min(-np.log(self.smallest / RANGE), reach[1])
         if alpha == 0.0 and self.uninformative:
             return float(np.exp(-max(-np.log(self.scale * LIMIT), low))), "upper"
         if alpha == 0.0 and self.separable:
 
             def loss_left(t: float) -> tuple[float, float]:
                 value, slope, _ = objective(t)
-                return UNDECIDED_ROW - self.total * value, -self.total * slope
+                left = self.total * value - self.ties
+                return UNDECIDED_ROW - left, -self.total * slope
 
             t = find_root(loss_left, low, high, 0.0)
             return float(np.exp(-max(t, 0.0))), "lower"
@@ -147,22 +155,23 @@ class ScalingLoss:
                 gaps = np.ascontiguousarray(gaps.T)
             weight = None if sample_weight is None else sample_weight[part]
             self._blocks.append((gaps, true, weight))
-        self.true_gap = self._sum(lambda gaps, true: true)
-        self.gap = self._sum(lambda gaps, true: gaps.mean(axis=self._axis))
-        self.log_gap = self._sum(lambda gaps, true: _log_or_zero(-gaps.mean(axis=self._axis)))
-        self.informed = self._sum(lambda gaps, true: 1.0 * (gaps.min(axis=self._axis) < 0))
+        self.limits = self._limits()
 
-    def _sum(self, of_rows: Callable[[Array, Array], Array]) -> float:
-        total = 0.0
-        for gaps, true, weight in self._blocks:
-            values = of_rows(gaps, true)
-            total += float(values.sum() if weight is None else values @ weight)
-        return total
-
-    @property
-    def limits(self) -> Limits:
+    def _limits(self) -> Limits:
         """What tells whether a finite temperature is best, and near which value."""
-        return Limits(self.total, self.true_gap, self.gap, self.log_gap, self.informed)
+        sums = np.zeros(5)
+        smallest, largest = np.inf, 0.0
+        for gaps, true, weight in self._blocks:
+            mean = gaps.mean(axis=self._axis)
+            informed = mean < 0
+            log_gap = np.log(-mean, out=np.zeros_like(mean), where=informed)
+            ties = np.log((gaps == 0).sum(axis=self._axis))
+            rows = np.array([true, mean, log_gap, informed, ties])
+            sums += rows.sum(axis=1) if weight is None else rows @ weight
+            if informed.any():
+                smallest = min(smallest, -float(mean[informed].max()))
+                largest = max(largest, -float(mean.min()))
+        return Limits(*[self.total, *sums.tolist(), smallest, largest])
 
     def __call__(self, beta: float) -> tuple[float, float, float]:
         """Mean loss at beta, its first and its second derivative."""

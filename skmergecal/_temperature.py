@@ -10,7 +10,7 @@ from scipy.stats import chi2
 from sklearn.exceptions import ConvergenceWarning
 
 from skmergecal._scaling import Bound, ScalingLoss, find_root
-from skmergecal._typing import Array
+from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_logits, check_sample_weight
 from skmergecal._warnings import warn_user
 
@@ -176,9 +176,10 @@ def fit_temperature(
     -----
     ConvergenceWarning
         If no finite temperature is best. Where every row is right, so that T would fall to 0, it
-        stops where all rows together lose log(2), as much as one undecided row (or at 1, if they
-        lose less there). Where the logits do not inform, so that T would grow without bound, it
-        stops at 1,000 times their scale (the geometric mean of the rows' mean gaps).
+        stops where all rows together lose log(2), as much as one undecided row, beyond what tied
+        largest logits lose at any T (or at 1, if they lose less there). Where the logits do not
+        inform, so that T would grow without bound, it stops at 1,000 times their scale (the
+        geometric mean of the rows' mean gaps).
 
     References
     ----------
@@ -192,6 +193,15 @@ def fit_temperature(
     2.7307
     """
     z = check_logits(logits)
+    labels = _check_columns(y, z)
+    weight = check_sample_weight(sample_weight, len(z))
+    temperature, bound, loss = minimise_temperature(z, labels, weight, alpha)
+    warn_at_bound(bound, temperature)
+    return summarise_fit(temperature, bound, loss, alpha)
+
+
+def _check_columns(y: Any, z: np.ndarray) -> IntArray:
+    """Labels that are column numbers of the logits."""
     labels = np.asarray(y)
     if labels.shape != (len(z),) or labels.dtype.kind not in "iub":
         msg = (
@@ -199,16 +209,12 @@ def fit_temperature(
             f"got shape {labels.shape}, dtype {labels.dtype}"
         )
         raise ValueError(msg)
-    labels = labels.astype(np.intp)
     if labels.min() < 0 or labels.max() >= z.shape[1]:
         msg = (
             f"y should hold column numbers 0..{z.shape[1] - 1}; got {labels.min()}..{labels.max()}"
         )
         raise ValueError(msg)
-    weight = check_sample_weight(sample_weight, len(z))
-    temperature, bound, loss = minimise_temperature(z, labels, weight, alpha)
-    warn_at_bound(bound, temperature)
-    return summarise_fit(temperature, bound, loss, alpha)
+    return labels.astype(np.intp)
 
 
 def summarise_fit(

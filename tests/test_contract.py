@@ -8,11 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from hypothesis import given
-from hypothesis import strategies as st
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -20,15 +17,16 @@ from sklearn.model_selection import (
     KFold,
     LeaveOneOut,
     RepeatedKFold,
+    RepeatedStratifiedKFold,
     ShuffleSplit,
     StratifiedKFold,
 )
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
-from tests.strategies import problems
 
 
 def own():
@@ -244,6 +242,16 @@ def test_splits_that_are_no_partition(blobs, cv):
         model.fit_transform(blobs.X, blobs.y)
 
 
+def test_repeated_splits_do_not_count_rows_twice(blobs):
+    once = StratifiedKFold(5, shuffle=True, random_state=0)
+    often = RepeatedStratifiedKFold(n_splits=5, n_repeats=4, random_state=0)
+    a, b = (
+        TemperatureCalibrator(GaussianNB(), cv=cv).fit(blobs.X, blobs.y) for cv in (once, often)
+    )
+    widths = [np.diff(np.log(m.temperature_interval_))[0] for m in (a, b)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.2)
+
+
 def test_leave_one_out(blobs):
     model = MergedClassifier([("bayes", GaussianNB())], cv=LeaveOneOut())
     assert model.fit_transform(blobs.X[:30], blobs.y[:30]).shape == (30, 3)
@@ -263,6 +271,20 @@ def test_groups_reach_the_splitter(blobs, estimator):
     with sklearn.config_context(enable_metadata_routing=True):
         routed = clone(model).fit(blobs.X, blobs.y, groups=groups)
     assert routed.temperature_ == expected.temperature_
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, lambda m: make_pipeline(StandardScaler(), m)])
+def test_routing_with_nothing_to_route(blobs, wrap):
+    models = [
+        MergedClassifier(own(), cv=3),
+        TemperatureCalibrator(GaussianNB(), cv=3),
+        TemperatureCalibrator(wrap(MergedClassifier(own(), cv=3))),
+    ]
+    for model in models:
+        expected = clone(wrap(model)).fit(blobs.X, blobs.y).predict_proba(blobs.X_test)
+        with sklearn.config_context(enable_metadata_routing=True):
+            routed = clone(wrap(model)).fit(blobs.X, blobs.y).predict_proba(blobs.X_test)
+        np.testing.assert_array_equal(routed, expected)
 
 
 def test_weights_are_routed_to_those_who_request_them(blobs):
@@ -311,65 +333,6 @@ def test_jobs_and_backends_change_nothing(blobs, backend):
     np.testing.assert_allclose(
         parallel.predict_proba(blobs.X_test), serial.predict_proba(blobs.X_test), atol=1e-12
     )
-
-
-@given(problems(max_classes=6), st.integers(1, 4))
-def test_a_stream_agrees_with_the_batch(problem, n_parts):
-    (z,), y, weight = problem
-    classes = np.arange(z.shape[1])
-    stream = TemperatureCalibrator()
-    try:
-        batch = TemperatureCalibrator(classes=classes).fit(z, y, sample_weight=weight)
-        for part in np.array_split(np.arange(len(y)), n_parts):
-            if weight[part].any():
-                stream.partial_fit(z[part], y[part], classes=classes, sample_weight=weight[part])
-    except ConvergenceWarning:
-        return  # separable so far: the temperature stands at its bound, as the warning says
-    assert stream.temperature_ == pytest.approx(batch.temperature_, rel=1e-6)
-    np.testing.assert_allclose(stream.temperature_interval_, batch.temperature_interval_, rtol=1e-4)
-
-
-def test_statistics_of_sites_add_up(blobs, members):
-    frozen = FrozenEstimator(members["lda"])
-    halves = np.array_split(np.arange(200), 2)
-    sites = [
-        TemperatureCalibrator(frozen).partial_fit(blobs.X_held[h], blobs.y_held[h]) for h in halves
-    ]
-    total = sites[0].statistics_ + sites[1].statistics_
-    both = TemperatureCalibrator(frozen).fit(blobs.X_held, blobs.y_held)
-    bare = TemperatureCalibrator.from_statistics(total)
-    assert bare.temperature_ == pytest.approx(both.temperature_, rel=1e-6)
-    wrapped = TemperatureCalibrator.from_statistics(total, frozen)
-    np.testing.assert_allclose(
-        wrapped.predict_proba(blobs.X_test), both.predict_proba(blobs.X_test), atol=1e-6
-    )
-    assert TemperatureCalibrator.from_statistics(total, temperature=2.0).temperature_ == 2.0
-
-
-def test_statistics_of_other_classes(blobs, members):
-    frozen = FrozenEstimator(members["lda"])
-    site = TemperatureCalibrator(frozen).partial_fit(blobs.X_held, blobs.y_held)
-    z, y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), ["a", "b", "b"]
-    other = TemperatureCalibrator().partial_fit(z, y)
-    with pytest.raises(ValueError, match="same classes in the same order"):
-        site.statistics_ + other.statistics_
-    with pytest.raises(TypeError):
-        site.statistics_ + 1
-    with pytest.raises(ValueError, match="the estimator's are"):
-        TemperatureCalibrator.from_statistics(other.statistics_, frozen)
-    with pytest.raises(ValueError, match="frozen estimator only"):
-        TemperatureCalibrator.from_statistics(other.statistics_, GaussianNB())
-
-
-def test_fit_forgets_the_stream():
-    z, y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), ["a", "b", "b"]
-    calibrator = TemperatureCalibrator().partial_fit(z, y)
-    calibrator.fit(z, y)
-    assert not hasattr(calibrator, "statistics_")
-    calibrator.partial_fit(z, y)
-    assert calibrator.statistics_.total == 3
-    fixed = TemperatureCalibrator(temperature=3.0).partial_fit(z, y)
-    assert fixed.temperature_ == 3.0
 
 
 class Opaque(ClassifierMixin, BaseEstimator):

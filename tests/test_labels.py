@@ -192,3 +192,18 @@ def test_strings_and_numbers_do_not_mix(blobs):
     b = LogisticRegression().fit(blobs.X, NAMES[blobs.y])
     with pytest.raises(ValueError, match="Mix of label input types"):
         MergedClassifier.from_fitted([a, b], blobs.X_held, blobs.y_held)
+
+
+@pytest.mark.parametrize("calibrate", [None, "members", "both"])
+def test_parameters_where_one_fold_missed_a_class(blobs, calibrate):
+    y = blobs.y.copy()
+    y[y == 2] = 1
+    y[7] = 2
+    folds = [(np.setdiff1d(np.arange(200), t), t) for t in np.array_split(np.arange(200), 4)]
+    members = [("weak", LogisticRegression(C=0.1)), ("strong", LogisticRegression())]
+    model = MergedClassifier(members, method="parameters", calibrate=calibrate, cv=folds)
+    with pytest.warns(UserWarning, match="training rows miss classes"):
+        model.fit(blobs.X, y)
+    assert np.isfinite(model.temperature_)
+    assert np.isfinite(model.barrier_)
+    assert model.predict_proba(blobs.X_test).max() > 0.9

@@ -28,7 +28,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -91,6 +91,20 @@ def test_a_decision_function_that_lies_is_not_believed(blobs):
 
     model = Sharpened().fit(blobs.X, blobs.y)
     assert resolve_source("m", model, blobs.X_held) == "proba"
+    merged = MergedClassifier.from_fitted([model], blobs.X_held, blobs.y_held, weights=None)
+    np.testing.assert_allclose(
+        merged.predict_proba(blobs.X_test), model.predict_proba(blobs.X_test), atol=1e-12
+    )
+
+
+def test_a_pipeline_or_search_that_says_otherwise_is_not_looked_through(blobs):
+    class Flattened(Pipeline):
+        def predict_proba(self, X):
+            p = super().predict_proba(X) ** 0.25
+            return p / p.sum(axis=1, keepdims=True)
+
+    model = Flattened([("scale", StandardScaler()), ("bayes", GaussianNB())])
+    model.fit(blobs.X, blobs.y)
     merged = MergedClassifier.from_fitted([model], blobs.X_held, blobs.y_held, weights=None)
     np.testing.assert_allclose(
         merged.predict_proba(blobs.X_test), model.predict_proba(blobs.X_test), atol=1e-12
@@ -192,12 +206,17 @@ def test_frames_with_text_and_missing_values_pass_through(frozen):
     }
     if frozen:
         fitted = {name: m.fit(X[:60], y[:60]) for name, m in members.items()}
-        merged = MergedClassifier.from_fitted(fitted, X[60:], y[60:], calibrate="both")
+        merged = MergedClassifier.from_fitted(fitted, X[60:], y[60:], weights=None)
     else:
-        merged = MergedClassifier(list(members.items()), calibrate="both", cv=3).fit(X, y)
-    assert merged.predict_proba(X).shape == (120, 2)
+        merged = MergedClassifier(list(members.items()), weights=None, cv=3).fit(X, y)
     assert list(merged.classes_) == ["bad", "good"]
     np.testing.assert_array_equal(merged.feature_names_in_, ["age", "income", "city"])
+    logistic, forest = (m.predict_proba(X) for m in merged.estimators_)
+    softening = merged._combination.members[1].softening
+    mean = (np.log(logistic) + np.log((1 - softening) * forest + softening / 2)) / 2
+    expected = np.exp(mean) / np.exp(mean).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(merged.predict_proba(X), expected, atol=1e-9)
+    assert merged.predict_proba(X).argmax(axis=1).std() > 0
 
 
 def test_lists_of_text_pass_through():

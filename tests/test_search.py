@@ -101,6 +101,20 @@ def test_search_fits_each_member_once_a_fold(blobs, tmp_path):
     assert CALLS["forest fit"] == 3 * (2 + 1)
 
 
+def test_members_of_the_readme_are_cached(blobs, tmp_path, monkeypatch):
+    """LogisticRegression has random_state=None, but its default solver draws nothing."""
+    fits = []
+    original = LogisticRegression.fit
+    monkeypatch.setattr(
+        LogisticRegression, "fit", lambda self, X, y: fits.append(1) or original(self, X, y)
+    )
+    members = [("logistic", LogisticRegression(max_iter=1000)), ("bayes", GaussianNB())]
+    grid = {"weights": ["log_loss", "greedy", None], "calibrate": ["members", "merged"]}
+    model = MergedClassifier(members, cv=2, memory=tmp_path)
+    GridSearchCV(model, grid, cv=3, refit=False).fit(blobs.X, blobs.y)
+    assert len(fits) == 3 * (2 + 1)
+
+
 def test_open_random_states_are_not_cached(blobs, tmp_path):
     open_state = [("forest", Counted("open", RandomForestClassifier(3)))]
     model = MergedClassifier(open_state, cv=2, memory=tmp_path)
@@ -139,8 +153,12 @@ def test_what_cannot_be_hashed_is_not_cached(blobs, tmp_path):
     np.testing.assert_array_equal(
         cached.predict_proba(blobs.X_test), plain.predict_proba(blobs.X_test)
     )
-    frozen = FrozenEstimator(plain.estimators_[0])
-    MergedClassifier([("odd", frozen)], memory=tmp_path).fit(blobs.X_held, blobs.y_held)
+    frozen = [("odd", FrozenEstimator(plain.estimators_[0]))]
+    a, b = (
+        MergedClassifier(frozen, memory=memory).fit(blobs.X_held, blobs.y_held)
+        for memory in (tmp_path, None)
+    )
+    assert a.temperature_ == b.temperature_
 
 
 def test_search_over_a_pipeline_with_a_temperature(blobs, members):
@@ -191,24 +209,26 @@ def test_a_fixed_temperature_gives_what_the_fitted_one_gave(blobs):
 
 def test_thresholds_around_and_inside(binary, binary_members):
     frozen = FrozenEstimator(binary_members["bayes"])
-    around = TunedThresholdClassifierCV(TemperatureCalibrator(frozen), cv=3)
+    calibrated = TemperatureCalibrator(frozen).fit(binary.X_held, binary.y_held)
+    around = TunedThresholdClassifierCV(calibrated, cv="prefit", refit=False)
     around.fit(binary.X_held, binary.y_held)
-    assert 0 < around.best_threshold_ < 1
-    inside = TemperatureCalibrator(
-        FrozenEstimator(TunedThresholdClassifierCV(GaussianNB(), cv=3).fit(binary.X, binary.y))
-    ).fit(binary.X_held, binary.y_held)
-    proba = inside.predict_proba(binary.X_test)
-    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    positive = calibrated.predict_proba(binary.X_test)[:, 1] >= around.best_threshold_
+    np.testing.assert_array_equal(around.predict(binary.X_test), around.classes_[1 * positive])
+    tuned = TunedThresholdClassifierCV(GaussianNB(), cv=3).fit(binary.X, binary.y)
+    inside = TemperatureCalibrator(FrozenEstimator(tuned)).fit(binary.X_held, binary.y_held)
+    z = np.log(tuned.predict_proba(binary.X_test)) / inside.temperature_
+    expected = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(inside.predict_proba(binary.X_test), expected, atol=1e-12)
     fitted_here = TemperatureCalibrator(TunedThresholdClassifierCV(GaussianNB(), cv=3), cv=3)
-    fitted_here.fit(binary.X, binary.y).predict(binary.X_test)
+    assert fitted_here.fit(binary.X, binary.y).score(binary.X_test, binary.y_test) > 0.6
 
 
 def test_a_frozen_last_step_is_never_fitted(blobs):
     inner = MergedClassifier([("bayes", GaussianNB())], cv=3).fit(blobs.X, blobs.y)
     before = inner.predict_proba(blobs.X_test)
-    around = TemperatureCalibrator(
-        make_pipeline(StandardScaler(with_mean=False, with_std=False), FrozenEstimator(inner))
-    ).fit(blobs.X_held, blobs.y_held)
+    unchanged = StandardScaler(with_mean=False, with_std=False)
+    around = TemperatureCalibrator(make_pipeline(unchanged, FrozenEstimator(inner)))
+    around.fit(blobs.X_held, blobs.y_held)
     np.testing.assert_array_equal(inner.predict_proba(blobs.X_test), before)
     direct = TemperatureCalibrator(FrozenEstimator(inner)).fit(blobs.X_held, blobs.y_held)
     assert around.temperature_ == pytest.approx(direct.temperature_, rel=1e-12)

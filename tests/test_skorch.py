@@ -11,7 +11,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 
@@ -90,6 +90,34 @@ def test_whole_numbers_reach_a_net_of_linear_layers(digits):
     a = MergedClassifier.from_fitted([model], X, digits.y_held)
     b = MergedClassifier.from_fitted([model], X.astype(float), digits.y_held)
     np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X.astype(float)))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_unfitted_nets_of_float64_modules_and_on_whole_numbers(digits, whole):
+    torch.manual_seed(0)
+    module = layers(64, 10) if whole else layers(64, 10).double()
+    lr = 0.01 if whole else 0.5
+    X = (16 * digits.X).astype(int) if whole else digits.X
+    steps = make_pipeline(make_pipeline(FunctionTransformer(), net(module, max_epochs=20, lr=lr)))
+    for member in (net(module, max_epochs=20, lr=lr), steps):
+        model = TemperatureCalibrator(member, cv=2).fit(X, digits.y)
+        assert model.score(X, digits.y) > 0.3
+
+
+def test_a_net_that_never_saw_a_class_has_probability_0_there(blobs):
+    two = blobs.y != 2
+    torch.manual_seed(0)
+    narrow = net(layers(n_out=2), classes=["ape", "bee"])
+    narrow.fit(blobs.X[two].astype(np.float32), blobs.y[two])
+    wide = LogisticRegression().fit(blobs.X, NAMES[blobs.y])
+    members = {"narrow": narrow, "wide": wide}
+    rows = blobs.X_held, NAMES[blobs.y_held]
+    merged = MergedClassifier.from_fitted(members, *rows, method="probabilities", weights=[3, 1])
+    expected = 0.25 * wide.predict_proba(blobs.X_test)
+    expected[:, :2] += 0.75 * narrow.predict_proba(blobs.X_test.astype(np.float32))
+    np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"'narrow' never saw the classes \['cat'\]"):
+        MergedClassifier.from_fitted(members, *rows)
 
 
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")

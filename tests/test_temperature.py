@@ -243,3 +243,23 @@ def test_both_layouts_agree_with_brute_force(n_classes):
 def test_wrong_arrays(z, y, match):
     with pytest.raises(ValueError, match=match):
         fit_temperature(z, y)
+
+
+@pytest.mark.parametrize("n_ties", [0, 1, 2, 10])
+def test_ties_do_not_drive_a_separable_temperature_to_zero(n_ties):
+    """Tied rows lose log(2) at any T: only what the others lose beyond that can say anything."""
+    z = np.r_[np.full(100, 0.03), np.zeros(n_ties)]
+    with pytest.warns(ConvergenceWarning, match="T goes to 0"):
+        fit = fit_temperature(z, np.ones(100 + n_ties, int))
+    others = 100 * np.log1p(np.exp(-0.03 / fit.temperature))
+    assert others == pytest.approx(np.log(2), rel=1e-8)
+
+
+def test_rows_next_to_uniform_do_not_hide_the_optimum():
+    rng = np.random.default_rng(0)
+    margin = 2 * rng.normal(size=1000)
+    y = (margin / 1.7 + rng.logistic(size=1000) > 0).astype(int)
+    noise = 1e-16 * rng.normal(size=9000)
+    fit = fit_temperature(np.r_[margin, noise], np.r_[y, rng.integers(0, 2, 9000)])
+    assert fit.bound is None
+    assert fit.temperature == pytest.approx(fit_temperature(margin, y).temperature, rel=1e-9)

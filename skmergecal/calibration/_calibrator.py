@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmergecal._compat import HasMethods, Interval, _check_method_params, _fit_context
 from skmergecal._temperature import minimise_temperature, summarise_fit, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
-from skmergecal._validation import check_logits, encode_labels
+from skmergecal._validation import check_logits, encode_labels, warn_if_few
 from skmergecal.calibration._held_out import fit_held_out
 from skmergecal.calibration._stream import CLASSES_WITH_ESTIMATOR, StreamMixin, bare_classes
 from skmergecal.members import (
@@ -189,8 +189,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         codes = encode_labels(
             rows.labels[held.rows], self.classes_, remedy="Pass all labels as classes=."
         )
-        weight = None if rows.sample_weight is None else rows.sample_weight[held.rows]
-        self._set_temperature(held.log_proba, codes, weight)
+        self._set_temperature(held.log_proba, codes, rows.weight_of(held.rows))
         return held
 
     def _fit_bare(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, Rows]:
@@ -198,6 +197,8 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         z = check_logits(X)
         rows = Rows.check(z, y, sample_weight)
         self.classes_ = bare_classes(z, np.unique(rows.labels[rows.kept]), self.classes)
+        if rows.sample_weight is not None:
+            warn_if_few(float(rows.sample_weight.sum()), len(self.classes_))
         self._check_features(X, reset=True)
         self.estimator_: Estimator | None = None
         return z[rows.kept], rows

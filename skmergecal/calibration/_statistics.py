@@ -80,8 +80,16 @@ class TemperatureStatistics:
         value = value + penalty / 2 * GRID**2
         return BPoly.from_derivatives(GRID, np.column_stack([value, slope, curvature]))
 
+    def ends_before(self, fit: TemperatureFit) -> bool:
+        """Whether a fit stopped only because the grid ends: its optimum is out of reach."""
+        reached = fit.bound is not None and abs(abs(np.log(fit.temperature)) - GRID[-1]) < 1e-9
+        return bool(reached)
+
     def fit(self, alpha: float = 0.0) -> TemperatureFit:
-        """The temperature that minimises the summed loss; agrees with the rows' own to 1e-6."""
+        """The temperature that minimises the summed loss.
+
+        It agrees with that of the rows themselves to 1e-6, between 4.6e-5 and 2.2e4.
+        """
         objective = self._objective(alpha)
         slope = objective.derivative()
         curvature = slope.derivative()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 
@@ -12,6 +13,7 @@ from skmergecal._compat import _fit_context
 from skmergecal._temperature import warn_at_bound
 from skmergecal._typing import Estimator
 from skmergecal._validation import check_logits, encode_labels
+from skmergecal._warnings import warn_user
 from skmergecal.calibration._statistics import TemperatureStatistics
 from skmergecal.members import (
     Cache,
@@ -81,7 +83,8 @@ class StreamMixin(LogProbaClassifier):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Calibrate on one more batch of a stream, in constant memory.
 
-        The result agrees with `fit` on all batches together to 1e-6 of the temperature.
+        The result agrees with `fit` on all batches together to 1e-6 of the temperature, as long
+        as that lies between 4.6e-5 and 2.2e4.
 
         Parameters
         ----------
@@ -144,7 +147,14 @@ class StreamMixin(LogProbaClassifier):
         if self.temperature is not None:
             self.temperature_, self.temperature_interval_ = float(self.temperature), None
             return
-        warn_at_bound(fit.bound, fit.temperature)
+        if self.statistics_.ends_before(fit):
+            warn_user(
+                f"the best temperature lies beyond {fit.temperature:.3g}, where the grid of the "
+                "statistics ends: divide the logits by a constant first, or use fit",
+                ConvergenceWarning,
+            )
+        else:
+            warn_at_bound(fit.bound, fit.temperature)
         self.temperature_, self.temperature_interval_ = fit.temperature, fit.interval
 
     @classmethod

@@ -94,7 +94,9 @@ def _merged_classes(estimators: NamedEstimators, labels: np.ndarray | None) -> n
             continue
         check_fitted(name, estimator)
         known = classes_of(name, estimator)
-        if labels is not None and (net := _net_inside(estimator)) is not None:
+        net = _net_inside(estimator)
+        unnamed = net is not None and getattr(net, "classes", None) is None
+        if labels is not None and unnamed and np.array_equal(known, np.arange(len(known))):
             encode_labels(labels, known, remedy=_net_remedy(name, net, known))
         parts.append(known)
     if labels is not None and len(parts) < len(estimators):
@@ -107,10 +109,12 @@ def _net_inside(estimator: Estimator) -> Estimator | None:
     final, _ = transform_to_final(estimator)
     if is_skorch(final):
         return final
-    inside = [] if not has_held_out(final) else getattr(final, "estimators_", None)
-    if inside is None:
-        inside = [e for e in [final.estimator_] if e is not None]
-    return next((net for e in inside if (net := _net_inside(e)) is not None), None)
+    if not has_held_out(final):
+        return None
+    inside = getattr(final, "estimators_", None) or [getattr(final, "estimator_", None)]
+    return next(
+        (net for e in inside if e is not None and (net := _net_inside(e)) is not None), None
+    )
 
 
 def _net_remedy(name: str, net: Estimator, known: np.ndarray) -> str:
@@ -207,7 +211,7 @@ def collect(
 
     opinions = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
     _warn_of_missed_classes(folds, members, classes)
-    weight = None if rows.sample_weight is None else rows.sample_weight[held_rows]
+    weight = rows.weight_of(held_rows)
     total = float(len(held_rows) if weight is None else weight.sum())
     members = [m.softened_for(o, total) for m, o in zip(members, opinions, strict=True)]
     return Collected(members, classes, opinions, held_rows, column[held_rows], weight, folds)

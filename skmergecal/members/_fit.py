@@ -13,6 +13,10 @@ from sklearn.utils.validation import has_fit_parameter
 from skmergecal._compat import _check_method_params, _safe_indexing
 from skmergecal._typing import Estimator, IntArray
 from skmergecal.members._skorch import fit_net, is_skorch
+from skmergecal.members._sources import is_sklearn, last_step
+
+#: Solvers of LogisticRegression that ignore its random_state.
+_NO_RANDOMNESS = ("lbfgs", "newton-cg", "newton-cholesky")
 
 __all__ = ["FitTask", "is_reproducible", "sample_weight_param"]
 
@@ -32,14 +36,20 @@ def is_reproducible(estimator: Estimator) -> bool:
     A skorch net follows torch's global random state; a shuffling splitter or an estimator with
     ``random_state=None`` follows NumPy's.
     """
-    params = estimator.get_params(deep=True)
-    if any(is_skorch(part) or _shuffles(part) for part in (estimator, *params.values())):
-        return False
-    return all(
-        value is not None
-        for name, value in params.items()
-        if name.rpartition("__")[2] == "random_state"
+    inside = estimator.get_params(deep=True).values()
+    return not any(
+        is_skorch(part) or _shuffles(part) or _draws(part) for part in (estimator, *inside)
     )
+
+
+def _draws(part: Any) -> bool:
+    """Whether an estimator has an open random state that its fit makes use of."""
+    if not hasattr(part, "get_params") or isinstance(part, type):
+        return False
+    params = part.get_params(deep=False)
+    if "random_state" not in params or params["random_state"] is not None:
+        return False
+    return not (is_sklearn(part, "LogisticRegression") and params["solver"] in _NO_RANDOMNESS)
 
 
 def _shuffles(part: Any) -> bool:
@@ -51,11 +61,11 @@ def _fit(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, Any]) ->
     """Fit in place; skorch nets, also at the end of a Pipeline, get the input they can take."""
     if is_skorch(estimator):
         return fit_net(estimator, X, y, **params)
-    if isinstance(estimator, Pipeline) and is_skorch(estimator.steps[-1][1]) and not params:
+    if isinstance(estimator, Pipeline) and is_skorch(last_step(estimator)) and not params:
         front = Pipeline(estimator.steps[:-1], memory=estimator.memory)
         Z = front.fit_transform(X, y) if front.steps else X
-        name, net = estimator.steps[-1]
-        return estimator.set_params(steps=[*front.steps, (name, fit_net(net, Z, y))])
+        name, last = estimator.steps[-1]
+        return estimator.set_params(steps=[*front.steps, (name, _fit(last, Z, y, {}))])
     return estimator.fit(X, y, **params)
 
 

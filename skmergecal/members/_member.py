@@ -178,14 +178,18 @@ class Member:
         """Columns of classes that the member does not know."""
         return np.setdiff1d(np.arange(self.n_classes), self.columns)
 
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the member is read as log-probabilities, or as probabilities."""
+        return SOURCES[self.source].logarithmic
+
     def align(self, raw: Array) -> Opinion:
         """Put the member's own columns where the merged classes have them."""
-        logarithmic = SOURCES[self.source].logarithmic
         if np.array_equal(self.columns, np.arange(self.n_classes)):
-            return Opinion(raw, logarithmic)
-        values = np.full((len(raw), self.n_classes), -np.inf if logarithmic else 0.0)
+            return Opinion(raw, self.logarithmic)
+        values = np.full((len(raw), self.n_classes), -np.inf if self.logarithmic else 0.0)
         values[:, self.columns] = raw
-        return Opinion(values, logarithmic)
+        return Opinion(values, self.logarithmic)
 
     def read(self, X: Any) -> Array:
         """The member's own columns for the rows of X, checked."""
@@ -210,5 +214,5 @@ class Member:
 
     def softened_by_default(self) -> Member:
         """The member with the softening of one whose held-out rows are not known."""
-        amount = 0.0 if SOURCES[self.source].logarithmic else SOFTENING_WITHOUT_ROWS
+        amount = 0.0 if self.logarithmic else SOFTENING_WITHOUT_ROWS
         return replace(self, softening=amount)

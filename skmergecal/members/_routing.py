@@ -41,7 +41,7 @@ def route_fit_params(
         if sample_weight is not None:
             params = {**params, "sample_weight": sample_weight}
         routed = process_routing(owner, "fit", **params)
-        by_name = {name: dict(routed[name].fit) for name, _ in estimators if name in routed}
+        by_name = {name: dict(routed[name].fit) for name, _ in estimators}
         return by_name, dict(routed.splitter.split)
     params = dict(params)
     split = {"groups": params.pop("groups")} if params.get("groups") is not None else {}

@@ -61,6 +61,15 @@ class Rows:
         """X without the rows of weight 0."""
         return self.X if self.all_kept else _safe_indexing(self.X, self.kept)
 
+    def weight_of(self, held_out: IntArray) -> Array | None:
+        """Weights of held-out rows; a row that several folds hold out counts once in all."""
+        counts = np.bincount(held_out, minlength=self.n_samples)
+        weight = self.sample_weight
+        if counts.max() > 1:
+            ones = np.ones(self.n_samples)
+            return (ones if weight is None else weight)[held_out] / counts[held_out]
+        return None if weight is None else weight[held_out]
+
     def splits(self, cv: Any, params: dict[str, Any]) -> list[Split]:
         """Train and test rows of each fold, as numbers of rows of X, without those of weight 0.
 

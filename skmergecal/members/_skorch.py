@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from skmergecal._numerics import log_softmax
 from skmergecal._optional import is_instance_of
@@ -54,16 +55,15 @@ def as_net_input(net: Estimator, X: Any) -> Any:
     A DataFrame reaches ``module.forward`` as one argument a column. Only a module whose
     ``forward`` names the columns wants that.
     """
-    module = getattr(net, "module_", None)
-    dtype = np.dtype(np.float32) if module is None else _float_type(module)
+    module = net.module_
+    dtype = _float_type(module)
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
-        forward = (net.module if module is None else module).forward
-        if set(map(str, X.columns)) <= set(inspect.signature(forward).parameters):
+        if set(map(str, X.columns)) <= set(inspect.signature(module.forward).parameters):
             return X
         X = X.to_numpy()
     if isinstance(X, list):
         X = np.asarray(X)
-    kinds = "fO" if module is None or _takes_integers(module) else "fOiub"
+    kinds = "fO" if _takes_integers(module) else "fOiub"
     if hasattr(X, "dtype") and hasattr(X, "astype") and X.dtype.kind in kinds and X.dtype != dtype:
         X = X.astype(dtype)
     read_only = isinstance(X, np.ndarray) and not X.flags.writeable
@@ -128,6 +128,7 @@ def fit_net(net: Estimator, X: Any, y: np.ndarray, **params: Any) -> Estimator:
     given = getattr(net, "classes", None)
     classes = np.unique(y) if given is None else np.asarray(given)
     codes = encode_labels(y, classes, remedy="Pass all labels as classes= to the net.")
+    X = as_net_input(_initialized(net), X)
     if is_binary_net(net):
         if len(classes) != 2:
             msg = (
@@ -135,6 +136,12 @@ def fit_net(net: Estimator, X: Any, y: np.ndarray, **params: Any) -> Estimator:
                 "NeuralNetClassifier with CrossEntropyLoss"
             )
             raise ValueError(msg)
-        return net.fit(as_net_input(net, X), codes.astype(np.float32), **params)
+        return net.fit(X, codes.astype(np.float32), **params)
     net.set_params(classes=classes.tolist())
-    return net.fit(as_net_input(net, X), codes.astype(np.int64), **params)
+    return net.fit(X, codes.astype(np.int64), **params)
+
+
+def _initialized(net: Estimator) -> Estimator:
+    """A copy of the net with its module made, to see what input it takes."""
+    with sys.modules["torch"].random.fork_rng(devices=[]):
+        return clone(net).initialize()

@@ -75,11 +75,13 @@ def transform_to_final(estimator: Estimator, X: Any = None) -> tuple[Estimator, 
     """The last classifier inside fitted Pipelines and searches, frozen or not, and its input.
 
     With X, the steps before it transform X. A Pipeline with a step that cannot transform (a
-    sampler, say) is taken as it is.
+    sampler, say), or a derived class with a ``predict_proba`` of its own, is taken as it is.
     """
     while True:
         if isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
+        elif not _untouched(estimator, "predict_proba"):
+            return estimator, X
         elif isinstance(estimator, Pipeline) and _transforms(estimator):
             for _, step in estimator.steps[:-1]:
                 if X is not None and step is not None and step != "passthrough":

@@ -66,10 +66,10 @@ def check_rewriting(found: Collected, temperatures: Array, rows: Rows) -> None:
     X = _safe_indexing(rows.X, found.rows[places])
     for i, (member, t) in enumerate(zip(fold.members, temperatures, strict=True)):
         alone = average_members([member], np.ones(1), np.array([t]))
-        softening = found.members[i].softening
-        rewritten = softmax(alone.align(alone.read(X)).log_proba(softening))
-        expected = softmax(found.opinions[i].log_proba(softening)[places] / t)
-        error = float(np.abs(rewritten - expected).max())
+        raw = found.opinions[i].values[places][:, member.columns]
+        expected = Opinion(raw, found.opinions[i].logarithmic).log_proba(0.0) / t
+        rewritten = Opinion(alone.read(X), alone.logarithmic)
+        error = float(np.abs(softmax(rewritten.log_proba(0.0)) - softmax(expected)).max())
         if error > _SAME_PROBABILITY:
             msg = (
                 f"estimator {member.name!r} changes its probabilities by {error:.2g} when its "

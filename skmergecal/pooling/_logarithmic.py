@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from skmergecal._numerics import log_softmax, mean_loss
-from skmergecal._scaling import LIMIT, ScalingLoss
-from skmergecal._temperature import SUBSAMPLE
+from skmergecal._scaling import LIMIT, Bound, ScalingLoss
+from skmergecal._temperature import SUBSAMPLE, minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._fit import PoolFit, check_opinions
 from skmergecal.pooling._newton import minimise_nonnegative
@@ -118,7 +118,8 @@ def fit_logarithmic_pool(
     Returns
     -------
     PoolFit
-        Where no finite optimum exists, ``bound`` says which way the temperature went.
+        Where no finite optimum exists, ``bound`` says which way the temperature went; it then
+        stops as `skmergecal.calibration.fit_temperature` does.
     """
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
     n_members = len(z)
@@ -135,9 +136,13 @@ def fit_logarithmic_pool(
         return PoolFit(uniform, temperature, loss, "upper")
     temperature = float(1 / beta.sum())
     pooled = add_weighted(z, beta)
+    bound: Bound = None
+    if alpha == 0 and ScalingLoss(pooled, labels, weight).limits.separable:
+        scale, bound, _ = minimise_temperature(pooled, labels, weight)
+        beta, pooled = beta / scale, pooled / scale
+        temperature *= scale
     loss = mean_loss(log_softmax(pooled), labels, weight)
-    separable = alpha == 0 and ScalingLoss(pooled, labels, weight).limits.separable
-    return PoolFit(beta * temperature, temperature, loss, "lower" if separable else None)
+    return PoolFit(beta * temperature, temperature, loss, bound)
 
 
 def _start(z: list[Array], y: IntArray, weight: Array | None, ridge: float) -> Array:
