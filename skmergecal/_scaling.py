@@ -149,10 +149,10 @@ class ScalingLoss:
         for start in range(0, n, rows):
             part = slice(start, start + rows)
             z = np.asarray(logits[part], dtype=np.float64)
-            gaps = z - z.max(axis=1, keepdims=True)
-            true = gaps[np.arange(len(gaps)), y[part]]
-            if self._axis == 0:
-                gaps = np.ascontiguousarray(gaps.T)
+            places = np.arange(len(z))
+            z = np.ascontiguousarray(z.T) if self._axis == 0 else z
+            gaps = z - z.max(axis=self._axis, keepdims=True)
+            true = gaps[y[part], places] if self._axis == 0 else gaps[places, y[part]]
             weight = None if sample_weight is None else sample_weight[part]
             self._blocks.append((gaps, true, weight))
         self.limits = self._limits()
