@@ -189,6 +189,25 @@ def test_order_of_networks_does_not_matter(blobs, seed):
     )
 
 
+@given(seed=seeds)
+def test_hidden_units_permuted_alike_in_all_networks_change_nothing(blobs, seed):
+    order = np.random.default_rng(seed).permutation(5)
+    members = [make_network(blobs, seed + i) for i in range(2)]
+    permuted = [pickle.loads(pickle.dumps(m)) for m in members]
+    for network in permuted:
+        network.coefs_ = [network.coefs_[0][:, order], network.coefs_[1][order]]
+        network.intercepts_ = [network.intercepts_[0][order], network.intercepts_[1]]
+    settings = {"weights": [1, 2], "barrier_tolerance": 1e9}
+    for method in ("logits", "probabilities", "parameters"):
+        a, b = (
+            MergedClassifier.from_fitted(m, blobs.X_held, blobs.y_held, method=method, **settings)
+            for m in (members, permuted)
+        )
+        np.testing.assert_allclose(
+            a.predict_proba(blobs.X_test), b.predict_proba(blobs.X_test), atol=1e-12
+        )
+
+
 @pytest.fixture(scope="module")
 def siblings(digits):
     """Networks tuned from one start on different halves."""
