@@ -19,7 +19,7 @@ import numpy as np
 
 from skmergecal._typing import Array
 
-__all__ = ["LIMIT", "Bound", "Limits", "ScalingLoss", "find_root"]
+__all__ = ["LIMIT", "Bound", "Limits", "Objective", "ScalingLoss", "find_root"]
 
 #: Where T would grow without bound, it is this factor above the scale of the logits.
 LIMIT = 1e3
@@ -33,6 +33,8 @@ BLOCK = 16_384
 FEW_CLASSES = 32
 
 Bound = Literal["lower", "upper"] | None
+#: Mean loss, its slope, and a curvature for Newton steps, at t = log(1 / T).
+Objective = Callable[[float], tuple[float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Limits:
     def temperature(
         self,
         alpha: float,
-        objective: Callable[[float], tuple[float, float, float]],
+        objective: Objective,
         start: Callable[[], float],
         reach: tuple[float, float] = (-np.inf, np.inf),
     ) -> tuple[float, Bound]:
@@ -97,8 +99,7 @@ class Limits:
         ----------
         alpha : float
             Strength of the penalty in the objective.
-        objective : callable
-            Mean loss, slope and curvature at t = log(1 / T).
+        objective : Objective
         start : callable
             Gives a first t.
         reach : tuple of float
@@ -141,7 +142,6 @@ class ScalingLoss:
             kept = sample_weight > 0
             logits, y, sample_weight = logits[kept], y[kept], sample_weight[kept]
         n, k = logits.shape
-        self.n_classes = k
         self.total = float(n if sample_weight is None else sample_weight.sum())
         self._axis = 0 if k <= FEW_CLASSES else 1
         self._blocks = []

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import chi2
 from sklearn.exceptions import ConvergenceWarning
 
-from skmergecal._scaling import Bound, ScalingLoss, find_root
+from skmergecal._scaling import Bound, Objective, ScalingLoss, find_root
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_logits, check_sample_weight
 from skmergecal._warnings import warn_user
@@ -18,6 +18,7 @@ __all__ = [
     "TemperatureFit",
     "fit_temperature",
     "minimise_temperature",
+    "profile_interval",
     "summarise_fit",
     "warn_at_bound",
 ]
@@ -99,37 +100,37 @@ def _warm_start(
     return -float(np.log(temperature))
 
 
-def profile_interval(loss: ScalingLoss, temperature: float, alpha: float) -> tuple[float, float]:
-    """95 % interval of T: where 2 n (NLL(T) - min NLL) stays below chi2_1's quantile."""
-    if loss.limits.scale == 0.0:
-        return 0.0, np.inf
-    objective = _Objective(loss, alpha)
+def profile_interval(
+    objective: Objective,
+    total: float,
+    temperature: float,
+    reach: tuple[float, float] = (-np.inf, np.inf),
+) -> tuple[float, float]:
+    """95 % interval of T: where 2 n (NLL(T) - min NLL) stays below chi2_1's quantile.
+
+    An end is 0 or infinite where the loss never rises so far, or not within ``reach``, the values
+    of t = log(1 / T) at which the objective is known.
+    """
     centre = -float(np.log(temperature))
     best, _, curvature = objective(centre)
-    width = float(np.sqrt(2 * _HALF_CHI2_95 / max(loss.total * curvature, 1e-2)))
+    width = float(np.sqrt(2 * _HALF_CHI2_95 / max(total * curvature, 1e-2)))
 
     def end(direction: int) -> float:
-        """Log beta where the rise reaches the quantile, or infinite where it never does."""
-
         def excess(t: float) -> tuple[float, float]:
             value, slope, _ = objective(t)
-            rise = loss.total * (value - best) - _HALF_CHI2_95
-            return direction * rise, direction * loss.total * slope
+            rise = total * (value - best) - _HALF_CHI2_95
+            return direction * rise, direction * total * slope
 
         near, step = centre, width
-        while direction * excess(far := near + direction * step)[0] < 0:
-            if abs(far - centre) > 50:
+        while True:
+            far = float(np.clip(near + direction * step, *reach))
+            if direction * excess(far)[0] >= 0:
+                return find_root(excess, min(near, far), max(near, far), far)
+            if far in reach or abs(far - centre) > 50:
                 return direction * np.inf
             near, step = far, 2 * step
-        return find_root(excess, min(near, far), max(near, far), far)
 
-    rise_at_uniform = loss.total * (np.log(loss.n_classes) - best)
-    no_low = alpha == 0.0 and loss.limits.separable
-    no_high = alpha == 0.0 and rise_at_uniform < _HALF_CHI2_95
-    return (
-        0.0 if no_low else float(np.exp(-end(+1))),
-        np.inf if no_high else float(np.exp(-end(-1))),
-    )
+    return float(np.exp(-end(+1))), float(np.exp(-end(-1)))
 
 
 def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
@@ -223,7 +224,7 @@ def summarise_fit(
     """Complete a temperature to a `TemperatureFit`: interval and losses."""
     return TemperatureFit(
         temperature=temperature,
-        interval=profile_interval(loss, temperature, alpha),
+        interval=profile_interval(_Objective(loss, alpha), loss.total, temperature),
         loss=loss(1 / temperature)[0],
         loss_before=loss(1.0)[0],
         bound=bound,

@@ -261,7 +261,7 @@ def test_nothing_of_the_users_changes(blobs, members, method):
 
 def test_unfitted_members_stay_unfitted(blobs):
     members = [("a", LogisticRegression()), ("b", GaussianNB())]
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    state = np.random.get_state()[1].copy()  # noqa: NPY002 (the global state is what is tested)
     before = [vars(m).copy() for _, m in members]
     MergedClassifier(members, cv=3).fit(blobs.X, blobs.y).predict(blobs.X)
     assert [vars(m) for _, m in members] == before

@@ -167,7 +167,10 @@ def test_greedy_selection_is_never_worse_than_the_best_member(problem):
 
 def test_greedy_selection_breaks_ties_without_chance():
     same = np.log([[0.7, 0.3], [0.4, 0.6]])
-    loss = lambda m: mean_loss(log_softmax(m), np.array([0, 1]), None)  # noqa: E731
+
+    def loss(mean):
+        return mean_loss(log_softmax(mean), np.array([0, 1]), None)
+
     np.testing.assert_array_equal(greedy_selection([same, same, same], loss), [1, 0, 0])
 
 

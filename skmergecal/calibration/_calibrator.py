@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import clone
@@ -100,7 +101,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
     7.9
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
+    _parameter_constraints: ClassVar[dict] = {
         "estimator": [HasMethods(["fit"]), None],
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
         "cv": ["cv_object"],
@@ -157,28 +158,9 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         self._fit(X, y, sample_weight, params, held_out=self.temperature is None)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit_held_out(
-        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
-    ) -> HeldOutLogProba:
-        """Fit, and return calibrated log-probabilities of rows that did not train the estimator.
-
-        Parameters
-        ----------
-        X, y, sample_weight, **params
-            As for `fit`.
-
-        Returns
-        -------
-        HeldOutLogProba
-            Scaled logits z / T (up to a constant a row, log-probabilities) and row numbers.
-        """
-        z, rows = self._fit(X, y, sample_weight, params, held_out=True)
-        return HeldOutLogProba(self._scaled(z), rows)
-
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
-    ) -> HeldOutLogProba:
+    ) -> tuple[Callable[[], Array], IntArray]:
         self._forget()
         rows: Rows
         if self.estimator is None:
@@ -190,7 +172,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
             rows.labels[held.rows], self.classes_, remedy="Pass all labels as classes=."
         )
         self._set_temperature(held.log_proba, codes, rows.weight_of(held.rows))
-        return held
+        return lambda: held.log_proba, held.rows
 
     def _fit_bare(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, Rows]:
         """Check logits and labels; logits of the rows that count."""

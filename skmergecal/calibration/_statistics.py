@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import BPoly
-from scipy.stats import chi2
 
-from skmergecal._scaling import Limits, ScalingLoss, find_root
-from skmergecal._temperature import TemperatureFit
+from skmergecal._scaling import Limits, ScalingLoss
+from skmergecal._temperature import TemperatureFit, profile_interval
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["TemperatureStatistics"]
 
 #: Values of log(1 / T) at which the loss and its derivatives are summed.
 GRID = np.linspace(-10.0, 10.0, 128)
-_HALF_CHI2_95 = float(chi2.ppf(0.95, 1)) / 2
+REACH = float(GRID[0]), float(GRID[-1])
 
 
 @dataclass(frozen=True)
@@ -101,27 +100,11 @@ class TemperatureStatistics:
             alpha,
             derivatives,
             lambda: float(GRID[np.argmin(objective(GRID))]),
-            (float(GRID[0]), float(GRID[-1])),
+            REACH,
         )
-        t = float(np.clip(-np.log(temperature), GRID[0], GRID[-1]))
+        t = float(np.clip(-np.log(temperature), *REACH))
         best = float(objective(t))
         before = float(self._objective(0.0)(0.0))
         loss = best - alpha / self.total / 2 * t * t
-        interval = self._interval(objective, t, best)
+        interval = profile_interval(derivatives, self.total, float(np.exp(-t)), REACH)
         return TemperatureFit(temperature, interval, loss, before, bound)
-
-    def _interval(self, objective: BPoly, t: float, best: float) -> tuple[float, float]:
-        """95 % profile interval, an end that the grid does not bracket being 0 or infinite."""
-        slope = objective.derivative()
-
-        def end(direction: int) -> float:
-            def excess(s: float) -> tuple[float, float]:
-                rise = self.total * (float(objective(s)) - best) - _HALF_CHI2_95
-                return direction * rise, direction * self.total * float(slope(s))
-
-            edge = GRID[-1] if direction > 0 else GRID[0]
-            if direction * excess(edge)[0] < 0:
-                return direction * np.inf
-            return find_root(excess, min(t, edge), max(t, edge), (t + edge) / 2)
-
-        return float(np.exp(-end(+1))), float(np.exp(-end(-1)))

@@ -45,25 +45,16 @@ def bare_classes(z: np.ndarray, seen: np.ndarray, given: Any) -> np.ndarray:
     return classes
 
 
-def check_frozen(estimator: Estimator) -> None:
-    """A stream never refits an estimator, so that it must be frozen."""
-    check_estimator("estimator", estimator, will_refit=False)
-    if not isinstance(estimator, FrozenEstimator):
-        msg = (
-            "statistics can calibrate a frozen estimator only: pass "
-            "sklearn.frozen.FrozenEstimator(estimator), or estimator=None for bare logits"
-        )
-        raise ValueError(msg)
+FROZEN_ONLY = (
+    "a stream, or statistics, can calibrate a frozen estimator only, which is never refitted: pass "
+    "sklearn.frozen.FrozenEstimator(estimator), or estimator=None for bare logits"
+)
 
 
 def _can_stream(calibrator: Any) -> bool:
     if calibrator.estimator is None or isinstance(calibrator.estimator, FrozenEstimator):
         return True
-    msg = (
-        "partial_fit calibrates a frozen estimator only, which it never refits: pass "
-        "sklearn.frozen.FrozenEstimator(estimator), or estimator=None for bare logits"
-    )
-    raise AttributeError(msg)
+    raise AttributeError(FROZEN_ONLY)
 
 
 class StreamMixin(LogProbaClassifier):
@@ -137,7 +128,9 @@ class StreamMixin(LogProbaClassifier):
             self._take_frozen(self.estimator)
 
     def _take_frozen(self, estimator: Estimator) -> None:
-        check_frozen(estimator)
+        check_estimator("estimator", estimator, will_refit=False)
+        if not isinstance(estimator, FrozenEstimator):
+            raise ValueError(FROZEN_ONLY)
         (member,), self.classes_ = frozen_members([("estimator", estimator)], Cache(None))
         self._member = member.softened_by_default()
         self.estimator_ = estimator

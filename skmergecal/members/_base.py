@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._compat import _fit_context, _num_samples, _safe_indexing
 from skmergecal._numerics import log_softmax, softmax
-from skmergecal._typing import Array, HeldOutLogProba
+from skmergecal._typing import Array, HeldOutLogProba, IntArray
 from skmergecal._validation import check_sample_weight
 from skmergecal.members._routing import NamedEstimators
 
@@ -31,10 +31,33 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     cv: Any
 
     @abstractmethod
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
+    ) -> tuple[Callable[[], Array], IntArray]:
+        """Fit; a function that gives the held-out scores, and the rows they belong to.
+
+        Without ``held_out``, nothing is cross-fitted that need not be, and the scores may be those
+        of training rows.
+        """
+
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit_held_out(
         self, X: Any, y: Any, sample_weight: Any = None, **params: Any
     ) -> HeldOutLogProba:
-        """Fit, and return log-probabilities of rows that did not train the model."""
+        """Fit, and return log-probabilities of rows that did not train the members.
+
+        Parameters
+        ----------
+        X, y, sample_weight, **params
+            As for ``fit``.
+
+        Returns
+        -------
+        HeldOutLogProba
+            Log-probabilities after the temperature, up to a constant a row, and row numbers.
+        """
+        scores, rows = self._fit(X, y, sample_weight, params, held_out=True)
+        return HeldOutLogProba(self._scaled(scores()), rows)
 
     @abstractmethod
     def _scores(self, X: Any) -> np.ndarray:

@@ -209,8 +209,7 @@ class Member:
 
     def softened_for(self, opinion: Opinion, total_weight: float) -> Member:
         """The member with the softening that its held-out opinion calls for."""
-        needed = opinion.has_zeros
-        return replace(self, softening=1.0 / (total_weight + 1.0) if needed else 0.0)
+        return replace(self, softening=1 / (total_weight + 1) if opinion.has_zeros else 0.0)
 
     def softened_by_default(self) -> Member:
         """The member with the softening of one whose held-out rows are not known."""

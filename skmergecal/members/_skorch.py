@@ -66,10 +66,9 @@ def as_net_input(net: Estimator, X: Any) -> Any:
     kinds = "fO" if _takes_integers(module) else "fOiub"
     if hasattr(X, "dtype") and hasattr(X, "astype") and X.dtype.kind in kinds and X.dtype != dtype:
         X = X.astype(dtype)
-    read_only = isinstance(X, np.ndarray) and not X.flags.writeable
-    return (
-        X.copy() if read_only else X
-    )  # torch warns of arrays that it could write to, but must not
+    if isinstance(X, np.ndarray) and not X.flags.writeable:
+        X = X.copy()  # torch warns of read-only arrays: its tensors could write to them
+    return X
 
 
 def _takes_integers(module: Any) -> bool:
@@ -121,9 +120,9 @@ def net_proba(net: Estimator, X: Any) -> np.ndarray:
 def fit_net(net: Estimator, X: Any, y: np.ndarray, **params: Any) -> Estimator:
     """Fit a net on labels of any kind; its ``classes_`` are the labels afterwards.
 
-    (A NeuralNetBinaryClassifier keeps 0 and 1; its member remembers the labels.) The net learns
-    column numbers. Where its parameter ``classes`` names the labels, they keep
-    that order; else the parameter is set to the sorted labels.
+    The net learns column numbers. Where its parameter ``classes`` names the labels, they keep that
+    order; else the parameter is set to the sorted labels. (A NeuralNetBinaryClassifier keeps 0
+    and 1; its member remembers the labels.)
     """
     given = getattr(net, "classes", None)
     classes = np.unique(y) if given is None else np.asarray(given)

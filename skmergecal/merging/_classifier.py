@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, StrOptions, _BaseComposition, _fit_context
-from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
+from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import (
     Cache,
     LogProbaClassifier,
@@ -27,7 +27,7 @@ from skmergecal.members import (
     route_fit_params,
 )
 from skmergecal.merging._combination import Combination
-from skmergecal.merging._combine import Learned, combine, combine_without_rows
+from skmergecal.merging._combine import combine, combine_without_rows
 from skmergecal.merging._parameters import ParameterCombination
 from skmergecal.merging._settings import Settings, given_weights
 
@@ -136,7 +136,7 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
     (2, 2)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
+    _parameter_constraints: ClassVar[dict] = {
         "estimators": [list, tuple],
         "method": [StrOptions({"logits", "probabilities", "parameters"})],
         "weights": [StrOptions({"log_loss", "greedy"}), "array-like", dict, None],
@@ -242,35 +242,16 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         -------
         self : MergedClassifier
         """
-        self._fit(X, y, sample_weight, params, need_held_out=False)
+        self._fit(X, y, sample_weight, params, held_out=False)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit_held_out(
-        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
-    ) -> HeldOutLogProba:
-        """Fit, and return the merged log-probabilities of rows that trained no member.
-
-        Parameters
-        ----------
-        X, y, sample_weight, **params
-            As for `fit`.
-
-        Returns
-        -------
-        HeldOutLogProba
-            Log-probabilities, and the rows they belong to.
-        """
-        learned, rows = self._fit(X, y, sample_weight, params, need_held_out=True)
-        return HeldOutLogProba(self._scaled(learned.held_out_scores()), rows)
-
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, need_held_out: bool
-    ) -> tuple[Learned, IntArray]:
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
+    ) -> tuple[Callable[[], Array], IntArray]:
         self._forget()
         estimators, settings = self._checked()
         rows = Rows.check(X, y, sample_weight)
-        cross_fit = settings.needs_held_out() or self.method == "parameters" or need_held_out
+        cross_fit = settings.needs_held_out() or self.method == "parameters" or held_out
         found = collect(
             estimators,
             rows,
@@ -285,7 +266,7 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier
         self._check_features(X, reset=True)
-        return learned, found.rows
+        return learned.held_out_scores, found.rows
 
     def _checked(self) -> tuple[NamedEstimators, Settings]:
         """Estimators that take part, and the settings that belong to them."""

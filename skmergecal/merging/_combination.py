@@ -13,7 +13,7 @@ from skmergecal._numerics import log_softmax, mean_loss, soften, softmax
 from skmergecal._temperature import warn_at_bound
 from skmergecal._typing import Array
 from skmergecal.members import Collected, Member, Opinion
-from skmergecal.merging._settings import Settings, fit_scale, member_temperatures
+from skmergecal.merging._settings import Settings, calibrated_opinions, fit_scale
 from skmergecal.pooling import (
     fit_linear_pool,
     fit_logarithmic_pool,
@@ -74,10 +74,6 @@ class Combination(ABC):
         return self.scores(lambda member: opinions[member.name])
 
 
-def _opinions_as_log_proba(found: Collected) -> list[Array]:
-    return [m.log_proba(o) for m, o in zip(found.members, found.opinions, strict=True)]
-
-
 def greedy_by_log_loss(
     opinions: Sequence[Array], found: Collected, to_log_proba: Callable[[Array], Array]
 ) -> Array:
@@ -95,10 +91,7 @@ class LogarithmicCombination(Combination):
         """Learn weights and temperatures from held-out opinions."""
         _refuse_missing_classes(found.members, found.classes)
         y, weight = found.y, found.sample_weight
-        z = _opinions_as_log_proba(found)
-        names = [member.name for member in found.members]
-        temperatures = member_temperatures(names, z, y, weight, settings)
-        z = [m / t for m, t in zip(z, temperatures, strict=True)]
+        z, temperatures = calibrated_opinions(found, settings)
         temperature = 1.0
 
         def by_log_loss() -> Array:
@@ -164,9 +157,9 @@ class LinearCombination(Combination):
     def learn(cls, found: Collected, settings: Settings) -> Self:
         """Learn weights and temperatures from held-out opinions."""
         y, weight = found.y, found.sample_weight
-        names = [member.name for member in found.members]
-        z = _opinions_as_log_proba(found) if settings.calibrates_members else []
-        temperatures = member_temperatures(names, z, y, weight, settings)
+        temperatures = np.ones(len(found.members))
+        if settings.calibrates_members:
+            _, temperatures = calibrated_opinions(found, settings)
         calibrates = (settings.calibrates_members, settings.calibrates_merged)
         draft = cls(found.members, np.empty(0), temperatures, 1.0, calibrates=calibrates)
         p = [

@@ -19,7 +19,7 @@ from skmergecal.exceptions import (
 )
 from skmergecal.members import Collected, Member, Opinion, Rows, concatenate, fitted_member
 from skmergecal.merging._combination import Combination, Reader
-from skmergecal.merging._settings import Settings, fit_scale, member_temperatures
+from skmergecal.merging._settings import Settings, calibrated_opinions, fit_scale
 from skmergecal.parameters import (
     average_parameters,
     fold_temperature,
@@ -109,12 +109,9 @@ class ParameterCombination(Combination):
             And the held-out log-probabilities of the models merged within the folds.
         """
         y, weight = found.y, found.sample_weight
-        names = [member.name for member in found.members]
         for member in found.members:
             _refuse_other_classes(member, found.classes)
-        z = [m.log_proba(o) for m, o in zip(found.members, found.opinions, strict=True)]
-        temperatures = member_temperatures(names, z, y, weight, settings)
-        z = [m / t for m, t in zip(z, temperatures, strict=True)]
+        z, temperatures = calibrated_opinions(found, settings)
         check_rewriting(found, temperatures, rows)
 
         def within_folds(weights: Array) -> Opinion:

@@ -11,8 +11,9 @@ import numpy as np
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_member_weights
+from skmergecal.members import Collected
 
-__all__ = ["Settings", "fit_scale", "given_weights", "member_temperatures"]
+__all__ = ["Settings", "calibrated_opinions", "fit_scale", "given_weights"]
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,16 @@ def fit_scale(z: Array, y: IntArray, sample_weight: Array | None, who: str) -> f
     return temperature
 
 
-def member_temperatures(
-    names: Sequence[str],
-    log_proba: Sequence[Array],
-    y: IntArray,
-    sample_weight: Array | None,
-    settings: Settings,
-) -> Array:
-    """A temperature for each member, all 1 unless they are to be calibrated."""
+def calibrated_opinions(found: Collected, settings: Settings) -> tuple[list[Array], Array]:
+    """Held-out log-probabilities divided by each member's temperature, and the temperatures.
+
+    These are all 1 unless members are to be calibrated.
+    """
+    z = [m.log_proba(o) for m, o in zip(found.members, found.opinions, strict=True)]
     if not settings.calibrates_members:
-        return np.ones(len(names))
-    return np.array(
-        [
-            fit_scale(z, y, sample_weight, f"estimator {name!r}")
-            for name, z in zip(names, log_proba, strict=True)
-        ]
-    )
+        return z, np.ones(len(z))
+    temperatures = [
+        fit_scale(opinion, found.y, found.sample_weight, f"estimator {member.name!r}")
+        for member, opinion in zip(found.members, z, strict=True)
+    ]
+    return [m / t for m, t in zip(z, temperatures, strict=True)], np.array(temperatures)
