@@ -49,7 +49,7 @@ from threadpoolctl import threadpool_limits
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.metrics import expected_calibration_error
 
-METHODS = ("logits", "probabilities", "parameters")
+METHODS = ("auto", "logits", "probabilities", "parameters")
 ORDERS = (None, "members", "merged", "both")
 NETS = ("net 1", "net 2")
 MEMBERS = ("logistic", "extra trees", "naive Bayes", *NETS)
@@ -57,7 +57,7 @@ MEMBERS = ("logistic", "extra trees", "naive Bayes", *NETS)
 SKLEARN_1_8 = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
 CALIBRATION = "temperature" if SKLEARN_1_8 else "sigmoid"
 VOTE, CALIBRATED_VOTE = "soft vote", f"soft vote, then {CALIBRATION}"
-DEFAULT = "logits, None"  # MergedClassifier(members) and nothing else
+DEFAULT = "auto, None"  # MergedClassifier(members) and nothing else
 
 Models = dict[str, Any]
 
@@ -118,7 +118,7 @@ def fit_every_order(members: Models, X: np.ndarray, y: np.ndarray) -> Models:
             model = MergedClassifier(frozen, method=method, calibrate=order)
             models[f"{method}, {order}"] = model.fit(X, y)
     # The fair comparison for averaged parameters: both nets, and nothing but the nets, pooled.
-    models["logits of the nets, None"] = MergedClassifier(freeze(nets)).fit(X, y)
+    models["logits of the nets, None"] = MergedClassifier(freeze(nets), method="logits").fit(X, y)
     return models
 
 

@@ -182,7 +182,7 @@ def test_collapsed_merge_falls_back_to_logits(digits, collapsing):
         merged = MergedClassifier.from_fitted(
             collapsing, digits.X_held, digits.y_held, method="parameters", on_barrier="logits"
         )
-    pooled = MergedClassifier.from_fitted(collapsing, digits.X_held, digits.y_held)
+    pooled = MergedClassifier.from_fitted(collapsing, digits.X_held, digits.y_held, method="logits")
     np.testing.assert_array_equal(
         merged.predict_proba(digits.X_test), pooled.predict_proba(digits.X_test)
     )
@@ -363,3 +363,11 @@ def test_missing_labels_of_pandas(blobs):
     y[3] = pd.NA
     with pytest.raises(ValueError, match="Input y contains NaN"):
         MergedClassifier(unfitted()).fit(blobs.X, y)
+
+
+@pytest.mark.parametrize("method", ["probabilities", "parameters"])
+def test_classwise_weights_need_logits(blobs, members, method):
+    with pytest.raises(ValueError, match="needs method='logits' or 'auto'"):
+        MergedClassifier.from_fitted(
+            members, blobs.X_held, blobs.y_held, method=method, weights="classwise"
+        )

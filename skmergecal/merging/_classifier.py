@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import HasMethods, Interval, StrOptions, _BaseComposition, _fit_context
+from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import (
     Cache,
@@ -28,13 +28,15 @@ from skmergecal.members import (
 )
 from skmergecal.merging._combination import Combination
 from skmergecal.merging._combine import combine, combine_without_rows
+from skmergecal.merging._combined import CombinedCombination
+from skmergecal.merging._composition import NamedMembers
 from skmergecal.merging._parameters import ParameterCombination
 from skmergecal.merging._settings import Settings, given_weights
 
 __all__ = ["MergedClassifier"]
 
 
-class MergedClassifier(LogProbaClassifier, _BaseComposition):
+class MergedClassifier(LogProbaClassifier, NamedMembers):
     """Merge several classifiers into one.
 
     Parameters
@@ -43,20 +45,31 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         The members. A ``FrozenEstimator`` is a fitted member: used as it is, never changed, and
         measured on the rows of ``fit``, **which it must not have seen**. Anything else is cloned,
         cross-fitted over ``cv`` and refitted on everything. ``"drop"`` leaves a member out.
-    method : {"logits", "probabilities", "parameters"}, default="logits"
+    method : {"auto", "logits", "probabilities", "parameters"}, default="auto"
         Average log-probabilities (logarithmic opinion pool), probabilities (linear opinion pool),
         or the parameters of linear models or nets of one architecture, which gives one model
-        that costs as much as one member.
-    weights : {"log_loss", "greedy"}, None, array-like or dict, default="log_loss"
-        Learned by log loss on held-out predictions, by greedy ensemble selection (for
-        parameters: a greedy soup), uniform, or given: one number for each of ``estimators``, or a
-        dict by name; non-negative, not all 0. On logits, "log_loss" learns a temperature, too.
-        For parameters it learns the weights of the logit pool.
+        that costs as much as one member. "auto" learns pools of both kinds, with weights for each
+        member and for each member and class, and weighs the pools by how well each predicts rows
+        that it was not fitted on; with ``weights="greedy"`` it takes the pool of lower log loss,
+        and with given weights it averages log-probabilities.
+    weights : {"log_loss", "classwise", "greedy"}, None, array-like or dict, default="log_loss"
+        Learned by log loss on held-out predictions, one for each member ("log_loss") or, for
+        logits, one for each member and class ("classwise"); by greedy ensemble selection (for
+        parameters: a greedy soup); uniform; or given: one number for each of ``estimators``, or a
+        dict by name; non-negative, not all 0. On logits, learning finds a temperature, too.
+        For parameters, "log_loss" learns the weights of the logit pool.
     calibrate : {None, "members", "merged", "both"}, default=None
         Fit a temperature for each member before merging, for the merged classifier, or both,
-        on the same held-out predictions.
-    alpha : float, default=1.0
-        Strength of the ridge that pulls learned logit weights towards uniform ones.
+        on the same held-out predictions. Members of class-wise and "auto" pools always are
+        calibrated.
+    alpha : float or "auto", default="auto"
+        Strength of the ridge that pulls learned logit weights towards uniform ones, class-wise
+        weights towards those common to all classes. "auto" averages over strong and weak ridges,
+        weighted by closed-form leave-one-out predictions of the held-out rows. The pools of
+        ``method="auto"`` always do that.
+    scoring : str or callable, default=None
+        What ``weights="greedy"`` selects by: a scorer of scikit-learn, "roc_auc" for instance.
+        None is the log loss.
     alignment : None
         Alignment of hidden units before averaging parameters; only None so far.
     repair : None
@@ -92,6 +105,9 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         Divisor of the merged log-probabilities.
     merged_estimator_ : classifier
         With ``method="parameters"``: the model of the averaged parameters.
+    pool_ : CombinedFit
+        With class-wise weights and ``method="auto"``: the coefficients. ``weights_`` then are
+        the shares of their means over the classes.
     barrier_ : float
         With ``method="parameters"``: its log loss minus the weighted mean loss of the members, in
         nats, on held-out rows; NaN if there were none. Where members are fitted here, also the
@@ -138,10 +154,11 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
 
     _parameter_constraints: ClassVar[dict] = {
         "estimators": [list, tuple],
-        "method": [StrOptions({"logits", "probabilities", "parameters"})],
-        "weights": [StrOptions({"log_loss", "greedy"}), "array-like", dict, None],
+        "method": [StrOptions({"auto", "logits", "probabilities", "parameters"})],
+        "weights": [StrOptions({"log_loss", "classwise", "greedy"}), "array-like", dict, None],
         "calibrate": [StrOptions({"members", "merged", "both"}), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "scoring": [str, callable, None],
         "alignment": [None],
         "repair": [None],
         "on_barrier": [StrOptions({"warn", "raise", "logits"})],
@@ -155,10 +172,11 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         self,
         estimators: Sequence[tuple[str, Estimator]],
         *,
-        method: str = "logits",
+        method: str = "auto",
         weights: Any = "log_loss",
         calibrate: str | None = None,
-        alpha: float = 1.0,
+        alpha: float | str = "auto",
+        scoring: Any = None,
         alignment: None = None,
         repair: None = None,
         on_barrier: str = "warn",
@@ -172,6 +190,7 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         self.weights = weights
         self.calibrate = calibrate
         self.alpha = alpha
+        self.scoring = scoring
         self.alignment = alignment
         self.repair = repair
         self.on_barrier = on_barrier
@@ -276,8 +295,19 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         weights = self.weights
         if not isinstance(weights, str):
             weights = given_weights(weights, names, [name for name, _ in estimators])
+        elif weights == "classwise" and self.method in ("probabilities", "parameters"):
+            msg = (
+                f"weights='classwise' needs method='logits' or 'auto'; got {self.method!r}: "
+                "use weights='log_loss'"
+            )
+            raise ValueError(msg)
         return estimators, Settings(
-            weights, self.calibrate, self.alpha, self.on_barrier, self.barrier_tolerance
+            weights,
+            self.calibrate,
+            self.alpha,
+            self.scoring,
+            self.on_barrier,
+            self.barrier_tolerance,
         )
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -302,6 +332,8 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         if isinstance(combination, ParameterCombination):
             self.barrier_ = combination.barrier
             self.merged_estimator_ = combination.merged.estimator
+        if isinstance(combination, CombinedCombination):
+            self.pool_ = combination.fit
         self._combination = combination
         self.classes_ = classes
         self.estimators_ = [member.estimator for member in combination.members]
@@ -309,41 +341,6 @@ class MergedClassifier(LogProbaClassifier, _BaseComposition):
         self.weights_ = combination.weights
         self.member_temperatures_ = combination.member_temperatures
         self.temperature_ = combination.temperature
-
-    @property
-    def named_estimators(self) -> Bunch:
-        """The members as given, by name."""
-        return Bunch(**dict(self.estimators))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters, those of the members included.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the members and their parameters, as ``name`` and
-            ``name__parameter``.
-
-        Returns
-        -------
-        dict
-        """
-        return self._get_params("estimators", deep=deep)
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters; ``name=`` replaces a member (or drops it with ``"drop"``).
-
-        Parameters
-        ----------
-        **params : dict
-            Parameters of the class, members by name, and ``name__parameter``.
-
-        Returns
-        -------
-        self : MergedClassifier
-        """
-        self._set_params("estimators", **params)
-        return self
 
     def _scores(self, X: Any) -> Array:
         check_is_fitted(self, "weights_")

@@ -9,10 +9,11 @@ from typing import Self
 
 import numpy as np
 
-from skmergecal._numerics import log_softmax, mean_loss, soften, softmax
+from skmergecal._numerics import log_softmax, soften, softmax
 from skmergecal._temperature import warn_at_bound
 from skmergecal._typing import Array
 from skmergecal.members import Collected, Member, Opinion
+from skmergecal.merging._scoring import held_out_loss
 from skmergecal.merging._settings import Settings, calibrated_opinions, fit_scale
 from skmergecal.pooling import (
     fit_linear_pool,
@@ -22,7 +23,13 @@ from skmergecal.pooling import (
 )
 from skmergecal.pooling._logarithmic import add_weighted
 
-__all__ = ["Combination", "LinearCombination", "LogarithmicCombination"]
+__all__ = [
+    "Combination",
+    "LinearCombination",
+    "LogarithmicCombination",
+    "Reader",
+    "refuse_missing_classes",
+]
 
 #: Reads a member's opinion of the rows at hand.
 Reader = Callable[[Member], Opinion]
@@ -74,13 +81,15 @@ class Combination(ABC):
         return self.scores(lambda member: opinions[member.name])
 
 
-def greedy_by_log_loss(
-    opinions: Sequence[Array], found: Collected, to_log_proba: Callable[[Array], Array]
+def greedy_weights(
+    opinions: Sequence[Array],
+    found: Collected,
+    settings: Settings,
+    to_log_proba: Callable[[Array], Array],
 ) -> Array:
-    """Greedy selection with the log loss of the averaged opinions."""
-    return greedy_selection(
-        opinions, lambda mean: mean_loss(to_log_proba(mean), found.y, found.sample_weight)
-    )
+    """Greedy selection by the chosen score of the averaged opinions."""
+    loss = held_out_loss(found, settings.scoring)
+    return greedy_selection(opinions, lambda mean: loss(to_log_proba(mean)))
 
 
 class LogarithmicCombination(Combination):
@@ -89,7 +98,7 @@ class LogarithmicCombination(Combination):
     @classmethod
     def learn(cls, found: Collected, settings: Settings) -> Self:
         """Learn weights and temperatures from held-out opinions."""
-        _refuse_missing_classes(found.members, found.classes)
+        refuse_missing_classes(found.members, found.classes)
         y, weight = found.y, found.sample_weight
         z, temperatures = calibrated_opinions(found, settings)
         temperature = 1.0
@@ -104,7 +113,7 @@ class LogarithmicCombination(Combination):
         weights = settings.learn_weights(
             {
                 "log_loss": by_log_loss,
-                "greedy": lambda: greedy_by_log_loss(z, found, log_softmax),
+                "greedy": lambda: greedy_weights(z, found, settings, log_softmax),
             }
         )
         if settings.calibrates_merged:
@@ -122,11 +131,12 @@ class LogarithmicCombination(Combination):
     @classmethod
     def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
         """Merge with given weights, nothing learned."""
-        _refuse_missing_classes(members, classes)
+        refuse_missing_classes(members, classes)
         return cls(members, weights, np.ones(len(members)), 1.0)
 
 
-def _refuse_missing_classes(members: Sequence[Member], classes: np.ndarray) -> None:
+def refuse_missing_classes(members: Sequence[Member], classes: np.ndarray) -> None:
+    """Raise ValueError if a member has no logits for a class."""
     for member in members:
         if len(member.missing):
             unseen = classes[member.missing].tolist()
@@ -169,7 +179,7 @@ class LinearCombination(Combination):
         weights = settings.learn_weights(
             {
                 "log_loss": lambda: fit_linear_pool(p, y, weight).weights,
-                "greedy": lambda: greedy_by_log_loss(p, found, lambda q: soften(q, 0.0)),
+                "greedy": lambda: greedy_weights(p, found, settings, lambda q: soften(q, 0.0)),
             }
         )
         pooled = linear_pool(p, weights)

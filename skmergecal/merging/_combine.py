@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skmergecal._numerics import mean_loss
 from skmergecal._typing import Array
 from skmergecal.members import Collected, Member, Rows
 from skmergecal.merging._combination import (
@@ -14,15 +15,11 @@ from skmergecal.merging._combination import (
     LinearCombination,
     LogarithmicCombination,
 )
+from skmergecal.merging._combined import CombinedCombination
 from skmergecal.merging._parameters import ParameterCombination, guard_barrier
 from skmergecal.merging._settings import Settings
 
 __all__ = ["Learned", "combine", "combine_without_rows"]
-
-_POOLS: dict[str, type[LogarithmicCombination] | type[LinearCombination]] = {
-    "logits": LogarithmicCombination,
-    "probabilities": LinearCombination,
-}
 
 
 @dataclass(frozen=True)
@@ -45,22 +42,47 @@ class Learned:
 
 def combine(method: str, found: Collected, settings: Settings, rows: Rows) -> Learned:
     """Learn from held-out opinions how to combine the members."""
-    if method in _POOLS:
-        return _pool(_POOLS[method], found, settings, None)
+    if method != "parameters":
+        return _pool(_LEARN[method](found, settings), found, None)
     merged, held_out = ParameterCombination.learn(found, settings, rows)
     if guard_barrier(merged, settings):
         return Learned(merged, lambda: held_out, merged.barrier)
-    return _pool(LogarithmicCombination, found, settings, merged.barrier)
+    return _pool(_learn_logarithmic(found, settings), found, merged.barrier)
 
 
-def _pool(
-    pool: type[LogarithmicCombination] | type[LinearCombination],
-    found: Collected,
-    settings: Settings,
-    barrier: float | None,
-) -> Learned:
-    combination = pool.learn(found, settings)
+def _pool(combination: Combination, found: Collected, barrier: float | None) -> Learned:
     return Learned(combination, lambda: combination.held_out_scores(found), barrier)
+
+
+def _learn_logarithmic(found: Collected, settings: Settings) -> Combination:
+    if isinstance(settings.weights, str) and settings.weights == "classwise":
+        return CombinedCombination.learn(found, settings, with_linear=False)
+    return LogarithmicCombination.learn(found, settings)
+
+
+def _learn_best(found: Collected, settings: Settings) -> Combination:
+    """All pools at once; of two greedy selections the better; given weights average logits."""
+    if not isinstance(settings.weights, str):
+        return LogarithmicCombination.learn(found, settings)
+    if settings.weights != "greedy":
+        return CombinedCombination.learn(found, settings, with_linear=True)
+    pools = [learn(found, settings) for learn in (LogarithmicCombination.learn, _learn_linear)]
+    losses = [
+        mean_loss(pool.log_proba(pool.held_out_scores(found)), found.y, found.sample_weight)
+        for pool in pools
+    ]
+    return pools[int(np.argmin(losses))]
+
+
+def _learn_linear(found: Collected, settings: Settings) -> Combination:
+    return LinearCombination.learn(found, settings)
+
+
+_LEARN: dict[str, Callable[[Collected, Settings], Combination]] = {
+    "auto": _learn_best,
+    "logits": _learn_logarithmic,
+    "probabilities": _learn_linear,
+}
 
 
 def combine_without_rows(
@@ -68,6 +90,8 @@ def combine_without_rows(
 ) -> Combination:
     """Combine frozen members with given weights, nothing learned."""
     weights = np.asarray(settings.weights)
-    if method in _POOLS:
-        return _POOLS[method].without_rows(members, classes, weights)
-    return ParameterCombination.without_rows(members, weights)
+    if method == "parameters":
+        return ParameterCombination.without_rows(members, weights)
+    if method == "probabilities":
+        return LinearCombination.without_rows(members, classes, weights)
+    return LogarithmicCombination.without_rows(members, classes, weights)

@@ -19,6 +19,7 @@ from skmergecal.exceptions import (
 )
 from skmergecal.members import Collected, Member, Opinion, Rows, concatenate, fitted_member
 from skmergecal.merging._combination import Combination, Reader
+from skmergecal.merging._scoring import held_out_loss
 from skmergecal.merging._settings import Settings, calibrated_opinions, fit_scale
 from skmergecal.parameters import (
     average_parameters,
@@ -126,8 +127,10 @@ class ParameterCombination(Combination):
             return opinion.log_proba(1 / (found.total_weight + 1) if opinion.has_zeros else 0.0)
 
         def by_greedy_soup() -> Array:
-            losses = [mean_loss(log_softmax(m), y, weight) for m in z]
-            return greedy_soup(losses, lambda w: mean_loss(softened(within_folds(w)), y, weight))
+            loss = held_out_loss(found, settings.scoring)
+            return greedy_soup(
+                [loss(log_softmax(m)) for m in z], lambda w: loss(softened(within_folds(w)))
+            )
 
         weights = settings.learn_weights(
             {

@@ -23,16 +23,19 @@ class Settings:
     Attributes
     ----------
     weights : str or ndarray of shape (n_members,)
-        "log_loss", "greedy", or weights that add up to 1.
+        "log_loss", "classwise", "greedy", or weights that add up to 1.
     calibrate : {None, "members", "merged", "both"}
-    alpha : float
+    alpha : float or "auto"
+    scoring : str, callable or None
+        What "greedy" selects by.
     on_barrier : {"warn", "raise", "logits"}
     barrier_tolerance : float
     """
 
     weights: str | Array
     calibrate: str | None = None
-    alpha: float = 1.0
+    alpha: Any = "auto"
+    scoring: Any = None
     on_barrier: str = "warn"
     barrier_tolerance: float = 0.05
 

@@ -1,12 +1,19 @@
 """Opinion pools: combine members' probabilities, and learn their weights. Arrays in and out."""
 
+from skmergecal.pooling._classwise import ClasswiseFit, fit_classwise_pool
+from skmergecal.pooling._combined import CombinedFit, ScaledLinearPool, fit_combined_pool
 from skmergecal.pooling._fit import PoolFit
 from skmergecal.pooling._greedy import greedy_selection
 from skmergecal.pooling._linear import fit_linear_pool, linear_pool
 from skmergecal.pooling._logarithmic import fit_logarithmic_pool, logarithmic_pool
 
 __all__ = [
+    "ClasswiseFit",
+    "CombinedFit",
     "PoolFit",
+    "ScaledLinearPool",
+    "fit_classwise_pool",
+    "fit_combined_pool",
     "fit_linear_pool",
     "fit_logarithmic_pool",
     "greedy_selection",

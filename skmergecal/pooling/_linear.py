@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from skmergecal._numerics import SMALLEST
-from skmergecal._typing import Array
+from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._fit import PoolFit, check_opinions
 from skmergecal.pooling._logarithmic import add_weighted
 from skmergecal.pooling._newton import minimise_nonnegative
 
-__all__ = ["fit_linear_pool", "linear_pool"]
+__all__ = ["fit_linear_pool", "linear_pool", "linear_pool_without_row"]
 
 #: Pooled probabilities below this are too close to 0 to divide by.
 _NOTHING = 1e-100
@@ -90,3 +90,34 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
         weights = weights / weights.sum()
     final = float(-np.log(np.maximum(weights @ true, SMALLEST)) @ share)
     return PoolFit(weights, 1.0, final)
+
+
+def linear_pool_without_row(
+    proba: Sequence[Array], y: IntArray, weight: Array | None, weights: Array
+) -> Array:
+    """Pooled probabilities of each row with weights fitted without it, to second order.
+
+    With r = p_y / q_y of a row (one ratio a member), taking out one unit of its weight and one
+    Newton step moves the weights in use by (H - r r')^-1 (1 - r), H = sum r r'. Shape
+    (n_samples, n_classes).
+    """
+    used = np.flatnonzero(weights > 0).tolist()
+    rows = np.arange(len(y))
+    true = np.stack([proba[j][rows, y] for j in used])
+    pooled = weights[used] @ true
+    ratio = np.divide(true, pooled, out=np.zeros_like(true), where=pooled > _NOTHING)
+    counts = np.ones(len(y)) if weight is None else weight
+    # A ridge of one row's size: members that say the same leave their split undetermined.
+    hessian = (ratio * counts) @ ratio.T + np.eye(len(used))
+    spread = np.linalg.solve(hessian, ratio)
+    leverage = np.minimum(np.einsum("ki,ki->i", ratio, spread), 0.99)
+    push = np.linalg.solve(hessian, 1.0 - ratio)
+    push += spread * (np.einsum("ki,ki->i", ratio, push) / (1.0 - leverage))
+    moved = np.maximum(weights[used][:, None] + push, 0.0)
+    lost = moved.sum(axis=0) == 0
+    moved[:, lost] = weights[used][:, None]
+    moved /= moved.sum(axis=0)
+    out = np.zeros_like(proba[0])
+    for w, j in zip(moved, used, strict=True):
+        out += w[:, None] * proba[j]
+    return out

@@ -17,6 +17,8 @@ Derivatives = Callable[[Array], tuple[float, Array, Array]]
 _MAX_ITERATIONS = 200
 #: Squared Newton decrement at which the next full step leaves an error at rounding level.
 _LAST_STEP = 1e-14
+#: A mean of logarithms is known to about this, however small it is.
+_ROUNDING = 4e-16
 
 
 def minimise_nonnegative(function: Derivatives, start: Array) -> Array:
@@ -45,7 +47,7 @@ def minimise_nonnegative(function: Derivatives, start: Array) -> Array:
         while size > 1e-12:
             candidate = np.maximum(x + size * step, 0.0)
             new = function(candidate)
-            if new[0] <= value - 1e-4 * size * decrement + 4e-16 * abs(value):
+            if new[0] <= value - 1e-4 * size * decrement + _ROUNDING * max(abs(value), 1.0):
                 break
             size /= 2
         else:

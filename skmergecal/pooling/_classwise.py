@@ -1,0 +1,223 @@
+"""The class-wise logarithmic pool: weights for each member and class, and an intercept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from skmergecal._numerics import log_softmax
+from skmergecal._typing import Array, IntArray
+from skmergecal.pooling._fit import check_opinions
+from skmergecal.pooling._leave_one_out import leave_one_out
+from skmergecal.pooling._logarithmic import fit_logarithmic_pool
+
+__all__ = ["ClasswiseFit", "ClasswiseProblem", "fit_classwise_pool"]
+
+#: Probabilities lie in [0, 1], log-probabilities range over several units: this factor makes one
+#: ridge fit both.
+_PROBA_SCALE = 4.0
+#: Numbers that the features of a block of rows hold.
+_BLOCK = 1 << 18
+#: Newton steps end where the next one would lower the summed loss by less.
+_LAST_STEP = 1e-10
+_MAX_STEPS = 100
+
+
+@dataclass(frozen=True)
+class ClasswiseFit:
+    """Coefficients of a class-wise pool.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_members, n_classes)
+        Factors of the log-probabilities; the temperature is in them.
+    proba_weights : ndarray of shape (n_members, n_classes)
+        Factors of the probabilities.
+    intercept : ndarray of shape (n_classes,)
+    """
+
+    weights: Array
+    proba_weights: Array
+    intercept: Array
+
+    def part(self, member: int, log_proba: Array) -> Array:
+        """What one member adds to the scores, before the intercept."""
+        part: Array = log_proba * self.weights[member]
+        part += np.exp(log_proba) * self.proba_weights[member]
+        return part
+
+
+class ClasswiseProblem:
+    """The penalised loss of a class-wise pool on given rows.
+
+    The coefficients of class c are those of its features: the members' log-probabilities, their
+    scaled probabilities, and 1. They are kept as one matrix (n_classes, 2 * n_members + 1).
+
+    Parameters
+    ----------
+    z : sequence of ndarray of shape (n_samples, n_classes)
+        C-contiguous float64 log-probabilities.
+    y : ndarray of shape (n_samples,)
+    weight : ndarray of shape (n_samples,) or None
+    start : ndarray of shape (n_members,)
+        Weights of the logarithmic pool (its beta): where an infinite ridge leads.
+    """
+
+    def __init__(self, z: Sequence[Array], y: IntArray, weight: Array | None, start: Array) -> None:
+        self.z, self.y = z, y
+        self.weight = np.ones(len(y)) if weight is None else weight
+        self.start = start
+        self.n_classes = z[0].shape[1]
+        self.n_features = 2 * len(z) + 1
+
+    def precision(self, alpha: float) -> Array:
+        """Matrix of the penalty: C, D and b independent, beta_k shared by the classes of k.
+
+        The weight of member k for class c is beta_k + C_kc. With variance 1 / n_members for the
+        beta of a member that the logarithmic pool uses (its ridge of strength 1), none for the
+        others, and 1 / alpha for C, the classes of a member are correlated; their covariance
+        inverts in closed form.
+        """
+        k, m, n_members = self.n_classes, self.n_features, len(self.z)
+        matrix = np.zeros((k, m, k, m))
+        for j in range(m):
+            matrix[:, j, :, j] = alpha * np.eye(k)
+            if j < n_members and self.start[j] > 0:
+                matrix[:, j, :, j] -= alpha**2 / (n_members + k * alpha)
+        return matrix.reshape(k * m, k * m)
+
+    def centre(self) -> Array:
+        """Coefficients at which the penalty is 0: the uniform average of the members in use."""
+        return self._only(np.where(self.start > 0, 1 / len(self.z), 0.0))
+
+    def pooled(self) -> Array:
+        """Coefficients of the logarithmic pool itself."""
+        return self._only(self.start)
+
+    def _only(self, beta: Array) -> Array:
+        theta = np.zeros((self.n_classes, self.n_features))
+        theta[:, : len(beta)] = beta
+        return theta
+
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """Rows and their features, shape (rows, n_classes, n_features), block by block."""
+        rows = max(_BLOCK // (self.n_classes * self.n_features), 1)
+        for first in range(0, len(self.y), rows):
+            part = slice(first, first + rows)
+            logs = np.stack([z[part] for z in self.z], axis=2)
+            one = np.ones((*logs.shape[:2], 1))
+            yield part, np.concatenate([logs, _PROBA_SCALE * np.exp(logs), one], axis=2)
+
+    def loss(self, theta: Array) -> tuple[float, Array, Array]:
+        """Summed log loss, its gradient and its Hessian."""
+        k, m = self.n_classes, self.n_features
+        value, gradient, hessian = 0.0, np.zeros((k, m)), np.zeros((k * m, k * m))
+        by_class = hessian.reshape(k, m, k, m)
+        for part, features in self.blocks():
+            y, w = self.y[part], self.weight[part]
+            rows = np.arange(len(y))
+            log_p = log_softmax(np.einsum("ncm,cm->nc", features, theta))
+            value -= float(log_p[rows, y] @ w)
+            p = np.exp(log_p)
+            weighted = (np.sqrt(w)[:, None] * p)[:, :, None] * features
+            flat = weighted.reshape(len(y), -1)
+            hessian -= flat.T @ flat
+            p *= w[:, None]
+            for c in range(k):
+                by_class[c, :, c, :] += (features[:, c].T * p[:, c]) @ features[:, c]
+            p[rows, y] -= w
+            gradient += np.einsum("nc,ncm->cm", p, features)
+        return value, gradient, hessian
+
+    def minimise(self, alpha: float, theta: Array) -> tuple[Array, Any]:
+        """Minimiser of loss plus penalty from a start, and the factor of the Hessian there."""
+        precision, centre = self.precision(alpha), self.centre()
+
+        def penalised(theta: Array) -> tuple[float, Array, Array]:
+            value, gradient, hessian = self.loss(theta)
+            away = (theta - centre).ravel()
+            pull = precision @ away
+            return value + float(away @ pull) / 2, gradient.ravel() + pull, hessian + precision
+
+        value, gradient, hessian = penalised(theta)
+        for _ in range(_MAX_STEPS):
+            factor = cho_factor(hessian, lower=True)
+            step = -cho_solve(factor, gradient)
+            decrement = -float(gradient @ step)
+            if decrement <= _LAST_STEP:
+                return theta + step.reshape(theta.shape), factor
+            size = 1.0
+            while True:
+                candidate = theta + size * step.reshape(theta.shape)
+                new = penalised(candidate)
+                if new[0] <= value - 1e-4 * size * decrement + 1e-15 * abs(value):
+                    break
+                size /= 2
+                if size < 1e-10:  # rounding hides any further descent
+                    return theta, factor
+            theta, (value, gradient, hessian) = candidate, new
+        return theta, factor
+
+    def leave_one_out(self, theta: Array, factor: Any) -> Array:
+        """Log-probabilities of each row from a fit without it."""
+        k, m = theta.shape
+        inverse = cho_solve(factor, np.eye(k * m))
+        out = np.empty((len(self.y), k))
+        for part, features in self.blocks():
+            influence = np.empty((len(features), k, k))
+            for c in range(k):
+                spread = features[:, c] @ inverse[c * m : (c + 1) * m]
+                spread = spread.reshape(len(features), k, m)
+                influence[:, c] = np.einsum("ndm,ndm->nd", spread, features)
+            scores = np.einsum("ncm,cm->nc", features, theta)
+            out[part] = leave_one_out(scores, influence, self.y[part])
+        return out
+
+    def fit_of(self, theta: Array) -> ClasswiseFit:
+        """Coefficients by what they multiply."""
+        n_members = len(self.z)
+        weights, proba = theta[:, :n_members].T, theta[:, n_members:-1].T * _PROBA_SCALE
+        return ClasswiseFit(weights.copy(), proba.copy(), theta[:, -1].copy())
+
+
+def fit_classwise_pool(
+    log_proba: Sequence[Any], y: Any, sample_weight: Any = None, *, alpha: float = 10.0
+) -> ClasswiseFit:
+    """Fit a logarithmic pool with weights for each member and class.
+
+    Minimises the mean log loss of softmax(u), u_c = sum_k (beta_k + C_kc) log p_kc + D_kc p_kc
+    + b_c, plus [K sum_k (beta_k - 1/K)^2 + alpha (sum C^2 + sum D^2 / 16 + sum b^2)] / (2 n).
+    D lets a member count more, or less, where it is sure. A member that the logarithmic pool
+    leaves out has beta_k = 0.
+
+    Parameters
+    ----------
+    log_proba : sequence of array-like of shape (n_samples, n_classes)
+        One matrix a member, finite, columns in one order. The ridge expects log-probabilities of
+        calibrated members, softened so that none is far below log(1 / n_samples).
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights; n is their sum.
+    alpha : float, default=10.0
+        Strength of the ridge on what differs between classes, positive.
+
+    Returns
+    -------
+    ClasswiseFit
+
+    Notes
+    -----
+    Newton's method on n_classes * (2 * n_members + 1) unknowns.
+    """
+    if not alpha > 0:
+        msg = f"alpha should be positive; got {alpha}"
+        raise ValueError(msg)
+    z, labels, weight = check_opinions(log_proba, y, sample_weight)
+    pool = fit_logarithmic_pool(z, labels, weight)
+    problem = ClasswiseProblem(z, labels, weight, pool.weights / pool.temperature)
+    return problem.fit_of(problem.minimise(alpha, problem.pooled())[0])

@@ -1,0 +1,178 @@
+"""Several pools at once, weighted by how well each predicts rows that it was not fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skmergecal._numerics import log_softmax, soften
+from skmergecal._temperature import minimise_temperature
+from skmergecal._typing import Array, IntArray
+from skmergecal.pooling._classwise import ClasswiseFit, ClasswiseProblem
+from skmergecal.pooling._fit import check_opinions
+from skmergecal.pooling._linear import fit_linear_pool, linear_pool, linear_pool_without_row
+from skmergecal.pooling._logarithmic import (
+    STACKING_ALPHA,
+    fit_logarithmic_pool,
+    logarithmic_pool_without_row,
+)
+
+__all__ = ["CombinedFit", "ScaledLinearPool", "fit_combined_pool"]
+
+#: Strengths of the class-wise pools' ridge.
+STRENGTHS = (30.0, 3.0)
+#: Class-wise pools with more unknowns than this are left out.
+MOST_UNKNOWNS = 1000
+
+
+@dataclass(frozen=True)
+class ScaledLinearPool:
+    """A linear pool whose softened probabilities are scaled by a temperature.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_members,)
+    softening : float
+        Share of the uniform distribution mixed into the pooled probabilities.
+    temperature : float
+    """
+
+    weights: Array
+    softening: float
+    temperature: float
+
+    def log_proba(self, proba: Array) -> Array:
+        """Log-probabilities of pooled probabilities."""
+        return log_softmax(soften(proba, self.softening) / self.temperature)
+
+
+@dataclass(frozen=True)
+class CombinedFit:
+    """A class-wise pool with a linear pool as one more member.
+
+    Attributes
+    ----------
+    classwise : ClasswiseFit
+        Average of the logarithmic pool and of class-wise pools.
+    linear : ScaledLinearPool or None
+    linear_factor : float
+        What the linear pool's log-probabilities are multiplied with.
+    """
+
+    classwise: ClasswiseFit
+    linear: ScaledLinearPool | None = None
+    linear_factor: float = 0.0
+
+    def uses(self, member: int) -> bool:
+        """Whether a member's opinion changes anything."""
+        own = self.classwise.weights[member].any() or self.classwise.proba_weights[member].any()
+        in_linear = self.linear is not None and self.linear_factor * self.linear.weights[member] > 0
+        return bool(own or in_linear)
+
+    def scores(self, opinions: Iterable[tuple[int, Array, Callable[[], Array]]]) -> Array:
+        """Scores before the softmax.
+
+        Parameters
+        ----------
+        opinions : iterable of (int, ndarray, callable)
+            For each member in use its number, its prepared log-probabilities, and a function that
+            gives its probabilities; each is let go before the next is asked for.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        scores: Any = 0.0
+        pooled: Any = 0.0
+        for k, log_proba, proba in opinions:
+            scores = scores + self.classwise.part(k, log_proba)
+            if self.linear is not None and self.linear_factor and self.linear.weights[k]:
+                pooled = pooled + self.linear.weights[k] * proba()
+        scores = scores + self.classwise.intercept
+        if self.linear is not None and self.linear_factor:
+            scores += self.linear_factor * self.linear.log_proba(pooled)
+        return np.asarray(scores)
+
+    @property
+    def member_factors(self) -> Array:
+        """One factor a member, shape (n_members,).
+
+        The mean over the classes of its weights, at least 0, plus its part in the linear pool.
+        """
+        factors = np.maximum(self.classwise.weights.mean(axis=1), 0.0)
+        if self.linear is not None:
+            factors += self.linear_factor * self.linear.weights
+        return factors
+
+
+def fit_combined_pool(
+    log_proba: Sequence[Any],
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    proba: Sequence[Any] | None = None,
+) -> CombinedFit:
+    """Fit logarithmic, class-wise and linear pools, and weigh them by leave-one-out log loss.
+
+    The pools are the logarithmic pool, class-wise pools with a strong and a weak ridge, and the
+    linear pool with a temperature. What each would say of every row, had it been fitted without
+    that row, follows from one fit by a Newton step; a logarithmic pool of these predictions
+    weighs the pools. All but the linear one are linear in their coefficients, so that they
+    become one class-wise pool.
+
+    Parameters
+    ----------
+    log_proba : sequence of array-like of shape (n_samples, n_classes)
+        One matrix a member, finite, for the logarithmic pools: calibrated and softened.
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights; n is their sum.
+    proba : sequence of array-like of shape (n_samples, n_classes), default=None
+        The members' probabilities for the linear pool; without them it takes no part.
+
+    Returns
+    -------
+    CombinedFit
+
+    Notes
+    -----
+    With more than 1,000 unknowns, n_classes * (2 * n_members + 1), class-wise pools are left out.
+    """
+    z, labels, weight = check_opinions(log_proba, y, sample_weight)
+    pool = fit_logarithmic_pool(z, labels, weight)
+    beta = pool.weights / pool.temperature
+    problem = ClasswiseProblem(z, labels, weight, beta)
+    coefficients = [problem.pooled()]
+    predictions = [logarithmic_pool_without_row(z, labels, weight, beta, alpha=1.0)]
+    if coefficients[0].size <= MOST_UNKNOWNS:
+        for alpha in STRENGTHS:
+            theta, factor = problem.minimise(alpha, coefficients[-1])
+            coefficients.append(theta)
+            predictions.append(problem.leave_one_out(theta, factor))
+    linear = None
+    if proba is not None:
+        p, _, _ = check_opinions(proba, y, sample_weight)
+        linear, without_row = _fit_scaled_linear(p, labels, weight)
+        predictions.append(without_row)
+    stack = fit_logarithmic_pool(predictions, labels, weight, alpha=STACKING_ALPHA)
+    share = stack.weights / stack.temperature
+    theta = np.einsum("s,scm->cm", share[: len(coefficients)], np.array(coefficients))
+    factor_of_linear = float(share[-1]) if linear else 0.0
+    return CombinedFit(problem.fit_of(theta), linear, factor_of_linear)
+
+
+def _fit_scaled_linear(
+    proba: list[Array], y: IntArray, weight: Array | None
+) -> tuple[ScaledLinearPool, Array]:
+    """The linear pool with its temperature, and its predictions of rows left out."""
+    total = float(len(y) if weight is None else weight.sum())
+    weights = fit_linear_pool(proba, y, weight).weights
+    pooled = linear_pool(proba, weights)
+    softening = 1 / (total + 1) if (pooled == 0).any() else 0.0
+    temperature = minimise_temperature(soften(pooled, softening), y, weight)[0]
+    fit = ScaledLinearPool(weights, softening, temperature)
+    return fit, fit.log_proba(linear_pool_without_row(proba, y, weight, weights))

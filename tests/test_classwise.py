@@ -1,0 +1,281 @@
+"""Class-wise and combined pools: optimality, leave-one-out, limits, invariance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from sklearn.metrics import log_loss, roc_auc_score
+
+from skmergecal import MergedClassifier
+from skmergecal._numerics import log_softmax, mean_loss
+from skmergecal.pooling import (
+    fit_classwise_pool,
+    fit_combined_pool,
+    fit_linear_pool,
+    fit_logarithmic_pool,
+    logarithmic_pool,
+)
+from skmergecal.pooling._classwise import ClasswiseProblem
+from skmergecal.pooling._linear import linear_pool_without_row
+from skmergecal.pooling._logarithmic import logarithmic_pool_without_row
+
+
+def opinions(seed: int, n: int = 80, k: int = 3, strengths=(0.5, 1.25, 2.0)):
+    """Members that know something about the labels, each in its own way."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(k, size=n)
+    truth = np.eye(k)[y]
+    z = [log_softmax(s * truth + rng.normal(size=(n, k))) for s in strengths]
+    return z, y
+
+
+def scores(fit, z):
+    parts = [fit.part(j, m) for j, m in enumerate(z)]
+    return sum(parts) + fit.intercept
+
+
+def written_out(z, y, beta0, alpha, x, weight=None):
+    """The penalised loss as the docstring of fit_classwise_pool states it."""
+    n_members, k = len(z), z[0].shape[1]
+    beta = np.where(beta0 > 0, x[:n_members], 0.0)
+    C, D = x[n_members : n_members * (1 + 2 * k)].reshape(2, n_members, k)
+    b = x[-k:]
+    u = b + sum((beta[j] + C[j]) * m + D[j] * np.exp(m) for j, m in enumerate(z))
+    n = len(y) if weight is None else weight.sum()
+    used = (beta0 > 0) * (beta - 1 / n_members) ** 2
+    ridge = n_members * used.sum() + alpha * ((C**2).sum() + (D**2).sum() / 16 + (b**2).sum())
+    return mean_loss(log_softmax(u), y, weight) + ridge / (2 * n), u
+
+
+@pytest.mark.parametrize("alpha", [0.3, 10.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_classwise_pool_minimises_the_documented_loss(alpha, weighted):
+    z, y = opinions(0)
+    weight = np.random.default_rng(1).integers(1, 4, len(y)).astype(float) if weighted else None
+    pool = fit_logarithmic_pool(z, y, weight)
+    beta0 = pool.weights / pool.temperature
+    size = len(z) + 2 * len(z) * 3 + 3
+    best = minimize(
+        lambda x: written_out(z, y, beta0, alpha, x, weight)[0],
+        np.zeros(size),
+        method="BFGS",
+        options={"gtol": 1e-9, "maxiter": 5000},
+    )
+    u = written_out(z, y, beta0, alpha, best.x, weight)[1]
+    fit = fit_classwise_pool(z, y, weight, alpha=alpha)
+    np.testing.assert_allclose(log_softmax(scores(fit, z)), log_softmax(u), atol=2e-5)
+
+
+@given(seed=st.integers(0, 10**6), alpha=st.floats(0.1, 100), k=st.integers(2, 4))
+@settings(max_examples=20, deadline=None)
+def test_classwise_gradient_vanishes(seed, alpha, k):
+    z, y = opinions(seed, n=40, k=k)
+    problem = ClasswiseProblem(z, y, None, np.full(3, 0.3))
+    theta, _ = problem.minimise(alpha, problem.pooled())
+    _, gradient, _ = problem.loss(theta)
+    pull = problem.precision(alpha) @ (theta - problem.centre()).ravel()
+    assert np.abs(gradient.ravel() + pull).max() < 1e-8 * len(y)
+
+
+def test_strong_ridge_leads_to_the_logarithmic_pool():
+    z, y = opinions(2)
+    pool = fit_logarithmic_pool(z, y)
+    fit = fit_classwise_pool(z, y, alpha=1e9)
+    expected = sum(w / pool.temperature * m for w, m in zip(pool.weights, z, strict=True))
+    np.testing.assert_allclose(log_softmax(scores(fit, z)), log_softmax(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 10.0])
+def test_leave_one_out_of_the_logarithmic_pool(alpha):
+    z, y = opinions(3, n=60)
+    pool = fit_logarithmic_pool(z, y, alpha=alpha)
+    beta = pool.weights / pool.temperature
+    fast = logarithmic_pool_without_row(z, y, None, beta, alpha)
+    with_row = log_softmax(sum(b * m for b, m in zip(beta, z, strict=True)))
+    errors, moves = [], []
+    for i in range(len(y)):
+        kept = np.arange(len(y)) != i
+        # The ridge is a fixed penalty of the summed loss, whatever the number of rows.
+        left = fit_logarithmic_pool([m[kept] for m in z], y[kept], alpha=alpha)
+        exact = log_softmax(
+            sum(b * m[[i]] for b, m in zip(left.weights, z, strict=True)) / left.temperature
+        )
+        errors.append(np.abs(fast[i] - exact[0]).max())
+        moves.append(np.abs(with_row[i] - exact[0]).max())
+    assert np.mean(errors) < 0.1 * np.mean(moves)
+
+
+def test_leave_one_out_of_the_classwise_pool():
+    z, y = opinions(4, n=70)
+    start = np.full(3, 0.4)
+    problem = ClasswiseProblem(z, y, None, start)
+    theta, factor = problem.minimise(10.0, problem.pooled())
+    fast = problem.leave_one_out(theta, factor)
+    with_row = log_softmax(sum_of_scores(problem, theta, z))
+    errors, moves = [], []
+    for i in range(len(y)):
+        kept = np.arange(len(y)) != i
+        other = ClasswiseProblem([np.ascontiguousarray(m[kept]) for m in z], y[kept], None, start)
+        left, _ = other.minimise(10.0, theta)
+        exact = log_softmax(sum_of_scores(problem, left, [m[[i]] for m in z]))[0]
+        errors.append(np.abs(fast[i] - exact).max())
+        moves.append(np.abs(with_row[i] - exact).max())
+    assert np.mean(errors) < 0.1 * np.mean(moves)
+
+
+def sum_of_scores(problem, theta, z):
+    return scores(problem.fit_of(theta), z)
+
+
+def test_leave_one_out_of_the_linear_pool():
+    z, y = opinions(5, n=60, strengths=(1.5, 1.5, 1.5))
+    p = [np.exp(m) for m in z]
+    weights = fit_linear_pool(p, y).weights
+    assert (weights > 0).sum() > 1
+    fast = linear_pool_without_row(p, y, None, weights)
+    np.testing.assert_allclose(fast.sum(axis=1), 1, atol=1e-12)
+    errors, moves = [], []
+    for i in range(len(y)):
+        kept = np.arange(len(y)) != i
+        left = fit_linear_pool([m[kept] for m in p], y[kept]).weights
+        exact = sum(w * m[i] for w, m in zip(left, p, strict=True))
+        errors.append(np.abs(fast[i] - exact).max())
+        moves.append(np.abs(sum(w * m[i] for w, m in zip(weights, p, strict=True)) - exact).max())
+    assert np.mean(errors) < 0.25 * np.mean(moves)
+
+
+def test_integer_weights_repeat_rows():
+    z, y = opinions(6)
+    weight = np.random.default_rng(7).integers(0, 4, len(y)).astype(float)
+    repeated = np.repeat(np.arange(len(y)), weight.astype(int))
+    once = fit_combined_pool(z, y, weight, proba=[np.exp(m) for m in z])
+    again = [m[repeated] for m in z]
+    more = fit_combined_pool(again, y[repeated], proba=[np.exp(m) for m in again])
+    np.testing.assert_allclose(once.classwise.weights, more.classwise.weights, atol=1e-7)
+    np.testing.assert_allclose(once.linear_factor, more.linear_factor, atol=1e-7)
+
+
+@given(seed=st.integers(0, 10**6), k=st.integers(2, 4))
+@settings(max_examples=10, deadline=None)
+def test_order_of_members_and_classes_does_not_matter(seed, k):
+    z, y = opinions(seed, k=k)
+    fit = fit_combined_pool(z, y)
+    classes = np.random.default_rng(seed).permutation(k)
+    other = fit_combined_pool(
+        [np.ascontiguousarray(m[:, classes]) for m in z[::-1]], np.argsort(classes)[y]
+    )
+    np.testing.assert_allclose(
+        other.classwise.weights, fit.classwise.weights[::-1][:, classes], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("k", [2, 3, 10])
+def test_a_row_alone_gets_the_same_bits(k):
+    z, y = opinions(10, k=k)
+    fit = fit_combined_pool(z, y, proba=[np.exp(m) for m in z])
+
+    def scores_of(rows):
+        parts = [np.ascontiguousarray(m[rows]) for m in z]
+        return fit.scores((j, m, lambda m=m: np.exp(m)) for j, m in enumerate(parts))
+
+    together = scores_of(slice(None))
+    alone = np.concatenate([scores_of(slice(i, i + 1)) for i in range(len(y))])
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_alpha_should_be_positive():
+    z, y = opinions(8)
+    with pytest.raises(ValueError, match="alpha should be positive"):
+        fit_classwise_pool(z, y, alpha=0.0)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"method": "logits", "weights": "classwise"}, {"weights": "classwise", "alpha": 3.0}],
+)
+def test_merged_classifier_with_several_pools(blobs, members, params):
+    merged = MergedClassifier.from_fitted(members, blobs.X_held, blobs.y_held, **params)
+    proba = merged.predict_proba(blobs.X_test)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-12)
+    assert abs(merged.weights_.sum() - 1) < 1e-12
+    assert (merged.member_temperatures_ > 0).all()
+    assert (merged.pool_.linear is None) == (params.get("method") == "logits")
+    y = np.searchsorted(merged.classes_, blobs.y_test)
+    alone = [log_loss(blobs.y_test, m.predict_proba(blobs.X_test)) for m in members.values()]
+    assert mean_loss(np.log(proba), y, None) < min(alone)
+
+
+def test_auto_with_given_weights_averages_logits(blobs, members):
+    auto, logits = (
+        MergedClassifier.from_fitted(
+            members, blobs.X_held, blobs.y_held, method=method, weights=None
+        )
+        for method in ("auto", "logits")
+    )
+    np.testing.assert_array_equal(
+        auto.predict_proba(blobs.X_test), logits.predict_proba(blobs.X_test)
+    )
+
+
+def test_auto_with_greedy_weights_takes_the_better_pool(blobs, members):
+    def loss(method):
+        merged = MergedClassifier.from_fitted(
+            members, blobs.X_held, blobs.y_held, method=method, weights="greedy"
+        )
+        columns = np.searchsorted(merged.classes_, blobs.y_held)
+        return mean_loss(merged.predict_log_proba(blobs.X_held), columns, None)
+
+    assert loss("auto") == min(loss("logits"), loss("probabilities"))
+
+
+@pytest.mark.parametrize("method", ["logits", "probabilities"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_greedy_by_auc_is_never_worse_than_the_best_member(
+    binary, binary_members, method, weighted
+):
+    X, y = binary.X_held, binary.y_held
+    weight = np.random.default_rng(0).integers(1, 4, len(y)).astype(float) if weighted else None
+    merged = MergedClassifier.from_fitted(
+        binary_members, X, y, weight, method=method, weights="greedy", scoring="roc_auc"
+    )
+    own = roc_auc_score(y, merged.predict_proba(X)[:, 1], sample_weight=weight)
+    for member in binary_members.values():
+        alone = roc_auc_score(y, member.predict_proba(X)[:, 1], sample_weight=weight)
+        assert own >= alone - 1e-9
+
+
+def test_greedy_scores_labels_of_any_kind(blobs, members):
+    merged = MergedClassifier.from_fitted(
+        members, blobs.X_held, blobs.y_held, weights="greedy", scoring="accuracy"
+    )
+    best = max(m.score(blobs.X_held, blobs.y_held) for m in members.values())
+    assert merged.score(blobs.X_held, blobs.y_held) >= best
+
+
+def test_undefined_score_is_an_error(binary, binary_members):
+    with pytest.raises(ValueError, match="use a score that is defined there"):
+        MergedClassifier.from_fitted(
+            binary_members,
+            binary.X_held,
+            binary.y_held,
+            weights="greedy",
+            scoring=lambda *_: np.nan,
+        )
+
+
+def test_alpha_auto_is_near_the_best_strength():
+    """Over problems of 40 rows, on rows that nothing was fitted on."""
+    losses = {alpha: [] for alpha in (10.0, 1.0, 0.1, "auto")}
+    for seed in range(20):
+        z, y = opinions(seed, n=1040, strengths=(0.2, 0.5, 0.5, 0.8))
+        for alpha, seen in losses.items():
+            fit = fit_logarithmic_pool([m[:40] for m in z], y[:40], alpha=alpha)
+            pooled = logarithmic_pool([m[40:] for m in z], fit.weights, fit.temperature)
+            seen.append(mean_loss(pooled, y[40:], None))
+    mean = {alpha: np.mean(seen) for alpha, seen in losses.items()}
+    fixed = [mean[alpha] for alpha in (10.0, 1.0, 0.1)]
+    assert mean["auto"] < np.mean(fixed)
+    assert mean["auto"] < 1.02 * min(fixed)
