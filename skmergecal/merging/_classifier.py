@@ -31,12 +31,13 @@ from skmergecal.merging._combine import combine, combine_without_rows
 from skmergecal.merging._combined import CombinedCombination
 from skmergecal.merging._composition import NamedMembers
 from skmergecal.merging._parameters import ParameterCombination
+from skmergecal.merging._plain import PlainMixin
 from skmergecal.merging._settings import Settings, given_weights
 
 __all__ = ["MergedClassifier"]
 
 
-class MergedClassifier(LogProbaClassifier, NamedMembers):
+class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
     """Merge several classifiers into one.
 
     Parameters

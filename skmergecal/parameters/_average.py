@@ -10,7 +10,12 @@ import numpy as np
 
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters._registry import Parameters, read_parameters, write_parameters
+from skmergecal.parameters._registry import (
+    Parameters,
+    read_parameters,
+    unwrap,
+    write_parameters,
+)
 
 __all__ = ["average_parameters", "fold_affine_input", "fold_temperature", "register_scaled"]
 
@@ -139,6 +144,7 @@ def register_scaled(cls: type, inner: Callable[[Estimator], Estimator]) -> None:
 
     read_parameters.register(cls, read)
     write_parameters.register(cls, write)
+    unwrap.register(cls, lambda estimator: (inner(estimator), estimator.temperature_))
 
 
 def fold_affine_input(parameters: Parameters, scale: Array, shift: Array) -> Parameters:

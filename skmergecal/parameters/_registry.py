@@ -30,7 +30,7 @@ from skmergecal._optional import is_instance_of, optional_import
 from skmergecal._typing import Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
 
-__all__ = ["FirstLayer", "Parameters", "read_parameters", "write_parameters"]
+__all__ = ["FirstLayer", "Parameters", "read_parameters", "unwrap", "write_parameters"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ class Parameters:
     first: FirstLayer | None = None
     output: tuple[str, ...] = field(default=())
 
+    @property
+    def gives_linear_logits(self) -> bool:
+        """Whether the logits are linear in the arrays: the last layer is all that there is."""
+        return bool(self.arrays) and set(self.arrays) <= set(self.output)
+
 
 def describe_features(estimator: Estimator) -> dict[str, object]:
     """Number and names of the features, as parts of an architecture."""
@@ -95,8 +100,8 @@ def set_features(estimator: Estimator, parameters: Parameters) -> None:
 def _read(estimator: Estimator) -> Parameters:
     msg = (
         f"the parameters of {type(estimator).__name__} cannot be averaged: "
-        "method='parameters' knows linear models, MLPClassifier, skorch nets, and Pipelines of "
-        "affine scalers that end in these. Use method='logits', or register the class with "
+        "method='parameters' knows linear models, naive Bayes of counts, MLPClassifier, skorch "
+        "nets, and Pipelines that end in these. Use method='logits', or register the class with "
         "skmergecal.parameters.read_parameters and write_parameters."
     )
     raise IncompatibleEstimatorsError(msg)
@@ -148,6 +153,17 @@ write_parameters = _Registry(
     not changed. Classes are added with ``register``.
     """,
 )
+
+
+@singledispatch
+def unwrap(estimator: Estimator) -> tuple[Estimator, float]:
+    """The estimator within a wrapper, and the temperature by which its logits are divided."""
+    return estimator, 1.0
+
+
+@unwrap.register
+def _(estimator: FrozenEstimator) -> tuple[Estimator, float]:
+    return estimator.estimator, 1.0
 
 
 def _read_frozen(estimator: FrozenEstimator) -> Parameters:
