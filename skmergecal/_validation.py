@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -175,7 +176,8 @@ def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
     if not values.any():
         msg = "weights are all 0: at least one estimator must have a positive weight"
         raise ValueError(msg)
-    return values / values.max() / (values / values.max()).sum()
+    scaled = values / values.max()
+    return scaled / math.fsum(scaled)  # fsum: the order of the members changes no bit
 
 
 def check_logits(logits: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ from skmergecal.parameters._average import (
     fold_temperature,
     register_scaled,
 )
+from skmergecal.parameters._checkpoints import merge_checkpoints
 from skmergecal.parameters._exact import merge_logits, merge_probabilities
 from skmergecal.parameters._registry import (
     FirstLayer,
@@ -21,6 +22,7 @@ __all__ = [
     "average_parameters",
     "fold_affine_input",
     "fold_temperature",
+    "merge_checkpoints",
     "merge_logits",
     "merge_probabilities",
     "read_parameters",
