@@ -18,7 +18,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     MaxAbsScaler,
     MinMaxScaler,
-    PolynomialFeatures,
     RobustScaler,
     StandardScaler,
 )
@@ -307,13 +306,6 @@ def test_merged_models_merge_again(blobs):
     pooled = MergedClassifier.from_fitted(lrs, X, y)
     with pytest.raises(IncompatibleEstimatorsError, match="only with method='parameters'"):
         MergedClassifier.from_fitted([pooled], X, y, method="parameters")
-
-
-def test_steps_that_cannot_be_folded_are_named(blobs):
-    for step in (PolynomialFeatures(), MinMaxScaler(clip=True)):
-        members = [make_pipeline(step, LogisticRegression(max_iter=2000)).fit(blobs.X, blobs.y)]
-        with pytest.raises(IncompatibleEstimatorsError, match=f"step {type(step).__name__}"):
-            MergedClassifier.from_fitted(members, blobs.X_held, blobs.y_held, method="parameters")
 
 
 def test_feature_names_of_the_pipeline_belong_to_the_merged_model(blobs):

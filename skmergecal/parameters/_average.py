@@ -20,8 +20,11 @@ from skmergecal.parameters._registry import (
 __all__ = ["average_parameters", "fold_affine_input", "fold_temperature", "register_scaled"]
 
 
+#: What must be the same in all because it cannot be folded in.
+PREPROCESSING = "steps before a layer that cannot take them over"
+
 #: Compared before the shapes: where these differ, so do shapes, and these say why.
-_IDENTITY = ("type", "classes", "n_features", "feature_names")
+_IDENTITY = (PREPROCESSING, "type", "classes", "n_features", "feature_names")
 
 
 def check_same_architecture(parameters: Sequence[Parameters], names: Sequence[str]) -> None:
@@ -147,8 +150,10 @@ def register_scaled(cls: type, inner: Callable[[Estimator], Estimator]) -> None:
     unwrap.register(cls, lambda estimator: (inner(estimator), estimator.temperature_))
 
 
-def fold_affine_input(parameters: Parameters, scale: Array, shift: Array) -> Parameters:
-    """Let the first layer take x where it took x * scale + shift (element-wise).
+def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Parameters:
+    """Let the first layer take x where it took x * scale + shift, or x @ scale + shift.
+
+    A vector scales each feature, a (sparse) matrix of shape (n_in, n_out) mixes them.
 
     Raises
     ------
@@ -166,7 +171,8 @@ def fold_affine_input(parameters: Parameters, scale: Array, shift: Array) -> Par
     old = arrays[first.weight]
     weight = np.moveaxis(old.astype(np.float64), first.feature_axis, -1)  # (outputs, features)
     bias = arrays[first.bias].astype(np.float64) + weight @ shift
-    folded = np.moveaxis(weight * scale, -1, first.feature_axis)
+    folded = weight * scale if scale.ndim == 1 else weight @ scale.T
+    folded = np.moveaxis(folded, -1, first.feature_axis)
     arrays[first.weight] = np.ascontiguousarray(folded).astype(old.dtype)
     arrays[first.bias] = bias.astype(arrays[first.bias].dtype)
     return replace(parameters, arrays=arrays)

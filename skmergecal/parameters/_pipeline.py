@@ -1,18 +1,18 @@
-"""Pipelines of element-wise affine scalers: they are folded into the first layer."""
+"""Pipelines: affine steps are folded into the first layer, other steps must be the same in all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from skmergecal._typing import Array, Estimator
-from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters._average import fold_affine_input
+from skmergecal._typing import Estimator
+from skmergecal.parameters._affine import Affine, read_affine
+from skmergecal.parameters._average import PREPROCESSING, fold_affine_input
+from skmergecal.parameters._identical import are_identical
 from skmergecal.parameters._registry import (
     Parameters,
     describe_features,
@@ -21,51 +21,63 @@ from skmergecal.parameters._registry import (
 )
 
 
-def _centred(step: Any, centre: Any, scale: Any) -> tuple[Array, Array]:
-    """(x - centre) / scale as x * a + b."""
-    n = step.n_features_in_
-    divisor = np.ones(n) if scale is None else np.asarray(scale, dtype=np.float64)
-    offset = np.zeros(n) if centre is None else np.asarray(centre, dtype=np.float64)
-    return 1 / divisor, -offset / divisor
+class Steps:
+    """Fitted steps that stay before the model, equal where their fitted states are the same.
 
+    Parameters
+    ----------
+    steps : list of (str, transformer)
+    """
 
-_AFFINE: dict[type, Callable[[Any], tuple[Array, Array]]] = {
-    StandardScaler: lambda s: _centred(s, s.mean_ if s.with_mean else None, s.scale_),
-    RobustScaler: lambda s: _centred(
-        s, s.center_ if s.with_centering else None, s.scale_ if s.with_scaling else None
-    ),
-    MaxAbsScaler: lambda s: _centred(s, None, s.scale_),
-    MinMaxScaler: lambda s: (s.scale_, s.min_),
-}
+    def __init__(self, steps: Sequence[tuple[str, Any]]) -> None:
+        self.steps = list(steps)
 
+    __hash__ = None  # type: ignore[assignment]
 
-def _affine(step: Any) -> tuple[Array, Array]:
-    """Scale and shift of a fitted step, x * scale + shift."""
-    found = _AFFINE.get(type(step))
-    if found is None or getattr(step, "clip", False):
-        msg = (
-            f"the step {type(step).__name__} before a member cannot be folded into its first "
-            f"layer; these can: {', '.join(cls.__name__ for cls in _AFFINE)} (without clip). "
-            "Transform the data outside of the members, or use method='logits'."
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Steps) and are_identical(
+            [step for _, step in self.steps], [step for _, step in other.steps]
         )
-        raise IncompatibleEstimatorsError(msg)
-    return found(step)
+
+    def __repr__(self) -> str:
+        return " and ".join(f"the step {type(step).__name__}" for _, step in self.steps)
+
+
+def _foldable(parameters: Parameters, step: Any) -> Affine | None:
+    """The map of a step that the first layer can take over, also where its width changes."""
+    affine = read_affine(step)
+    if affine is None or parameters.first is None or PREPROCESSING in parameters.architecture:
+        return None
+    # A family that does not know its number of features builds its first layer of fixed width.
+    any_width = parameters.architecture.get("n_features") is not None
+    return affine if any_width or affine.keeps_width else None
 
 
 def _read(pipeline: Pipeline) -> Parameters:
-    steps = [s for _, s in pipeline.steps[:-1] if s is not None and s != "passthrough"]
-    final = pipeline.steps[-1][1]
-    parameters = read_parameters(final)
-    for step in reversed(steps):
-        parameters = fold_affine_input(parameters, *_affine(step))
-    if steps and parameters.architecture.get("n_features") is not None:
-        features = describe_features(steps[0])
-        parameters = replace(parameters, architecture={**parameters.architecture, **features})
-    return parameters
+    steps = [(n, s) for n, s in pipeline.steps[:-1] if s is not None and s != "passthrough"]
+    parameters = read_parameters(pipeline.steps[-1][1])
+    while steps and (affine := _foldable(parameters, steps[-1][1])) is not None:
+        parameters = fold_affine_input(parameters, affine.scale, affine.shift)
+        _, step = steps.pop()
+        if parameters.architecture.get("n_features") is not None:
+            architecture = {**parameters.architecture, **describe_features(step)}
+            parameters = replace(parameters, architecture=architecture)
+    if not steps:
+        return parameters
+    architecture = dict(parameters.architecture)
+    inner = architecture.pop(PREPROCESSING, None)
+    kept = Steps(steps + (inner.steps if isinstance(inner, Steps) else []))
+    return replace(parameters, architecture={PREPROCESSING: kept, **architecture})
 
 
 def _write(pipeline: Pipeline, parameters: Parameters) -> Estimator:
-    return write_parameters(pipeline.steps[-1][1], parameters)
+    architecture = dict(parameters.architecture)
+    kept = architecture.pop(PREPROCESSING, None)
+    name, final = pipeline.steps[-1]
+    final = write_parameters(final, replace(parameters, architecture=architecture))
+    if not isinstance(kept, Steps):
+        return final
+    return Pipeline([*copy.deepcopy(kept.steps), (name, final)])
 
 
 read_parameters.register(Pipeline, _read)
