@@ -18,7 +18,7 @@ from skmergecal.parameters._forest import FORESTS, concatenate_forests
 from skmergecal.parameters._identical import are_identical
 from skmergecal.parameters._registry import read_parameters, unwrap, write_parameters
 
-__all__ = ["merge_logits", "merge_probabilities"]
+__all__ = ["final_classifier", "merge_logits", "merge_probabilities"]
 
 
 def merge_logits(
@@ -193,8 +193,9 @@ def _has_steps(estimators: Sequence[Estimator]) -> bool:
     return any(isinstance(estimator, Pipeline) for estimator in estimators)
 
 
-def _final(estimator: Estimator) -> Estimator:
+def final_classifier(estimator: Estimator) -> Estimator:
     """The classifier at the end of Pipelines and wrappers."""
+    (estimator,), _ = _unwrapped([estimator])
     while isinstance(estimator, Pipeline):
         (estimator,), _ = _unwrapped([estimator.steps[-1][1]])
     return estimator
@@ -202,7 +203,7 @@ def _final(estimator: Estimator) -> Estimator:
 
 def _one_type(estimators: Sequence[Estimator], names: Sequence[str]) -> type:
     """The one type of the classifiers at the end of all."""
-    types = [type(_final(estimator)) for estimator in estimators]
+    types = [type(final_classifier(estimator)) for estimator in estimators]
     for name, found in zip(names, types, strict=True):
         if found is not types[0]:
             msg = (

@@ -1,0 +1,52 @@
+"""Fisher information of skorch nets, by automatic differentiation of one row at a time."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call, grad, vmap
+
+from skmergecal._typing import Array, Estimator
+from skmergecal.exceptions import IncompatibleEstimatorsError
+
+__all__ = ["fisher_of_net"]
+
+#: Rows that are differentiated at once: each needs memory for a gradient of its own.
+_ROWS = 64
+
+
+def fisher_of_net(net: Estimator, X: Any) -> dict[str, Array]:
+    """Diagonal of the Fisher information of a net that gives logits; the net is not changed."""
+    if not isinstance(net.criterion_, nn.CrossEntropyLoss):
+        msg = (
+            f"the Fisher information of a net with criterion {type(net.criterion_).__name__} is "
+            "not known: use CrossEntropyLoss, or average_parameters"
+        )
+        raise IncompatibleEstimatorsError(msg)
+    module = copy.deepcopy(net.module_).eval()
+    trained = {name: p.detach() for name, p in module.named_parameters()}
+    fixed = dict(module.named_buffers())
+
+    def log_proba(values: dict[str, Any], row: Any, label: Any) -> Any:
+        logits = functional_call(module, (values, fixed), (row[None],))
+        return torch.log_softmax(logits[0], dim=-1)[label]
+
+    gradients = vmap(grad(log_proba), in_dims=(None, 0, None))
+    device = next(iter(trained.values())).device
+    dtype = next(iter(trained.values())).dtype
+    rows = torch.as_tensor(X, device=device)
+    rows = rows.to(dtype) if rows.is_floating_point() else rows
+    fisher = {name: np.zeros(tuple(p.shape)) for name, p in trained.items()}
+    for part in rows.split(_ROWS):
+        with torch.no_grad():
+            p = torch.softmax(module(part), dim=-1).double()
+        for label in range(p.shape[1]):
+            found = gradients(trained, part, label)
+            for name, g in found.items():
+                squares = torch.tensordot(p[:, label], g.detach().double() ** 2, dims=1)
+                fisher[name] += squares.cpu().numpy() / len(rows)
+    return fisher
