@@ -216,6 +216,32 @@ def test_names_of_features_are_kept_and_rows_are_drawn_with_them(blobs):
     np.testing.assert_array_equal(merged.to_estimator().feature_names_in_, list("abcdefgh"))
 
 
+@pytest.mark.parametrize("labels", [["b", "a", "c"], [3, 13, -7], [True, False, True]], ids=str)
+def test_labels_of_any_kind(blobs, labels):
+    y, y_held = np.array(labels)[blobs.y], np.array(labels)[blobs.y_held]
+    for make in (LOGITS["logistic"], LOGITS["boosting"]):
+        members = [make(i).fit(blobs.X, y) for i in range(2)]
+        merged = MergedClassifier.from_fitted(members, blobs.X_held, y_held)
+        plain = merged.to_estimator()
+        np.testing.assert_array_equal(plain.classes_, merged.classes_)
+        found = plain.predict(blobs.X_test)
+        np.testing.assert_array_equal(found, merged.predict(blobs.X_test))
+        assert found.dtype == y.dtype
+
+
+def test_pools_within_pools_become_one(blobs):
+    for method, make in [("logits", LOGITS["boosting"]), ("probabilities", FORESTS["forest"])]:
+        members = [make(i).fit(blobs.X, blobs.y) for i in range(3)]
+        settings = {"X": blobs.X_held, "y": blobs.y_held, "method": method}
+        inner = MergedClassifier.from_fitted(members[:2], **settings)
+        outer = MergedClassifier.from_fitted([inner, members[2]], **settings)
+        np.testing.assert_allclose(
+            outer.to_estimator().predict_proba(blobs.X_test),
+            outer.predict_proba(blobs.X_test),
+            atol=1e-10,
+        )
+
+
 def test_merged_parameters_as_one_estimator(digits):
     start = MLPClassifier((16,), max_iter=5, random_state=0)
     with pytest.warns(UserWarning, match="iterations"):

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -303,8 +304,14 @@ def test_merged_models_merge_again(blobs):
     np.testing.assert_allclose(
         nested.predict_proba(blobs.X_test), logits.predict_proba(blobs.X_test), atol=1e-10
     )
-    pooled = MergedClassifier.from_fitted(lrs, X, y)
-    with pytest.raises(IncompatibleEstimatorsError, match="only with method='parameters'"):
+    pools = [MergedClassifier.from_fitted(p, X, y) for p in (lrs[:2], lrs[2:])]
+    nested, logits = both_merges(pools, X, y, weights=None)
+    np.testing.assert_allclose(
+        nested.predict_proba(blobs.X_test), logits.predict_proba(blobs.X_test), atol=1e-10
+    )
+    bayes = [GaussianNB().fit(blobs.X[i::2], blobs.y[i::2]) for i in range(2)]
+    pooled = MergedClassifier.from_fitted(bayes, X, y)
+    with pytest.raises(IncompatibleEstimatorsError, match="of GaussianNB cannot be averaged"):
         MergedClassifier.from_fitted([pooled], X, y, method="parameters")
 
 

@@ -116,6 +116,15 @@ def test_columns_by_name_number_and_mask(blobs, columns):
     np.testing.assert_allclose(folded.predict_proba(X), member.predict_proba(X), atol=1e-10)
 
 
+def test_slices_of_names_are_kept_as_they_are(blobs):
+    step = make_column_transformer((StandardScaler(), slice("b", "d")))
+    member = make_pipeline(step, LogisticRegression()).fit(named(blobs.X), blobs.y)
+    written = write_parameters(member, read_parameters(member))
+    X = named(blobs.X_test)
+    np.testing.assert_array_equal(written.predict_proba(X), member.predict_proba(X))
+    assert isinstance(written, Pipeline)
+
+
 def squared(X):
     return X**2
 

@@ -1,21 +1,20 @@
-"""A merged model among members whose parameters are merged again."""
+"""A merged model among members whose parameters are merged again, or that become one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from skmergecal._typing import Estimator
-from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.merging._classifier import MergedClassifier
+from skmergecal.merging._plain import plain_estimator
 from skmergecal.parameters import register_scaled
 
 
 def _inner(merged: MergedClassifier) -> Estimator:
-    if not hasattr(merged, "merged_estimator_"):
-        msg = (
-            "a MergedClassifier has parameters to merge only with method='parameters'; "
-            f"this one has method={merged.method!r}"
-        )
-        raise IncompatibleEstimatorsError(msg)
-    return merged.merged_estimator_
+    """The model of merged parameters, or the plain estimator of a pool, before the temperature."""
+    if hasattr(merged, "merged_estimator_"):
+        return merged.merged_estimator_
+    return plain_estimator(replace(merged._combination, temperature=1.0))
 
 
 register_scaled(MergedClassifier, _inner)

@@ -25,7 +25,7 @@ from skmergecal.parameters import (
     write_parameters,
 )
 
-__all__ = ["PlainMixin"]
+__all__ = ["PlainMixin", "plain_estimator"]
 
 #: Largest difference in probability; members in float32 cannot do better than the second.
 _SAME_PROBABILITY = 1e-6
@@ -68,7 +68,7 @@ class PlainMixin:
             If rows are needed to compare, and X is None.
         """
         check_is_fitted(self, "weights_")
-        plain = _plain(self._combination)
+        plain = plain_estimator(self._combination)
         if set(plain.classes_.tolist()) != set(self.classes_.tolist()):
             msg = (
                 f"the members call the classes {plain.classes_.tolist()}, not "
@@ -93,13 +93,13 @@ class PlainMixin:
 
 
 @singledispatch
-def _plain(combination: Combination) -> Estimator:
+def plain_estimator(combination: Combination) -> Estimator:
     """The plain estimator of a fitted combination."""
     msg = f"there is no single estimator for a {type(combination).__name__}"
     raise IncompatibleEstimatorsError(msg)
 
 
-@_plain.register
+@plain_estimator.register
 def _(combination: LogarithmicCombination) -> Estimator:
     active = list(combination.active())
     return merge_logits(
@@ -109,7 +109,7 @@ def _(combination: LogarithmicCombination) -> Estimator:
     )
 
 
-@_plain.register
+@plain_estimator.register
 def _(combination: LinearCombination) -> Estimator:
     if any(combination.calibrates):
         msg = (
@@ -132,7 +132,7 @@ def _(combination: LinearCombination) -> Estimator:
     )
 
 
-@_plain.register
+@plain_estimator.register
 def _(combination: ParameterCombination) -> Estimator:
     merged = combination.merged.estimator
     if combination.temperature == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserList
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -111,20 +112,19 @@ def _does_nothing(part: Any) -> bool:
 
 
 def _column_numbers(columns: Any, step: ColumnTransformer) -> IntArray | None:
-    """Numbers of columns given by numbers, names, slices of numbers or a mask."""
+    """Numbers of columns given by numbers, names, a slice or a mask; None for slices of names."""
     names = list(getattr(step, "feature_names_in_", ()))
-    wanted = [columns] if isinstance(columns, str) else columns
-    if isinstance(wanted, slice) and (
-        isinstance(wanted.start, str) or isinstance(wanted.stop, str)
-    ):
-        return None
-    if isinstance(wanted, slice):
-        return np.arange(step.n_features_in_)[wanted]
-    if any(isinstance(column, str) for column in np.atleast_1d(np.asarray(wanted, dtype=object))):
+    if isinstance(columns, UserList):  # warns when it is read, in scikit-learn 1.6 and 1.7
+        columns = columns.data
+    if isinstance(columns, slice):
+        if isinstance(columns.start, str) or isinstance(columns.stop, str):
+            return None
+        return np.arange(step.n_features_in_)[columns]
+    wanted = [columns] if isinstance(columns, str) else np.atleast_1d(columns).tolist()
+    if wanted and isinstance(wanted[0], str):
         return np.array([names.index(column) for column in wanted], dtype=np.intp)
-    found = np.asarray(wanted)
-    found = found if found.size else found.astype(np.intp)
-    return np.atleast_1d(np.arange(step.n_features_in_)[found])
+    is_mask = bool(wanted) and isinstance(wanted[0], bool)
+    return np.arange(step.n_features_in_)[np.array(wanted, dtype=bool if is_mask else np.intp)]
 
 
 _FAMILIES: dict[type, Callable[[Any], Affine | None]] = {

@@ -1,4 +1,14 @@
-"""Average parameters, each in proportion to how much the predictions depend on it."""
+"""Average parameters, each in proportion to how much the predictions depend on it.
+
+>>> from sklearn.datasets import load_iris
+>>> from sklearn.linear_model import LogisticRegression
+>>> from skmergecal.parameters import fisher_average
+>>> X, y = load_iris(return_X_y=True)
+>>> sites = [LogisticRegression(max_iter=1000).fit(X[i::2], y[i::2]) for i in range(2)]
+>>> merged = fisher_average(sites, X)
+>>> merged.coef_.shape
+(3, 4)
+"""
 
 from __future__ import annotations
 
