@@ -27,8 +27,14 @@ from sklearn.utils.metadata_routing import _raise_for_params
 # Nested parameters of a list of (name, estimator), as in VotingClassifier.
 from sklearn.utils.metaestimators import _BaseComposition
 
-# Cuts fit parameters that have one entry a row to the rows of a fold; counts rows of anything.
-from sklearn.utils.validation import _check_method_params, _num_samples
+# Cuts fit parameters that have one entry a row to the rows of a fold; counts rows of anything;
+# names and number of features, without the tags that validate_data collects from every member.
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_method_params,
+    _check_n_features,
+    _num_samples,
+)
 
 from skmergecal._typing import Array
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -39,7 +45,9 @@ __all__ = [
     "Interval",
     "StrOptions",
     "_BaseComposition",
+    "_check_feature_names",
     "_check_method_params",
+    "_check_n_features",
     "_fit_context",
     "_num_samples",
     "_raise_for_params",

@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import _fit_context, _num_samples, _safe_indexing
+from skmergecal._compat import (
+    _check_feature_names,
+    _check_n_features,
+    _fit_context,
+    _num_samples,
+    _safe_indexing,
+)
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, HeldOutLogProba, IntArray
 from skmergecal._validation import check_sample_weight
@@ -234,7 +240,8 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         if getattr(X, "ndim", 2) != 2:
             return  # the members know what to say
         if reset or hasattr(self, "n_features_in_"):
-            validate_data(self, X, reset=reset, skip_check_array=True)
+            _check_feature_names(self, X, reset=reset)
+            _check_n_features(self, X, reset=reset)
 
     def _forget(self) -> None:
         """Drop what earlier fits left."""

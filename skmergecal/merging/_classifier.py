@@ -344,7 +344,8 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
         self.temperature_ = combination.temperature
 
     def _scores(self, X: Any) -> Array:
-        check_is_fitted(self, "weights_")
+        if not hasattr(self, "weights_"):  # check_is_fitted asks every member for its tags
+            check_is_fitted(self, "weights_")
         self._check_features(X, reset=False)
         cache = Cache(self.memory)
         pooled = not isinstance(self._combination, ParameterCombination)
