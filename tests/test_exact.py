@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
+from skmergecal._compat import tree_with_values
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import merge_logits, merge_probabilities
 from tests.strategies import seeds
@@ -316,6 +317,28 @@ def test_where_there_is_no_plain_estimator_the_reason_is_named(blobs):
     scaled.append(clone(trees[0]))
     for some in (scaled[:2], scaled[1:], scaled[:0:-1]):
         refused(blobs, some, "the same fitted preprocessing", "probabilities", weights=None)
+
+
+def test_binary_nets_that_call_the_classes_0_and_1(binary):
+    torch = pytest.importorskip("torch")
+    skorch = pytest.importorskip("skorch")
+    net = skorch.NeuralNetBinaryClassifier(
+        torch.nn.Sequential(torch.nn.Linear(6, 1), torch.nn.Flatten(0)), max_epochs=1, verbose=0
+    )
+    X = binary.X.astype(np.float32)
+    merged = MergedClassifier([("net", net)], cv=2).fit(X, np.array([3, 7])[binary.y])
+    with pytest.raises(IncompatibleEstimatorsError, match=r"classes \[0, 1\], not \[3, 7\]"):
+        merged.to_estimator(X)
+
+
+def test_trees_that_keep_no_values_are_an_error(blobs):
+    class Odd:
+        def __reduce__(self):
+            return (Odd, (), None)
+
+    forest = FORESTS["forest"](0).fit(blobs.X, blobs.y)
+    with pytest.raises(IncompatibleEstimatorsError, match="trees of scikit-learn 1"):
+        tree_with_values(Odd(), forest.estimators_[0].tree_.value)
 
 
 def test_a_structure_that_is_not_known_is_an_error(blobs):

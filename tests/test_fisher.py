@@ -160,3 +160,12 @@ def test_errors(blobs):
     for members, floor in [([], 1e-6), ([rest], 0.0)]:
         with pytest.raises(ValueError, match="a floor above 0"):
             fisher_average(members, X, floor=floor)
+
+
+def test_nets_without_logits(blobs):
+    torch = pytest.importorskip("torch")
+    skorch = pytest.importorskip("skorch")
+    module = torch.nn.Sequential(torch.nn.Linear(8, 3), torch.nn.Softmax(dim=-1))
+    net = skorch.NeuralNetClassifier(module, classes=[0, 1, 2]).initialize()
+    with pytest.raises(IncompatibleEstimatorsError, match="with criterion NLLLoss is not known"):
+        diagonal_fisher(net, blobs.X.astype(np.float32))

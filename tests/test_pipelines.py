@@ -7,10 +7,14 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
@@ -250,5 +254,46 @@ def test_what_counts_as_the_same(blobs):
     assert are_identical(np.array([np.nan, 1]), np.array([np.nan, 1]))
     assert not are_identical(np.array([1.0]), np.array([1]))
     assert not are_identical(FunctionTransformer(lambda x: x), FunctionTransformer(lambda x: -x))
+    assert not are_identical(np.arange(2), np.arange(1, 3))
+    assert are_identical(sparse.csr_array(np.eye(2)), sparse.csr_array(np.eye(2)))
+    assert not are_identical(sparse.csr_array(np.eye(2)), 2 * sparse.csr_array(np.eye(2)))
+    assert are_identical(pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1]}))
     assert are_identical({"a": [1, (2.5, None)]}, {"a": [1, (2.5, None)]})
     assert not are_identical({"a": 1}, {"a": 1, "b": 1})
+
+
+def test_texts(blobs):
+    words = np.array(["ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen"])
+    texts = [" ".join(words[row > 0]) + " end" for row in blobs.X]
+    members = [
+        make_pipeline(TfidfVectorizer(), MultinomialNB(alpha=a)).fit(texts, blobs.y) for a in (1, 9)
+    ]
+    merged = MergedClassifier.from_fitted(members, texts, blobs.y, calibrate="members")
+    plain = merged.to_estimator(texts)
+    assert [type(step) for _, step in plain.steps] == [TfidfVectorizer, MultinomialNB]
+    np.testing.assert_allclose(
+        plain.predict_proba(texts), merged.predict_proba(texts), rtol=0, atol=1e-10
+    )
+    with pytest.raises(ValueError, match="pass some rows to compare as X"):
+        merged.to_estimator()
+    members[1].fit([*texts[1:], "a rare word"], blobs.y)
+    with pytest.raises(IncompatibleEstimatorsError, match="step TfidfVectorizer"):
+        MergedClassifier.from_fitted(members, weights=None).to_estimator(texts)
+
+
+def test_members_fitted_here(blobs):
+    linear = [(f"c{c}", make_pipeline(PCA(4), LogisticRegression(C=c))) for c in (0.01, 1.0)]
+    for method in ("parameters", "logits"):
+        merged = MergedClassifier(linear, method=method, cv=3).fit(blobs.X, blobs.y)
+        plain = merged.to_estimator()
+        assert type(plain) is LogisticRegression
+        np.testing.assert_allclose(
+            plain.predict_proba(blobs.X_test), merged.predict_proba(blobs.X_test), atol=1e-10
+        )
+    trees = [(f"n{n}", ExtraTreesClassifier(n, random_state=0)) for n in (3, 7)]
+    merged = MergedClassifier(trees, method="probabilities", cv=3).fit(blobs.X, blobs.y)
+    np.testing.assert_allclose(
+        merged.to_estimator().predict_proba(blobs.X_test),
+        merged.predict_proba(blobs.X_test),
+        atol=1e-12,
+    )
