@@ -1,18 +1,79 @@
-"""Expected calibration error of the most probable class."""
+"""Binned calibration errors: of the most probable class, and class by class."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from skmergecal._validation import check_sample_weight
+from skmergecal._typing import Array
+from skmergecal.metrics._bins import Bins, bin_forecast, check_bins
+from skmergecal.metrics._checks import FORECASTS, Kind, check_choice, check_scored
 
-__all__ = ["expected_calibration_error"]
+__all__ = [
+    "classwise_calibration_error",
+    "expected_calibration_error",
+    "maximum_calibration_error",
+]
+
+Strategy = Literal["uniform", "quantile"]
+Norm = Literal["l1", "l2", "max"]
+NORMS = ("l1", "l2", "max")
+
+
+def _squared_bias(bins: Bins) -> Array:
+    """What noise alone adds to a bin's squared gap; 0 where one row cannot tell."""
+    spread = bins.frequency * (1 - bins.frequency)
+    return np.divide(spread, bins.weight - 1, out=np.zeros_like(spread), where=bins.weight > 1)
+
+
+def _error(bins: Bins, norm: str, debias: bool) -> float:
+    """Error of one forecast; with "l2" its square, which may be below 0 if debiased."""
+    if norm == "max":
+        return float(np.abs(bins.gap).max())
+    terms = np.abs(bins.gap) if norm == "l1" else bins.gap**2
+    if debias:
+        terms = terms - _squared_bias(bins)
+    return float(np.average(terms, weights=bins.weight))
+
+
+def _binned_error(
+    y: Any,
+    proba: Any,
+    sample_weight: Any,
+    *,
+    kind: str,
+    n_bins: int,
+    strategy: str,
+    norm: str,
+    debias: bool,
+) -> float:
+    check_bins(n_bins, strategy)
+    check_choice("norm", norm, NORMS)
+    check_choice("kind", kind, tuple(FORECASTS))
+    if debias and norm != "l2":
+        msg = f'debias=True needs norm="l2": only the squared error has a known bias; got {norm!r}'
+        raise ValueError(msg)
+    labels, p, weight = check_scored(y, proba, sample_weight)
+    errors = [
+        _error(bin_forecast(forecast, weight, n_bins, strategy), norm, debias)
+        for forecast in FORECASTS[kind](labels, p)
+    ]
+    if norm == "max":
+        return max(errors)
+    mean = float(np.mean(errors))
+    return mean if norm == "l1" else float(np.sqrt(max(mean, 0.0)))
 
 
 def expected_calibration_error(
-    y: Any, proba: Any, *, n_bins: int = 15, sample_weight: Any = None
+    y: Any,
+    proba: Any,
+    *,
+    n_bins: int = 15,
+    strategy: Strategy = "uniform",
+    norm: Norm = "l1",
+    debias: bool = False,
+    sample_weight: Any = None,
 ) -> float:
     """Mean gap between confidence and accuracy, over bins of the largest probability.
 
@@ -23,7 +84,77 @@ def expected_calibration_error(
     proba : array-like of shape (n_samples, n_classes)
         Probabilities.
     n_bins : int, default=15
-        Number of bins of equal width on [0, 1], closed on the right.
+        Number of bins, closed on the right.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of equal width on [0, 1], or of about equal weight; equal confidences share a bin.
+    norm : {"l1", "l2", "max"}, default="l1"
+        Mean absolute gap, root of the mean squared gap, or largest gap.
+    debias : bool, default=False
+        With ``norm="l2"``: subtract from each bin's squared gap what noise alone adds to it,
+        a (1 - a) / (m - 1) for the accuracy a of m rows; if less than nothing is left, the error
+        is 0. A bin of one row cannot tell its noise and stays as it is.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 is best.
+
+    Raises
+    ------
+    ValueError
+        If ``debias`` comes with another norm, or labels, probabilities or weights are not such.
+
+    References
+    ----------
+    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
+    The debiased square: Kumar et al., "Verified Uncertainty Calibration", NeurIPS 2019, section
+    4; Ferro and Fricker, "A bias-corrected decomposition of the Brier score", QJRMS 2012.
+
+    Examples
+    --------
+    >>> from skmergecal.metrics import expected_calibration_error
+    >>> expected_calibration_error([0, 1], [[1.0, 0.0], [0.5, 0.5]])
+    0.25
+    """
+    return _binned_error(
+        y,
+        proba,
+        sample_weight,
+        kind="top-label",
+        n_bins=n_bins,
+        strategy=strategy,
+        norm=norm,
+        debias=debias,
+    )
+
+
+def maximum_calibration_error(
+    y: Any,
+    proba: Any,
+    *,
+    n_bins: int = 15,
+    strategy: Strategy = "uniform",
+    kind: Kind = "top-label",
+    sample_weight: Any = None,
+) -> float:
+    """Largest gap between mean confidence and frequency, over bins.
+
+    Bins of few rows have large gaps by chance: prefer ``strategy="quantile"`` or few bins.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    proba : array-like of shape (n_samples, n_classes)
+        Probabilities.
+    n_bins : int, default=15
+        Number of bins, closed on the right.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of equal width on [0, 1], or of about equal weight; equal confidences share a bin.
+    kind : {"top-label", "class-wise"}, default="top-label"
+        Bins of the largest probability, or of each class's probability.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 
@@ -38,22 +169,78 @@ def expected_calibration_error(
 
     Examples
     --------
-    >>> from skmergecal.metrics import expected_calibration_error
-    >>> expected_calibration_error([0, 1], [[1.0, 0.0], [0.5, 0.5]])
+    >>> from skmergecal.metrics import maximum_calibration_error
+    >>> maximum_calibration_error([0, 1], [[1.0, 0.0], [0.5, 0.5]])
+    0.5
+    """
+    return _binned_error(
+        y,
+        proba,
+        sample_weight,
+        kind=kind,
+        n_bins=n_bins,
+        strategy=strategy,
+        norm="max",
+        debias=False,
+    )
+
+
+def classwise_calibration_error(
+    y: Any,
+    proba: Any,
+    *,
+    n_bins: int = 15,
+    strategy: Strategy = "uniform",
+    norm: Norm = "l1",
+    debias: bool = False,
+    sample_weight: Any = None,
+) -> float:
+    """Mean over classes of the gap between each class's probability and its frequency.
+
+    Where `expected_calibration_error` looks at the most probable class alone, this looks at every
+    class, so that a probability of .2 has to be right, too.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    proba : array-like of shape (n_samples, n_classes)
+        Probabilities.
+    n_bins : int, default=15
+        Number of bins for each class, closed on the right.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of equal width on [0, 1], or of about equal weight for each class.
+    norm : {"l1", "l2", "max"}, default="l1"
+        Mean absolute gap, root of the mean squared gap, or largest gap, over bins and classes.
+    debias : bool, default=False
+        As in `expected_calibration_error`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 is best.
+
+    References
+    ----------
+    Kull et al., "Beyond temperature scaling", NeurIPS 2019, equation 2 (uniform bins); Nixon et
+    al., "Measuring Calibration in Deep Learning", CVPR workshops 2019 (quantile bins: adaptive
+    calibration error).
+
+    Examples
+    --------
+    >>> from skmergecal.metrics import classwise_calibration_error
+    >>> classwise_calibration_error([0, 1], [[1.0, 0.0], [0.5, 0.5]])
     0.25
     """
-    p = np.asarray(proba, dtype=np.float64)
-    labels = np.asarray(y)
-    if p.ndim != 2 or labels.shape != (len(p),):
-        msg = (
-            "proba should have shape (n_samples, n_classes) and y (n_samples,); "
-            f"got {p.shape} and {labels.shape}"
-        )
-        raise ValueError(msg)
-    weight = check_sample_weight(sample_weight, len(p))
-    weight = np.ones(len(p)) if weight is None else weight
-    confidence = p.max(axis=1)
-    gap = confidence - (p.argmax(axis=1) == labels)
-    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
-    sums = np.bincount(bins, weights=weight * gap, minlength=n_bins)
-    return float(np.abs(sums).sum() / weight.sum())
+    return _binned_error(
+        y,
+        proba,
+        sample_weight,
+        kind="class-wise",
+        n_bins=n_bins,
+        strategy=strategy,
+        norm=norm,
+        debias=debias,
+    )

@@ -1,0 +1,110 @@
+"""Checks of labels and probabilities, and the yes-no forecasts that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_sample_weight
+
+__all__ = [
+    "FORECASTS",
+    "Forecast",
+    "Kind",
+    "check_choice",
+    "check_proba",
+    "check_scored",
+    "class_wise",
+    "top_label",
+]
+
+#: Rows of probabilities add up to 1 within this; logits do not.
+TOLERANCE = 1e-3
+
+#: Which yes-no forecasts of a multiclass classifier are scored.
+Kind = Literal["top-label", "class-wise"]
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise ValueError where a setting is none of its choices."""
+    if value not in choices:
+        msg = f"{name} should be one of {list(choices)}; got {value!r}"
+        raise ValueError(msg)
+
+
+def check_proba(proba: Any, name: str = "proba") -> Array:
+    """Probabilities as a C-contiguous float64 matrix.
+
+    Raises
+    ------
+    ValueError
+        If they are no matrix, hold NaN or negative numbers, or their rows do not add up to 1.
+    """
+    p: Array = np.ascontiguousarray(proba, dtype=np.float64)
+    if p.ndim != 2 or 0 in p.shape:
+        msg = f"{name} should have shape (n_samples, n_classes); got {p.shape}"
+        raise ValueError(msg)
+    wrong = ~((p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) <= TOLERANCE))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        msg = (
+            f"{name} should hold probabilities, each row non-negative and adding up to 1; row "
+            f"{row} is {p[row, :5].tolist()}: take the softmax of logits, one column a class"
+        )
+        raise ValueError(msg)
+    return p
+
+
+def check_scored(y: Any, proba: Any, sample_weight: Any) -> tuple[IntArray, Array, Array]:
+    """Labels, probabilities and weights (ones where there are none) that belong together.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, or y does not hold column numbers of ``proba``.
+    """
+    p: Array = np.asarray(proba, dtype=np.float64)
+    labels = np.asarray(y)
+    if p.ndim != 2 or labels.shape != (len(p),):
+        msg = (
+            "proba should have shape (n_samples, n_classes) and y (n_samples,); "
+            f"got {p.shape} and {labels.shape}"
+        )
+        raise ValueError(msg)
+    p = check_proba(p)
+    if labels.dtype.kind not in "iub" or labels.min() < 0 or labels.max() >= p.shape[1]:
+        msg = (
+            f"y should hold column numbers 0..{p.shape[1] - 1} of proba; got {labels.dtype} labels "
+            f"{np.unique(labels)[:5].tolist()}: encode labels by their place in classes_"
+        )
+        raise ValueError(msg)
+    weight = check_sample_weight(sample_weight, len(p))
+    return labels.astype(np.intp), p, np.ones(len(p)) if weight is None else weight
+
+
+class Forecast(NamedTuple):
+    """Forecasts of one event: how probable it was said to be, and whether it happened."""
+
+    confidence: Array
+    """Shape (n_samples,)."""
+    hit: Array
+    """Shape (n_samples,): 1.0 where it happened, else 0.0."""
+
+
+def top_label(labels: IntArray, p: Array) -> list[Forecast]:
+    """One forecast: the most probable class is right (ties: the first of them)."""
+    return [Forecast(p.max(axis=1), (p.argmax(axis=1) == labels).astype(np.float64))]
+
+
+def class_wise(labels: IntArray, p: Array) -> list[Forecast]:
+    """One forecast a class: the class is the true one."""
+    return [Forecast(p[:, c], (labels == c).astype(np.float64)) for c in range(p.shape[1])]
+
+
+FORECASTS: dict[str, Callable[[IntArray, Array], list[Forecast]]] = {
+    "top-label": top_label,
+    "class-wise": class_wise,
+}

@@ -1,0 +1,50 @@
+"""Other packages' scores, where they are installed and right."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from skmergecal.metrics import (
+    expected_calibration_error,
+    maximum_calibration_error,
+    smooth_calibration_error,
+)
+
+
+def peer(name):
+    """An optional package, with the warnings of its own import kept out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(name, exc_type=ImportError)
+
+
+def forecasts(n_classes, seed=0, n=2000):
+    rng = np.random.default_rng(seed)
+    z = 2 * rng.normal(size=(n, n_classes))
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    sharp = np.exp(0.6 * z)
+    cumulative = np.cumsum(sharp / sharp.sum(axis=1, keepdims=True), axis=1)
+    y = np.minimum((rng.random((n, 1)) > cumulative).sum(axis=1), n_classes - 1)
+    return y, p
+
+
+@pytest.mark.parametrize("n_classes", [3, 10])
+def test_netcal(n_classes):
+    metrics = peer("netcal.metrics")
+    y, p = forecasts(n_classes)
+    assert expected_calibration_error(y, p) == pytest.approx(
+        metrics.ECE(15).measure(p, y), abs=1e-9
+    )
+    assert maximum_calibration_error(y, p) == pytest.approx(metrics.MCE(15).measure(p, y), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_relplot(seed):
+    relplot = peer("relplot")
+    y, p = forecasts(2, seed)
+    # It halves an interval ten times, so that its bandwidth is right to 2 ** -10.
+    theirs = relplot.smECE(p[:, 1], y)
+    assert smooth_calibration_error(y, p, kind="class-wise") == pytest.approx(theirs, abs=2**-10)
