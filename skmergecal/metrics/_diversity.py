@@ -1,0 +1,255 @@
+"""How members differ: pairs of them by their predictions, and what the pool gains from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skmergecal._numerics import log_softmax, soften
+from skmergecal._typing import Array
+from skmergecal._validation import check_member_weights
+from skmergecal.metrics._checks import check_proba, check_scored
+
+__all__ = [
+    "EnsembleDecomposition",
+    "decompose_ensemble_log_loss",
+    "disagreement",
+    "double_fault",
+    "error_correlation",
+    "q_statistic",
+]
+
+
+def _check_members(proba: Sequence[Any]) -> list[Array]:
+    """The members' probabilities, all of one shape."""
+    members = [check_proba(p, f"proba[{number}]") for number, p in enumerate(proba)]
+    shapes = {p.shape for p in members}
+    if len(shapes) != 1:
+        msg = (
+            "proba should hold a matrix (n_samples, n_classes) for each of at least one member, "
+            f"all of one shape; got {[p.shape for p in members]}"
+        )
+        raise ValueError(msg)
+    return members
+
+
+def _faults(y: Any, proba: Sequence[Any], sample_weight: Any) -> tuple[Array, Array]:
+    """Whether each member is wrong, shape (n_members, n_samples), and shares of the weight."""
+    members = _check_members(proba)
+    labels, _, weight = check_scored(y, members[0], sample_weight)
+    wrong = np.array([p.argmax(axis=1) != labels for p in members], dtype=np.float64)
+    return wrong, weight / weight.sum()
+
+
+def _shares(wrong: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
+    """For pairs of members: the shares both wrong, only the first, only the second, none."""
+    right = 1 - wrong
+    return (
+        (wrong * weight) @ wrong.T,
+        (wrong * weight) @ right.T,
+        (right * weight) @ wrong.T,
+        (right * weight) @ right.T,
+    )
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    """A ratio that is NaN where it is not defined."""
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+
+
+def disagreement(proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
+    """Share of the rows that two members predict differently, for every pair.
+
+    Parameters
+    ----------
+    proba : sequence of array-like of shape (n_samples, n_classes)
+        One matrix of probabilities a member; its prediction is the most probable class.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
+
+    Returns
+    -------
+    ndarray of shape (n_members, n_members)
+        Symmetric, 0 on the diagonal.
+
+    References
+    ----------
+    Skalak, "The Sources of Increased Accuracy for Two Proposed Boosting Algorithms", 1996;
+    for several classes: Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty
+    Estimation using Deep Ensembles", NeurIPS 2017.
+
+    Examples
+    --------
+    >>> from skmergecal.metrics import disagreement
+    >>> disagreement([[[0.9, 0.1], [0.8, 0.2]], [[0.6, 0.4], [0.3, 0.7]]]).tolist()
+    [[0.0, 0.5], [0.5, 0.0]]
+    """
+    members = _check_members(proba)
+    predicted = [p.argmax(axis=1) for p in members]
+    _, _, weight = check_scored(predicted[0], members[0], sample_weight)
+    rows = [[np.average(a != b, weights=weight) for b in predicted] for a in predicted]
+    return np.array(rows, dtype=np.float64)
+
+
+def double_fault(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
+    """Share of the rows that two members both get wrong, for every pair.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    proba : sequence of array-like of shape (n_samples, n_classes)
+        One matrix of probabilities a member.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
+
+    Returns
+    -------
+    ndarray of shape (n_members, n_members)
+        Symmetric, each member's error rate on the diagonal.
+
+    References
+    ----------
+    Giacinto and Roli, "Design of effective neural network ensembles for image classification
+    purposes", Image and Vision Computing 2001.
+    """
+    return _shares(*_faults(y, proba, sample_weight))[0]
+
+
+def q_statistic(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
+    """Yule's Q of being right, for every pair of members.
+
+    With the shares of rows that both get right (a), only one of them (b, c) and none (d),
+    Q = (a d - b c) / (a d + b c): 0 for independent members, positive where they are right on
+    the same rows.
+
+    Parameters
+    ----------
+    y, proba, sample_weight
+        As in `double_fault`.
+
+    Returns
+    -------
+    ndarray of shape (n_members, n_members)
+        Symmetric, in [-1, 1]; NaN where a d and b c are both 0.
+
+    References
+    ----------
+    Kuncheva and Whitaker, "Measures of Diversity in Classifier Ensembles and Their Relationship
+    with the Ensemble Accuracy", Machine Learning 2003, equation 7.
+    """
+    none, first, second, both = _shares(*_faults(y, proba, sample_weight))
+    return _ratio(both * none - first * second, both * none + first * second)
+
+
+def error_correlation(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
+    """Correlation of being wrong, for every pair of members.
+
+    Parameters
+    ----------
+    y, proba, sample_weight
+        As in `double_fault`.
+
+    Returns
+    -------
+    ndarray of shape (n_members, n_members)
+        Symmetric, in [-1, 1], 1 on the diagonal; NaN where a member is always right or always
+        wrong.
+
+    References
+    ----------
+    Kuncheva and Whitaker 2003, equation 8.
+    """
+    wrong, weight = _faults(y, proba, sample_weight)
+    rate = wrong @ weight
+    centred = wrong - rate[:, None]
+    # A member that is always right or wrong has no spread but rounding.
+    varies = (wrong * (weight > 0)).any(axis=1) & ((1 - wrong) * (weight > 0)).any(axis=1)
+    spread = np.where(varies, np.sqrt((centred**2) @ weight), 0.0)
+    return _ratio((centred * weight) @ centred.T, np.outer(spread, spread))
+
+
+@dataclass(frozen=True)
+class EnsembleDecomposition:
+    """The log loss of a logarithmic pool in parts: ``pool_loss = member_loss - ambiguity``.
+
+    Attributes
+    ----------
+    pool_loss : float
+        Log loss of the pool.
+    member_loss : float
+        Weighted mean of the members' log losses.
+    ambiguity : float
+        Mean over rows of the weighted mean of KL(pool || member), at least 0: what the pool gains
+        because its members differ.
+    member_losses : ndarray of shape (n_members,)
+        Log loss of each member.
+    member_ambiguities : ndarray of shape (n_members,)
+        Mean KL(pool || member) of each member.
+    """
+
+    pool_loss: float
+    member_loss: float
+    ambiguity: float
+    member_losses: Array
+    member_ambiguities: Array
+
+
+def decompose_ensemble_log_loss(
+    y: Any, proba: Sequence[Any], *, weights: Any = None, sample_weight: Any = None
+) -> EnsembleDecomposition:
+    """Decompose the log loss of the logarithmic pool into members' loss minus ambiguity.
+
+    For weights w that add up to 1 the pool is q_c = prod_k p_kc^w_k / Z, so for each class c
+    log q_c = sum_k w_k log p_kc - log Z. At the true class this makes the pool's loss the
+    members' mean loss plus log Z. Averaged over q it gives sum_k w_k KL(q || p_k) = -log Z, the
+    ambiguity, which does not depend on the label. So the pool is never worse than the mean of
+    its members, and better where they differ.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    proba : sequence of array-like of shape (n_samples, n_classes)
+        One matrix of probabilities a member. Zeros are taken as the smallest positive float.
+    weights : array-like of shape (n_members,), default=None
+        Weights of the members, scaled to add up to 1; None: uniform.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
+
+    Returns
+    -------
+    EnsembleDecomposition
+        In nats.
+
+    References
+    ----------
+    Heskes, "Selecting Weighting Factors in Logarithmic Opinion Pools", NeurIPS 1998, equation 4.
+
+    Examples
+    --------
+    >>> from skmergecal.metrics import decompose_ensemble_log_loss
+    >>> parts = decompose_ensemble_log_loss([0], [[[0.9, 0.1]], [[0.5, 0.5]]])
+    >>> round(parts.pool_loss, 4), round(parts.member_loss - parts.ambiguity, 4)
+    (0.2877, 0.2877)
+    """
+    members = _check_members(proba)
+    labels, _, weight = check_scored(y, members[0], sample_weight)
+    names = [str(number) for number in range(len(members))]
+    w = check_member_weights(np.ones(len(members)) if weights is None else weights, names)
+    z = [soften(p, 0.0) for p in members]
+    log_q = log_softmax(sum(share * part for share, part in zip(w, z, strict=True)))
+    q = np.exp(log_q)
+
+    def mean(rows: Array) -> float:
+        return float(np.average(rows, weights=weight))
+
+    def loss(log_proba: Array) -> float:
+        return mean(-log_proba[np.arange(len(labels)), labels])
+
+    losses = np.array([loss(part) for part in z])
+    apart = np.array([mean((q * (log_q - part)).sum(axis=1)) for part in z])
+    return EnsembleDecomposition(loss(log_q), float(w @ losses), float(w @ apart), losses, apart)

@@ -1,0 +1,92 @@
+"""Recalibrations that a decomposition tries: the best map of a family, on rows it did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.isotonic import IsotonicRegression
+from sklearn.model_selection import check_cv
+
+from skmergecal._numerics import log_softmax, soften, softmax
+from skmergecal._temperature import minimise_temperature
+from skmergecal._typing import Array, IntArray
+
+__all__ = ["RECALIBRATIONS", "recalibrate"]
+
+#: From probabilities to probabilities.
+Map = Callable[[Array], Array]
+
+
+def fit_temperature_map(p: Array, y: IntArray, weight: Array) -> Map:
+    """Softmax of log-probabilities divided by one temperature."""
+    temperature, _, _ = minimise_temperature(soften(p, 0.0), y, weight)
+    return lambda rows: softmax(soften(rows, 0.0) / temperature)
+
+
+def fit_isotonic_map(p: Array, y: IntArray, weight: Array) -> Map:
+    """One increasing function a class, then rows scaled to add up to 1; binary: one function."""
+    n_classes = p.shape[1]
+    columns = [1] if n_classes == 2 else range(n_classes)
+    functions = [
+        IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
+            p[:, c], (y == c).astype(np.float64), sample_weight=weight
+        )
+        for c in columns
+    ]
+
+    def apply(rows: Array) -> Array:
+        fitted = [f.predict(rows[:, c]) for f, c in zip(functions, columns, strict=True)]
+        if n_classes == 2:
+            return np.column_stack([1 - fitted[0], fitted[0]])
+        stacked = np.column_stack(fitted)
+        total = stacked.sum(axis=1, keepdims=True)
+        # Where no class is left at all, nothing is known.
+        return np.where(total > 0, stacked / np.where(total > 0, total, 1.0), 1 / n_classes)
+
+    return apply
+
+
+def fit_class_wise_map(p: Array, y: IntArray, weight: Array) -> Map:
+    """Vector scaling: softmax(a_c log p_c + b_c), with a ridge of one row towards a = 1, b = 0."""
+    z = soften(p, 0.0)
+    n_classes, total = z.shape[1], float(weight.sum())
+    hit = np.eye(n_classes)[y]
+    neutral = np.repeat([1.0, 0.0], n_classes)
+
+    def loss(theta: Array) -> tuple[float, Array]:
+        log_q = log_softmax(theta[:n_classes] * z + theta[n_classes:])
+        pull = weight[:, None] * (np.exp(log_q) - hit) / total
+        away = theta - neutral
+        value = -float(weight @ log_q[np.arange(len(y)), y]) / total + away @ away / (2 * total)
+        return value, np.concatenate([(pull * z).sum(0), pull.sum(0)]) + away / total
+
+    theta = minimize(loss, neutral, jac=True, method="L-BFGS-B").x
+    return lambda rows: softmax(theta[:n_classes] * soften(rows, 0.0) + theta[n_classes:])
+
+
+RECALIBRATIONS: dict[str, Callable[[Array, IntArray, Array], Map]] = {
+    "temperature": fit_temperature_map,
+    "isotonic": fit_isotonic_map,
+    "class-wise": fit_class_wise_map,
+}
+
+
+def recalibrate(method: str, p: Array, y: IntArray, weight: Array, cv: Any) -> tuple[Array, float]:
+    """Recalibrated probabilities of every row, and by how much zeros need to be softened.
+
+    With ``cv`` each row's map is fitted on the other folds; an isotonic map may give 0 to a class
+    that comes true in the fold, which 1 / (n + 1) softens. Without, one map is fitted on all rows.
+    """
+    fit = RECALIBRATIONS[method]
+    if cv is None:
+        return fit(p, y, weight)(p), 0.0
+    out = np.full(p.shape, np.nan)
+    for fitted, held in check_cv(cv, y, classifier=True).split(p, y):
+        out[held] = fit(p[fitted], y[fitted], weight[fitted])(p[held])
+    if np.isnan(out).any():
+        msg = f"cv should hold out every row once; {cv!r} leaves rows out: pass a number or KFold"
+        raise ValueError(msg)
+    return out, 1 / (float(weight.sum()) + 1) if method == "isotonic" else 0.0
