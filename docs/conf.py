@@ -38,7 +38,14 @@ def own_methods(cls: type) -> list[str]:
     ]
 
 
-modules = (skmergecal, skmergecal.calibration, skmergecal.parameters, skmergecal.pooling)
+modules = (
+    skmergecal,
+    skmergecal.calibration,
+    skmergecal.display,
+    skmergecal.metrics,
+    skmergecal.parameters,
+    skmergecal.pooling,
+)
 # The template of a class looks up here which methods it shows.
 autosummary_context = {
     "own_methods": {

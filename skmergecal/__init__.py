@@ -1,15 +1,26 @@
 """Merge and calibrate classifiers into one whose probabilities can be trusted."""
 
-from skmergecal import calibration, exceptions, merging, metrics, parameters, pooling
+from skmergecal import calibration, display, exceptions, merging, metrics, parameters, pooling
 from skmergecal._version import __version__
 from skmergecal.calibration import TemperatureCalibrator
+from skmergecal.display import (
+    MergePathDisplay,
+    ReliabilityDisplay,
+    RiskCoverageDisplay,
+    WeightsDisplay,
+)
 from skmergecal.merging import MergedClassifier
 
 __all__ = [
+    "MergePathDisplay",
     "MergedClassifier",
+    "ReliabilityDisplay",
+    "RiskCoverageDisplay",
     "TemperatureCalibrator",
+    "WeightsDisplay",
     "__version__",
     "calibration",
+    "display",
     "exceptions",
     "merging",
     "metrics",

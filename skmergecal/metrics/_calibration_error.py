@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -37,17 +37,17 @@ def _error(bins: Bins, norm: str, debias: bool) -> float:
     return float(np.average(terms, weights=bins.weight))
 
 
-def _binned_error(
-    y: Any,
-    proba: Any,
-    sample_weight: Any,
-    *,
-    kind: str,
-    n_bins: int,
-    strategy: str,
-    norm: str,
-    debias: bool,
-) -> float:
+class _Binning(NamedTuple):
+    """How confidences are put into bins, and gaps into one number."""
+
+    n_bins: int
+    strategy: str
+    norm: str
+    debias: bool = False
+
+
+def _binned_error(y: Any, proba: Any, sample_weight: Any, kind: str, binning: _Binning) -> float:
+    n_bins, strategy, norm, debias = binning
     check_bins(n_bins, strategy)
     check_choice("norm", norm, NORMS)
     check_choice("kind", kind, tuple(FORECASTS))
@@ -118,16 +118,8 @@ def expected_calibration_error(
     >>> expected_calibration_error([0, 1], [[1.0, 0.0], [0.5, 0.5]])
     0.25
     """
-    return _binned_error(
-        y,
-        proba,
-        sample_weight,
-        kind="top-label",
-        n_bins=n_bins,
-        strategy=strategy,
-        norm=norm,
-        debias=debias,
-    )
+    binning = _Binning(n_bins, strategy, norm, debias)
+    return _binned_error(y, proba, sample_weight, "top-label", binning)
 
 
 def maximum_calibration_error(
@@ -173,16 +165,8 @@ def maximum_calibration_error(
     >>> maximum_calibration_error([0, 1], [[1.0, 0.0], [0.5, 0.5]])
     0.5
     """
-    return _binned_error(
-        y,
-        proba,
-        sample_weight,
-        kind=kind,
-        n_bins=n_bins,
-        strategy=strategy,
-        norm="max",
-        debias=False,
-    )
+    binning = _Binning(n_bins, strategy, "max")
+    return _binned_error(y, proba, sample_weight, kind, binning)
 
 
 def classwise_calibration_error(
@@ -234,13 +218,5 @@ def classwise_calibration_error(
     >>> classwise_calibration_error([0, 1], [[1.0, 0.0], [0.5, 0.5]])
     0.25
     """
-    return _binned_error(
-        y,
-        proba,
-        sample_weight,
-        kind="class-wise",
-        n_bins=n_bins,
-        strategy=strategy,
-        norm=norm,
-        debias=debias,
-    )
+    binning = _Binning(n_bins, strategy, norm, debias)
+    return _binned_error(y, proba, sample_weight, "class-wise", binning)

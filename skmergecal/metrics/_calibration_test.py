@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from skmergecal._typing import Array, IntArray
-from skmergecal.metrics._checks import check_scored
+from skmergecal.metrics._checks import check_level, check_scored
 
 __all__ = ["CalibrationTest", "calibration_test"]
 
@@ -29,8 +30,13 @@ class CalibrationTest:
         Spiegelhalter's z, or the score.
     p_value : float
         Probability of a statistic as extreme as this one if the labels follow the probabilities.
+        That of a score is exact, as labels are drawn from the probabilities: at most a share a of
+        calibrated data sets gets p <= a, at any size.
     interval : tuple of float
-        Interval for what the statistic estimates.
+        Interval for what the statistic estimates. That of a score is the basic bootstrap interval,
+        cut at 0, which takes off the upward bias that resampling shows. It is somewhat too narrow:
+        in simulations, 90 % intervals of errors in 10 bins covered 85 to 88 % where the error was
+        clear, 81 to 84 % where it was about as small as the noise of a bin.
     """
 
     statistic: float
@@ -69,25 +75,18 @@ def calibration_test(
     random_state : int, RandomState instance or None, default=None
         Used with a callable only.
     sample_weight : array-like of shape (n_samples,), default=None
-        Frequency weights: a weight of 3 stands for three independent rows. With a callable, a
-        weight that is no whole number becomes rows of equal weights up to 1.
+        Frequency weights: 3 stands for three rows. 2.5 gives a callable three rows of 5/6.
 
     Returns
     -------
     CalibrationTest
-        With a callable, ``p_value`` counts the scores of labels drawn from the probabilities that
-        are at least as large, the data's own one included: at most a share a of calibrated data
-        sets gets p <= a, at any size. ``interval`` is the basic bootstrap interval, cut at 0:
-        twice the score minus the quantiles of resampled scores, which takes off the upward bias
-        that resampling shows. Where calibration is not rejected its lower end says little.
 
     References
     ----------
-    Spiegelhalter, "Probabilistic prediction in patient management and clinical trials",
-    Statistics in Medicine 1986. Bröcker and Smith, "Increasing the Reliability of Reliability
-    Diagrams", Weather and Forecasting 2007 (consistency resampling; here the probabilities stay
-    and the labels are drawn, which makes the p-value exact). Davison and Hinkley, "Bootstrap
-    Methods and their Application", 1997, sections 4.2 and 5.2.
+    Spiegelhalter, "Probabilistic prediction in patient management and clinical trials", 1986.
+    Bröcker and Smith, "Increasing the Reliability of Reliability Diagrams", 2007 (consistency
+    resampling; here the probabilities themselves are not resampled, so that p is exact).
+    Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2.
 
     Examples
     --------
@@ -97,19 +96,24 @@ def calibration_test(
     >>> round(result.statistic, 2), round(result.p_value, 4)  # .9 was said, .625 came true
     (5.8, 0.0)
     """
-    if not 0 < confidence_level < 1:
-        msg = f"confidence_level should be between 0 and 1; got {confidence_level!r}"
-        raise ValueError(msg)
+    _check_settings(score, n_resamples, confidence_level)
     labels, p, weight = check_scored(y, proba, sample_weight)
     kept = weight > 0
     labels, p, weight = labels[kept], p[kept], weight[kept]
-    if callable(score):
-        rng = check_random_state(random_state)
-        return _by_resampling(labels, p, weight, score, n_resamples, confidence_level, rng)
-    if score == "spiegelhalter":
+    if not callable(score):
         return _spiegelhalter(labels, p, weight, confidence_level)
-    msg = f'score should be "spiegelhalter" or a callable score(y, proba, sample_weight); {score!r}'
-    raise ValueError(msg)
+    rng = check_random_state(random_state)
+    return _by_resampling(labels, p, weight, score, n_resamples, confidence_level, rng)
+
+
+def _check_settings(score: Any, n_resamples: Any, confidence_level: Any) -> None:
+    if not callable(score) and score != "spiegelhalter":
+        msg = f'score should be "spiegelhalter" or a callable (y, proba, sample_weight); {score!r}'
+        raise ValueError(msg)
+    if not isinstance(n_resamples, Integral) or n_resamples < 1:
+        msg = f"n_resamples should be a whole number, at least 1; got {n_resamples!r}"
+        raise ValueError(msg)
+    check_level(confidence_level)
 
 
 def _spiegelhalter(y: IntArray, p: Array, weight: Array, level: float) -> CalibrationTest:
@@ -142,9 +146,6 @@ def _by_resampling(
     level: float,
     rng: np.random.RandomState,
 ) -> CalibrationTest:
-    if n_resamples < 1:
-        msg = f"n_resamples should be at least 1; got {n_resamples!r}"
-        raise ValueError(msg)
     copies = np.ceil(weight).astype(np.intp)
     rows = np.repeat(np.arange(len(y)), copies)
     y, p, weight = y[rows], p[rows], (weight / copies)[rows]
@@ -161,7 +162,7 @@ def _by_resampling(
     # Sums in another order may differ by rounding: such scores are equal.
     as_large = np.count_nonzero(calibrated >= statistic - 1e-12)
     tail = (1 - level) / 2
-    low, high = 2 * statistic - np.quantile(resampled, [1 - tail, tail])
+    low, high = 2 * statistic - np.quantile(resampled, [1 - tail, tail], method="weibull")
     return CalibrationTest(
         statistic,
         (1 + as_large) / (1 + n_resamples),

@@ -15,6 +15,7 @@ __all__ = [
     "Forecast",
     "Kind",
     "check_choice",
+    "check_level",
     "check_proba",
     "check_scored",
     "class_wise",
@@ -28,10 +29,17 @@ TOLERANCE = 1e-3
 Kind = Literal["top-label", "class-wise"]
 
 
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+def check_choice(name: str, value: Any, choices: Sequence[str | None]) -> None:
     """Raise ValueError where a setting is none of its choices."""
     if value not in choices:
         msg = f"{name} should be one of {list(choices)}; got {value!r}"
+        raise ValueError(msg)
+
+
+def check_level(confidence_level: Any) -> None:
+    """Raise ValueError where the level of an interval is not between 0 and 1."""
+    if not 0 < confidence_level < 1:
+        msg = f"confidence_level should be between 0 and 1; got {confidence_level!r}"
         raise ValueError(msg)
 
 

@@ -58,9 +58,9 @@ def smooth_calibration_error(
 
     With v the confidence, h whether the forecast came true, and K the Gaussian kernel of
     bandwidth sigma reflected at 0 and 1, the error at sigma is the integral over t in [0, 1] of
-    |mean_w[(h - v) K(t, v)]|. It falls as sigma grows; the result is its value at the one sigma
-    that it equals. Unlike binned errors it is continuous in the probabilities, and there is
-    nothing to choose.
+    the absolute value of mean_w[(h - v) K(t, v)]. It falls as sigma grows; the result is its value
+    at the one sigma that it equals. Unlike binned errors it is continuous in the probabilities,
+    and there is nothing to choose.
 
     Parameters
     ----------

@@ -1,0 +1,136 @@
+"""Loss along the line between the parameters of two members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from skmergecal._typing import Array
+from skmergecal.display._style import as_frame, legend_beside, line_style, new_axes, shorten
+from skmergecal.metrics._checks import check_choice
+
+__all__ = ["MergePathDisplay"]
+
+FIELDS = ("lambdas", "loss", "accuracy")
+LABELS = {"loss": "log loss", "accuracy": "accuracy"}
+
+
+def _read_path(name: str, path: Any) -> dict[str, Array]:
+    """The columns of a path, an object or a dict; the accuracy may be missing."""
+    attributes = {field: getattr(path, field, None) for field in FIELDS}
+    found = attributes if not isinstance(path, Mapping) else {f: path.get(f) for f in FIELDS}
+    columns = {k: np.asarray(v, dtype=np.float64) for k, v in found.items() if v is not None}
+    shapes = {column.shape for column in columns.values()}
+    if not {"lambdas", "loss"} <= set(columns) or len(shapes) != 1 or len(shapes.pop()) != 1:
+        got = {field: column.shape for field, column in columns.items()}
+        msg = f"path {name!r} should have lambdas and loss, and may have accuracy, equally long; "
+        raise ValueError(msg + f"got {got}")
+    return columns
+
+
+class MergePathDisplay:
+    """Loss or accuracy of models between two members, before and after alignment, say.
+
+    Parameters
+    ----------
+    paths : dict by name of paths
+        Each with ``lambdas``, the weight of the second member, ``loss`` and, if it is known,
+        ``accuracy``, of shape (n_points,): attributes or keys.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skmergecal import MergePathDisplay
+    >>> path = {"lambdas": [0, 0.5, 1], "loss": [0.1, 1.9, 0.2]}
+    >>> display = MergePathDisplay({"as they are": path})
+    >>> round(display.barriers["as they are"], 2)
+    1.75
+    """
+
+    def __init__(self, paths: Mapping[str, Any]) -> None:
+        self.paths = {str(name): _read_path(name, path) for name, path in paths.items()}
+        if not self.paths:
+            msg = "paths should hold at least one path; got none"
+            raise ValueError(msg)
+
+    @classmethod
+    def from_results(
+        cls, results: Any, *, metric: str = "loss", ax: Any = None, plot: bool = True
+    ) -> MergePathDisplay:
+        """Make the picture of one path or of several.
+
+        Parameters
+        ----------
+        results : path or dict by name of paths
+            As ``paths`` of the class.
+        metric : {"loss", "accuracy"}, default="loss"
+            What to draw.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+        plot : bool, default=True
+            Whether to draw at once.
+        """
+        several = isinstance(results, Mapping) and "lambdas" not in results
+        display = cls(results if several else {"": results})
+        return display.plot(ax=ax, metric=metric) if plot else display
+
+    @property
+    def barriers(self) -> dict[str, float]:
+        """By how much the loss of each path rises at most above the line between its ends."""
+        rises = {}
+        for name, path in self.paths.items():
+            order = np.argsort(path["lambdas"])
+            at, loss = path["lambdas"][order], path["loss"][order]
+            share = (at - at[0]) / (at[-1] - at[0]) if at[-1] > at[0] else np.zeros_like(at)
+            line = loss[0] + share * (loss[-1] - loss[0])
+            rises[name] = float((loss - line).max())
+        return rises
+
+    def frame(self) -> Any:
+        """The numbers of the picture, one row for each path and point; NaN: not known.
+
+        Returns
+        -------
+        DataFrame, or dict of arrays without pandas
+        """
+        sizes = {name: len(path["loss"]) for name, path in self.paths.items()}
+        columns: dict[str, Any] = {"path": np.repeat(list(sizes), list(sizes.values()))}
+        for field, column in zip(FIELDS, ("lambda", "loss", "accuracy"), strict=True):
+            parts = [p.get(field, np.full(sizes[name], np.nan)) for name, p in self.paths.items()]
+            columns[column] = np.concatenate(parts)
+        return as_frame(columns)
+
+    def plot(self, ax: Any = None, *, metric: str = "loss") -> MergePathDisplay:
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+        metric : {"loss", "accuracy"}, default="loss"
+            What to draw; every path needs it.
+
+        Returns
+        -------
+        MergePathDisplay
+            This object.
+        """
+        check_choice("metric", metric, tuple(LABELS))
+        missing = [name for name, path in self.paths.items() if metric not in path]
+        if missing:
+            msg = f"paths {missing} have no {metric}: leave them out, or plot the loss"
+            raise ValueError(msg)
+        (axes,) = new_axes(ax, size=(6.5, 4.0))
+        for number, (name, path) in enumerate(self.paths.items()):
+            style = line_style(number)
+            axes.plot(path["lambdas"], path[metric], label=shorten(name) or None, **style)
+        axes.set(xlabel="weight of the second member", ylabel=LABELS[metric])
+        legend_beside(axes, grow=ax is None)
+        self.ax_, self.figure_ = axes, axes.figure
+        return self

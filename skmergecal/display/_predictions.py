@@ -1,0 +1,48 @@
+"""Labels and probabilities of one or several models, as the pictures take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_labels, encode_labels
+from skmergecal.display._style import as_models
+
+__all__ = ["encode_predictions", "predict_models"]
+
+
+def encode_predictions(
+    y: Any, proba: Any, classes: Any, name: str | None
+) -> tuple[IntArray, dict[str, Array], np.ndarray]:
+    """Column numbers of labels of any kind, probabilities by model, and the classes.
+
+    Probabilities of shape (n_samples,) are those of the second of two classes.
+    """
+    labels = check_labels(y)
+    known = np.unique(labels) if classes is None else np.asarray(classes)
+    models = {}
+    for key, values in as_models(proba, name).items():
+        p = np.asarray(values, dtype=np.float64)
+        p = np.column_stack([1 - p, p]) if p.ndim == 1 else p
+        if p.ndim != 2 or p.shape[1] != len(known):
+            msg = (
+                f"proba should have one column for each of {len(known)} classes; got shape "
+                f"{p.shape}: pass classes= in the order of the columns"
+            )
+            raise ValueError(msg)
+        models[key] = p
+    return encode_labels(labels, known, remedy="Pass classes= with every label."), models, known
+
+
+def predict_models(estimator: Any, X: Any, name: str | None) -> tuple[dict[str, Any], np.ndarray]:
+    """Probabilities of one fitted estimator or of a dict of them, which share their classes."""
+    models = as_models(estimator, name)
+    classes = [np.asarray(model.classes_) for model in models.values()]
+    if any(not np.array_equal(classes[0], other) for other in classes[1:]):
+        msg = f"estimators in one picture should share their classes; got {classes}"
+        raise ValueError(msg)
+    if not isinstance(estimator, dict) and name is None:
+        models = {type(estimator).__name__: estimator}
+    return {key: model.predict_proba(X) for key, model in models.items()}, classes[0]

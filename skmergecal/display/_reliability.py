@@ -1,0 +1,218 @@
+"""Reliability diagrams: how often what was said to be probable came true."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from skmergecal.display._predictions import encode_predictions, predict_models
+from skmergecal.display._reliability_curves import (
+    HISTOGRAM_EDGES,
+    ReliabilityCurve,
+    reliability_curves,
+)
+from skmergecal.display._style import as_frame, legend_beside, line_style, new_axes, shorten
+
+__all__ = ["ReliabilityDisplay"]
+
+COLUMNS = 4
+
+
+class ReliabilityDisplay:
+    """Reliability diagram: frequency against confidence, with bands and a histogram.
+
+    Use `from_estimator` or `from_predictions` to make one.
+
+    Parameters
+    ----------
+    curves : list of ReliabilityCurve
+        One for each model and facet.
+    band : {"wilson", "consistency", None}
+        What the bars of the curves are.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes or ndarray of them
+        One for each facet.
+    histogram_ax_ : list of matplotlib Axes
+        The histograms below them.
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skmergecal import ReliabilityDisplay
+    >>> display = ReliabilityDisplay.from_predictions(
+    ...     ["no", "yes", "yes"], [0.2, 0.7, 0.9], n_bins=2, plot=False
+    ... )
+    >>> display.curves[0].bins.frequency.tolist()
+    [0.0, 1.0]
+    """
+
+    def __init__(self, curves: list[ReliabilityCurve], *, band: str | None = "wilson") -> None:
+        self.curves = curves
+        self.band = band
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, y: Any, **settings: Any) -> ReliabilityDisplay:
+        """Make the picture of fitted classifiers.
+
+        Parameters
+        ----------
+        estimator : classifier or dict of classifiers by name
+            Fitted, with one set of classes: several models, or before and after.
+        X : array-like
+            Rows that were not trained on.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        **settings
+            As in `from_predictions`.
+        """
+        proba, classes = predict_models(estimator, X, settings.pop("name", None))
+        return cls.from_predictions(y, proba, classes=classes, **settings)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y: Any,
+        proba: Any,
+        *,
+        classes: Any = None,
+        name: str | None = None,
+        kind: Literal["auto", "binary", "top-label", "class-wise"] = "auto",
+        n_bins: int = 10,
+        strategy: Literal["uniform", "quantile"] = "uniform",
+        band: Literal["wilson", "consistency"] | None = "wilson",
+        confidence_level: float = 0.95,
+        sample_weight: Any = None,
+        ax: Any = None,
+        plot: bool = True,
+    ) -> ReliabilityDisplay:
+        """Make the picture of probabilities.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+            Labels of any kind.
+        proba : array-like of shape (n_samples, n_classes) or (n_samples,), or dict of them by name
+            Probabilities; 1-D ones are those of the second class.
+        classes : array-like of shape (n_classes,), default=None
+            Labels in the order of the columns; None: the sorted labels of y.
+        name : str, default=None
+            Name of a single model.
+        kind : {"auto", "binary", "top-label", "class-wise"}, default="auto"
+            Of the second of two classes, of the most probable class, or a facet for each class;
+            "auto" is "binary" for two classes, else "top-label".
+        n_bins, strategy
+            As in `skmergecal.metrics.expected_calibration_error`.
+        band : {"wilson", "consistency", None}, default="wilson"
+            Wilson intervals of the frequencies, drawn at the points, or where the frequencies
+            would be if the confidences were right, drawn at the diagonal.
+        confidence_level : float, default=0.95
+            Level of the band, for each bin by itself.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
+        ax : matplotlib Axes or array of them, default=None
+            Where to draw; None: a new figure.
+        plot : bool, default=True
+            Whether to draw at once.
+        """
+        codes, models, known = encode_predictions(y, proba, classes, name)
+        curves = reliability_curves(
+            codes,
+            models,
+            known,
+            sample_weight,
+            kind=kind,
+            n_bins=n_bins,
+            strategy=strategy,
+            band=band,
+            confidence_level=confidence_level,
+        )
+        display = cls(curves, band=band)
+        return display.plot(ax=ax) if plot else display
+
+    @property
+    def facets(self) -> list[str]:
+        """The names of the facets."""
+        return list(dict.fromkeys(curve.facet for curve in self.curves))
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models."""
+        return list(dict.fromkeys(curve.model for curve in self.curves))
+
+    def frame(self) -> Any:
+        """The numbers of the picture, one row for each model, facet and bin.
+
+        Returns
+        -------
+        DataFrame, or dict of arrays without pandas
+        """
+        columns: dict[str, list[Any]] = {
+            name: [] for name in ("model", "facet", "lower", "upper", "weight", "confidence")
+        } | {name: [] for name in ("frequency", "band_low", "band_high")}
+        for curve in self.curves:
+            columns["model"] += [curve.model] * len(curve.low)
+            columns["facet"] += [curve.facet] * len(curve.low)
+            for name in ("lower", "upper", "weight", "confidence", "frequency"):
+                columns[name] += getattr(curve.bins, name).tolist()
+            columns["band_low"] += curve.low.tolist()
+            columns["band_high"] += curve.high.tolist()
+        return as_frame(columns)
+
+    def plot(self, ax: Any = None) -> ReliabilityDisplay:
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array of them, default=None
+            One for each facet; None: a new figure.
+
+        Returns
+        -------
+        ReliabilityDisplay
+            This object.
+        """
+        facets = self.facets
+        n_columns = min(COLUMNS, len(facets))
+        size = (3.6, 4.2) if len(facets) > 1 else (6.0, 5.0)
+        axes = new_axes(ax, -(-len(facets) // n_columns), n_columns, size)
+        if len(axes) < len(facets):
+            msg = f"ax should hold {len(facets)} axes, one for each facet; got {len(axes)}"
+            raise ValueError(msg)
+        if ax is None:
+            for unused in axes[len(facets) :]:
+                unused.set_axis_off()
+        self.histogram_ax_ = [
+            self._plot_facet(axes[number], facet) for number, facet in enumerate(facets)
+        ]
+        legend_beside(axes[n_columns - 1], grow=ax is None)
+        self.ax_ = axes[0] if len(facets) == 1 else axes[: len(facets)]
+        self.figure_ = axes[0].figure
+        return self
+
+    def _plot_facet(self, ax: Any, facet: str) -> Any:
+        """Draw one facet and the histogram below it, which is given back."""
+        ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=1)
+        below = ax.inset_axes([0, -0.3, 1, 0.22], sharex=ax)
+        for curve in self.curves:
+            if curve.facet == facet:
+                style = line_style(self.models.index(curve.model))
+                self._plot_curve(ax, curve, style)
+                line = {key: style[key] for key in ("color", "linestyle")}
+                below.stairs(curve.histogram, HISTOGRAM_EDGES, linewidth=1.2, **line)
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="frequency")
+        ax.tick_params(labelbottom=False)
+        ax.set_title(shorten(facet), fontsize="medium")
+        below.set(xlabel="confidence", ylabel="share")
+        return below
+
+    def _plot_curve(self, ax: Any, curve: ReliabilityCurve, style: dict[str, Any]) -> None:
+        """Points, the line between them, and the bars of the band."""
+        bins, colour = curve.bins, style["color"]
+        ax.plot(bins.confidence, bins.frequency, label=shorten(curve.model) or None, **style)
+        if self.band is not None:
+            width = 1.0 if self.band == "wilson" else 3.5
+            alpha = 0.8 if self.band == "wilson" else 0.35
+            ax.vlines(
+                bins.confidence, curve.low, curve.high, color=colour, linewidth=width, alpha=alpha
+            )

@@ -1,0 +1,145 @@
+"""Risk-coverage curves: the error rate among the rows that a model is surest of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmergecal.display._predictions import encode_predictions, predict_models
+from skmergecal.display._style import as_frame, legend_beside, line_style, new_axes, shorten
+from skmergecal.metrics import RiskCoverageCurve, risk_coverage_curve
+
+__all__ = ["RiskCoverageDisplay"]
+
+#: From this coverage on the error rate sets the scale of the picture.
+STEADY = 0.05
+
+
+class RiskCoverageDisplay:
+    """Error rate against the share of rows kept, the surest first.
+
+    Use `from_estimator` or `from_predictions` to make one.
+
+    Parameters
+    ----------
+    curves : dict of RiskCoverageCurve by name
+        One for each model.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skmergecal import RiskCoverageDisplay
+    >>> display = RiskCoverageDisplay.from_predictions(
+    ...     ["no", "yes", "yes"], [0.1, 0.6, 0.3], plot=False
+    ... )
+    >>> display.curves[""].risk.round(2).tolist()
+    [0.0, 0.5, 0.33]
+    """
+
+    def __init__(self, curves: dict[str, RiskCoverageCurve]) -> None:
+        self.curves = curves
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, y: Any, **settings: Any) -> RiskCoverageDisplay:
+        """Make the picture of fitted classifiers.
+
+        Parameters
+        ----------
+        estimator : classifier or dict of classifiers by name
+            Fitted, with one set of classes.
+        X : array-like
+            Rows that were not trained on.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        **settings
+            As in `from_predictions`.
+        """
+        proba, classes = predict_models(estimator, X, settings.pop("name", None))
+        return cls.from_predictions(y, proba, classes=classes, **settings)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y: Any,
+        proba: Any,
+        *,
+        classes: Any = None,
+        name: str | None = None,
+        sample_weight: Any = None,
+        ax: Any = None,
+        plot: bool = True,
+    ) -> RiskCoverageDisplay:
+        """Make the picture of probabilities.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+            Labels of any kind.
+        proba : array-like of shape (n_samples, n_classes) or (n_samples,), or dict of them by name
+            Probabilities; 1-D ones are those of the second class.
+        classes : array-like of shape (n_classes,), default=None
+            Labels in the order of the columns; None: the sorted labels of y.
+        name : str, default=None
+            Name of a single model.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+        plot : bool, default=True
+            Whether to draw at once.
+        """
+        codes, models, _ = encode_predictions(y, proba, classes, name)
+        display = cls(
+            {
+                model: risk_coverage_curve(codes, p, sample_weight=sample_weight)
+                for model, p in models.items()
+            }
+        )
+        return display.plot(ax=ax) if plot else display
+
+    def frame(self) -> Any:
+        """The numbers of the picture, one row for each model and threshold.
+
+        Returns
+        -------
+        DataFrame, or dict of arrays without pandas
+        """
+        curves = list(self.curves.items())
+        columns = {"model": np.concatenate([[name] * len(c.risk) for name, c in curves])}
+        for field in ("coverage", "risk", "threshold"):
+            columns[field] = np.concatenate([getattr(c, field) for _, c in curves])
+        return as_frame(columns)
+
+    def plot(self, ax: Any = None) -> RiskCoverageDisplay:
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+
+        Returns
+        -------
+        RiskCoverageDisplay
+            This object.
+        """
+        (axes,) = new_axes(ax, size=(6.5, 4.0))
+        for number, (name, curve) in enumerate(self.curves.items()):
+            label = "\n".join(part for part in (shorten(name), f"area {curve.area:.4f}") if part)
+            # A marker at about every tenth of the way, shifted so that models do not hide others.
+            places = np.searchsorted(curve.coverage, (np.arange(10) + (number % 7) / 7) / 10)
+            marks = np.unique(np.minimum(places, len(curve.coverage) - 1))
+            style = line_style(number)
+            axes.plot(curve.coverage, curve.risk, label=label, markevery=marks.tolist(), **style)
+        # The first few rows, whose error rate jumps about, do not set the scale.
+        high = max(curve.risk[curve.coverage >= STEADY].max() for curve in self.curves.values())
+        axes.set(xlabel="coverage", ylabel="error rate", xlim=(0, 1.02))
+        axes.set_ylim(0, min(1.1 * high, 1.02) or 1.0)
+        legend_beside(axes, grow=ax is None)
+        self.ax_, self.figure_ = axes, axes.figure
+        return self

@@ -1,0 +1,182 @@
+"""Weights of members, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skmergecal._numerics import soften
+from skmergecal._typing import Array
+from skmergecal._validation import check_sample_weight
+from skmergecal.display._predictions import encode_predictions
+from skmergecal.display._style import COLOURS, as_frame, new_axes, shorten
+from skmergecal.metrics._checks import check_level
+from skmergecal.pooling import fit_logarithmic_pool
+
+__all__ = ["WeightsDisplay"]
+
+
+class WeightsDisplay:
+    """Weights of the members of a merged classifier.
+
+    Use `from_estimator` or `from_predictions` to make one.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The members.
+    weights : array-like of shape (n_members,)
+        Their weights.
+    intervals : array-like of shape (n_members, 2), default=None
+        Lower and upper ends.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skmergecal import WeightsDisplay
+    >>> WeightsDisplay(["forest", "net"], [0.3, 0.7], [[0.1, 0.5], [0.5, 0.9]]).weights.tolist()
+    [0.3, 0.7]
+    """
+
+    def __init__(self, names: Sequence[str], weights: Any, intervals: Any = None) -> None:
+        self.names = [str(name) for name in names]
+        self.weights: Array = np.asarray(weights, dtype=np.float64)
+        self.intervals = None if intervals is None else np.asarray(intervals, dtype=np.float64)
+        n_members = len(self.names)
+        if self.weights.shape != (n_members,):
+            msg = f"weights should have shape ({n_members},); got {self.weights.shape}"
+            raise ValueError(msg)
+        if self.intervals is not None and self.intervals.shape != (n_members, 2):
+            msg = f"intervals should have shape ({n_members}, 2); got {self.intervals.shape}"
+            raise ValueError(msg)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, intervals: Any = None, ax: Any = None, plot: bool = True
+    ) -> WeightsDisplay:
+        """Make the picture of a fitted `skmergecal.MergedClassifier`.
+
+        Parameters
+        ----------
+        estimator : MergedClassifier
+            Fitted.
+        intervals : array-like of shape (n_members, 2), default=None
+            Lower and upper ends, where they are known.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+        plot : bool, default=True
+            Whether to draw at once.
+        """
+        check_is_fitted(estimator, "weights_")
+        display = cls(list(estimator.named_estimators_), estimator.weights_, intervals)
+        return display.plot(ax=ax) if plot else display
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y: Any,
+        proba: Any,
+        *,
+        classes: Any = None,
+        alpha: float = 1.0,
+        n_resamples: int = 200,
+        confidence_level: float = 0.95,
+        random_state: Any = None,
+        sample_weight: Any = None,
+        ax: Any = None,
+        plot: bool = True,
+    ) -> WeightsDisplay:
+        """Learn the weights of the logarithmic pool, and how much they vary with the rows.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+            Labels of any kind.
+        proba : dict of array-like of shape (n_samples, n_classes) by name
+            Probabilities of each member on rows that it has not seen. Zeros are mixed with the
+            uniform distribution, by 1 / (n + 1) for n rows.
+        classes : array-like of shape (n_classes,), default=None
+            Labels in the order of the columns; None: the sorted labels of y.
+        alpha : float, default=1.0
+            As in `skmergecal.pooling.fit_logarithmic_pool`.
+        n_resamples : int, default=200
+            Bootstrap samples of rows for percentile intervals; 0: no intervals.
+        confidence_level : float, default=0.95
+            Level of the intervals.
+        random_state : int, RandomState instance or None, default=None
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+        plot : bool, default=True
+            Whether to draw at once.
+        """
+        check_level(confidence_level)
+        codes, models, _ = encode_predictions(y, proba, classes, None)
+        weight = check_sample_weight(sample_weight, len(codes))
+        weight = np.ones(len(codes)) if weight is None else weight
+        amount = 1 / (float(weight.sum()) + 1)
+        z = [soften(p, amount if (p == 0).any() else 0.0) for p in models.values()]
+        rng = check_random_state(random_state)
+
+        def learn(counts: Array) -> Array:
+            return fit_logarithmic_pool(z, codes, counts, alpha=alpha).weights
+
+        size = max(round(float(weight.sum())), 1)
+        drawn = [
+            learn(rng.multinomial(size, weight / weight.sum()).astype(np.float64))
+            for _ in range(n_resamples)
+        ]
+        tail = (1 - confidence_level) / 2
+        intervals = np.quantile(drawn, [tail, 1 - tail], axis=0).T if drawn else None
+        display = cls(list(models), learn(weight), intervals)
+        return display.plot(ax=ax) if plot else display
+
+    def frame(self) -> Any:
+        """The numbers of the picture, one row for each member.
+
+        Returns
+        -------
+        DataFrame, or dict of arrays without pandas
+        """
+        columns: dict[str, Any] = {"member": self.names, "weight": self.weights}
+        if self.intervals is not None:
+            columns |= {"low": self.intervals[:, 0], "high": self.intervals[:, 1]}
+        return as_frame(columns)
+
+    def plot(self, ax: Any = None) -> WeightsDisplay:
+        """Draw the picture: a point for each weight, and a line for its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+
+        Returns
+        -------
+        WeightsDisplay
+            This object.
+        """
+        labels = [shorten(name) for name in self.names]
+        lines = sum(label.count("\n") + 1 for label in labels)
+        (axes,) = new_axes(ax, size=(6.0, 1.0 + 0.22 * lines + 0.12 * len(labels)))
+        # Names of several lines get as much room as they need.
+        heights = np.array([label.count("\n") + 1.5 for label in labels])
+        places = np.cumsum(heights) - heights / 2
+        if self.intervals is not None:
+            axes.hlines(places, *self.intervals.T, color=COLOURS[2], linewidth=2)
+        axes.plot(self.weights, places, "o", color=COLOURS[0], markersize=6)
+        axes.axvline(1 / len(labels), color="0.6", linestyle=":", linewidth=1.2)
+        axes.set_yticks(places, labels)
+        axes.set(xlabel="weight (dotted: equal weights)", ylim=(heights.sum(), 0))
+        axes.set_xlim(left=min(-0.01, axes.get_xlim()[0]))
+        self.ax_, self.figure_ = axes, axes.figure
+        return self
