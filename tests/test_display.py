@@ -171,8 +171,8 @@ def test_lines_differ_without_colour():
         RiskCoverageDisplay.from_predictions(y, models),
         MergePathDisplay.from_results(dict.fromkeys(models, PATH)),
     ):
-        lines = [line for line in display.ax_.get_lines() if line.get_marker() != "None"]
-        assert len({(line.get_marker(), line.get_linestyle()) for line in lines}) == 12
+        styles = {(line.get_marker(), line.get_linestyle()) for line in display.line_}
+        assert len(styles) == len(display.line_) == 12
 
 
 def test_risk_coverage_frame():

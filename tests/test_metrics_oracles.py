@@ -18,7 +18,7 @@ def peer(name):
     """An optional package, with the warnings of its own import kept out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pytest.importorskip(name, exc_type=ImportError)
+        return pytest.importorskip(name)
 
 
 def forecasts(n_classes, seed=0, n=2000):

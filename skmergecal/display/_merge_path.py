@@ -41,6 +41,8 @@ class MergePathDisplay:
 
     Attributes
     ----------
+    line_ : list of matplotlib Line2D
+        One for each path.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -127,9 +129,10 @@ class MergePathDisplay:
             msg = f"paths {missing} have no {metric}: leave them out, or plot the loss"
             raise ValueError(msg)
         (axes,) = new_axes(ax, size=(6.5, 4.0))
+        self.line_: list[Any] = []
         for number, (name, path) in enumerate(self.paths.items()):
-            style = line_style(number)
-            axes.plot(path["lambdas"], path[metric], label=shorten(name) or None, **style)
+            style = line_style(number) | {"label": shorten(name) or None}
+            self.line_ += axes.plot(path["lambdas"], path[metric], **style)
         axes.set(xlabel="weight of the second member", ylabel=LABELS[metric])
         legend_beside(axes, grow=ax is None)
         self.ax_, self.figure_ = axes, axes.figure

@@ -9,6 +9,7 @@ import numpy as np
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_labels, encode_labels
 from skmergecal.display._style import as_models
+from skmergecal.metrics._checks import check_proba
 
 __all__ = ["encode_predictions", "predict_models"]
 
@@ -32,7 +33,7 @@ def encode_predictions(
                 f"{p.shape}: pass classes= in the order of the columns"
             )
             raise ValueError(msg)
-        models[key] = p
+        models[key] = check_proba(p)
     return encode_labels(labels, known, remedy="Pass classes= with every label."), models, known
 
 
@@ -43,6 +44,6 @@ def predict_models(estimator: Any, X: Any, name: str | None) -> tuple[dict[str, 
     if any(not np.array_equal(classes[0], other) for other in classes[1:]):
         msg = f"estimators in one picture should share their classes; got {classes}"
         raise ValueError(msg)
-    if not isinstance(estimator, dict) and name is None:
+    if list(models) == [""]:
         models = {type(estimator).__name__: estimator}
     return {key: model.predict_proba(X) for key, model in models.items()}, classes[0]

@@ -33,6 +33,8 @@ class ReliabilityDisplay:
     ----------
     ax_ : matplotlib Axes or ndarray of them
         One for each facet.
+    line_ : list of matplotlib Line2D
+        One for each facet and model.
     histogram_ax_ : list of matplotlib Axes
         The histograms below them.
     figure_ : matplotlib Figure
@@ -182,6 +184,7 @@ class ReliabilityDisplay:
         if ax is None:
             for unused in axes[len(facets) :]:
                 unused.set_axis_off()
+        self.line_: list[Any] = []
         self.histogram_ax_ = [
             self._plot_facet(axes[number], facet) for number, facet in enumerate(facets)
         ]
@@ -209,7 +212,9 @@ class ReliabilityDisplay:
     def _plot_curve(self, ax: Any, curve: ReliabilityCurve, style: dict[str, Any]) -> None:
         """Points, the line between them, and the bars of the band."""
         bins, colour = curve.bins, style["color"]
-        ax.plot(bins.confidence, bins.frequency, label=shorten(curve.model) or None, **style)
+        self.line_ += ax.plot(
+            bins.confidence, bins.frequency, label=shorten(curve.model) or None, **style
+        )
         if self.band is not None:
             width = 1.0 if self.band == "wilson" else 3.5
             alpha = 0.8 if self.band == "wilson" else 0.35

@@ -28,6 +28,8 @@ class RiskCoverageDisplay:
 
     Attributes
     ----------
+    line_ : list of matplotlib Line2D
+        One for each model.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -129,13 +131,15 @@ class RiskCoverageDisplay:
             This object.
         """
         (axes,) = new_axes(ax, size=(6.5, 4.0))
+        self.line_: list[Any] = []
         for number, (name, curve) in enumerate(self.curves.items()):
             label = "\n".join(part for part in (shorten(name), f"area {curve.area:.4f}") if part)
             # A marker at about every tenth of the way, shifted so that models do not hide others.
             places = np.searchsorted(curve.coverage, (np.arange(10) + (number % 7) / 7) / 10)
             marks = np.unique(np.minimum(places, len(curve.coverage) - 1))
             style = line_style(number)
-            axes.plot(curve.coverage, curve.risk, label=label, markevery=marks.tolist(), **style)
+            style["markevery"] = marks.tolist()
+            self.line_ += axes.plot(curve.coverage, curve.risk, label=label, **style)
         # The first few rows, whose error rate jumps about, do not set the scale.
         high = max(curve.risk[curve.coverage >= STEADY].max() for curve in self.curves.values())
         axes.set(xlabel="coverage", ylabel="error rate", xlim=(0, 1.02))

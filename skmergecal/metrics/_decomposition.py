@@ -104,9 +104,10 @@ def decompose_log_loss(
         One temperature; an increasing function for each class, one against the rest (one
         function for two classes); a scale and a shift of each class's log-probability.
     cv : int, splitter or None, default=5
-        Each row is recalibrated by a map that is fitted on the other folds. None: one map, fitted
-        on the rows that it is scored on. It makes the calibration part optimistic, but never
-        negative with "temperature" and binary "isotonic".
+        Each row is recalibrated by a map that is fitted on the other folds; a number means
+        stratified folds, in the order of the rows. None: one map, fitted on the rows that it is
+        scored on. It makes the calibration part optimistic, but with binary "isotonic" never
+        negative.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 
