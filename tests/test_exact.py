@@ -77,7 +77,9 @@ def test_the_logit_pool_as_one_estimator(problem, family, settings):
     X, X_held, X_test = positive(problem)
     members = [LOGITS[family](i).fit(X, problem.y) for i in range(2)]
     before = pickle.dumps(members)
-    merged = MergedClassifier.from_fitted(members, X_held, problem.y_held, **settings)
+    merged = MergedClassifier.from_fitted(
+        members, X_held, problem.y_held, method="logits", **settings
+    )
     for plain in (merged.to_estimator(), merged.to_estimator(X_held)):
         np.testing.assert_allclose(
             plain.predict_proba(X_test), merged.predict_proba(X_test), rtol=0, atol=1e-10
@@ -90,7 +92,9 @@ def test_the_logit_pool_as_one_estimator(problem, family, settings):
 
 def test_binary_sgd_as_one_estimator(binary):
     members = [SGDClassifier(loss="log_loss", random_state=i) for i in range(3)]
-    merged = MergedClassifier([(f"sgd{i}", m) for i, m in enumerate(members)], cv=3)
+    merged = MergedClassifier(
+        [(f"sgd{i}", m) for i, m in enumerate(members)], method="logits", cv=3
+    )
     merged.fit(binary.X, binary.y)
     np.testing.assert_allclose(
         merged.to_estimator().predict_proba(binary.X_test),
@@ -195,7 +199,7 @@ def test_boosting_on_categories(blobs):
     members = [
         make(max_iter=5, random_state=i, learning_rate=0.1 + i).fit(X, blobs.y) for i in range(2)
     ]
-    merged = MergedClassifier.from_fitted(members, X_held, blobs.y_held)
+    merged = MergedClassifier.from_fitted(members, X_held, blobs.y_held, method="logits")
     with pytest.raises(ValueError, match="pass some rows to compare as X"):
         merged.to_estimator()
     plain = merged.to_estimator(X_held)
@@ -222,7 +226,7 @@ def test_labels_of_any_kind(blobs, labels):
     y, y_held = np.array(labels)[blobs.y], np.array(labels)[blobs.y_held]
     for make in (LOGITS["logistic"], LOGITS["boosting"]):
         members = [make(i).fit(blobs.X, y) for i in range(2)]
-        merged = MergedClassifier.from_fitted(members, blobs.X_held, y_held)
+        merged = MergedClassifier.from_fitted(members, blobs.X_held, y_held, method="logits")
         plain = merged.to_estimator()
         np.testing.assert_array_equal(plain.classes_, merged.classes_)
         found = plain.predict(blobs.X_test)
@@ -326,7 +330,9 @@ def test_binary_nets_that_call_the_classes_0_and_1(binary):
         torch.nn.Sequential(torch.nn.Linear(6, 1), torch.nn.Flatten(0)), max_epochs=1, verbose=0
     )
     X = binary.X.astype(np.float32)
-    merged = MergedClassifier([("net", net)], cv=2).fit(X, np.array([3, 7])[binary.y])
+    merged = MergedClassifier([("net", net)], method="logits", alpha=1.0, cv=2).fit(
+        X, np.array([3, 7])[binary.y]
+    )
     with pytest.raises(IncompatibleEstimatorsError, match=r"classes \[0, 1\], not \[3, 7\]"):
         merged.to_estimator(X)
 

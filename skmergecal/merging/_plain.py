@@ -16,6 +16,7 @@ from skmergecal.merging._combination import (
     LinearCombination,
     LogarithmicCombination,
 )
+from skmergecal.merging._combined import CombinedCombination
 from skmergecal.merging._parameters import ParameterCombination
 from skmergecal.parameters import (
     fold_temperature,
@@ -96,6 +97,16 @@ class PlainMixin:
 def plain_estimator(combination: Combination) -> Estimator:
     """The plain estimator of a fitted combination."""
     msg = f"there is no single estimator for a {type(combination).__name__}"
+    raise IncompatibleEstimatorsError(msg)
+
+
+@plain_estimator.register
+def _(combination: CombinedCombination) -> Estimator:
+    msg = (
+        "class-wise weights, and pools of both kinds at once (method='auto'), calibrate each "
+        "member and bend what it says, which no single estimator of the members' type can do: "
+        "use method='logits' with weights='log_loss', 'probabilities' or 'parameters'"
+    )
     raise IncompatibleEstimatorsError(msg)
 
 
