@@ -35,8 +35,8 @@ class CalibrationTest:
     interval : tuple of float
         Interval for what the statistic estimates. That of a score is the basic bootstrap interval,
         cut at 0, which takes off the upward bias that resampling shows. It is somewhat too narrow:
-        in simulations, 90 % intervals of errors in 10 bins covered 85 to 88 % where the error was
-        clear, 81 to 84 % where it was about as small as the noise of a bin.
+        in simulations of 150 to 2,000 rows, 90 % intervals of errors in 10 bins covered 81 to 90 %,
+        least where the error was about as small as the noise of a bin.
     """
 
     statistic: float
