@@ -5,21 +5,24 @@ With beta = 1 / T the loss is convex in beta,
     NLL(beta) = mean_w[logsumexp(beta z) - beta z_y],
     g = NLL' = mean_w[E_p z - z_y],    h = NLL'' = mean_w[Var_p z],
 
-and its statistics of blocks of rows add up. Everything is computed on the gaps z - max(z) <= 0,
-so that no exponential overflows and shifts of rows change nothing.
+and its statistics of blocks of rows add up. A visit to the rows makes their gaps block by block,
+so that no copy of the logits is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from skmergecal._typing import Array
+from skmergecal._blocks import Block, cut
+from skmergecal._roots import Objective, find_root
+from skmergecal._typing import Array, IntArray
 
-__all__ = ["LIMIT", "Bound", "Limits", "Objective", "ScalingLoss", "find_root"]
+__all__ = ["LIMIT", "Bound", "Limits", "ScalingLoss"]
 
 #: Where T would grow without bound, it is this factor above the scale of the logits.
 LIMIT = 1e3
@@ -27,14 +30,10 @@ LIMIT = 1e3
 UNDECIDED_ROW = float(np.log(2))
 #: A finite optimum is looked for within this factor of the gaps of the logits.
 RANGE = 1e8
-#: Numbers a block: what one pass touches stays in the processor's cache.
-BLOCK = 16_384
-#: Up to this many classes a block is stored class by class, beyond it row by row.
-FEW_CLASSES = 32
+#: Up to this many gaps are kept from one visit to the next; more are made anew block by block.
+KEPT = 1 << 22
 
 Bound = Literal["lower", "upper"] | None
-#: Mean loss, its slope, and a curvature for Newton steps, at t = log(1 / T).
-Objective = Callable[[float], tuple[float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Limits:
         self,
         alpha: float,
         objective: Objective,
-        start: Callable[[], float],
+        start: float,
         reach: tuple[float, float] = (-np.inf, np.inf),
     ) -> tuple[float, Bound]:
         """The temperature that minimises an objective, and the bound it stopped at.
@@ -100,8 +99,8 @@ class Limits:
         alpha : float
             Strength of the penalty in the objective.
         objective : Objective
-        start : callable
-            Gives a first t.
+        start : float
+            A first t.
         reach : tuple of float
             Where the objective is known.
         """
@@ -114,13 +113,18 @@ class Limits:
         if alpha == 0.0 and self.separable:
 
             def loss_left(t: float) -> tuple[float, float]:
-                value, slope, _ = objective(t)
-                left = self.total * value - self.ties
-                return UNDECIDED_ROW - left, -self.total * slope
+                point = objective(t)
+                left = self.total * point.value - self.ties
+                return UNDECIDED_ROW - left, -self.total * point.slope
 
             t = find_root(loss_left, low, high, 0.0)
             return float(np.exp(-max(t, 0.0))), "lower"
-        t = find_root(lambda t: objective(t)[1:], low, high, start())
+
+        def slope_and_curvature(t: float) -> tuple[float, float]:
+            point = objective(t)
+            return point.slope, point.safe_curvature
+
+        t = find_root(slope_and_curvature, low, high, start)
         return float(np.exp(-t)), "lower" if t >= high else "upper" if t <= low else None
 
 
@@ -137,37 +141,42 @@ class ScalingLoss:
         Frequency weights; rows of weight 0 count as removed.
     """
 
-    def __init__(self, logits: np.ndarray, y: np.ndarray, sample_weight: Array | None) -> None:
+    def __init__(self, logits: np.ndarray, y: IntArray, sample_weight: Array | None) -> None:
         if sample_weight is not None and not sample_weight.all():
             kept = sample_weight > 0
             logits, y, sample_weight = logits[kept], y[kept], sample_weight[kept]
         n, k = logits.shape
         self.total = float(n if sample_weight is None else sample_weight.sum())
-        self._axis = 0 if k <= FEW_CLASSES else 1
-        self._blocks = []
-        rows = max(BLOCK // k, 1)
-        for start in range(0, n, rows):
-            part = slice(start, start + rows)
-            z = np.asarray(logits[part], dtype=np.float64)
-            places = np.arange(len(z))
-            z = np.ascontiguousarray(z.T) if self._axis == 0 else z
-            gaps = z - z.max(axis=self._axis, keepdims=True)
-            true = gaps[y[part], places] if self._axis == 0 else gaps[places, y[part]]
-            weight = None if sample_weight is None else sample_weight[part]
-            self._blocks.append((gaps, true, weight))
-        self.limits = self._limits()
+        self._data = logits, y, sample_weight
+        self._kept = list(cut(*self._data)) if n * (k if k > 2 else 1) <= KEPT else None
+        self._scratch = np.empty(0)
 
-    def _limits(self) -> Limits:
+    def _blocks(self) -> Iterable[Block]:
+        return cut(*self._data) if self._kept is None else self._kept
+
+    def _room(self, block: Block) -> Array:
+        """A flat buffer of the block's size."""
+        if self._scratch.size < block.gaps.size:
+            self._scratch = np.empty(block.gaps.size)
+        return self._scratch
+
+    @cached_property
+    def true_gap(self) -> float:
+        """Sum of the true classes' gaps to the largest logit; 0 if each is the largest."""
+        return sum(block.true_gap for block in self._blocks())
+
+    @cached_property
+    def limits(self) -> Limits:
         """What tells whether a finite temperature is best, and near which value."""
         sums = np.zeros(5)
         smallest, largest = np.inf, 0.0
-        for gaps, true, weight in self._blocks:
-            mean = gaps.mean(axis=self._axis)
+        for block in self._blocks():
+            mean, ties = block.rows()
             informed = mean < 0
             log_gap = np.log(-mean, out=np.zeros_like(mean), where=informed)
-            ties = np.log((gaps == 0).sum(axis=self._axis))
-            rows = np.array([true, mean, log_gap, informed, ties])
-            sums += rows.sum(axis=1) if weight is None else rows @ weight
+            rows = np.array([mean, log_gap, informed, np.log(ties)])
+            sums[0] += block.true_gap
+            sums[1:] += rows.sum(axis=1) if block.weight is None else rows @ block.weight
             if informed.any():
                 smallest = min(smallest, -float(mean[informed].max()))
                 largest = max(largest, -float(mean.min()))
@@ -175,42 +184,19 @@ class ScalingLoss:
 
     def __call__(self, beta: float) -> tuple[float, float, float]:
         """Mean loss at beta, its first and its second derivative."""
-        sums = np.zeros(3)
-        for gaps, true, weight in self._blocks:
-            e = np.exp(beta * gaps)
-            total = e.sum(axis=self._axis)
-            e *= gaps
-            first = e.sum(axis=self._axis) / total
-            e *= gaps
-            second = e.sum(axis=self._axis) / total
-            second -= first * first
-            rows = (np.log(total) - beta * true, first - true, second)
-            sums += [float(r.sum() if weight is None else r @ weight) for r in rows]
-        loss, g, h = sums / self.total
-        return float(loss), float(g), max(float(h), 0.0)
+        loss = mean = variance = true = 0.0
+        for block in self._blocks():
+            a, b, c = block.sums(beta, self._room(block))
+            loss, mean, variance = loss + a, mean + b, variance + c
+            true += block.true_gap
+        self.true_gap = true
+        n = self.total
+        return (loss - beta * true) / n, (mean - true) / n, max(variance / n, 0.0)
 
-
-def find_root(
-    function: Callable[[float], tuple[float, float]], low: float, high: float, start: float
-) -> float:
-    """Root of an increasing function in [low, high], by Newton steps inside a bracket.
-
-    ``function`` gives its value and a slope. The search ends where the next step would move the
-    root by less than rounding (a Newton step of 1e-7 leaves an error of about 1e-14).
-    """
-    x = min(max(start, low), high)
-    for _ in range(200):
-        value, slope = function(x)
-        if value == 0.0:
-            return x
-        low, high = (low, x) if value > 0 else (x, high)
-        step = -value / slope if slope > 0 else np.nan
-        proposal = x + step
-        if abs(step) <= 1e-7:
-            return min(max(proposal, low), high)
-        if not low < proposal < high:
-            proposal = (low + high) / 2
-        if high - low <= 4 * np.finfo(float).eps * max(abs(low), abs(high), 1.0):
-            return proposal
-        x = proposal
-    return x
+    def value(self, beta: float) -> float:
+        """Mean loss at beta alone."""
+        loss = true = 0.0
+        for block in self._blocks():
+            loss += block.loss(beta, self._room(block))
+            true += block.true_gap
+        return (loss - beta * true) / self.total

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import chi2
 from sklearn.exceptions import ConvergenceWarning
 
-from skmergecal._scaling import Bound, Objective, ScalingLoss, find_root
+from skmergecal._profile import profile_interval
+from skmergecal._roots import Point, SlopeModel, minimise
+from skmergecal._scaling import Bound, ScalingLoss
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_logits, check_sample_weight
 from skmergecal._warnings import warn_user
 
 __all__ = [
+    "Minimum",
     "TemperatureFit",
     "fit_temperature",
     "minimise_temperature",
-    "profile_interval",
     "summarise_fit",
     "warn_at_bound",
 ]
 
 #: Rows beyond this number are fitted with a start from a subsample of about this size.
 SUBSAMPLE = 16_384
-_HALF_CHI2_95 = float(chi2.ppf(0.95, 1)) / 2
 
 
 @dataclass(frozen=True)
@@ -54,83 +55,81 @@ class TemperatureFit:
     bound: Bound
 
 
-class _Objective:
-    """The loss plus alpha * log(T)^2 / (2 n), as a function of t = log beta."""
+class TemperatureObjective:
+    """The loss plus alpha * log(T)^2 / (2 n), as a function of t = log beta.
+
+    Points that were met are remembered.
+    """
 
     def __init__(self, loss: ScalingLoss, alpha: float) -> None:
         self.loss = loss
         self.penalty = alpha / loss.total
+        self._met: dict[float, Point] = {}
 
-    def __call__(self, t: float) -> tuple[float, float, float]:
-        """Value, derivative, and the curvature for a Newton step in t."""
-        beta = float(np.exp(t))
-        value, g, h = self.loss(beta)
-        slope = beta * g + self.penalty * t
-        curvature = beta * beta * h + self.penalty
-        # Convex in beta, not in t: where the second derivative in t is small or negative, the
-        # step of the convex problem is the safe one.
-        full = curvature + beta * g
-        curvature = full if g >= 0 or 2 * full > curvature else curvature
-        return value + self.penalty / 2 * t * t, slope, curvature
+    def __call__(self, t: float) -> Point:
+        """Value and derivatives in t."""
+        if t not in self._met:
+            beta = math.exp(t)
+            value, g, h = self.loss(beta)
+            value += self.penalty / 2 * t * t
+            slope = beta * g + self.penalty * t
+            # Convex in beta, not in t: where the second derivative in t is small or negative, the
+            # step of the convex problem is the safe one.
+            convex = beta * beta * h + self.penalty
+            self._met[t] = Point(t, value, slope, convex + beta * g, convex)
+        return self._met[t]
+
+    def loss_at_one(self) -> float:
+        """Mean loss at T = 1."""
+        return self._met[0.0].value if 0.0 in self._met else self.loss.value(1.0)
+
+
+class Minimum(NamedTuple):
+    """Where the loss is lowest.
+
+    Attributes
+    ----------
+    temperature : float
+    bound : {None, "lower", "upper"}
+    objective : TemperatureObjective
+    model : SlopeModel or None
+        The slope around the minimum, in t = log(1 / T), where it is an interior one.
+    """
+
+    temperature: float
+    bound: Bound
+    objective: TemperatureObjective
+    model: SlopeModel | None
 
 
 def minimise_temperature(
     logits: np.ndarray, y: np.ndarray, sample_weight: Array | None = None, alpha: float = 0.0
-) -> tuple[float, Bound, ScalingLoss]:
-    """Temperature, the bound it stopped at, and the loss it minimises; no checks, no interval."""
-    loss = ScalingLoss(logits, y, sample_weight)
-    temperature, bound = loss.limits.temperature(
-        alpha, _Objective(loss, alpha), lambda: _warm_start(logits, y, sample_weight, alpha)
-    )
-    return temperature, bound, loss
+) -> Minimum:
+    """The temperature with the lowest loss; no checks, no interval."""
+    objective = TemperatureObjective(ScalingLoss(logits, y, sample_weight), alpha)
+    start, bend = _warm_start(logits, y, sample_weight, alpha)
+    objective(start)
+    if alpha > 0 or objective.loss.true_gap < 0:
+        found = minimise(objective, start, bend)
+        if found is not None:
+            return Minimum(math.exp(-found[0]), None, objective, found[1])
+    temperature, bound = objective.loss.limits.temperature(alpha, objective, start)
+    return Minimum(temperature, bound, objective, None)
 
 
 def _warm_start(
     logits: np.ndarray, y: np.ndarray, sample_weight: Array | None, alpha: float
-) -> float:
-    """Log beta of a subsample where there are many rows, else 0."""
+) -> tuple[float, float]:
+    """Log beta, and the bend of the slope there, of a subsample where there are many rows."""
     stride = len(y) // SUBSAMPLE
     if stride < 2:
-        return 0.0
+        return 0.0, 0.0
     rows = slice(None, None, stride)
     weight = None if sample_weight is None else sample_weight[rows]
     if weight is not None and not weight.any():
-        return 0.0
-    temperature, _, _ = minimise_temperature(logits[rows], y[rows], weight, alpha / stride)
-    return -float(np.log(temperature))
-
-
-def profile_interval(
-    objective: Objective,
-    total: float,
-    temperature: float,
-    reach: tuple[float, float] = (-np.inf, np.inf),
-) -> tuple[float, float]:
-    """95 % interval of T: where 2 n (NLL(T) - min NLL) stays below chi2_1's quantile.
-
-    An end is 0 or infinite where the loss never rises so far, or not within ``reach``, the values
-    of t = log(1 / T) at which the objective is known.
-    """
-    centre = -float(np.log(temperature))
-    best, _, curvature = objective(centre)
-    width = float(np.sqrt(2 * _HALF_CHI2_95 / max(total * curvature, 1e-2)))
-
-    def end(direction: int) -> float:
-        def excess(t: float) -> tuple[float, float]:
-            value, slope, _ = objective(t)
-            rise = total * (value - best) - _HALF_CHI2_95
-            return direction * rise, direction * total * slope
-
-        near, step = centre, width
-        while True:
-            far = float(np.clip(near + direction * step, *reach))
-            if direction * excess(far)[0] >= 0:
-                return find_root(excess, min(near, far), max(near, far), far)
-            if far in reach or abs(far - centre) > 50:
-                return direction * np.inf
-            near, step = far, 2 * step
-
-    return float(np.exp(-end(+1))), float(np.exp(-end(-1)))
+        return 0.0, 0.0
+    part = minimise_temperature(logits[rows], y[rows], weight, alpha / stride)
+    return -math.log(part.temperature), 0.0 if part.model is None else part.model.bend
 
 
 def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
@@ -196,9 +195,9 @@ def fit_temperature(
     z = check_logits(logits)
     labels = _check_columns(y, z)
     weight = check_sample_weight(sample_weight, len(z))
-    temperature, bound, loss = minimise_temperature(z, labels, weight, alpha)
-    warn_at_bound(bound, temperature)
-    return summarise_fit(temperature, bound, loss, alpha)
+    minimum = minimise_temperature(z, labels, weight, alpha)
+    warn_at_bound(minimum.bound, minimum.temperature)
+    return summarise_fit(minimum)
 
 
 def _check_columns(y: Any, z: np.ndarray) -> IntArray:
@@ -218,14 +217,16 @@ def _check_columns(y: Any, z: np.ndarray) -> IntArray:
     return labels.astype(np.intp)
 
 
-def summarise_fit(
-    temperature: float, bound: Bound, loss: ScalingLoss, alpha: float
-) -> TemperatureFit:
+def summarise_fit(minimum: Minimum) -> TemperatureFit:
     """Complete a temperature to a `TemperatureFit`: interval and losses."""
+    temperature, bound, objective, model = minimum
+    t = -math.log(temperature)
+    if model is None:
+        model = SlopeModel.of(None, objective(t))
     return TemperatureFit(
         temperature=temperature,
-        interval=profile_interval(_Objective(loss, alpha), loss.total, temperature),
-        loss=loss(1 / temperature)[0],
-        loss_before=loss(1.0)[0],
+        interval=profile_interval(objective, objective.loss.total, t, model),
+        loss=model.value(t) - objective.penalty / 2 * t * t,
+        loss_before=objective.loss_at_one(),
         bound=bound,
     )

@@ -224,9 +224,9 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
             self.temperature_ = float(self.temperature)
             self.temperature_interval_ = None
             return
-        temperature, bound, loss = minimise_temperature(z, y, sample_weight, self.alpha)
-        warn_at_bound(bound, temperature)
-        fit = summarise_fit(temperature, bound, loss, self.alpha)
+        minimum = minimise_temperature(z, y, sample_weight, self.alpha)
+        warn_at_bound(minimum.bound, minimum.temperature)
+        fit = summarise_fit(minimum)
         self.temperature_, self.temperature_interval_ = fit.temperature, fit.interval
 
     def _check_features(self, X: Any, *, reset: bool) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import BPoly
 
+from skmergecal._profile import profile_interval
+from skmergecal._roots import Point, SlopeModel
 from skmergecal._scaling import Limits, ScalingLoss
-from skmergecal._temperature import TemperatureFit, profile_interval
+from skmergecal._temperature import TemperatureFit
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["TemperatureStatistics"]
@@ -93,18 +95,15 @@ class TemperatureStatistics:
         slope = objective.derivative()
         curvature = slope.derivative()
 
-        def derivatives(t: float) -> tuple[float, float, float]:
-            return float(objective(t)), float(slope(t)), float(curvature(t))
+        def point(t: float) -> Point:
+            second = float(curvature(t))
+            return Point(t, float(objective(t)), float(slope(t)), second, second)
 
-        temperature, bound = self.limits.temperature(
-            alpha,
-            derivatives,
-            lambda: float(GRID[np.argmin(objective(GRID))]),
-            REACH,
-        )
+        start = float(GRID[np.argmin(objective(GRID))])
+        temperature, bound = self.limits.temperature(alpha, point, start, REACH)
         t = float(np.clip(-np.log(temperature), *REACH))
         best = float(objective(t))
         before = float(self._objective(0.0)(0.0))
         loss = best - alpha / self.total / 2 * t * t
-        interval = profile_interval(derivatives, self.total, float(np.exp(-t)), REACH)
+        interval = profile_interval(point, self.total, t, SlopeModel.of(None, point(t)), REACH)
         return TemperatureFit(temperature, interval, loss, before, bound)

@@ -76,9 +76,9 @@ def given_weights(weights: Any, names: Sequence[str], taking_part: Sequence[str]
 
 def fit_scale(z: Array, y: IntArray, sample_weight: Array | None, who: str) -> float:
     """Temperature of held-out logits; a bound is warned about in the name of ``who``."""
-    temperature, bound, _ = minimise_temperature(z, y, sample_weight)
-    warn_at_bound(bound, temperature, f"{who}: ")
-    return temperature
+    minimum = minimise_temperature(z, y, sample_weight)
+    warn_at_bound(minimum.bound, minimum.temperature, f"{who}: ")
+    return minimum.temperature
 
 
 def calibrated_opinions(found: Collected, settings: Settings) -> tuple[list[Array], Array]:

@@ -186,7 +186,7 @@ def _summarise(
     pooled = add_weighted(z, beta)
     bound: Bound = None
     if unpenalised and ScalingLoss(pooled, labels, weight).limits.separable:
-        scale, bound, _ = minimise_temperature(pooled, labels, weight)
+        scale, bound = minimise_temperature(pooled, labels, weight)[:2]
         beta, pooled = beta / scale, pooled / scale
         temperature *= scale
     loss = mean_loss(log_softmax(pooled), labels, weight)
