@@ -15,12 +15,13 @@ import numpy as np
 
 from skmergecal._typing import Array, IntArray
 
-__all__ = ["Block", "Rows", "cut"]
+__all__ = ["Block", "Rows", "cut", "numbers", "rows_of_block"]
 
 #: Numbers a block.
 SIZE = 32_768
 #: Up to this many classes a block is stored class by class, beyond it row by row.
 FEW_CLASSES = 32
+_SIGN = np.array([-1.0, 1.0])
 
 
 class Rows(NamedTuple):
@@ -70,12 +71,12 @@ class Block(ABC):
 class _Binary(Block):
     """One gap a row, that of the smaller logit."""
 
-    def __init__(self, z: np.ndarray, y: IntArray, weight: Array | None) -> None:
-        margin = np.subtract(z[:, 1], z[:, 0], dtype=np.float64)
+    def __init__(self, z: np.ndarray, y: IntArray, weight: Array | None, out: Array) -> None:
         self.weight = weight
-        self.gaps = np.abs(margin)
+        margin = np.subtract(z[:, 1], z[:, 0], dtype=np.float64)
+        self.gaps = np.abs(margin, out=out)
         np.negative(self.gaps, out=self.gaps)
-        margin *= y * 2.0 - 1.0
+        margin *= _SIGN.take(y)
         self.true_gap = self._total(np.minimum(margin, 0.0, out=margin))
 
     def sums(self, beta: float, scratch: Array) -> tuple[float, float, float]:
@@ -105,18 +106,19 @@ class _Binary(Block):
 class _Many(Block):
     """Gaps of shape (n_classes, n_rows) for few classes, (n_rows, n_classes) for many."""
 
-    def __init__(self, z: np.ndarray, y: IntArray, weight: Array | None) -> None:
+    def __init__(self, z: np.ndarray, y: IntArray, weight: Array | None, out: Array) -> None:
         n, k = z.shape
         self.weight = weight
         self.axis = 0 if k <= FEW_CLASSES else 1
         if self.axis == 0:
-            self.gaps = np.empty((k, n))
+            self.gaps = out.reshape(k, n)
             np.copyto(self.gaps, z.T)
             self.gaps -= np.maximum.reduce(self.gaps, axis=0)
-            true = self.gaps.ravel().take(y * n + np.arange(n))
+            true = out.take(y * n + np.arange(n))
         else:
-            self.gaps = np.subtract(z, z.max(axis=1, keepdims=True), dtype=np.float64)
-            true = self.gaps.ravel().take(y + np.arange(0, n * k, k))
+            self.gaps = out.reshape(n, k)
+            np.subtract(z, z.max(axis=1, keepdims=True), out=self.gaps, dtype=np.float64)
+            true = out.take(y + np.arange(0, n * k, k))
         self.true_gap = self._total(true)
 
     def _exp(self, beta: float, scratch: Array) -> Array:
@@ -147,14 +149,30 @@ class _Many(Block):
         return Rows(self.gaps.mean(axis=self.axis), (self.gaps == 0).sum(axis=self.axis))
 
 
-def cut(logits: np.ndarray, y: IntArray, sample_weight: Array | None) -> Iterator[Block]:
-    """The blocks of logits of shape (n_samples, n_classes), float32 or float64, one at a time."""
+def cut(
+    logits: np.ndarray, y: IntArray, sample_weight: Array | None, store: Array
+) -> Iterator[Block]:
+    """The blocks of logits of shape (n_samples, n_classes), float32 or float64, one at a time.
+
+    The gaps are written to ``store``: one after the other, or, where they do not all have room
+    there, each in place of the one before.
+    """
     n, k = logits.shape
-    kind = _Binary if k == 2 else _Many
-    size = max(SIZE // (1 if k == 2 else k), 1)
-    if n <= size:
-        yield kind(logits, y, sample_weight)
-        return
-    for start in range(0, n, size):
-        part = slice(start, start + size)
-        yield kind(logits[part], y[part], None if sample_weight is None else sample_weight[part])
+    kind, width = (_Binary, 1) if k == 2 else (_Many, k)
+    rows = rows_of_block(k)
+    for start in range(0, n, rows):
+        part = slice(start, min(start + rows, n))
+        first = start * width if len(store) >= n * width else 0
+        out = store[first : first + (part.stop - start) * width]
+        weight = None if sample_weight is None else sample_weight[part]
+        yield kind(logits[part], y[part], weight, out)
+
+
+def numbers(n_rows: int, n_classes: int) -> int:
+    """How many gaps are stored for so many rows."""
+    return n_rows * (1 if n_classes == 2 else n_classes)
+
+
+def rows_of_block(n_classes: int) -> int:
+    """Number of rows of a block."""
+    return max(SIZE // numbers(1, n_classes), 1)

@@ -14,10 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Objective", "Point", "SlopeModel", "find_root", "minimise"]
+__all__ = ["ROUNDING", "Objective", "Point", "SlopeModel", "find_root", "minimise"]
 
-#: A product of squared distances to the two last points, below which the next root is exact.
-_ROUNDING = 1e-16
+#: Error of a root that counts as rounding.
+ROUNDING = 1e-15
+#: The fourth derivative of the slope, over 24, as a multiple of its first: that of a loss in the
+#: logarithm of the temperature, where each row is a smooth function on the scale of 1.
+_ROUGHNESS = 0.5
 _STEPS = 30
 
 
@@ -108,13 +111,13 @@ class SlopeModel(NamedTuple):
                 return s
         return newton
 
-    def is_exact_at(self, s: float) -> bool:
-        """Whether the model's root, at a distance s, has an error at rounding level only."""
-        return s * s * min((abs(s) + self.spread) ** 2, 1.0) <= _ROUNDING
+    def error(self, s: float) -> float:
+        """Estimate of the error of the model's root at a distance s from the last point."""
+        return _ROUGHNESS * s * s * min((abs(s) + self.spread) ** 2, 1.0)
 
 
 def minimise(
-    objective: Objective, start: float, bend: float = 0.0
+    objective: Objective, start: float, bend: float = 0.0, accuracy: float = ROUNDING
 ) -> tuple[float, SlopeModel] | None:
     """Minimiser by Newton steps with the bend of the slope, and the model around it.
 
@@ -124,6 +127,8 @@ def minimise(
     start : float
     bend : float, default=0.0
         A guess of the second derivative of the slope at the start.
+    accuracy : float
+        Error of the minimiser at which the search may stop.
 
     Returns
     -------
@@ -138,7 +143,7 @@ def minimise(
         low, high = (low, point.t) if point.slope > 0 else (point.t, high)
         model = SlopeModel.of(before, point, bend)
         step = model.step()
-        if model.is_exact_at(step):
+        if model.error(step) <= accuracy:
             return point.t + step, model
         target = point.t + min(max(step, -2.0), 2.0)
         if not low < target < high:

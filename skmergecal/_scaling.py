@@ -11,14 +11,14 @@ so that no copy of the logits is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from skmergecal._blocks import Block, cut
+from skmergecal._blocks import Block, cut, numbers, rows_of_block
 from skmergecal._roots import Objective, find_root
 from skmergecal._typing import Array, IntArray
 
@@ -31,7 +31,7 @@ UNDECIDED_ROW = float(np.log(2))
 #: A finite optimum is looked for within this factor of the gaps of the logits.
 RANGE = 1e8
 #: Up to this many gaps are kept from one visit to the next; more are made anew block by block.
-KEPT = 1 << 22
+KEPT = 1 << 20
 
 Bound = Literal["lower", "upper"] | None
 
@@ -148,17 +148,16 @@ class ScalingLoss:
         n, k = logits.shape
         self.total = float(n if sample_weight is None else sample_weight.sum())
         self._data = logits, y, sample_weight
-        self._kept = list(cut(*self._data)) if n * (k if k > 2 else 1) <= KEPT else None
-        self._scratch = np.empty(0)
+        store, block = numbers(n, k), numbers(min(n, rows_of_block(k)), k)
+        self._scratch = np.empty(block)
+        self._store = np.empty(store if store <= KEPT else block)
+        self._kept = list(self._cut()) if store <= KEPT else None
+
+    def _cut(self) -> Iterator[Block]:
+        return cut(*self._data, self._store)
 
     def _blocks(self) -> Iterable[Block]:
-        return cut(*self._data) if self._kept is None else self._kept
-
-    def _room(self, block: Block) -> Array:
-        """A flat buffer of the block's size."""
-        if self._scratch.size < block.gaps.size:
-            self._scratch = np.empty(block.gaps.size)
-        return self._scratch
+        return self._cut() if self._kept is None else self._kept
 
     @cached_property
     def true_gap(self) -> float:
@@ -186,7 +185,7 @@ class ScalingLoss:
         """Mean loss at beta, its first and its second derivative."""
         loss = mean = variance = true = 0.0
         for block in self._blocks():
-            a, b, c = block.sums(beta, self._room(block))
+            a, b, c = block.sums(beta, self._scratch)
             loss, mean, variance = loss + a, mean + b, variance + c
             true += block.true_gap
         self.true_gap = true
@@ -197,6 +196,6 @@ class ScalingLoss:
         """Mean loss at beta alone."""
         loss = true = 0.0
         for block in self._blocks():
-            loss += block.loss(beta, self._room(block))
+            loss += block.loss(beta, self._scratch)
             true += block.true_gap
         return (loss - beta * true) / self.total

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmergecal._profile import profile_interval
-from skmergecal._roots import Point, SlopeModel, minimise
+from skmergecal._roots import ROUNDING, Point, SlopeModel, minimise
 from skmergecal._scaling import Bound, ScalingLoss
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_logits, check_sample_weight
@@ -25,8 +25,15 @@ __all__ = [
     "warn_at_bound",
 ]
 
-#: Rows beyond this number are fitted with a start from a subsample of about this size.
+#: Logits with this many numbers are fitted with a start from every STRIDE-th row, if these are
+#: at least FEW_ROWS.
+MANY_NUMBERS = 1 << 16
+STRIDE = 8
+FEW_ROWS = 512
+#: Rows beyond this number start the fit of a pool from a subsample of about this size.
 SUBSAMPLE = 16_384
+#: Error of log T that a start may have; that of a subsample itself is larger.
+ROUGH = 1e-4
 
 
 @dataclass(frozen=True)
@@ -106,11 +113,17 @@ def minimise_temperature(
     logits: np.ndarray, y: np.ndarray, sample_weight: Array | None = None, alpha: float = 0.0
 ) -> Minimum:
     """The temperature with the lowest loss; no checks, no interval."""
+    return _minimise(logits, y, sample_weight, alpha, ROUNDING)
+
+
+def _minimise(
+    logits: np.ndarray, y: np.ndarray, sample_weight: Array | None, alpha: float, accuracy: float
+) -> Minimum:
     objective = TemperatureObjective(ScalingLoss(logits, y, sample_weight), alpha)
     start, bend = _warm_start(logits, y, sample_weight, alpha)
     objective(start)
     if alpha > 0 or objective.loss.true_gap < 0:
-        found = minimise(objective, start, bend)
+        found = minimise(objective, start, bend, accuracy)
         if found is not None:
             return Minimum(math.exp(-found[0]), None, objective, found[1])
     temperature, bound = objective.loss.limits.temperature(alpha, objective, start)
@@ -120,15 +133,17 @@ def minimise_temperature(
 def _warm_start(
     logits: np.ndarray, y: np.ndarray, sample_weight: Array | None, alpha: float
 ) -> tuple[float, float]:
-    """Log beta, and the bend of the slope there, of a subsample where there are many rows."""
-    stride = len(y) // SUBSAMPLE
-    if stride < 2:
+    """Log beta, and the bend of the slope there, of a share of the rows where there are many.
+
+    The share has a warm start in its turn, so that every size is visited about twice.
+    """
+    if logits.size < MANY_NUMBERS or len(logits) < STRIDE * FEW_ROWS:
         return 0.0, 0.0
-    rows = slice(None, None, stride)
+    rows = slice(None, None, STRIDE)
     weight = None if sample_weight is None else sample_weight[rows]
     if weight is not None and not weight.any():
         return 0.0, 0.0
-    part = minimise_temperature(logits[rows], y[rows], weight, alpha / stride)
+    part = _minimise(logits[rows], y[rows], weight, alpha / STRIDE, ROUGH)
     return -math.log(part.temperature), 0.0 if part.model is None else part.model.bend
 
 
@@ -214,7 +229,7 @@ def _check_columns(y: Any, z: np.ndarray) -> IntArray:
             f"y should hold column numbers 0..{z.shape[1] - 1}; got {labels.min()}..{labels.max()}"
         )
         raise ValueError(msg)
-    return labels.astype(np.intp)
+    return labels.astype(np.intp, copy=False)
 
 
 def summarise_fit(minimum: Minimum) -> TemperatureFit:
