@@ -65,7 +65,7 @@ class Block(ABC):
         """What is known of each row without a temperature."""
 
     def _total(self, values: Array) -> float:
-        return float(np.add.reduce(values) if self.weight is None else np.dot(values, self.weight))
+        return float(np.add.reduce(values) if self.weight is None else values.dot(self.weight))
 
 
 class _Binary(Block):
@@ -88,10 +88,10 @@ class _Binary(Block):
         loss = self._total(np.log(total, out=total))
         if self.weight is None:
             mean = float(np.add.reduce(e))
-            return loss, mean, float(np.dot(e, self.gaps) - np.dot(e, e))
+            return loss, mean, float(e.dot(self.gaps) - e.dot(e))
         weighted = e * self.weight
         mean = float(np.add.reduce(weighted))
-        return loss, mean, float(np.dot(weighted, self.gaps) - np.dot(weighted, e))
+        return loss, mean, float(weighted.dot(self.gaps) - weighted.dot(e))
 
     def loss(self, beta: float, scratch: Array) -> float:
         e = np.multiply(self.gaps, beta, out=scratch[: len(self.gaps)])
@@ -138,7 +138,7 @@ class _Many(Block):
         share = np.reciprocal(total, out=total)
         if self.weight is not None:
             share *= self.weight
-        variance = float(np.dot(square, share) - np.dot(mean, weighted))
+        variance = float(square.dot(share) - mean.dot(weighted))
         return loss, float(np.add.reduce(weighted)), variance
 
     def loss(self, beta: float, scratch: Array) -> float:

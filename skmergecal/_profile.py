@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from scipy.stats import chi2
 
-from skmergecal._roots import Objective, SlopeModel, find_root
+from skmergecal._roots import ROUGHNESS, Objective, SlopeModel, find_root
 
 __all__ = ["profile_interval"]
 
 _HALF_CHI2_95 = float(chi2.ppf(0.95, 1)) / 2
-#: Error of an end as a share of its distance to the centre.
-_ACCURACY = 1e-7
+#: Error of an end, as a share of its distance to the centre, from the model alone.
+_MODELLED = 1e-6
+#: And with the loss evaluated.
+_MENDED = 3e-9
 
 
 def profile_interval(
     objective: Objective,
+    value: Callable[[float], float],
     total: float,
     centre: float,
     model: SlopeModel,
@@ -29,78 +33,83 @@ def profile_interval(
     Parameters
     ----------
     objective : Objective
-        Mean loss as a function of t = log(1 / T).
+        Mean loss as a function of t = log(1 / T), with its derivatives.
+    value : callable
+        The mean loss alone.
     total : float
         Sum n of the weights.
     centre : float
         The t of the fit.
     model : SlopeModel
-        The slope near the centre. Where it is exact enough, the objective is not called.
+        The slope near the centre. Where it is exact enough, nothing is evaluated; where it is
+        nearly so, values alone mend it.
     reach : tuple of float
         The values of t at which the objective is known.
     """
-    profile = _Profile(objective, total, centre, model)
+    profile = _Profile(objective, value, total, centre, model)
     low, high = (profile.end(direction, reach) for direction in (+1, -1))
     return math.exp(-low), math.exp(-high)
 
 
 class _Profile:
     def __init__(
-        self, objective: Objective, total: float, centre: float, model: SlopeModel
+        self,
+        objective: Objective,
+        value: Callable[[float], float],
+        total: float,
+        centre: float,
+        model: SlopeModel,
     ) -> None:
-        self.objective, self.total, self.centre, self.model = objective, total, centre, model
+        self.objective, self.value = objective, value
+        self.total, self.centre, self.model = total, centre, model
         self.best = model.value(centre)
         self.width = math.sqrt(2 * _HALF_CHI2_95 / max(total * model.at.curvature, 1e-2))
 
     def end(self, direction: int, reach: tuple[float, float]) -> float:
-        """The end on one side: from the model, else by Newton steps, else in a bracket."""
+        """The end on one side: from the model, else mended by a value, else in a bracket."""
         t = self._modelled(direction)
-        if self._is_exact_at(t) and reach[0] <= t <= reach[1]:
+        if t is None or not reach[0] <= t <= reach[1]:
+            return self._bracketed(direction, reach)
+        error = self._error(t)
+        if error <= _MODELLED:
             return t
         for _ in range(3):
-            if not (reach[0] <= t <= reach[1] and abs(t - self.centre) <= 3 * self.width):
+            excess = self.total * (self.value(t) - self.best) - _HALF_CHI2_95
+            step = -excess / (self.total * self.model.slope(t - self.model.at.t))
+            if direction * step <= -self.width:
                 break
-            excess, slope = self._excess(t)
-            if direction * slope <= 0:
-                break
-            step = -excess / slope
-            if step * step <= _ACCURACY * 1e-2 * self.width:
-                return t + step
             t += step
+            # The error of the model's value, just seen, tells that of its slope.
+            left = abs(step) * min(error, 10 * abs(step) / self.width)
+            if left <= _MENDED * self.width:
+                return t
         return self._bracketed(direction, reach)
 
-    def _modelled(self, direction: int) -> float:
-        """Where the model puts the end, or the end of a parabola if it has none."""
+    def _modelled(self, direction: int) -> float | None:
+        """Where the model puts the end, if it does so near enough."""
         start = self.centre - self.model.at.t
         first = s = start + direction * self.width
         for _ in range(8):
             slope = self.model.slope(s)
             if direction * slope <= 0 or abs(s - first) > 0.5 * self.width:
-                return self.centre + direction * self.width
+                return None
             rise = self.model.rise(s) - self.model.rise(start)
             change = (rise - _HALF_CHI2_95 / self.total) / slope
             s -= change
-            if abs(change) <= 1e-12 * self.width:
-                break
-        return self.model.at.t + s
+            if abs(change) <= 1e-9 * self.width:
+                return self.model.at.t + s
+        return None
 
-    def _is_exact_at(self, t: float) -> bool:
-        """Whether the error of the model's slope, relative to the slope, is small.
-
-        Its fourth derivative is taken as 10 times its first; in the logarithm of the temperature
-        each row is a smooth function on the scale of 1.
-        """
+    def _error(self, t: float) -> float:
+        """Estimate of the model's error at t as a share of the slope there."""
         s = abs(t - self.model.at.t)
-        return 10 / 24 * s * (s + self.model.spread) ** 2 <= 100 * _ACCURACY
-
-    def _excess(self, t: float) -> tuple[float, float]:
-        point = self.objective(t)
-        return self.total * (point.value - self.best) - _HALF_CHI2_95, self.total * point.slope
+        return ROUGHNESS * s * (s + self.model.spread) ** 2
 
     def _bracketed(self, direction: int, reach: tuple[float, float]) -> float:
         def excess(t: float) -> tuple[float, float]:
-            value, slope = self._excess(t)
-            return direction * value, direction * slope
+            point = self.objective(t)
+            rise = self.total * (point.value - self.best) - _HALF_CHI2_95
+            return direction * rise, direction * self.total * point.slope
 
         near, step = self.centre, self.width
         while True:

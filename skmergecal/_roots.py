@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ROUNDING", "Objective", "Point", "SlopeModel", "find_root", "minimise"]
+__all__ = ["ROUGHNESS", "ROUNDING", "Objective", "Point", "SlopeModel", "find_root", "minimise"]
 
 #: Error of a root that counts as rounding.
 ROUNDING = 1e-15
 #: The fourth derivative of the slope, over 24, as a multiple of its first: that of a loss in the
 #: logarithm of the temperature, where each row is a smooth function on the scale of 1.
-_ROUGHNESS = 0.5
+ROUGHNESS = 0.5
 _STEPS = 30
 
 
@@ -113,7 +113,7 @@ class SlopeModel(NamedTuple):
 
     def error(self, s: float) -> float:
         """Estimate of the error of the model's root at a distance s from the last point."""
-        return _ROUGHNESS * s * s * min((abs(s) + self.spread) ** 2, 1.0)
+        return ROUGHNESS * s * s * min((abs(s) + self.spread) ** 2, 1.0)
 
 
 def minimise(

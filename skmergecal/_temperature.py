@@ -86,9 +86,11 @@ class TemperatureObjective:
             self._met[t] = Point(t, value, slope, convex + beta * g, convex)
         return self._met[t]
 
-    def loss_at_one(self) -> float:
-        """Mean loss at T = 1."""
-        return self._met[0.0].value if 0.0 in self._met else self.loss.value(1.0)
+    def value(self, t: float) -> float:
+        """Value alone."""
+        if t in self._met:
+            return self._met[t].value
+        return self.loss.value(math.exp(t)) + self.penalty / 2 * t * t
 
 
 class Minimum(NamedTuple):
@@ -240,8 +242,8 @@ def summarise_fit(minimum: Minimum) -> TemperatureFit:
         model = SlopeModel.of(None, objective(t))
     return TemperatureFit(
         temperature=temperature,
-        interval=profile_interval(objective, objective.loss.total, t, model),
+        interval=profile_interval(objective, objective.value, objective.loss.total, t, model),
         loss=model.value(t) - objective.penalty / 2 * t * t,
-        loss_before=objective.loss_at_one(),
+        loss_before=objective.value(0.0),
         bound=bound,
     )

@@ -97,7 +97,10 @@ class TemperatureStatistics:
 
         def point(t: float) -> Point:
             second = float(curvature(t))
-            return Point(t, float(objective(t)), float(slope(t)), second, second)
+            return Point(t, value(t), float(slope(t)), second, second)
+
+        def value(t: float) -> float:
+            return float(objective(t))
 
         start = float(GRID[np.argmin(objective(GRID))])
         temperature, bound = self.limits.temperature(alpha, point, start, REACH)
@@ -105,5 +108,6 @@ class TemperatureStatistics:
         best = float(objective(t))
         before = float(self._objective(0.0)(0.0))
         loss = best - alpha / self.total / 2 * t * t
-        interval = profile_interval(point, self.total, t, SlopeModel.of(None, point(t)), REACH)
+        model = SlopeModel.of(None, point(t))
+        interval = profile_interval(point, value, self.total, t, model, REACH)
         return TemperatureFit(temperature, interval, loss, before, bound)
