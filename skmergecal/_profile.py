@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from scipy.stats import chi2
 
-from skmergecal._roots import ROUGHNESS, Objective, SlopeModel, find_root
+from skmergecal._roots import Objective, SlopeModel, find_root
 
 __all__ = ["profile_interval"]
 
 _HALF_CHI2_95 = float(chi2.ppf(0.95, 1)) / 2
 #: Error of an end, as a share of its distance to the centre, from the model alone.
-_MODELLED = 1e-6
+_MODELLED = 1e-5
 #: And with the loss evaluated.
 _MENDED = 3e-9
 
@@ -70,7 +70,7 @@ class _Profile:
         t = self._modelled(direction)
         if t is None or not reach[0] <= t <= reach[1]:
             return self._bracketed(direction, reach)
-        error = self._error(t)
+        error = self.model.share_of_error(t - self.model.at.t)
         if error <= _MODELLED:
             return t
         for _ in range(3):
@@ -89,21 +89,16 @@ class _Profile:
         """Where the model puts the end, if it does so near enough."""
         start = self.centre - self.model.at.t
         first = s = start + direction * self.width
+        target = self.model.rise(start) + _HALF_CHI2_95 / self.total
         for _ in range(8):
             slope = self.model.slope(s)
             if direction * slope <= 0 or abs(s - first) > 0.5 * self.width:
                 return None
-            rise = self.model.rise(s) - self.model.rise(start)
-            change = (rise - _HALF_CHI2_95 / self.total) / slope
+            change = (self.model.rise(s) - target) / slope
             s -= change
-            if abs(change) <= 1e-9 * self.width:
+            if abs(change) <= 1e-5 * self.width:
                 return self.model.at.t + s
         return None
-
-    def _error(self, t: float) -> float:
-        """Estimate of the model's error at t as a share of the slope there."""
-        s = abs(t - self.model.at.t)
-        return ROUGHNESS * s * (s + self.model.spread) ** 2
 
     def _bracketed(self, direction: int, reach: tuple[float, float]) -> float:
         def excess(t: float) -> tuple[float, float]:

@@ -18,6 +18,8 @@ __all__ = ["ROUGHNESS", "ROUNDING", "Objective", "Point", "SlopeModel", "find_ro
 
 #: Error of a root that counts as rounding.
 ROUNDING = 1e-15
+#: Points nearer to each other than this say little about derivatives beyond the second.
+APART = 1e-3
 #: The fourth derivative of the slope, over 24, as a multiple of its first: that of a loss in the
 #: logarithm of the temperature, where each row is a smooth function on the scale of 1.
 ROUGHNESS = 0.5
@@ -107,9 +109,17 @@ class SlopeModel(NamedTuple):
                 return newton
             change = self.slope(s) / curvature
             s -= change
-            if abs(change) <= 1e-16:
+            if abs(change) <= 1e-8 * abs(s):
                 return s
         return newton
+
+    def share_of_error(self, s: float) -> float:
+        """Estimate of the error of the slope at a distance s, as a share of it.
+
+        The second term is what rounding leaves of differences between near points.
+        """
+        s, h = abs(s), self.spread
+        return s * (ROUGHNESS * (s + h) ** 2 + ROUNDING * (1 + s / h) / (h * h))
 
     def error(self, s: float) -> float:
         """Estimate of the error of the model's root at a distance s from the last point."""
@@ -150,7 +160,9 @@ def minimise(
             target = (low + high) / 2
         if not math.isfinite(target):
             return None
-        before, point = point, objective(target)
+        if before is None or abs(target - point.t) >= APART:
+            before = point  # else the older one tells more about the bend than rounding does
+        point = objective(target)
     return None
 
 

@@ -11,7 +11,7 @@ so that no copy of the logits is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal
@@ -139,15 +139,25 @@ class ScalingLoss:
         Column numbers of the true classes.
     sample_weight : ndarray of shape (n_samples,) or None
         Frequency weights; rows of weight 0 count as removed.
+    wanted : sequence of float, default=()
+        Values of beta at which the loss will be asked for: the next visit to the rows sums it.
     """
 
-    def __init__(self, logits: np.ndarray, y: IntArray, sample_weight: Array | None) -> None:
+    def __init__(
+        self,
+        logits: np.ndarray,
+        y: IntArray,
+        sample_weight: Array | None,
+        wanted: Sequence[float] = (),
+    ) -> None:
         if sample_weight is not None and not sample_weight.all():
             kept = sample_weight > 0
             logits, y, sample_weight = logits[kept], y[kept], sample_weight[kept]
         n, k = logits.shape
         self.total = float(n if sample_weight is None else sample_weight.sum())
         self._data = logits, y, sample_weight
+        self._wanted = wanted
+        self._values: dict[float, float] = {}
         store, block = numbers(n, k), numbers(min(n, rows_of_block(k)), k)
         self._scratch = np.empty(block)
         self._store = np.empty(store if store <= KEPT else block)
@@ -184,18 +194,24 @@ class ScalingLoss:
     def __call__(self, beta: float) -> tuple[float, float, float]:
         """Mean loss at beta, its first and its second derivative."""
         loss = mean = variance = true = 0.0
+        others = dict.fromkeys([other for other in self._wanted if other != beta], 0.0)
         for block in self._blocks():
             a, b, c = block.sums(beta, self._scratch)
             loss, mean, variance = loss + a, mean + b, variance + c
             true += block.true_gap
-        self.true_gap = true
-        n = self.total
-        return (loss - beta * true) / n, (mean - true) / n, max(variance / n, 0.0)
+            for other in others:
+                others[other] += block.loss(other, self._scratch)
+        n, self.true_gap, self._wanted = self.total, true, ()
+        self._values |= {other: (sums - other * true) / n for other, sums in others.items()}
+        self._values[beta] = value = (loss - beta * true) / n
+        return value, (mean - true) / n, max(variance / n, 0.0)
 
     def value(self, beta: float) -> float:
         """Mean loss at beta alone."""
-        loss = true = 0.0
-        for block in self._blocks():
-            loss += block.loss(beta, self._scratch)
-            true += block.true_gap
-        return (loss - beta * true) / self.total
+        if beta not in self._values:
+            loss = true = 0.0
+            for block in self._blocks():
+                loss += block.loss(beta, self._scratch)
+                true += block.true_gap
+            self._values[beta] = (loss - beta * true) / self.total
+        return self._values[beta]

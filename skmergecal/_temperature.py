@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +22,6 @@ __all__ = [
     "TemperatureFit",
     "fit_temperature",
     "minimise_temperature",
-    "summarise_fit",
     "warn_at_bound",
 ]
 
@@ -29,7 +29,7 @@ __all__ = [
 #: at least FEW_ROWS.
 MANY_NUMBERS = 1 << 16
 STRIDE = 8
-FEW_ROWS = 512
+FEW_ROWS = 128
 #: Rows beyond this number start the fit of a pool from a subsample of about this size.
 SUBSAMPLE = 16_384
 #: Error of log T that a start may have; that of a subsample itself is larger.
@@ -88,8 +88,6 @@ class TemperatureObjective:
 
     def value(self, t: float) -> float:
         """Value alone."""
-        if t in self._met:
-            return self._met[t].value
         return self.loss.value(math.exp(t)) + self.penalty / 2 * t * t
 
 
@@ -101,27 +99,36 @@ class Minimum(NamedTuple):
     temperature : float
     bound : {None, "lower", "upper"}
     objective : TemperatureObjective
-    model : SlopeModel or None
-        The slope around the minimum, in t = log(1 / T), where it is an interior one.
+    model : SlopeModel
+        The slope around the minimum, in t = log(1 / T).
     """
 
     temperature: float
     bound: Bound
     objective: TemperatureObjective
-    model: SlopeModel | None
+    model: SlopeModel
+
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of T from the profile likelihood."""
+        f = self.objective
+        centre = -math.log(self.temperature)
+        return profile_interval(f, f.value, f.loss.total, centre, self.model)
 
 
 def minimise_temperature(
-    logits: np.ndarray, y: np.ndarray, sample_weight: Array | None = None, alpha: float = 0.0
+    logits: np.ndarray,
+    y: np.ndarray,
+    sample_weight: Array | None = None,
+    alpha: float = 0.0,
+    *,
+    wanted: Sequence[float] = (),
+    accuracy: float = ROUNDING,
 ) -> Minimum:
-    """The temperature with the lowest loss; no checks, no interval."""
-    return _minimise(logits, y, sample_weight, alpha, ROUNDING)
+    """The temperature with the lowest loss; no checks, no interval.
 
-
-def _minimise(
-    logits: np.ndarray, y: np.ndarray, sample_weight: Array | None, alpha: float, accuracy: float
-) -> Minimum:
-    objective = TemperatureObjective(ScalingLoss(logits, y, sample_weight), alpha)
+    ``wanted`` is as for `ScalingLoss`, ``accuracy`` the error of log T that may remain.
+    """
+    objective = TemperatureObjective(ScalingLoss(logits, y, sample_weight, wanted), alpha)
     start, bend = _warm_start(logits, y, sample_weight, alpha)
     objective(start)
     if alpha > 0 or objective.loss.true_gap < 0:
@@ -129,7 +136,8 @@ def _minimise(
         if found is not None:
             return Minimum(math.exp(-found[0]), None, objective, found[1])
     temperature, bound = objective.loss.limits.temperature(alpha, objective, start)
-    return Minimum(temperature, bound, objective, None)
+    model = SlopeModel.of(None, objective(-math.log(temperature)))
+    return Minimum(temperature, bound, objective, model)
 
 
 def _warm_start(
@@ -145,8 +153,8 @@ def _warm_start(
     weight = None if sample_weight is None else sample_weight[rows]
     if weight is not None and not weight.any():
         return 0.0, 0.0
-    part = _minimise(logits[rows], y[rows], weight, alpha / STRIDE, ROUGH)
-    return -math.log(part.temperature), 0.0 if part.model is None else part.model.bend
+    part = minimise_temperature(logits[rows], y[rows], weight, alpha / STRIDE, accuracy=ROUGH)
+    return -math.log(part.temperature), part.model.bend
 
 
 def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
@@ -212,9 +220,16 @@ def fit_temperature(
     z = check_logits(logits)
     labels = _check_columns(y, z)
     weight = check_sample_weight(sample_weight, len(z))
-    minimum = minimise_temperature(z, labels, weight, alpha)
+    minimum = minimise_temperature(z, labels, weight, alpha, wanted=[1.0])
     warn_at_bound(minimum.bound, minimum.temperature)
-    return summarise_fit(minimum)
+    t, objective = -math.log(minimum.temperature), minimum.objective
+    return TemperatureFit(
+        temperature=minimum.temperature,
+        interval=minimum.interval(),
+        loss=minimum.model.value(t) - objective.penalty / 2 * t * t,
+        loss_before=objective.loss.value(1.0),
+        bound=minimum.bound,
+    )
 
 
 def _check_columns(y: Any, z: np.ndarray) -> IntArray:
@@ -232,18 +247,3 @@ def _check_columns(y: Any, z: np.ndarray) -> IntArray:
         )
         raise ValueError(msg)
     return labels.astype(np.intp, copy=False)
-
-
-def summarise_fit(minimum: Minimum) -> TemperatureFit:
-    """Complete a temperature to a `TemperatureFit`: interval and losses."""
-    temperature, bound, objective, model = minimum
-    t = -math.log(temperature)
-    if model is None:
-        model = SlopeModel.of(None, objective(t))
-    return TemperatureFit(
-        temperature=temperature,
-        interval=profile_interval(objective, objective.value, objective.loss.total, t, model),
-        loss=model.value(t) - objective.penalty / 2 * t * t,
-        loss_before=objective.value(0.0),
-        bound=bound,
-    )

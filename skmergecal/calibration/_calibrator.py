@@ -13,7 +13,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, _check_method_params, _fit_context
-from skmergecal._temperature import minimise_temperature, summarise_fit, warn_at_bound
+from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
 from skmergecal._validation import check_logits, encode_labels, warn_if_few
 from skmergecal.calibration._held_out import fit_held_out
@@ -226,8 +226,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
             return
         minimum = minimise_temperature(z, y, sample_weight, self.alpha)
         warn_at_bound(minimum.bound, minimum.temperature)
-        fit = summarise_fit(minimum)
-        self.temperature_, self.temperature_interval_ = fit.temperature, fit.interval
+        self.temperature_, self.temperature_interval_ = minimum.temperature, minimum.interval()
 
     def _check_features(self, X: Any, *, reset: bool) -> None:
         if self.estimator is None and not hasattr(X, "columns"):

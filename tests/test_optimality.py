@@ -1,0 +1,102 @@
+"""Optima at rounding level: residuals in extended precision, and brute force on small problems."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+from sklearn.exceptions import ConvergenceWarning
+
+from skmergecal._numerics import log_softmax
+from skmergecal.calibration import fit_temperature
+from tests.strategies import draw_labels, problems, seeds
+
+HALF_CHI2_95 = 3.841458820694124 / 2
+
+
+def derivatives(z, y, weight, t):
+    """Mean loss, slope and curvature in t = log(1 / T), in extended precision."""
+    x = z.astype(np.longdouble) * np.exp(np.longdouble(t))
+    x -= x.max(axis=1, keepdims=True)
+    e = np.exp(x)
+    p = e / e.sum(axis=1, keepdims=True)
+    true = x[np.arange(len(y)), y]
+    mean = (p * x).sum(axis=1)
+    variance = (p * (x - mean[:, None]) ** 2).sum(axis=1)
+    w = np.ones(len(y)) if weight is None else weight
+    n = w.sum()
+    slope = w @ (mean - true) / n
+    return w @ (np.log(e.sum(axis=1)) - true) / n, slope, w @ variance / n + slope
+
+
+def error_of_log_temperature(z, y, weight, temperature):
+    """The Newton step that is left, in extended precision."""
+    _, slope, curvature = derivatives(z, y, weight, -np.log(np.longdouble(temperature)))
+    return abs(float(slope / curvature))
+
+
+@given(problems(), st.sampled_from([0.0, 0.5, 30.0]))
+def test_the_temperature_is_exact_to_rounding(problem, alpha):
+    (z,), y, weight = problem
+    try:
+        fit = fit_temperature(z, y, weight, alpha=alpha)
+    except ConvergenceWarning:
+        assume(False)
+    t = -np.log(np.longdouble(fit.temperature))
+    _, slope, curvature = derivatives(z, y, weight, t)
+    penalty = alpha / weight.sum()
+    left = (slope + penalty * t) / (curvature + penalty)
+    assert abs(left) <= 2e-13
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10, 33, 300])
+@pytest.mark.parametrize("kind", ["calibrated", "heavy tails", "one class", "far start", "weights"])
+def test_many_rows_are_exact_to_rounding(n_classes, kind):
+    rng = np.random.default_rng(n_classes)
+    n = 400_000 // (10 + n_classes)
+    z = 2 * rng.normal(size=(n, n_classes))
+    if kind == "heavy tails":
+        z = rng.standard_t(1.5, size=z.shape)
+    y = draw_labels(rng, log_softmax(z / 1.7))
+    if kind == "one class":
+        y[:] = 1
+        z[:, 1] += 4
+    if kind == "far start":
+        z = z * 3e4
+    weight = rng.exponential(size=n) if kind == "weights" else None
+    fit = fit_temperature(z, y, weight)
+    assert error_of_log_temperature(z, y, weight, fit.temperature) <= 1e-13
+
+
+@given(seeds, st.integers(2, 4), st.integers(30, 3000))
+def test_the_interval_agrees_with_bisection(seed, n_classes, n):
+    rng = np.random.default_rng(seed)
+    z = 2 * rng.normal(size=(n, n_classes))
+    y = draw_labels(rng, log_softmax(z / 1.5))
+    y[0] = z[0].argmin()
+    fit = fit_temperature(z, y)
+    assume(fit.interval[1] < np.inf)
+    centre = -np.log(fit.temperature)
+    best = derivatives(z, y, None, centre)[0]
+
+    def excess(t):
+        return float(n * (derivatives(z, y, None, t)[0] - best) - HALF_CHI2_95)
+
+    high, low = (-np.log(np.array(fit.interval)) - centre).tolist()
+    assert brentq(excess, centre, centre + 2 * high) - centre == pytest.approx(high, rel=1e-6)
+    assert brentq(excess, centre, centre + 2 * low) - centre == pytest.approx(low, rel=1e-6)
+
+
+@given(seeds, st.integers(2, 4))
+def test_the_interval_of_many_rows_needs_no_visit(seed, n_classes):
+    """Read off the model of the slope, it has an error far below its own meaning."""
+    rng = np.random.default_rng(seed)
+    z = 2 * rng.normal(size=(60_000, n_classes))
+    y = draw_labels(rng, log_softmax(z / 1.5))
+    fit = fit_temperature(z, y)
+    best = derivatives(z, y, None, -np.log(fit.temperature))[0]
+    for end in fit.interval:
+        rise = len(y) * (derivatives(z, y, None, -np.log(end))[0] - best)
+        assert float(rise) == pytest.approx(HALF_CHI2_95, rel=1e-5)
