@@ -6,6 +6,7 @@ from skmergecal.members._check import (
     check_estimator,
     check_named_estimators,
     freeze,
+    inside,
     name_members,
 )
 from skmergecal.members._collect import (
@@ -38,6 +39,7 @@ __all__ = [
     "freeze",
     "frozen_members",
     "has_held_out",
+    "inside",
     "last_step",
     "name_members",
     "route_fit_params",

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import joblib
+import numpy as np
 from sklearn.utils.validation import check_memory
 
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._fit import FitTask
 from skmergecal.members._member import Member
+from skmergecal.members._recent import Recent
 from skmergecal.members._sources import resolve_source
 
 __all__ = ["Cache"]
 
 #: Fingerprints of frozen estimators: computed once a process, dropped with the object.
 _FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
+
+#: What members answered lately, by folder and key: at most so many bytes a process.
+_RECENT = Recent(capacity=1 << 27)
 
 
 def _fit(key: str, task: FitTask) -> Estimator:
@@ -26,6 +33,10 @@ def _fit(key: str, task: FitTask) -> Estimator:
 
 def _read(key: str, member: Member, X: Any) -> Array:
     return member.read(X)
+
+
+def _probe(key: str, member: Member, X: Any) -> bool:
+    return member.says_zero(X)
 
 
 def _resolve(key: str, name: str, estimator: Estimator, X: Any) -> str:
@@ -54,7 +65,7 @@ class Cache:
         if not self.active:
             return None
         try:
-            return str(joblib.hash(parts))
+            return str(joblib.hash(parts, hash_name="sha1"))
         except (pickle.PicklingError, TypeError, AttributeError):
             return None  # a lambda, say: what cannot be identified is not cached
 
@@ -70,14 +81,13 @@ class Cache:
         """The fitted clone that a task makes, from the cache where it is there."""
         if not self.active or task.key is None:
             return task.run()
-        return self.memory.cache(_fit, ignore=["task"])(task.key, task)
+        return self._kept(_fit)(task.key, task)
 
     def source(self, name: str, estimator: Estimator, X: Any, fingerprint: str | None) -> str:
         """Where a fitted member is read: decided once, on the first rows that came."""
         if not self.active or fingerprint is None:
             return resolve_source(name, estimator, X)
-        ignore = ["name", "estimator", "X"]
-        return self.memory.cache(_resolve, ignore=ignore)(fingerprint, name, estimator, X)
+        return str(self._answer(_resolve, fingerprint, name, estimator, X))
 
     def read_member(self, member: Member, X: Any, data_key: str | None) -> Array:
         """What ``member.read(X)`` gives, from the cache where it is there.
@@ -86,8 +96,40 @@ class Cache:
         """
         if member.fingerprint is None or data_key is None:
             return member.read(X)
-        key = f"{member.fingerprint}-{member.source}-{data_key}"
-        return self.memory.cache(_read, ignore=["member", "X"])(key, member, X)
+        return self._answer(_read, _key(member, data_key), member, X)
+
+    def says_zero(self, member: Member, X: Any, data_key: str | None) -> bool:
+        """What ``member.says_zero(X)`` gives; what is in the cache is not read again."""
+        if member.fingerprint is None or data_key is None:
+            return member.says_zero(X)
+        key = _key(member, data_key)
+        if _RECENT.get(self._place(_probe, key)) is None and self._is_read(key, member, X):
+            return member.holds_zero(self.read_member(member, X, data_key))
+        return bool(self._answer(_probe, key, member, X))
+
+    def _is_read(self, key: str, member: Member, X: Any) -> bool:
+        recent = _RECENT.get(self._place(_read, key)) is not None
+        return recent or bool(self._kept(_read).check_call_in_cache(key, member, X))
+
+    def _answer(self, function: Callable[..., Any], key: str, *arguments: Any) -> Array:
+        """The answer of a function, from this process or from the folder where it is there."""
+        place = self._place(function, key)
+        answer = _RECENT.get(place)
+        if answer is None:
+            answer = np.asarray(self._kept(function)(key, *arguments))
+            _RECENT.put(place, answer)
+        return answer
+
+    def _kept(self, function: Callable[..., Any]) -> Any:
+        ignore = [name for name in inspect.signature(function).parameters if name != "key"]
+        return self.memory.cache(function, ignore=ignore)
+
+    def _place(self, function: Callable[..., Any], key: str) -> tuple[str, ...]:
+        return str(self.memory.location), function.__name__, key
+
+
+def _key(member: Member, data_key: str) -> str:
+    return f"{member.fingerprint}-{member.source}-{data_key}"
 
 
 def _as_memory(memory: Any) -> Any:

@@ -15,7 +15,12 @@ from skmergecal.members._member import is_fitted
 from skmergecal.members._routing import NamedEstimators
 from skmergecal.members._sources import last_step
 
-__all__ = ["check_estimator", "check_named_estimators", "freeze", "name_members"]
+__all__ = ["check_estimator", "check_named_estimators", "freeze", "inside", "name_members"]
+
+
+def inside(estimator: Estimator) -> Estimator:
+    """What a FrozenEstimator holds, whose tags it copies at length at every look; else itself."""
+    return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
 
 
 def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True) -> None:
@@ -23,7 +28,7 @@ def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True)
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         msg = f"estimator {name!r} should be a classifier instance; got {estimator!r}"
         raise TypeError(msg)
-    if not is_classifier(estimator):
+    if not is_classifier(inside(estimator)):
         msg = (
             f"estimator {name!r} should be a classifier; got {type(estimator).__name__}, "
             "which is none: regressors and transformers cannot be merged or calibrated"

@@ -101,7 +101,17 @@ def _merged_classes(estimators: NamedEstimators, labels: np.ndarray | None) -> n
         parts.append(known)
     if labels is not None and len(parts) < len(estimators):
         parts.append(labels)
-    return union_of_classes(*parts)
+    return union_of_classes(*_different(parts))
+
+
+def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
+    """The sets of labels without those that another one repeats."""
+    kept: list[np.ndarray] = []
+    for part in parts:
+        same = (p.dtype == part.dtype and np.array_equal(p, part) for p in kept)
+        if not any(same):
+            kept.append(part)
+    return kept
 
 
 def _net_inside(estimator: Estimator) -> Estimator | None:
@@ -168,6 +178,7 @@ def collect(
     cache: Cache,
     n_jobs: int | None,
     held_out: bool = True,
+    opinions: bool = True,
 ) -> Collected:
     """Fit the members, or take the frozen ones, and read their opinions of held-out rows.
 
@@ -187,6 +198,9 @@ def collect(
     held_out : bool, default=True
         Whether held-out opinions are needed. Else nothing is cross-fitted, and the members
         fitted here are read on their own training rows: that is enough to see zeros.
+    opinions : bool, default=True
+        Whether opinions are needed at all. Else members are read only as far as it takes to see
+        whether they say 0.
     """
     names = [name for name, _ in estimators]
     own = [(name, e) for name, e in estimators if not _is_frozen(e)]
@@ -209,12 +223,15 @@ def collect(
     places = _places([len(test) for _, test in splits] or [len(held_rows)])
     folds = [Fold(fit, place) for fit, place in zip(per_fit or [members], places, strict=True)]
 
-    opinions = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
     _warn_of_missed_classes(folds, members, classes)
     weight = rows.weight_of(held_rows)
     total = float(len(held_rows) if weight is None else weight.sum())
-    members = [m.softened_for(o, total) for m, o in zip(members, opinions, strict=True)]
-    return Collected(members, classes, opinions, held_rows, column[held_rows], weight, folds)
+    found = Collected(members, classes, [], held_rows, column[held_rows], weight, folds)
+    if not (opinions or held_out):
+        return replace(found, members=[m.softened(work.says_zero(m), total) for m in members])
+    read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
+    members = [m.softened_for(o, total) for m, o in zip(members, read, strict=True)]
+    return replace(found, members=members, opinions=read)
 
 
 def _places(lengths: list[int]) -> list[slice]:
@@ -258,7 +275,7 @@ class _Work:
 
     def tasks(self, estimators: NamedEstimators, plan: list[IntArray | None]) -> Iterator[FitTask]:
         X, labels = self.rows.X, self.rows.labels
-        data = self.cache.key(X, labels)
+        data = self.cache.key(X, labels) if estimators else None
         for train in plan:
             for name, estimator in estimators:
                 params = self.params.get(name, {})
@@ -267,11 +284,17 @@ class _Work:
                     key = self.cache.key(clone(estimator), data, train, params)
                 yield FitTask(name, estimator, X, labels, train, params, key)
 
+    def says_zero(self, member: Member) -> bool:
+        """Whether a member says 0 on the rows that count."""
+        return self.cache.says_zero(member, self.rows.kept_X, self.kept_key)
+
     def opinion(self, folds: list[Fold], index: int, held_rows: IntArray, frozen: bool) -> Opinion:
         """One member's opinion of the held-out rows: read fold by fold, or once if frozen."""
         if frozen:
             member = folds[0].members[index]
             whole = member.align(self.cache.read_member(member, self.rows.kept_X, self.kept_key))
+            if held_rows is self.rows.kept:
+                return whole
             position = np.searchsorted(self.rows.kept, held_rows)
             return Opinion(whole.values[position], whole.logarithmic)
         parts = []

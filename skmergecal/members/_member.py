@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._numerics import soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members._sources import SOURCES, transform_to_final
@@ -17,6 +18,8 @@ __all__ = ["Member", "Opinion", "check_fitted", "classes_of", "is_fitted", "read
 
 #: Softening of a member whose held-out rows are not known.
 SOFTENING_WITHOUT_ROWS = 1e-4
+#: Where it is to be seen only whether a member says 0, this many rows are looked at first.
+_ROWS_TO_PROBE = 100
 
 
 def is_fitted(estimator: Estimator) -> bool:
@@ -195,6 +198,22 @@ class Member:
         """The member's own columns for the rows of X, checked."""
         return read_raw(self.name, self.estimator, self.source, X, len(self.columns))
 
+    def says_zero(self, X: Any) -> bool:
+        """Whether it gives a probability of exactly 0 somewhere in X, or does not know a class.
+
+        Rows are read only as far as it takes to see that. Log-probabilities hold no zeros.
+        """
+        if self.logarithmic or len(self.missing):
+            return self.holds_zero(np.empty(0))
+        first = np.arange(min(_num_samples(X), _ROWS_TO_PROBE))
+        if self.holds_zero(self.read(_safe_indexing(X, first))):
+            return True
+        return len(first) < _num_samples(X) and self.holds_zero(self.read(X))
+
+    def holds_zero(self, raw: Array) -> bool:
+        """Whether the member's own columns hold a zero, or some columns are not its own."""
+        return len(self.missing) > 0 or (not self.logarithmic and bool((raw == 0.0).any()))
+
     def log_proba(self, opinion: Opinion) -> Array:
         """Log-probabilities of an opinion of this member."""
         return opinion.log_proba(self.softening)
@@ -209,7 +228,11 @@ class Member:
 
     def softened_for(self, opinion: Opinion, total_weight: float) -> Member:
         """The member with the softening that its held-out opinion calls for."""
-        return replace(self, softening=1 / (total_weight + 1) if opinion.has_zeros else 0.0)
+        return self.softened(opinion.has_zeros, total_weight)
+
+    def softened(self, says_zero: bool, total_weight: float) -> Member:
+        """The member with the softening of one that does, or does not, say 0."""
+        return replace(self, softening=1 / (total_weight + 1) if says_zero else 0.0)
 
     def softened_by_default(self) -> Member:
         """The member with the softening of one whose held-out rows are not known."""

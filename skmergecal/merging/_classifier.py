@@ -23,6 +23,7 @@ from skmergecal.members import (
     collect,
     freeze,
     frozen_members,
+    inside,
     name_members,
     route_fit_params,
 )
@@ -280,6 +281,7 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
             cache=Cache(self.memory),
             n_jobs=self.n_jobs,
             held_out=cross_fit,
+            opinions=self.method not in ("auto", "logits"),
         )
         learned = combine(self.method, found, settings, rows)
         self._set_fitted(learned.combination, found.classes)
@@ -370,7 +372,7 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = [get_tags(e) for _, e in self._named()]
+        inner = [get_tags(inside(e)) for _, e in self._named()]
         tags.input_tags.sparse = all(t.input_tags.sparse for t in inner)
         tags.input_tags.allow_nan = all(t.input_tags.allow_nan for t in inner)
         return tags

@@ -99,6 +99,8 @@ class LogarithmicCombination(Combination):
     def learn(cls, found: Collected, settings: Settings) -> Self:
         """Learn weights and temperatures from held-out opinions."""
         refuse_missing_classes(found.members, found.classes)
+        if not settings.needs_held_out():
+            return cls(found.members, np.asarray(settings.weights), np.ones(len(found.members)), 1.0)
         y, weight = found.y, found.sample_weight
         z, temperatures = calibrated_opinions(found, settings)
         temperature = 1.0
