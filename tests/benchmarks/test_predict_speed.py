@@ -1,0 +1,49 @@
+"""Predicting with K members: against the sum of their own calls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+
+from skmergecal import MergedClassifier
+
+FAMILIES = {
+    "8 forests": [RandomForestClassifier(100, random_state=i) for i in range(8)],
+    "8 of five families": [
+        RandomForestClassifier(100, random_state=0),
+        RandomForestClassifier(100, max_features=1, random_state=1),
+        HistGradientBoostingClassifier(max_iter=50, random_state=2),
+        HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=8, random_state=3),
+        MLPClassifier((64, 64), max_iter=30, random_state=4),
+        MLPClassifier((64, 64), max_iter=30, random_state=5),
+        LogisticRegression(max_iter=1000),
+        GaussianNB(),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = make_classification(12_000, 20, n_informative=12, n_classes=10, random_state=0)
+    return X[:2000], y[:2000], X[2000:4000], y[2000:4000], X[4000:]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("method", ["logits", "probabilities"])
+@pytest.mark.parametrize("families", FAMILIES)
+def test_predict_proba(compare, data, families, method):
+    X, y, X_held, y_held, X_new = data
+    members = [member.fit(X, y) for member in FAMILIES[families]]
+    merged = MergedClassifier.from_fitted(
+        members, X_held, y_held, method=method, weights=np.ones(len(members))
+    )
+    compare.cost(
+        f"predict_proba of 8,000 rows, {families}, {method}",
+        lambda: merged.predict_proba(X_new),
+        {"the members' own calls": (lambda: [m.predict_proba(X_new) for m in members], 1.1)},
+    )

@@ -1,0 +1,166 @@
+"""The cache never confuses near-identical members or data, and hashes a frozen one once."""
+
+from __future__ import annotations
+
+import copy
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.tree import DecisionTreeClassifier
+
+from skmergecal import MergedClassifier
+from skmergecal.members import Cache
+from skmergecal.members._member import Member
+from skmergecal.members._recent import Recent
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(tmp_path)
+
+
+def with_one_bit_flipped(array):
+    flipped = array.copy()
+    flipped.view(np.uint8).reshape(-1)[0] ^= 1
+    return flipped
+
+
+def test_one_bit_of_one_leaf_is_another_member(blobs, cache):
+    tree = DecisionTreeClassifier(random_state=0).fit(blobs.X, blobs.y)
+    before = cache.fingerprint(FrozenEstimator(tree))
+    assert cache.fingerprint(FrozenEstimator(tree)) == before
+    tree.tree_.value[-1] = with_one_bit_flipped(tree.tree_.value[-1])
+    assert cache.fingerprint(FrozenEstimator(tree)) != before
+
+
+def test_the_type_of_the_classes_is_part_of_a_member(blobs, cache):
+    member = LogisticRegression().fit(blobs.X, blobs.y)
+    other = copy.deepcopy(member)
+    other.classes_ = member.classes_.astype(np.int32)
+    assert cache.fingerprint(FrozenEstimator(member)) != cache.fingerprint(FrozenEstimator(other))
+
+
+def near_identical_tables():
+    table = pd.DataFrame(np.arange(12.0).reshape(4, 3), columns=["a", "b", "c"])
+    moved = table.copy()
+    moved.loc[2, "b"] = np.nextafter(moved.loc[2, "b"], np.inf)
+    signed = table.copy()
+    signed.loc[0, "a"] = -0.0
+    return {
+        "table": table,
+        "one unit in the last place": moved,
+        "the sign of a zero": signed,
+        "order of columns": table[["b", "a", "c"]],
+        "names of columns": table.rename(columns={"a": "A"}),
+        "index": table.set_index(np.array([0, 1, 2, 4])),
+        "type of one column": table.astype({"c": np.float32}),
+        "array": table.to_numpy(),
+        "float32": table.to_numpy(dtype=np.float32),
+        "shape": table.to_numpy().reshape(3, 4),
+        "categories": table.astype({"c": "category"}),
+        "order of rows": table.iloc[::-1],
+    }
+
+
+def test_near_identical_data_have_keys_of_their_own(cache):
+    keys = {name: cache.key(X) for name, X in near_identical_tables().items()}
+    assert len(set(keys.values())) == len(keys)
+    assert None not in keys.values()
+    assert keys["table"] == cache.key(near_identical_tables()["table"])
+
+
+def test_data_changed_in_place_are_read_anew(blobs, tmp_path):
+    member = FrozenEstimator(LogisticRegression().fit(blobs.X, blobs.y))
+    model = MergedClassifier([("m", member)], weights=None, memory=tmp_path)
+    model.fit(blobs.X_held, blobs.y_held)
+    X = blobs.X_test.copy()
+    before = model.predict_proba(X)
+    X[0] *= -3
+    after = model.predict_proba(X)
+    assert np.abs(after[0] - before[0]).max() > 1e-3
+    np.testing.assert_array_equal(after[1:], before[1:])
+
+
+def test_a_frozen_object_is_fingerprinted_once_a_process(blobs, tmp_path, monkeypatch):
+    frozen = [
+        (name, FrozenEstimator(RandomForestClassifier(3, random_state=i).fit(blobs.X, blobs.y)))
+        for i, name in enumerate(["a", "b"])
+    ]
+    hashed = []
+    original = joblib.hash
+
+    def counting(thing, *args, **kwargs):
+        hashed.extend(part for part in thing if isinstance(part, FrozenEstimator))
+        return original(thing, *args, **kwargs)
+
+    monkeypatch.setattr(joblib, "hash", counting)
+    grid = {"weights": ["log_loss", None], "calibrate": [None, "merged"]}
+    model = MergedClassifier(frozen, memory=tmp_path)
+    GridSearchCV(model, grid, cv=3).fit(blobs.X_held, blobs.y_held)
+    MergedClassifier(frozen, memory=tmp_path / "other").fit(blobs.X_held, blobs.y_held)
+    assert [id(e) for e in hashed] == [id(e) for _, e in frozen]
+
+
+def test_what_was_answered_lately_belongs_to_its_folder(blobs, tmp_path):
+    member = FrozenEstimator(LogisticRegression().fit(blobs.X, blobs.y))
+    for folder in ("one", "two"):
+        model = MergedClassifier([("m", member)], memory=tmp_path / folder)
+        model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
+        assert len(list((tmp_path / folder).rglob("output.pkl"))) >= 2
+
+
+@pytest.mark.parametrize("weights", ["log_loss", [2, 1]])
+def test_another_process_finds_the_answers_in_the_folder(blobs, tmp_path, monkeypatch, weights):
+    frozen = [
+        (name, FrozenEstimator(RandomForestClassifier(3, random_state=i).fit(blobs.X, blobs.y)))
+        for i, name in enumerate(["a", "b"])
+    ]
+    model = MergedClassifier(frozen, weights=weights, memory=tmp_path)
+    expected = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
+    monkeypatch.setattr("skmergecal.members._cache._RECENT", Recent(capacity=1 << 20))
+    monkeypatch.setattr(Member, "read", lambda self, X: pytest.fail("read again"))
+    again = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_fixed_weights_read_a_member_until_it_says_zero(blobs, monkeypatch):
+    """And soften it exactly as one that was read on every row."""
+    rows_read = []
+    original = Member.read
+    monkeypatch.setattr(
+        Member, "read", lambda self, X: rows_read.append(len(X)) or original(self, X)
+    )
+    forest = RandomForestClassifier(5, random_state=0).fit(blobs.X, blobs.y)
+    smooth = RandomForestClassifier(5, min_samples_leaf=40, random_state=0).fit(blobs.X, blobs.y)
+    members = [("zeros", FrozenEstimator(forest)), ("none", FrozenEstimator(smooth))]
+    fixed = MergedClassifier(members, weights=None).fit(blobs.X_held, blobs.y_held)
+    zeros, none = fixed._combination.members
+    assert zeros.softening == 1 / (len(blobs.y_held) + 1)
+    assert none.softening == (0.0 if (smooth.predict_proba(blobs.X_held) > 0).all() else 1 / 201)
+    assert rows_read[0] == 100
+    learned = MergedClassifier(members).fit(blobs.X_held, blobs.y_held)
+    assert [m.softening for m in learned._combination.members] == [
+        m.softening for m in fixed._combination.members
+    ]
+
+
+def test_recent_answers_are_bounded_and_read_only():
+    recent = Recent(capacity=100)
+    for name in "abc":
+        recent.put((name,), np.zeros(5))
+    assert len(recent) == 2
+    assert recent.get(("a",)) is None
+    recent.get(("b",))
+    recent.put(("d",), np.zeros(5))
+    assert recent.get(("c",)) is None
+    assert recent.get(("b",)) is not None
+    recent.put(("large",), np.zeros(50))
+    assert recent.get(("large",)) is None
+    with pytest.raises(ValueError, match="read-only"):
+        recent.get(("d",))[0] = 1.0
