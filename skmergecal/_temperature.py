@@ -184,7 +184,8 @@ def fit_temperature(
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes) or (n_samples,)
-        Logits or log-probabilities; a 1-D array holds binary margins.
+        Logits or log-probabilities; a 1-D array holds binary margins. Finite; those beyond
+        +-1e150 are taken as that. Float32 is computed with in float64, block by block.
     y : array-like of shape (n_samples,)
         Labels, already 0..n_classes-1.
     sample_weight : array-like of shape (n_samples,), default=None

@@ -15,6 +15,7 @@ from skmergecal._typing import Array, IntArray
 from skmergecal._warnings import warn_user
 
 __all__ = [
+    "LARGEST_LOGIT",
     "check_labels",
     "check_logits",
     "check_member_weights",
@@ -23,6 +24,9 @@ __all__ = [
     "union_of_classes",
     "warn_if_few",
 ]
+
+#: Logits beyond this, in absolute value, are taken as this: their squares stay finite.
+LARGEST_LOGIT = 1e150
 
 
 def check_labels(y: Any) -> np.ndarray:
@@ -183,7 +187,8 @@ def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
 def check_logits(logits: Any) -> np.ndarray:
     """Logits as a 2-D float array; binary margins d of shape (n,) or (n, 1) become (0, d).
 
-    Float32 and float64 keep their type, everything else becomes float64.
+    Float32 and float64 keep their type, everything else becomes float64. Logits beyond +-1e150,
+    whose squares would overflow, are taken as that.
 
     Raises
     ------
@@ -201,10 +206,13 @@ def check_logits(logits: Any) -> np.ndarray:
     if z.ndim != 2 or 0 in z.shape:
         msg = f"logits should have shape (n_samples, n_classes) or (n_samples,); got {z.shape}"
         raise ValueError(msg)
-    if not np.isfinite(z).all():
+    low, high = float(z.min()), float(z.max())  # NaN if there is one
+    if not (math.isfinite(low) and math.isfinite(high)):
         row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])
         msg = f"logits should be finite; row {row} contains NaN or infinity: clip or drop it"
         raise ValueError(msg)
+    if max(-low, high) > LARGEST_LOGIT:
+        z = np.clip(z, -LARGEST_LOGIT, LARGEST_LOGIT)
     if z.shape[1] == 1:
         z = np.column_stack([np.zeros_like(z), z])
     return z
