@@ -100,7 +100,8 @@ class LogarithmicCombination(Combination):
         """Learn weights and temperatures from held-out opinions."""
         refuse_missing_classes(found.members, found.classes)
         if not settings.needs_held_out():
-            return cls(found.members, np.asarray(settings.weights), np.ones(len(found.members)), 1.0)
+            ones = np.ones(len(found.members))
+            return cls(found.members, np.asarray(settings.weights), ones, 1.0)
         y, weight = found.y, found.sample_weight
         z, temperatures = calibrated_opinions(found, settings)
         temperature = 1.0
