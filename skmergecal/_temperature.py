@@ -76,19 +76,24 @@ class TemperatureObjective:
     def __call__(self, t: float) -> Point:
         """Value and derivatives in t."""
         if t not in self._met:
-            beta = math.exp(t)
+            beta = _beta(t)
             value, g, h = self.loss(beta)
             value += self.penalty / 2 * t * t
             slope = beta * g + self.penalty * t
             # Convex in beta, not in t: where the second derivative in t is small or negative, the
             # step of the convex problem is the safe one.
-            convex = beta * beta * h + self.penalty
+            convex = beta * (beta * h) + self.penalty
             self._met[t] = Point(t, value, slope, convex + beta * g, convex)
         return self._met[t]
 
     def value(self, t: float) -> float:
         """Value alone."""
-        return self.loss.value(math.exp(t)) + self.penalty / 2 * t * t
+        return self.loss.value(_beta(t)) + self.penalty / 2 * t * t
+
+
+def _beta(t: float) -> float:
+    """1 / T at t = log(1 / T), within the range of floats."""
+    return math.exp(min(max(t, -700.0), 700.0))
 
 
 class Minimum(NamedTuple):
