@@ -196,11 +196,10 @@ def collect(
     cache : Cache
     n_jobs : int or None
     held_out : bool, default=True
-        Whether held-out opinions are needed. Else nothing is cross-fitted, and the members
-        fitted here are read on their own training rows: that is enough to see zeros.
+        Whether held-out opinions are needed. Else nothing is cross-fitted, and members fitted
+        here are read on their own training rows: that is enough to see zeros.
     opinions : bool, default=True
-        Whether opinions are needed at all. Else members are read only as far as it takes to see
-        whether they say 0.
+        Whether any are needed. Else members are read only until one is seen to say 0.
     """
     names = [name for name, _ in estimators]
     own = [(name, e) for name, e in estimators if not _is_frozen(e)]
@@ -225,8 +224,8 @@ def collect(
 
     _warn_of_missed_classes(folds, members, classes)
     weight = rows.weight_of(held_rows)
-    total = float(len(held_rows) if weight is None else weight.sum())
     found = Collected(members, classes, [], held_rows, column[held_rows], weight, folds)
+    total = found.total_weight
     if not (opinions or held_out):
         return replace(found, members=[m.softened(work.says_zero(m), total) for m in members])
     read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
