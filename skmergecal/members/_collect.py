@@ -182,8 +182,8 @@ def collect(
 ) -> Collected:
     """Fit the members, or take the frozen ones, and read their opinions of held-out rows.
 
-    Frozen members are read on all rows. The others are cross-fitted: a clone for each fold is
-    read on the rows that it did not see; then a clone is fitted on all rows.
+    Frozen members are read on all rows. The others are cross-fitted, each row read by a clone
+    that did not see it; then a clone is fitted on all rows.
 
     Parameters
     ----------
@@ -229,8 +229,14 @@ def collect(
     if not (opinions or held_out):
         return replace(found, members=[m.softened(work.says_zero(m), total) for m in members])
     read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
-    members = [m.softened_for(o, total) for m, o in zip(members, read, strict=True)]
-    return replace(found, members=members, opinions=read)
+    return _with_opinions(found, read)
+
+
+def _with_opinions(found: Collected, opinions: list[Opinion]) -> Collected:
+    """The collected members with held-out opinions, and softened as these call for."""
+    total = found.total_weight
+    members = [m.softened_for(o, total) for m, o in zip(found.members, opinions, strict=True)]
+    return replace(found, members=members, opinions=opinions)
 
 
 def _places(lengths: list[int]) -> list[slice]:
