@@ -189,7 +189,6 @@ def collect(
     ----------
     estimators : sequence of (str, estimator)
     rows : Rows
-        The checked data.
     cv : int, splitter or iterable of (train, test)
     routed : tuple
         Parameters of each member's ``fit``, and of the splitter.
@@ -225,8 +224,8 @@ def collect(
     _warn_of_missed_classes(folds, members, classes)
     weight = rows.weight_of(held_rows)
     found = Collected(members, classes, [], held_rows, column[held_rows], weight, folds)
-    total = found.total_weight
     if not (opinions or held_out):
+        total = found.total_weight
         return replace(found, members=[m.softened(work.says_zero(m), total) for m in members])
     read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
     return _with_opinions(found, read)
