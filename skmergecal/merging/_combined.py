@@ -46,7 +46,8 @@ class CombinedCombination(Combination):
         logs, temperatures = [], []
         for member, opinion in zip(found.members, found.opinions, strict=True):
             z = member.log_proba(opinion)
-            temperatures.append(minimise_temperature(z, y, weight, _TEMPERATURE_ALPHA)[0])
+            minimum = minimise_temperature(z, y, weight, _TEMPERATURE_ALPHA)
+            temperatures.append(minimum.temperature)
             logs.append(_prepared(z, temperatures[-1], softening))
         if with_linear:
             proba = [opinion.proba() for opinion in found.opinions]

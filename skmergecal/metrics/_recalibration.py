@@ -22,7 +22,7 @@ Map = Callable[[Array], Array]
 
 def fit_temperature_map(p: Array, y: IntArray, weight: Array) -> Map:
     """Softmax of log-probabilities divided by one temperature."""
-    temperature, _, _ = minimise_temperature(soften(p, 0.0), y, weight)
+    temperature = minimise_temperature(soften(p, 0.0), y, weight).temperature
     return lambda rows: softmax(soften(rows, 0.0) / temperature)
 
 

@@ -173,6 +173,6 @@ def _fit_scaled_linear(
     weights = fit_linear_pool(proba, y, weight).weights
     pooled = linear_pool(proba, weights)
     softening = 1 / (total + 1) if (pooled == 0).any() else 0.0
-    temperature = minimise_temperature(soften(pooled, softening), y, weight)[0]
+    temperature = minimise_temperature(soften(pooled, softening), y, weight).temperature
     fit = ScaledLinearPool(weights, softening, temperature)
     return fit, fit.log_proba(linear_pool_without_row(proba, y, weight, weights))
