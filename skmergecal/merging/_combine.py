@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from skmergecal.merging._combination import (
     LogarithmicCombination,
 )
 from skmergecal.merging._parameters import ParameterCombination, guard_barrier
+from skmergecal.merging._report import MergeReport
 from skmergecal.merging._settings import Settings
 
 __all__ = ["Learned", "combine", "combine_without_rows"]
@@ -36,11 +37,14 @@ class Learned:
         Gives the scores of the held-out rows; not kept with the combination.
     barrier : float or None
         Of the averaged parameters, also where they are not used.
+    report : MergeReport or None
+        The same.
     """
 
     combination: Combination
     held_out_scores: Callable[[], Array]
     barrier: float | None = None
+    report: MergeReport | None = None
 
 
 def combine(method: str, found: Collected, settings: Settings, rows: Rows) -> Learned:
@@ -49,8 +53,9 @@ def combine(method: str, found: Collected, settings: Settings, rows: Rows) -> Le
         return _pool(_POOLS[method], found, settings, None)
     merged, held_out = ParameterCombination.learn(found, settings, rows)
     if guard_barrier(merged, settings):
-        return Learned(merged, lambda: held_out, merged.barrier)
-    return _pool(LogarithmicCombination, found, settings, merged.barrier)
+        return Learned(merged, lambda: held_out, merged.barrier, merged.report)
+    pooled = _pool(LogarithmicCombination, found, settings, merged.barrier)
+    return replace(pooled, report=merged.report)
 
 
 def _pool(
@@ -70,4 +75,4 @@ def combine_without_rows(
     weights = np.asarray(settings.weights)
     if method in _POOLS:
         return _POOLS[method].without_rows(members, classes, weights)
-    return ParameterCombination.without_rows(members, weights)
+    return ParameterCombination.without_rows(members, weights, settings)

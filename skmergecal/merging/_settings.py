@@ -28,6 +28,9 @@ class Settings:
     alpha : float
     on_barrier : {"warn", "raise", "logits"}
     barrier_tolerance : float
+    alignment, repair : str or None
+    unlabeled : array-like or None
+        Further rows for alignment and repair.
     """
 
     weights: str | Array
@@ -35,6 +38,9 @@ class Settings:
     alpha: float = 1.0
     on_barrier: str = "warn"
     barrier_tolerance: float = 0.05
+    alignment: str | None = "auto"
+    repair: str | None = "auto"
+    unlabeled: Any = None
 
     @property
     def calibrates_members(self) -> bool:

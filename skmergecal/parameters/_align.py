@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -186,8 +186,10 @@ def _match_activations(
     X: Array,
 ) -> None:
     """Match each layer by the correlation of activations on the rows."""
-    units = [[_standardised(values, space) for space in spaces] for values in
-             (network.values(arrays, X) for arrays in aligned)]
+    units = [
+        [_standardised(values, space) for space in spaces]
+        for values in (network.values(arrays, X) for arrays in aligned)
+    ]
     for k in range(1, len(aligned)):
         share = weights[:k] if weights[:k].sum() > 0 else np.ones(k)
         for i, space in enumerate(spaces):
@@ -198,7 +200,7 @@ def _match_activations(
             neutral = np.zeros_like(correlation) if any(flips) else correlation
             orders = _orders(neutral, signed)
             reparametrise(aligned[k], space, *orders)
-            sign = np.prod([s for s in orders[1]], axis=0) if orders[1] else 1.0
+            sign = np.prod(orders[1], axis=0) if orders[1] else 1.0
             units[k][i] = units[k][i][:, orders[0]] * sign
 
 

@@ -33,6 +33,8 @@ REPAIRS = ("auto", "least_squares", "rescale")
 
 #: Rows that alignment and repair look at; of more, every so-manieth.
 MAX_ROWS = 20_000
+#: Rows that closed forms are fitted on: they do not get better with more.
+FEW_ROWS = 4000
 #: Random rows for the check of an alignment where there are no others.
 _RANDOM_ROWS = 64
 #: Members whose logits differ by less, relative to their size, are one network.
@@ -159,10 +161,10 @@ def _reset(active: Sequence[Parameters], plain: Parameters, X: Array) -> MergedP
     return MergedParameters({"plain": _cast(plain, arrays)}, "plain")
 
 
-def _some(X: Array) -> Array:
-    if len(X) <= MAX_ROWS:
+def _some(X: Array, n_rows: int = MAX_ROWS) -> Array:
+    if len(X) <= n_rows:
         return X
-    return X[np.linspace(0, len(X) - 1, MAX_ROWS).astype(np.intp)]
+    return X[np.linspace(0, len(X) - 1, n_rows).astype(np.intp)]
 
 
 def _cast(like: Parameters, arrays: Mapping[str, Array]) -> Parameters:
@@ -220,7 +222,7 @@ class _Merge:
         if alignment == "select":
             self.add_selection()
             chosen = "select"
-        elif repair is not None:
+        elif repair is not None and alignment != "auto":
             chosen = self.repair(aligned, self.stages[chosen], repair, chosen)
         if alignment == "auto":
             self.add_selection()
@@ -233,30 +235,30 @@ class _Merge:
 
     def add_selection(self) -> None:
         assert self.X is not None
-        self.stages["select"] = select_and_merge(self.network, self.members, self.weights, self.X)
+        self.stages["select"] = select_and_merge(
+            self.network, self.members, self.weights, _some(self.X, FEW_ROWS)
+        )
 
     def repair(
         self, aligned: list[dict[str, Array]], start: dict[str, Array], repair: str, chosen: str
     ) -> str:
         """Refit the layers of an average as asked for; "auto": both ways, and take the best."""
-        assert self.X is not None
+        X = self.rows()
         for name in ("rescale", "least_squares") if repair == "auto" else (repair,):
             refit: Refit
             if name == "rescale":
-                refit = rescale(member_moments(self.network, aligned, self.weights, self.X))
+                refit = rescale(member_moments(self.network, aligned, self.weights, X))
             else:
-                means = mean_values(self.network, aligned, self.weights, self.X)
+                means = mean_values(self.network, aligned, self.weights, X)
                 refit = least_squares(self.network, dict(enumerate(means)))
-            self.stages[name] = refit_layers(
-                self.network, start, self.X, refit, statistics=True
-            )
+            self.stages[name] = refit_layers(self.network, start, X, refit, statistics=True)
             chosen = name
         return self.best() if repair == "auto" else chosen
 
     def rows(self) -> Array:
         """Rows to check an alignment on: those given, or random ones."""
         if self.X is not None:
-            return self.X
+            return _some(self.X, FEW_ROWS)
         return probe_rows(self.network, _RANDOM_ROWS)
 
     def pooled(self, X: Array) -> Array:
@@ -269,7 +271,8 @@ class _Merge:
     def best(self) -> str:
         """The stage nearest to the pool, on the rows and between them."""
         assert self.X is not None
-        X = np.concatenate([self.X, mixed_rows(self.network, self.X, np.random.default_rng(1))])
+        X = _some(self.X, FEW_ROWS)
+        X = np.concatenate([X, mixed_rows(self.network, X, np.random.default_rng(1))])
         goal = softmax(two_columns(self.pooled(X)))
         losses = {}
         for name, arrays in self.stages.items():

@@ -238,7 +238,7 @@ ACTIVATIONS = {
     ),
     "leaky_relu": Shape(
         lambda x, a: np.where(x > 0, x, a * x),
-        lambda x, y, a: np.where(x > 0, 1.0, a),
+        lambda x, y, a: np.where(x > 0, x.dtype.type(1), x.dtype.type(a)),
         homogeneous=True,
     ),
     "tanh": Shape(lambda x, _: np.tanh(x), lambda x, y, _: 1 - y**2, odd=True),

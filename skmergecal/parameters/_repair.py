@@ -11,19 +11,24 @@ from skmergecal._typing import Array
 from skmergecal.parameters._network import Network
 from skmergecal.parameters._nodes import Add, Affine, Arrays, BatchNorm, Input
 
-__all__ = ["least_squares", "member_moments", "mean_values", "refit_layers", "rescale", "ridge"]
+__all__ = ["least_squares", "mean_values", "member_moments", "refit_layers", "rescale", "ridge"]
 
 #: Ridge of a refitted layer, as a share of the mean square of its inputs.
 STRENGTH = 1e-2
 
 
 def ridge(
-    inputs: Array, targets: Array, prior: Array, sample_weight: Array | None = None
+    inputs: Array,
+    targets: Array,
+    prior: Array,
+    sample_weight: Array | None = None,
+    *,
+    strength: float = STRENGTH,
 ) -> tuple[Array, Array]:
     """Affine map from inputs to targets, drawn towards a prior.
 
     With D = [inputs, 1], the minimum of mean ||D theta - targets||^2 + l ||theta - prior||^2,
-    l = 1e-2 trace(D'D / n) / dim.
+    l = strength * trace(D'D / n) / dim.
 
     Parameters
     ----------
@@ -32,6 +37,7 @@ def ridge(
     prior : ndarray of shape (n_inputs + 1, n_outputs)
         The last row is the bias.
     sample_weight : ndarray of shape (n_rows,), default=None
+    strength : float, default=0.01
 
     Returns
     -------
@@ -44,10 +50,10 @@ def ridge(
         share = sample_weight / sample_weight.sum()
     weighted = design.T * share
     gram = weighted @ design
-    strength = STRENGTH * np.trace(gram) / len(gram)
+    pull = strength * np.trace(gram) / len(gram)
     # Solved for the difference to the prior: a layer that is right already stays as it is.
     right = weighted @ (targets - design @ prior)
-    theta = prior + np.linalg.solve(gram + strength * np.eye(len(gram)), right)
+    theta = prior + np.linalg.solve(gram + pull * np.eye(len(gram)), right)
     return theta[:-1], theta[-1]
 
 
@@ -69,7 +75,11 @@ Refit = Callable[[int, Affine, list[Array], Array], tuple[Array, Array] | None]
 
 
 def least_squares(
-    network: Network, targets: Mapping[int, Array], sample_weight: Array | None = None
+    network: Network,
+    targets: Mapping[int, Array],
+    sample_weight: Array | None = None,
+    *,
+    strength: float = STRENGTH,
 ) -> Refit:
     """Layers that say, as nearly as they can, what the targets of their nodes are.
 
@@ -86,7 +96,7 @@ def least_squares(
         weight = sample_weight
         if weight is not None:
             weight = np.repeat(weight, len(inputs) // len(weight))
-        return ridge(inputs, _rows(target), prior, weight)
+        return ridge(inputs, _rows(target), prior, weight, strength=strength)
 
     return refit
 
@@ -100,8 +110,7 @@ def member_moments(
         found = [_moments(value) for value in network.values(arrays, X)]
         before = totals or [(0.0 * m, 0.0 * d) for m, d in found]
         totals = [
-            (a + weight * m, b + weight * d)
-            for (a, b), (m, d) in zip(before, found, strict=True)
+            (a + weight * m, b + weight * d) for (a, b), (m, d) in zip(before, found, strict=True)
         ]
     return totals
 

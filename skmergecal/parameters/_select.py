@@ -10,6 +10,7 @@ import numpy as np
 
 from skmergecal._numerics import softmax
 from skmergecal._typing import Array, IntArray
+from skmergecal.parameters._distil import fit_head
 from skmergecal.parameters._network import Network, two_columns
 from skmergecal.parameters._nodes import Add, Affine, Arrays
 from skmergecal.parameters._repair import least_squares, refit_layers
@@ -20,17 +21,19 @@ __all__ = ["select_and_merge", "select_units", "uncertainty"]
 
 #: Rows on which units are chosen; the layers are fitted on all of them.
 _ROWS_TO_CHOOSE = 4000
+#: Ridge of the layers, as a share of the mean square of their inputs.
+_STRENGTH = 1e-3
 
 
 def uncertainty(logits: Array) -> Array:
-    """Weight of each row: the pool's 1 - sum of squared probabilities, a hundredth added.
+    """Weight of each row: the pool's 1 - sum of squared probabilities, a tenth of its mean added.
 
     It is the trace of the Fisher information of the logits: where the pool is sure, logits may
     move without a change in probability.
     """
     p = softmax(two_columns(logits))
     found: Array = 1 - (p**2).sum(axis=1)
-    return np.maximum(found, 0.0) + 1e-2 * found.mean() + 1e-12
+    return np.maximum(found, 0.0) + 0.1 * found.mean() + 1e-12
 
 
 def select_units(
@@ -104,8 +107,8 @@ class _Selection:
         self.spaces = find_spaces(network, members[0])
         self.values = [network.values(arrays, X) for arrays in members]
         self.chosen: dict[int, _Chosen] = {}
-        pooled = self.pooled(len(network.nodes) - 1)
-        self.row_weight = uncertainty(pooled)
+        self.logits = self.pooled(len(network.nodes) - 1)
+        self.row_weight = uncertainty(self.logits)
 
     def pooled(self, place: int) -> Array:
         """Weighted mean of a node's value: for values whose units all members share."""
@@ -229,7 +232,8 @@ def select_and_merge(
     selection.run()
     start = _gather(selection)
     targets = _targets(selection)
-    return refit_layers(network, start, X, least_squares(network, targets, selection.row_weight))
+    refit = least_squares(network, targets, selection.row_weight, strength=_STRENGTH)
+    return fit_head(network, refit_layers(network, start, X, refit), selection.logits, X)
 
 
 def _gather(selection: _Selection) -> dict[str, Array]:

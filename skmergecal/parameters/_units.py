@@ -264,7 +264,9 @@ class _Finder:
                 yield self.space(space, found)
 
     def space(self, number: int, found: list[tuple[int, Slot]]) -> Space:
-        values = {(node, offset) for s, node, offset in self.inputs if self.spaces.find(s) == number}
+        values = {
+            (node, offset) for s, node, offset in self.inputs if self.spaces.find(s) == number
+        }
         groups = []
         for scale in dict.fromkeys(scale for scale, _ in found):
             odd, homogeneous = self.symmetries(scale)
