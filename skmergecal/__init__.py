@@ -3,7 +3,7 @@
 from skmergecal import calibration, exceptions, merging, metrics, parameters, pooling
 from skmergecal._version import __version__
 from skmergecal.calibration import TemperatureCalibrator
-from skmergecal.merging import MergedClassifier
+from skmergecal.merging import MergedClassifier, merge_path
 
 __all__ = [
     "MergedClassifier",
@@ -11,6 +11,7 @@ __all__ = [
     "__version__",
     "calibration",
     "exceptions",
+    "merge_path",
     "merging",
     "metrics",
     "parameters",

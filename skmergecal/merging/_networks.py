@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._numerics import softmax
@@ -125,9 +124,7 @@ def network_rows(estimator: Estimator, X: Any) -> Array:
     final, Z = transform_to_final(estimator, X)
     if is_skorch(final):
         Z = as_net_input(final, Z)
-    if scipy.sparse.issparse(Z):
-        Z = Z.toarray()
-    return np.asarray(Z, dtype=np.float64)
+    return np.asarray(Z.toarray() if hasattr(Z, "toarray") else Z, dtype=np.float64)
 
 
 def _check_descriptions(

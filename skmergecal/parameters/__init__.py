@@ -1,14 +1,13 @@
 """Parameters of estimators: read them, average them, write them into one estimator."""
 
 from skmergecal.parameters import _linear, _mlp, _pipeline  # they enter the registry
-from skmergecal.parameters._align import align_networks
 from skmergecal.parameters._average import (
     average_parameters,
     fold_affine_input,
     fold_temperature,
     register_scaled,
 )
-from skmergecal.parameters._merge import MergedParameters, merge_parameters
+from skmergecal.parameters._merge import MergedParameters, align_parameters, merge_parameters
 from skmergecal.parameters._network import Network, dense_network
 from skmergecal.parameters._registry import (
     FirstLayer,
@@ -23,7 +22,7 @@ __all__ = [
     "MergedParameters",
     "Network",
     "Parameters",
-    "align_networks",
+    "align_parameters",
     "average_parameters",
     "dense_network",
     "fold_affine_input",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -145,8 +146,8 @@ def fit_head(
         value = -(TEMPERATURE**2) * (goal * said).sum() / len(goal) + HEAD * (away**2).sum() / 2
         return value, (design.T @ _gradient(logits, goal) + HEAD * away).ravel()
 
-    options = {"maxiter": HEAD_STEPS}
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+    settings: dict[str, Any] = {"method": "L-BFGS-B", "options": {"maxiter": HEAD_STEPS}}
+    found = minimize(loss, start.ravel(), jac=True, **settings)
     theta = found.x.reshape(start.shape)
     fitted[node.weight] = theta[:-1] if node.out_axis == 1 else np.ascontiguousarray(theta[:-1].T)
     fitted[node.bias] = theta[-1]

@@ -11,7 +11,7 @@ from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._align import align_networks
-from skmergecal.parameters._average import average_parameters
+from skmergecal.parameters._average import average_parameters, check_same_architecture
 from skmergecal.parameters._distil import distil, mixed_rows
 from skmergecal.parameters._network import Network, as_float64, two_columns
 from skmergecal.parameters._nodes import Affine, BatchNorm, Embedding
@@ -26,7 +26,7 @@ from skmergecal.parameters._repair import (
 )
 from skmergecal.parameters._select import select_and_merge
 
-__all__ = ["ALIGNMENTS", "REPAIRS", "MergedParameters", "merge_parameters"]
+__all__ = ["ALIGNMENTS", "REPAIRS", "MergedParameters", "align_parameters", "merge_parameters"]
 
 ALIGNMENTS = ("auto", "weights", "activations", "select")
 REPAIRS = ("auto", "least_squares", "rescale")
@@ -117,6 +117,50 @@ def merge_parameters(
         raise ValueError(msg)
     merge = _Merge.prepare(network, active, weights[weights > 0], X, plain)
     return merge.run(alignment, repair)
+
+
+def align_parameters(
+    parameters: Sequence[Parameters],
+    *,
+    by: str = "weights",
+    X: Array | None = None,
+    names: Sequence[str] | None = None,
+) -> list[Parameters]:
+    """Permute, flip and scale hidden units so that they match those of the first, in float64.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameters
+        Of one architecture; not changed.
+    by : {"weights", "activations"}, default="weights"
+    X : ndarray of shape (n_rows, n_features), default=None
+        Rows as the networks take them; needed for activations.
+    names : sequence of str, default=None
+        Names of the members, for errors.
+
+    Returns
+    -------
+    list of Parameters
+        Each the same function as before: checked.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the architectures differ, or the networks cannot be described.
+    """
+    names = names or [f"number {i}" for i in range(len(parameters))]
+    check_same_architecture(parameters, names)
+    network = _network(parameters, by, None)
+    if network is None or not _has_hidden(network):
+        return list(parameters)
+    if X is None and by == "activations":
+        msg = "activations need rows: pass X, or by='weights'"
+        raise ValueError(msg)
+    rows = probe_rows(network, _RANDOM_ROWS) if X is None else _some(X, FEW_ROWS)
+    arrays = [as_float64(p.arrays) for p in parameters]
+    shares = np.full(len(arrays), 1 / len(arrays))
+    aligned = align_networks(network, arrays, shares, rows, by=by)
+    return [replace(p, arrays=a) for p, a in zip(parameters, aligned, strict=True)]
 
 
 def _network(

@@ -52,7 +52,7 @@ class Network:
 
     def whole_columns(self) -> IntArray:
         """Columns of the input that hold whole numbers, because they are embedded."""
-        columns = np.arange(self.n_features)
+        columns = np.arange(self.n_features, dtype=np.float64)
         found = []
         for node in self.nodes:
             if isinstance(node, Embedding):
@@ -60,7 +60,7 @@ class Network:
                 row = columns[None]
                 taken = source.forward({}, row) if isinstance(source, Columns) else row
                 found.extend(np.ravel(taken).tolist())
-        return np.unique(np.array(found, dtype=np.intp))
+        return np.unique(np.array(found).astype(np.intp))
 
     def values(self, arrays: Arrays, X: Array) -> list[Array]:
         """The value of every node for the rows of X."""
