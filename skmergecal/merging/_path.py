@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from skmergecal._compat import _num_samples
 from skmergecal._numerics import mean_loss
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import check_labels, check_sample_weight, encode_labels
-from skmergecal.members import Cache, fitted_member, freeze, frozen_members
+from skmergecal.members import Cache, Member, fitted_member, freeze, frozen_members
 from skmergecal.merging._networks import network_rows
 from skmergecal.parameters import (
     align_parameters,
@@ -109,21 +109,32 @@ def merge_path(
     members, classes = frozen_members([("a", freeze(a)), ("b", freeze(b))], Cache(None))
     codes = encode_labels(check_labels(y), classes, remedy="Neither member knows them.")
     weight = check_sample_weight(sample_weight, _num_samples(X))
+    lambdas = np.linspace(0, 1, n_points)
+    measured = []
+    for model in _between(members, X, lambdas, alignment):
+        z = model.align(model.read(X)).log_proba(0.0)
+        right = np.average(z.argmax(axis=1) == codes, weights=weight)
+        measured.append((mean_loss(z, codes, weight), float(right)))
+    loss, accuracy = np.array(measured).T
+    return MergePath(lambdas, loss, accuracy)
+
+
+def _between(
+    members: list[Member], X: Any, lambdas: Array, alignment: str | None
+) -> Iterator[Member]:
+    """The models along the line; hidden units are aligned once."""
+    first = members[0]
+    names = [m.name for m in members]
     parameters = [read_parameters(m.estimator) for m in members]
     rows = None
     if parameters[0].network is not None:
-        rows = network_rows(write_parameters(a, parameters[0]), X)
+        rows = network_rows(write_parameters(first.estimator, parameters[0]), X)
+    ends = parameters
     if alignment is not None:
-        parameters = align_parameters(parameters, by=alignment, X=rows, names=["a", "b"])
-
-    def points() -> Iterator[tuple[float, float]]:
-        for share in lambdas:
-            mix = np.array([1 - share, share])
-            merged = merge_parameters(parameters, mix, alignment=None, X=rows, names=["a", "b"])
-            model = fitted_member("merged", write_parameters(a, merged.parameters), members[0])
-            z = model.align(model.read(X)).log_proba(0.0)
-            yield mean_loss(z, codes, weight), np.average(z.argmax(axis=1) == codes, weights=weight)
-
-    lambdas = np.linspace(0, 1, n_points)
-    loss, accuracy = np.array(list(points())).T
-    return MergePath(lambdas, loss, accuracy)
+        parameters = align_parameters(parameters, by=alignment, X=rows, names=names)
+    for share in lambdas:
+        mix = np.array([1 - share, share])
+        merged = merge_parameters(parameters, mix, alignment=None, X=rows, names=names)
+        arrays = {k: v.astype(ends[0].arrays[k].dtype) for k, v in merged.parameters.arrays.items()}
+        model = write_parameters(first.estimator, replace(ends[0], arrays=arrays))
+        yield fitted_member("merged", model, first)

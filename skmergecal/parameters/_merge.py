@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from skmergecal._numerics import log_softmax, softmax
+from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._align import align_networks
@@ -39,6 +40,8 @@ FEW_ROWS = 4000
 _RANDOM_ROWS = 64
 #: Members whose logits differ by less, relative to their size, are one network.
 _SAME = 1e-9
+#: A model whose divergence from the pool is this share of the members' own is as good as the pool.
+_NEAR = 0.1
 
 
 @dataclass(frozen=True)
@@ -266,12 +269,15 @@ class _Merge:
         if alignment == "select":
             self.add_selection()
             chosen = "select"
-        elif repair is not None and alignment != "auto":
-            chosen = self.repair(aligned, self.stages[chosen], repair, chosen)
-        if alignment == "auto":
+        elif alignment == "auto":
+            chosen = self.best()
+            if self.is_pool(chosen):  # members from one start: nothing to mend
+                return self.finished(chosen)
             self.add_selection()
             chosen = self.best()
-        if repair == "auto":
+        elif repair is not None:
+            chosen = self.repair(aligned, self.stages[chosen], repair, chosen)
+        if repair == "auto" and not self.is_pool(chosen):
             start = self.stages[chosen]
             self.stages["distilled"] = distil(self.network, start, self.pooled, self.X)
             chosen = "distilled"
@@ -314,15 +320,25 @@ class _Merge:
 
     def best(self) -> str:
         """The stage nearest to the pool, on the rows and between them."""
-        assert self.X is not None
-        X = _some(self.X, FEW_ROWS)
+        return min(self.stages, key=lambda name: self.distance(self.stages[name]))
+
+    @cached_property
+    def judged(self) -> tuple[Array, Array]:
+        """Rows to judge on, half of them between rows, and the pool's log-probabilities there."""
+        X = self.rows()
         X = np.concatenate([X, mixed_rows(self.network, X, np.random.default_rng(1))])
-        goal = softmax(two_columns(self.pooled(X)))
-        losses = {}
-        for name, arrays in self.stages.items():
-            said = log_softmax(two_columns(self.network.logits(arrays, X)))
-            losses[name] = -float((goal * said).sum(axis=1).mean())
-        return min(losses, key=lambda name: losses[name])
+        return X, log_softmax(two_columns(self.pooled(X)))
+
+    def distance(self, arrays: Mapping[str, Array]) -> float:
+        """Mean Kullback-Leibler divergence of a network from the pool."""
+        X, pool = self.judged
+        said = log_softmax(two_columns(self.network.logits(arrays, X)))
+        return float((np.exp(pool) * (pool - said)).sum(axis=1).mean())
+
+    def is_pool(self, name: str) -> bool:
+        """Whether a stage is so near to the pool, compared to the members, that it is as good."""
+        distances = [self.distance(member) for member in self.members]
+        return self.distance(self.stages[name]) <= _NEAR * float(self.weights @ distances)
 
     def with_statistics(self, arrays: dict[str, Array]) -> dict[str, Array]:
         if self.X is None or not any(isinstance(node, BatchNorm) for node in self.network.nodes):
