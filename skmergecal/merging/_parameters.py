@@ -133,6 +133,7 @@ class ParameterCombination(Combination):
                 name: mean_loss(softened(stage), y, weight)
                 for name, stage in merges.stage_opinions(weights).items()
             },
+            merged=mean_loss(held_out, y, weight),
             pool=mean_loss(log_softmax(add_weighted(z, weights)), y, weight),
             chosen=final.chosen,
             barrier=barrier,

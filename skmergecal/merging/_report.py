@@ -20,7 +20,10 @@ class MergeReport:
         Each member (after its temperature, if members are calibrated).
     stages : dict of str to float
         The models that were made: "plain" (averaged as they are), "aligned", "rescale",
-        "least_squares", "select" and "distilled", as far as they were tried.
+        "least_squares", "select" and "distilled", as far as they were tried (in every fold, where
+        members are fitted here).
+    merged : float
+        The result.
     pool : float
         The members' logit pool, which costs as much as all of them.
     chosen : str
@@ -31,15 +34,15 @@ class MergeReport:
 
     members: Mapping[str, float]
     stages: Mapping[str, float]
+    merged: float
     pool: float
     chosen: str
     barrier: float
 
     def __str__(self) -> str:
         rows = [(f"member {name}", loss) for name, loss in self.members.items()]
-        for name, loss in self.stages.items():
-            rows.append((f"merged: {name}" + (" (chosen)" if name == self.chosen else ""), loss))
-        rows.append(("pool of the members' logits", self.pool))
+        rows += [(f"step {name}", loss) for name, loss in self.stages.items()]
+        rows += [(f"merged ({self.chosen})", self.merged), ("pool of logits", self.pool)]
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:{width}s}  {loss:.4f}" for name, loss in rows]
         return "\n".join([f"{'':{width}s}  log loss", *lines])

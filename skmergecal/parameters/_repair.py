@@ -24,6 +24,7 @@ def ridge(
     sample_weight: Array | None = None,
     *,
     strength: float = STRENGTH,
+    free_bias: bool = False,
 ) -> tuple[Array, Array]:
     """Affine map from inputs to targets, drawn towards a prior.
 
@@ -38,23 +39,34 @@ def ridge(
         The last row is the bias.
     sample_weight : ndarray of shape (n_rows,), default=None
     strength : float, default=0.01
+    free_bias : bool, default=False
+        Whether the bias is not drawn to its prior, and D holds centred inputs only: how strong the
+        ridge is does not depend on the mean of the inputs then.
 
     Returns
     -------
     weight : ndarray of shape (n_inputs, n_outputs)
     bias : ndarray of shape (n_outputs,)
     """
-    design = np.hstack([inputs, np.ones((len(inputs), 1))])
-    share = np.full(len(design), 1 / len(design))
+    share = np.full(len(inputs), 1 / len(inputs))
     if sample_weight is not None:
         share = sample_weight / sample_weight.sum()
+    if free_bias:
+        mean = share @ inputs
+        weight = _towards(inputs - mean, targets - share @ targets, prior[:-1], share, strength)
+        return weight, share @ targets - mean @ weight
+    design = np.hstack([inputs, np.ones((len(inputs), 1))])
+    theta = _towards(design, targets, prior, share, strength)
+    return theta[:-1], theta[-1]
+
+
+def _towards(design: Array, targets: Array, prior: Array, share: Array, strength: float) -> Array:
     weighted = design.T * share
     gram = weighted @ design
-    pull = strength * np.trace(gram) / len(gram)
+    pull = strength * np.trace(gram) / len(gram) + np.finfo(np.float64).tiny
     # Solved for the difference to the prior: a layer that is right already stays as it is.
     right = weighted @ (targets - design @ prior)
-    theta = prior + np.linalg.solve(gram + pull * np.eye(len(gram)), right)
-    return theta[:-1], theta[-1]
+    return prior + np.linalg.solve(gram + pull * np.eye(len(gram)), right)
 
 
 def mean_values(network: Network, members: Sequence[Arrays], weights: Any, X: Array) -> list[Array]:
@@ -78,12 +90,12 @@ def least_squares(
     network: Network,
     targets: Mapping[int, Array],
     sample_weight: Array | None = None,
-    *,
-    strength: float = STRENGTH,
+    **how: Any,
 ) -> Refit:
     """Layers that say, as nearly as they can, what the targets of their nodes are.
 
-    The last layer of a residual branch also makes up for what the sum is off.
+    The last layer of a residual branch also makes up for what the sum is off. ``how`` goes to
+    `ridge`.
     """
 
     def refit(
@@ -96,7 +108,7 @@ def least_squares(
         weight = sample_weight
         if weight is not None:
             weight = np.repeat(weight, len(inputs) // len(weight))
-        return ridge(inputs, _rows(target), prior, weight, strength=strength)
+        return ridge(inputs, _rows(target), prior, weight, **how)
 
     return refit
 

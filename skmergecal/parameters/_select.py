@@ -232,7 +232,8 @@ def select_and_merge(
     selection.run()
     start = _gather(selection)
     targets = _targets(selection)
-    refit = least_squares(network, targets, selection.row_weight, strength=_STRENGTH)
+    how = {"strength": _STRENGTH, "free_bias": True}
+    refit = least_squares(network, targets, selection.row_weight, **how)
     return fit_head(network, refit_layers(network, start, X, refit), selection.logits, X)
 
 

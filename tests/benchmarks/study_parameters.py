@@ -23,11 +23,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 
@@ -67,24 +70,21 @@ def mlp(*widths: int, epochs: int = EPOCHS, **params):
     return fit
 
 
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
+        )
+
+    def forward(self, x):
+        return x + self.inner(x)
+
+
 def skorch_net(residual: bool):
     """A net of two hidden layers with BatchNorm, or with two residual blocks."""
 
     def fit(X, y, seed):
-        import torch
-        from skorch import NeuralNetClassifier
-        from torch import nn
-
-        class Block(nn.Module):
-            def __init__(self, width: int) -> None:
-                super().__init__()
-                self.inner = nn.Sequential(
-                    nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
-                )
-
-            def forward(self, x):
-                return x + self.inner(x)
-
         torch.manual_seed(seed)
         d, k = X.shape[1], len(np.unique(y))
         layers = [nn.Linear(d, 64)]
@@ -235,6 +235,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=["seeds", "start"])
     parser.add_argument("--quick", action="store_true", help="one repeat of two sets and two nets")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     if options.quick:
         options.repeats, options.sets, options.nets = (
             1,
