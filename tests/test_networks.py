@@ -101,7 +101,9 @@ def test_ridge_is_least_squares_with_rows_for_the_prior(seed):
     D = np.hstack([H, np.ones((30, 1))])
     pull = 1e-2 * np.trace(D.T @ D / 30) / 5
     rows_ = np.vstack([D / np.sqrt(30), np.sqrt(pull) * np.eye(5)])
-    theta = np.linalg.lstsq(rows_, np.vstack([Z / np.sqrt(30), np.sqrt(pull) * prior]))[0]
+    theta = np.linalg.lstsq(rows_, np.vstack([Z / np.sqrt(30), np.sqrt(pull) * prior]), rcond=None)[
+        0
+    ]
     np.testing.assert_allclose(np.vstack([weight, bias]), theta, atol=1e-10)
     weight, bias = ridge(H, Z, prior, free_bias=True)
     moved, shifted = ridge(H + 100, Z, prior, free_bias=True)

@@ -274,7 +274,8 @@ def guard_barrier(combination: ParameterCombination, settings: Settings) -> bool
         f"the averaged parameters make a model with log loss {loss + combination.barrier:.4g}, "
         f"while the members have {loss:.4g} on average (barrier {combination.barrier:.4g}, "
         f"tolerated {tolerated:.4g}): nets from different starts cannot be averaged as they are. "
-        "Use method='logits', or members trained from one start."
+        "Use alignment='auto' and repair='auto', with the members' training rows as X_unlabeled, "
+        "or method='logits', or members trained from one start."
     )
     if settings.on_barrier == "raise":
         raise MergeBarrierError(msg)
