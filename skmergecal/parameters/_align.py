@@ -16,8 +16,10 @@ from skmergecal.parameters._units import Slot, Space, find_spaces
 
 __all__ = ["align_networks"]
 
-#: Rounds over layers, and over members; each raises the agreement, so that they end by themselves.
+#: Rounds over layers: each raises the agreement, so that they end by themselves.
 _ROUNDS = 100
+#: Rounds over members, which end by themselves, too; with many members the last ones gain little.
+_MEMBER_ROUNDS = 20
 
 #: Similarity of two networks in a space: of what has no sign, and of each group's own.
 _Similarity = tuple[Array, list[Array]]
@@ -81,27 +83,27 @@ def _copied(arrays: Arrays) -> dict[str, Array]:
     return {name: array.copy() for name, array in arrays.items()}
 
 
-def _mean(members: Sequence[Arrays], weights: Array) -> dict[str, Array]:
-    total = float(weights.sum())
-    shares = weights / total if total > 0 else np.full(len(weights), 1 / len(weights))
-    return {
-        name: sum(w * m[name] for w, m in zip(shares, members, strict=True))
-        for name, array in members[0].items()
-        if np.issubdtype(array.dtype, np.floating)
-    }
+def _scaled(arrays: Arrays, share: float) -> dict[str, Array]:
+    return {k: share * a for k, a in arrays.items() if np.issubdtype(a.dtype, np.floating)}
+
+
+def _plus(total: Arrays, arrays: Arrays, share: float) -> dict[str, Array]:
+    """A weighted sum of members with another one: the scale of a reference does not matter."""
+    return {name: array + share * arrays[name] for name, array in total.items()}
 
 
 def _match_weights(aligned: list[dict[str, Array]], weights: Array, spaces: list[Space]) -> None:
+    shares = weights if weights.all() else weights + 1 / len(weights)
+    total = _scaled(aligned[0], shares[0])
     for k in range(1, len(aligned)):
-        _match_to(_mean(aligned[:k], weights[:k]), aligned, k, spaces)
-    if len(aligned) == 2:
-        return
-    for _ in range(_ROUNDS):
+        _match_to(total, aligned, k, spaces)
+        total = _plus(total, aligned[k], shares[k])
+    for _ in range(_MEMBER_ROUNDS if len(aligned) > 2 else 0):
         moved = False
         for k in range(len(aligned)):
-            others = [i for i in range(len(aligned)) if i != k]
-            reference = _mean([aligned[i] for i in others], weights[others])
-            moved |= _descend(reference, aligned[k], spaces)
+            others = _plus(total, aligned[k], -shares[k])
+            moved |= _descend(others, aligned[k], spaces)
+            total = _plus(others, aligned[k], shares[k])
         if not moved:
             return
 
