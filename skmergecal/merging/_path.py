@@ -10,7 +10,7 @@ import numpy as np
 
 from skmergecal._compat import _num_samples
 from skmergecal._numerics import mean_loss
-from skmergecal._typing import Array, Estimator
+from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_labels, check_sample_weight, encode_labels
 from skmergecal.members import Cache, Member, fitted_member, freeze, frozen_members
 from skmergecal.merging._networks import network_rows
@@ -90,9 +90,9 @@ def merge_path(
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from skmergecal import merge_path
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X = X / X.max(axis=0)
+    >>> from skmergecal import merge_path
     >>> a, b = (LogisticRegression().fit(X[i:400:2], y[i:400:2]) for i in range(2))
     >>> path = merge_path(a, b, X[400:], y[400:], n_points=3)
     >>> path.lambdas
@@ -100,23 +100,29 @@ def merge_path(
     >>> path.barrier  # the loss of a linear model is convex in its parameters
     0.0
     """
+    _check_choices(alignment, n_points)
+    members, classes = frozen_members([("a", freeze(a)), ("b", freeze(b))], Cache(None))
+    codes = encode_labels(check_labels(y), classes, remedy="Neither member knows them.")
+    weight = check_sample_weight(sample_weight, _num_samples(X))
+    lambdas = np.linspace(0, 1, n_points)
+    opinions = (m.align(m.read(X)) for m in _between(members, X, lambdas, alignment))
+    measured = [_measure(opinion.log_proba(0.0), codes, weight) for opinion in opinions]
+    loss, accuracy = np.array(measured).T
+    return MergePath(lambdas, loss, accuracy)
+
+
+def _check_choices(alignment: str | None, n_points: int) -> None:
     if alignment not in (None, "weights", "activations"):
         msg = f"alignment should be 'weights', 'activations' or None; got {alignment!r}"
         raise ValueError(msg)
     if n_points < 2:
         msg = f"n_points should be at least 2, the two members; got {n_points}"
         raise ValueError(msg)
-    members, classes = frozen_members([("a", freeze(a)), ("b", freeze(b))], Cache(None))
-    codes = encode_labels(check_labels(y), classes, remedy="Neither member knows them.")
-    weight = check_sample_weight(sample_weight, _num_samples(X))
-    lambdas = np.linspace(0, 1, n_points)
-    measured = []
-    for model in _between(members, X, lambdas, alignment):
-        z = model.align(model.read(X)).log_proba(0.0)
-        right = np.average(z.argmax(axis=1) == codes, weights=weight)
-        measured.append((mean_loss(z, codes, weight), float(right)))
-    loss, accuracy = np.array(measured).T
-    return MergePath(lambdas, loss, accuracy)
+
+
+def _measure(z: Array, codes: IntArray, weight: Array | None) -> tuple[float, float]:
+    right = np.average(z.argmax(axis=1) == codes, weights=weight)
+    return mean_loss(z, codes, weight), float(right)
 
 
 def _between(
