@@ -65,8 +65,7 @@ def merge_path(
     a, b : fitted classifiers
         Of one architecture and the same classes; not changed.
     X, y : array-like
-        Rows and labels that neither has seen. Means and variances of BatchNorm layers between the
-        two are measured on X.
+        Rows and labels that neither has seen. BatchNorm statistics in between are measured on X.
     alignment : {"weights", "activations"} or None, default=None
         How the hidden units of ``b`` are matched to those of ``a`` beforehand.
     n_points : int, default=11
