@@ -9,7 +9,7 @@ from skmergecal.display import (
     RiskCoverageDisplay,
     WeightsDisplay,
 )
-from skmergecal.merging import MergedClassifier
+from skmergecal.merging import MergedClassifier, merge_path
 
 __all__ = [
     "MergePathDisplay",
@@ -22,6 +22,7 @@ __all__ = [
     "calibration",
     "display",
     "exceptions",
+    "merge_path",
     "merging",
     "metrics",
     "parameters",

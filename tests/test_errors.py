@@ -66,9 +66,9 @@ def test_temperature_must_be_positive(blobs, temperature):
 
 
 @pytest.mark.parametrize("name", ["alignment", "repair"])
-def test_alignment_and_repair_are_not_offered_yet(blobs, name):
-    with pytest.raises(ValueError, match=f"'{name}' parameter of MergedClassifier must be None"):
-        MergedClassifier(unfitted(), **{name: "auto"}).fit(blobs.X, blobs.y)
+def test_alignment_and_repair_are_chosen_by_name(blobs, name):
+    with pytest.raises(ValueError, match=f"'{name}' parameter of MergedClassifier must be a str"):
+        MergedClassifier(unfitted(), **{name: "magic"}).fit(blobs.X, blobs.y)
 
 
 def fitted_nets(blobs, *settings):
@@ -164,14 +164,19 @@ def collapsing(digits):
 def test_collapsed_merge_raises(digits, collapsing):
     with pytest.raises(MergeBarrierError, match=r"log loss [\d.]+, while the members have [\d.]+"):
         MergedClassifier.from_fitted(
-            collapsing, digits.X_held, digits.y_held, method="parameters", on_barrier="raise"
+            collapsing,
+            digits.X_held,
+            digits.y_held,
+            method="parameters",
+            alignment=None,
+            on_barrier="raise",
         )
 
 
 def test_collapsed_merge_warns(digits, collapsing):
     with pytest.warns(MergeBarrierWarning, match="barrier"):
         merged = MergedClassifier.from_fitted(
-            collapsing, digits.X_held, digits.y_held, method="parameters"
+            collapsing, digits.X_held, digits.y_held, method="parameters", alignment=None
         )
     assert merged.barrier_ > 0.5
     assert merged.score(digits.X_test, digits.y_test) < 0.9
@@ -180,7 +185,12 @@ def test_collapsed_merge_warns(digits, collapsing):
 def test_collapsed_merge_falls_back_to_logits(digits, collapsing):
     with pytest.warns(MergeBarrierWarning, match="logit pool is used instead"):
         merged = MergedClassifier.from_fitted(
-            collapsing, digits.X_held, digits.y_held, method="parameters", on_barrier="logits"
+            collapsing,
+            digits.X_held,
+            digits.y_held,
+            method="parameters",
+            alignment=None,
+            on_barrier="logits",
         )
     pooled = MergedClassifier.from_fitted(collapsing, digits.X_held, digits.y_held, method="logits")
     np.testing.assert_array_equal(
@@ -195,9 +205,9 @@ def test_collapsed_merge_of_members_fitted_here_warns(digits):
         for s in range(2)
     ]
     with pytest.warns(MergeBarrierWarning, match="barrier"):
-        merged = MergedClassifier(members, method="parameters", weights=None, cv=2).fit(
-            digits.X, digits.y
-        )
+        merged = MergedClassifier(
+            members, method="parameters", weights=None, alignment=None, cv=2
+        ).fit(digits.X, digits.y)
     assert merged.barrier_ > 0.5
 
 

@@ -34,6 +34,7 @@ from skmergecal.merging._composition import NamedMembers
 from skmergecal.merging._parameters import ParameterCombination
 from skmergecal.merging._plain import PlainMixin
 from skmergecal.merging._settings import Settings, given_weights
+from skmergecal.parameters._merge import ALIGNMENTS, REPAIRS
 
 __all__ = ["MergedClassifier"]
 
@@ -72,10 +73,13 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
     scoring : str or callable, default=None
         What ``weights="greedy"`` selects by: a scorer of scikit-learn, "roc_auc" for instance.
         None is the log loss.
-    alignment : None
-        Alignment of hidden units before averaging parameters; only None so far.
-    repair : None
-        Repair of merged nets; only None so far.
+    alignment : {"auto", "weights", "activations", "select"} or None, default="auto"
+        How hidden units of nets are matched before their parameters are averaged: not (None), by
+        weights, by activations, or by choosing among all members' units those that explain the
+        logit pool. "auto" takes what comes nearest to the pool.
+    repair : {"auto", "least_squares", "rescale"} or None, default="auto"
+        How the merged net is mended on rows without labels: layers refitted to the members'
+        activations, units rescaled, or not. "auto" fits all layers to the pool in a few epochs.
     on_barrier : {"warn", "raise", "logits"}, default="warn"
         What to do where the model of averaged parameters is worse than its members: warn, raise
         `MergeBarrierError`, or fall back to the logit pool (with a warning).
@@ -115,6 +119,8 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
         nats, on held-out rows; NaN if there were none. Where members are fitted here, also the
         final model counts: on its own training rows it must not lose to what its members reach
         on rows they have not seen.
+    merge_report_ : MergeReport
+        With ``method="parameters"`` and rows: losses of members, pool, and each step of merging.
     n_features_in_ : int
         Number of features seen during ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -161,8 +167,8 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
         "calibrate": [StrOptions({"members", "merged", "both"}), None],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "scoring": [str, callable, None],
-        "alignment": [None],
-        "repair": [None],
+        "alignment": [StrOptions(set(ALIGNMENTS)), None],
+        "repair": [StrOptions(set(REPAIRS)), None],
         "on_barrier": [StrOptions({"warn", "raise", "logits"})],
         "barrier_tolerance": [Interval(Real, 0, None, closed="left")],
         "cv": ["cv_object"],
@@ -179,8 +185,8 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
         calibrate: str | None = None,
         alpha: float | str = "auto",
         scoring: Any = None,
-        alignment: None = None,
-        repair: None = None,
+        alignment: str | None = "auto",
+        repair: str | None = "auto",
         on_barrier: str = "warn",
         barrier_tolerance: float = 0.05,
         cv: Any = 5,
@@ -208,6 +214,8 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
         X: Any = None,
         y: Any = None,
         sample_weight: Any = None,
+        *,
+        X_unlabeled: Any = None,
         **params: Any,
     ) -> Self:
         """Merge fitted classifiers as they are.
@@ -222,6 +230,8 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
             ``weights`` that need no learning, and ``calibrate=None``, are possible.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequency weights of the rows.
+        X_unlabeled : array-like of shape (n_rows, n_features), default=None
+            As for ``fit``.
         **params : dict
             Other parameters of the class.
 
@@ -240,11 +250,13 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
             msg = "X and y belong together: pass both, or neither"
             raise ValueError(msg)
         if X is None:
-            return merged._without_rows()
-        return merged.fit(X, y, sample_weight)
+            return merged._without_rows(X_unlabeled)
+        return merged.fit(X, y, sample_weight, X_unlabeled=X_unlabeled)
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_unlabeled: Any = None, **params: Any
+    ) -> Self:
         """Fit members that are not frozen, and learn how to merge them.
 
         Parameters
@@ -255,6 +267,9 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
             Labels of any kind.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequency weights. They reach every loss, and the members that take them.
+        X_unlabeled : array-like of shape (n_rows, n_features), default=None
+            Further rows for aligning and repairing nets, where no label is needed. With frozen
+            members usually **the rows that they were trained on**: the more, the better.
         **params : dict
             Parameters for the members' ``fit`` and the splitter, by metadata routing; without
             routing, ``groups`` goes to the splitter.
@@ -263,6 +278,7 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
         -------
         self : MergedClassifier
         """
+        params["X_unlabeled"] = X_unlabeled
         self._fit(X, y, sample_weight, params, held_out=False)
         return self
 
@@ -270,7 +286,7 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
     ) -> tuple[Callable[[], Array], IntArray]:
         self._forget()
-        estimators, settings = self._checked()
+        estimators, settings = self._checked(params.pop("X_unlabeled", None))
         rows = Rows.check(X, y, sample_weight)
         cross_fit = settings.needs_held_out() or self.method == "parameters" or held_out
         found = collect(
@@ -287,10 +303,11 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
         self._set_fitted(learned.combination, found.classes)
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier
+            self.merge_report_ = learned.report
         self._check_features(X, reset=True)
         return learned.held_out_scores, found.rows
 
-    def _checked(self) -> tuple[NamedEstimators, Settings]:
+    def _checked(self, unlabeled: Any) -> tuple[NamedEstimators, Settings]:
         """Estimators that take part, and the settings that belong to them."""
         estimators = check_named_estimators(self.estimators)
         names = [name for name, _ in self.estimators]
@@ -304,19 +321,14 @@ class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
                 "use weights='log_loss'"
             )
             raise ValueError(msg)
-        return estimators, Settings(
-            weights,
-            self.calibrate,
-            self.alpha,
-            self.scoring,
-            self.on_barrier,
-            self.barrier_tolerance,
-        )
+        guard = (self.on_barrier, self.barrier_tolerance)
+        how = (self.alignment, self.repair, unlabeled)
+        return estimators, Settings(weights, self.calibrate, self.alpha, self.scoring, *guard, *how)
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def _without_rows(self) -> Self:
+    def _without_rows(self, unlabeled: Any) -> Self:
         self._forget()
-        estimators, settings = self._checked()
+        estimators, settings = self._checked(unlabeled)
         if settings.needs_held_out():
             msg = (
                 f"weights={self.weights!r} and calibrate={self.calibrate!r} are learned from rows "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from skmergecal.merging._combination import (
 )
 from skmergecal.merging._combined import CombinedCombination
 from skmergecal.merging._parameters import ParameterCombination, guard_barrier
+from skmergecal.merging._report import MergeReport
 from skmergecal.merging._settings import Settings
 
 __all__ = ["Learned", "combine", "combine_without_rows"]
@@ -33,11 +34,14 @@ class Learned:
         Gives the scores of the held-out rows; not kept with the combination.
     barrier : float or None
         Of the averaged parameters, also where they are not used.
+    report : MergeReport or None
+        The same.
     """
 
     combination: Combination
     held_out_scores: Callable[[], Array]
     barrier: float | None = None
+    report: MergeReport | None = None
 
 
 def combine(method: str, found: Collected, settings: Settings, rows: Rows) -> Learned:
@@ -46,8 +50,9 @@ def combine(method: str, found: Collected, settings: Settings, rows: Rows) -> Le
         return _pool(_LEARN[method](found, settings), found, None)
     merged, held_out = ParameterCombination.learn(found, settings, rows)
     if guard_barrier(merged, settings):
-        return Learned(merged, lambda: held_out, merged.barrier)
-    return _pool(_learn_logarithmic(found, settings), found, merged.barrier)
+        return Learned(merged, lambda: held_out, merged.barrier, merged.report)
+    pooled = _pool(_learn_logarithmic(found, settings), found, merged.barrier)
+    return replace(pooled, report=merged.report)
 
 
 def _pool(combination: Combination, found: Collected, barrier: float | None) -> Learned:
@@ -91,7 +96,7 @@ def combine_without_rows(
     """Combine frozen members with given weights, nothing learned."""
     weights = np.asarray(settings.weights)
     if method == "parameters":
-        return ParameterCombination.without_rows(members, weights)
+        return ParameterCombination.without_rows(members, weights, settings)
     if method == "probabilities":
         return LinearCombination.without_rows(members, classes, weights)
     return LogarithmicCombination.without_rows(members, classes, weights)

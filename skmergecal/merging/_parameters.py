@@ -17,41 +17,20 @@ from skmergecal.exceptions import (
     MergeBarrierError,
     MergeBarrierWarning,
 )
-from skmergecal.members import Collected, Member, Opinion, Rows, concatenate, fitted_member
+from skmergecal.members import Collected, Fold, Member, Opinion, Rows, concatenate
 from skmergecal.merging._combination import Combination, Reader
+from skmergecal.merging._networks import MergedMember, merge_members, rows_to_merge_on
+from skmergecal.merging._report import MergeReport
 from skmergecal.merging._scoring import held_out_loss
 from skmergecal.merging._settings import Settings, calibrated_opinions, fit_scale
-from skmergecal.parameters import (
-    average_parameters,
-    fold_temperature,
-    read_parameters,
-    write_parameters,
-)
 from skmergecal.pooling import fit_logarithmic_pool
+from skmergecal.pooling._logarithmic import add_weighted
 
-__all__ = ["ParameterCombination", "average_members", "guard_barrier"]
+__all__ = ["ParameterCombination", "guard_barrier"]
 
 #: A rewritten member may differ from itself by this in probability: rounding of float32 nets.
 _SAME_PROBABILITY = 1e-4
 _ROWS_TO_COMPARE = 100
-
-
-def average_members(members: Sequence[Member], weights: Array, temperatures: Array) -> Member:
-    """The member that holds the weighted average of the parameters, temperatures folded in.
-
-    Raises
-    ------
-    IncompatibleEstimatorsError
-        If the members are not of one architecture.
-    """
-    parameters = [
-        fold_temperature(read_parameters(member.estimator), float(t))
-        for member, t in zip(members, temperatures, strict=True)
-    ]
-    names = [member.name for member in members]
-    average = average_parameters(parameters, weights, names=names)
-    merged = write_parameters(members[0].estimator, average)
-    return fitted_member("merged", merged, members[0])
 
 
 def check_rewriting(found: Collected, temperatures: Array, rows: Rows) -> None:
@@ -66,7 +45,7 @@ def check_rewriting(found: Collected, temperatures: Array, rows: Rows) -> None:
     places = slice(0, min(fold.places.stop, _ROWS_TO_COMPARE))
     X = _safe_indexing(rows.X, found.rows[places])
     for i, (member, t) in enumerate(zip(fold.members, temperatures, strict=True)):
-        alone = average_members([member], np.ones(1), np.array([t]))
+        alone = merge_members([member], np.ones(1), np.array([t])).member
         raw = found.opinions[i].values[places][:, member.columns]
         expected = Opinion(raw, found.opinions[i].logarithmic).log_proba(0.0) / t
         rewritten = Opinion(alone.read(X), alone.logarithmic)
@@ -94,11 +73,14 @@ class ParameterCombination(Combination):
         Its loss minus the weighted mean loss of the members, in nats; NaN if not measured.
     member_loss : float
         That weighted mean loss.
+    report : MergeReport or None
+        Losses on the way to the model.
     """
 
     merged: Member
     barrier: float = np.nan
     member_loss: float = np.nan
+    report: MergeReport | None = None
 
     @classmethod
     def learn(cls, found: Collected, settings: Settings, rows: Rows) -> tuple[Self, Array]:
@@ -115,13 +97,7 @@ class ParameterCombination(Combination):
         z, temperatures = calibrated_opinions(found, settings)
         check_rewriting(found, temperatures, rows)
 
-        def within_folds(weights: Array) -> Opinion:
-            parts = []
-            for fold in found.folds:
-                X = _safe_indexing(rows.X, found.rows[fold.places])
-                model = average_members(fold.members, weights, temperatures)
-                parts.append(model.align(model.read(X)))
-            return concatenate(parts)
+        merges = _Merges(found, temperatures, settings, rows)
 
         def softened(opinion: Opinion) -> Array:
             return opinion.log_proba(1 / (found.total_weight + 1) if opinion.has_zeros else 0.0)
@@ -129,7 +105,7 @@ class ParameterCombination(Combination):
         def by_greedy_soup() -> Array:
             loss = held_out_loss(found, settings.scoring)
             return greedy_soup(
-                [loss(log_softmax(m)) for m in z], lambda w: loss(softened(within_folds(w)))
+                [loss(log_softmax(m)) for m in z], lambda w: loss(softened(merges.opinion(w)))
             )
 
         weights = settings.learn_weights(
@@ -140,10 +116,10 @@ class ParameterCombination(Combination):
                 "greedy": by_greedy_soup,
             }
         )
-        opinion = within_folds(weights)
+        opinion = merges.opinion(weights)
         held_out = softened(opinion)
-        merged = average_members(found.members, weights, temperatures)
-        merged = merged.softened_for(opinion, found.total_weight)
+        final = merges.final(weights)
+        merged = final.member.softened_for(opinion, found.total_weight)
         losses = np.array([mean_loss(log_softmax(m), y, weight) for m in z])
         member_loss = float(weights @ losses)
         barrier = mean_loss(held_out, y, weight) - member_loss
@@ -154,18 +130,32 @@ class ParameterCombination(Combination):
         temperature = 1.0
         if settings.calibrates_merged:
             temperature = fit_scale(held_out, y, weight, "the merged classifier")
+        report = MergeReport(
+            members={m.name: float(v) for m, v in zip(found.members, losses, strict=True)},
+            stages={
+                name: mean_loss(softened(stage), y, weight)
+                for name, stage in merges.stage_opinions(weights).items()
+            },
+            merged=mean_loss(held_out, y, weight),
+            pool=mean_loss(log_softmax(add_weighted(z, weights)), y, weight),
+            chosen=final.chosen,
+            barrier=barrier,
+        )
         fitted = cls(
-            found.members, weights, temperatures, temperature, merged, barrier, member_loss
+            found.members, weights, temperatures, temperature, merged, barrier, member_loss, report
         )
         return fitted, held_out
 
     @classmethod
-    def without_rows(cls, members: Sequence[Member], weights: Array) -> Self:
-        """Merge frozen members; without rows nothing can be measured."""
+    def without_rows(
+        cls, members: Sequence[Member], weights: Array, settings: Settings | None = None
+    ) -> Self:
+        """Merge frozen members; without labelled rows nothing can be measured."""
         for member in members:
             _refuse_other_classes(member, member.classes)
         ones = np.ones(len(members))
-        merged = average_members(members, weights, ones).softened_by_default()
+        X = [] if settings is None or settings.unlabeled is None else [settings.unlabeled]
+        merged = merge_members(members, weights, ones, settings, X).member.softened_by_default()
         warn_user(
             "without rows nobody can measure whether the averaged parameters are any good "
             "(barrier_ is NaN): pass held-out X and y to from_fitted",
@@ -176,6 +166,57 @@ class ParameterCombination(Combination):
     def scores(self, read: Reader) -> Array:
         """Log-probabilities of the merged model."""
         return self.merged.log_proba(read(self.merged))
+
+
+@dataclass
+class _Merges:
+    """The merges within the folds, and of the final members, each made once."""
+
+    found: Collected
+    temperatures: Array
+    settings: Settings
+    rows: Rows
+    latest: tuple[bytes, list[MergedMember]] = (b"", [])
+
+    def within_folds(self, weights: Array) -> list[MergedMember]:
+        """One merge for each fold; those of the latest weights are kept."""
+        key = weights.tobytes()
+        if self.latest[0] != key:
+            self.latest = (
+                key,
+                [self._merge(fold.members, fold, weights) for fold in self.found.folds],
+            )
+        return self.latest[1]
+
+    def _merge(self, members: Sequence[Member], fold: Fold | None, weights: Array) -> MergedMember:
+        X = rows_to_merge_on(self.found, fold, self.rows, self.settings)
+        return merge_members(members, weights, self.temperatures, self.settings, X)
+
+    def final(self, weights: Array) -> MergedMember:
+        """The merge of the final members: that of the only fold, if nothing is cross-fitted."""
+        if not self.found.cross_fitted:
+            return self.within_folds(weights)[0]
+        return self._merge(self.found.members, None, weights)
+
+    def opinion(self, weights: Array) -> Opinion:
+        """Opinions of the merged models on the rows that their folds hold out."""
+        return self._opinions([m.member for m in self.within_folds(weights)])
+
+    def stage_opinions(self, weights: Array) -> dict[str, Opinion]:
+        """The same for the stages that every fold went through."""
+        merged = self.within_folds(weights)
+        return {
+            name: self._opinions([m.stages[name] for m in merged])
+            for name in merged[0].stages
+            if all(name in m.stages for m in merged)
+        }
+
+    def _opinions(self, models: Sequence[Member]) -> Opinion:
+        parts = []
+        for model, fold in zip(models, self.found.folds, strict=True):
+            X = _safe_indexing(self.rows.X, self.found.rows[fold.places])
+            parts.append(model.align(model.read(X)))
+        return concatenate(parts)
 
 
 def greedy_soup(losses: Sequence[float], loss_of: Callable[[Array], float]) -> Array:
@@ -236,7 +277,8 @@ def guard_barrier(combination: ParameterCombination, settings: Settings) -> bool
         f"the averaged parameters make a model with log loss {loss + combination.barrier:.4g}, "
         f"while the members have {loss:.4g} on average (barrier {combination.barrier:.4g}, "
         f"tolerated {tolerated:.4g}): nets from different starts cannot be averaged as they are. "
-        "Use method='logits', or members trained from one start."
+        "Use alignment='auto' and repair='auto', with the members' training rows as X_unlabeled, "
+        "or method='logits', or members trained from one start."
     )
     if settings.on_barrier == "raise":
         raise MergeBarrierError(msg)

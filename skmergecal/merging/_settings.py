@@ -30,6 +30,9 @@ class Settings:
         What "greedy" selects by.
     on_barrier : {"warn", "raise", "logits"}
     barrier_tolerance : float
+    alignment, repair : str or None
+    unlabeled : array-like or None
+        Further rows for alignment and repair.
     """
 
     weights: str | Array
@@ -38,6 +41,9 @@ class Settings:
     scoring: Any = None
     on_barrier: str = "warn"
     barrier_tolerance: float = 0.05
+    alignment: str | None = "auto"
+    repair: str | None = "auto"
+    unlabeled: Any = None
 
     @property
     def calibrates_members(self) -> bool:

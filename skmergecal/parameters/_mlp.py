@@ -6,6 +6,7 @@ import copy
 
 from sklearn.neural_network import MLPClassifier
 
+from skmergecal.parameters._network import dense_network
 from skmergecal.parameters._registry import (
     FirstLayer,
     Parameters,
@@ -46,6 +47,11 @@ def _read(estimator: MLPClassifier) -> Parameters:
         },
         first=FirstLayer("coefs_[0]", "intercepts_[0]", feature_axis=0),
         output=(f"coefs_[{last}]", f"intercepts_[{last}]"),
+        network=dense_network(
+            [(f"coefs_[{i}]", f"intercepts_[{i}]") for i in range(n_layers)],
+            estimator.activation,
+            len(estimator.coefs_[0]),
+        ),
     )
 
 

@@ -29,6 +29,7 @@ from sklearn.frozen import FrozenEstimator
 from skmergecal._optional import is_instance_of, optional_import
 from skmergecal._typing import Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters._network import Network
 
 __all__ = ["FirstLayer", "Parameters", "read_parameters", "unwrap", "write_parameters"]
 
@@ -64,12 +65,18 @@ class Parameters:
         Where preprocessing can be folded in.
     output : tuple of str
         The arrays that give the logits: divided by T, they divide the logits by T.
+    network : Network or None
+        How the arrays become logits: with it, hidden units can be aligned.
+    untraceable : str or None
+        Why there is no such description where one was looked for.
     """
 
     arrays: Mapping[str, np.ndarray]
     architecture: Mapping[str, object]
     first: FirstLayer | None = None
     output: tuple[str, ...] = field(default=())
+    network: Network | None = None
+    untraceable: str | None = None
 
     @property
     def gives_linear_logits(self) -> bool:

@@ -16,6 +16,7 @@ from skmergecal.parameters._registry import (
     read_parameters,
     write_parameters,
 )
+from skmergecal.parameters._trace import UntraceableError, trace
 
 
 def _describe(module: nn.Module) -> str:
@@ -61,7 +62,12 @@ def _read(net: NeuralNet) -> Parameters:
         # into a layer compares outputs afterwards.
         first = FirstLayer(*_names(first_name), 1) if first_layer.bias is not None else None
         last = _names(last_name)[: 1 if last_layer.bias is None else 2]
-    return Parameters(state, architecture, first=first, output=last or ())
+    network, reason = None, None
+    try:
+        network = trace(module, getattr(net, "n_features_in_", None))
+    except UntraceableError as error:
+        reason = str(error)
+    return Parameters(state, architecture, first, last or (), network, reason)
 
 
 def _write(net: NeuralNet, parameters: Parameters) -> Estimator:

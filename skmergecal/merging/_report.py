@@ -1,0 +1,48 @@
+"""What a merge of parameters did to the loss, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["MergeReport"]
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """Log losses on held-out rows, in nats, on the way from the members to one model.
+
+    ``print(report)`` gives a table.
+
+    Attributes
+    ----------
+    members : dict of str to float
+        Each member (after its temperature, if members are calibrated).
+    stages : dict of str to float
+        The models that were made: "plain" (averaged as they are), "aligned", "rescale",
+        "least_squares", "select" and "distilled", as far as they were tried (in every fold, where
+        members are fitted here).
+    merged : float
+        The result.
+    pool : float
+        The members' logit pool, which costs as much as all of them.
+    chosen : str
+        The stage that ``merged_estimator_`` is.
+    barrier : float
+        As ``barrier_``.
+    """
+
+    members: Mapping[str, float]
+    stages: Mapping[str, float]
+    merged: float
+    pool: float
+    chosen: str
+    barrier: float
+
+    def __str__(self) -> str:
+        rows = [(f"member {name}", loss) for name, loss in self.members.items()]
+        rows += [(f"step {name}", loss) for name, loss in self.stages.items()]
+        rows += [(f"merged ({self.chosen})", self.merged), ("pool of logits", self.pool)]
+        width = max(len(name) for name, _ in rows)
+        lines = [f"{name:{width}s}  {loss:.4f}" for name, loss in rows]
+        return "\n".join([f"{'':{width}s}  log loss", *lines])

@@ -1,0 +1,246 @@
+"""Aligned networks are the same functions; planted symmetries are found."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters import align_parameters, merge_parameters, read_parameters
+from skmergecal.parameters._network import as_float64, dense_network
+from skmergecal.parameters._symmetry import balance, check_same_function, reparametrise
+from skmergecal.parameters._trace import UntraceableError, trace
+from skmergecal.parameters._units import find_spaces
+from tests.networks import (
+    architectures,
+    arrays_of,
+    as_net,
+    output,
+    random_mlp,
+    rewired,
+    rows,
+    with_arrays,
+)
+from tests.strategies import seeds
+
+HALF = np.array([0.5, 0.5])
+FEW = settings(max_examples=25)
+
+
+def logits(parameters, X):
+    return parameters.network.logits(as_float64(parameters.arrays), X)
+
+
+@FEW
+@given(
+    seed=seeds,
+    widths=st.lists(st.integers(1, 7), min_size=1, max_size=3),
+    activation=st.sampled_from(["relu", "tanh", "logistic", "identity"]),
+    how=st.sampled_from(["weights", "activations", "auto"]),
+)
+def test_planted_permutation_sign_and_scale_are_recovered(seed, widths, activation, how):
+    if how == "activations" and activation == "identity":
+        return  # signs and orders of a linear net's units are found by weights
+    net = random_mlp(seed, tuple(widths), activation)
+    parts = [read_parameters(net), read_parameters(rewired(net, seed + 1))]
+    X = rows(200, seed)
+    np.testing.assert_allclose(logits(parts[0], X), logits(parts[1], X), atol=1e-8)
+    repair = "auto" if how == "auto" else None
+    merged = merge_parameters(parts, HALF, alignment=how, repair=repair, X=X)
+    assert merged.chosen == "aligned"
+    np.testing.assert_allclose(logits(merged.parameters, X), logits(parts[0], X), atol=1e-10)
+
+
+@FEW
+@given(seed=seeds, architecture=architectures())
+def test_every_space_of_a_module_is_a_symmetry_of_the_module(seed, architecture):
+    make, embeds = architecture
+    module, X = make(seed % 1000), rows(30, seed, embeds)
+    before = output(module, X)
+    arrays = arrays_of(module)
+    rng = np.random.default_rng(seed)
+    spaces = find_spaces(trace(module), arrays)
+    assert spaces
+    for space in spaces:
+        signs = [
+            rng.choice([-1.0, 1.0], space.size) if group.odd else np.ones(space.size)
+            for group in space.groups
+        ]
+        reparametrise(arrays, space, rng.permutation(space.size), signs)
+    np.testing.assert_allclose(output(with_arrays(module, arrays), X), before, atol=1e-10)
+    balance(arrays, spaces)
+    np.testing.assert_allclose(output(with_arrays(module, arrays), X), before, atol=1e-10)
+
+
+@FEW
+@given(seed=seeds, architecture=architectures(), how=st.sampled_from(["weights", "activations"]))
+def test_aligned_members_reproduce_their_own_outputs(seed, architecture, how):
+    make, embeds = architecture
+    X = rows(40, seed, embeds)
+    modules = [make(seed % 1000 + i) for i in range(3)]
+    parts = [read_parameters(as_net(m)) for m in modules]
+    aligned = align_parameters(parts, by=how, X=X)
+    for module, part in zip(modules, aligned, strict=True):
+        moved = with_arrays(make(0), part.arrays)
+        np.testing.assert_allclose(output(moved, X), output(module, X), atol=1e-8)
+
+
+@FEW
+@given(seed=seeds, architecture=architectures())
+def test_planted_permutation_of_a_module_is_recovered_without_rows(seed, architecture):
+    make, embeds = architecture
+    module, X = make(seed % 1000), rows(30, seed, embeds)
+    parts = [read_parameters(as_net(module))]
+    arrays, rng = as_float64(arrays_of(module)), np.random.default_rng(seed)
+    for space in find_spaces(parts[0].network, arrays):
+        order = rng.permutation(space.size)
+        reparametrise(arrays, space, order, [np.ones(space.size)] * len(space.groups))
+    parts.append(read_parameters(as_net(with_arrays(make(0), arrays))))
+    merged = merge_parameters(parts, HALF, repair=None)
+    np.testing.assert_allclose(logits(merged.parameters, X), output(module, X), atol=1e-10)
+
+
+@FEW
+@given(seed=seeds)
+def test_one_layer_is_matched_as_well_as_any_permutation_can(seed):
+    a, b = (
+        as_float64(read_parameters(random_mlp(seed + i, (5,), "logistic")).arrays) for i in range(2)
+    )
+
+    def agreement(order):
+        moved = {
+            "coefs_[0]": b["coefs_[0]"][:, order],
+            "intercepts_[0]": b["intercepts_[0]"][order],
+            "coefs_[1]": b["coefs_[1]"][order],
+        }
+        return sum((a[k] * v).sum() for k, v in moved.items())
+
+    parts = [read_parameters(random_mlp(seed + i, (5,), "logistic")) for i in range(2)]
+    found = align_parameters(parts)[1].arrays
+    reached = sum((a[k] * found[k]).sum() for k in a if k != "intercepts_[1]")
+    best = max(agreement(list(order)) for order in permutations(range(5)))
+    assert reached == pytest.approx(best, rel=1e-9)
+
+
+@FEW
+@given(seed=seeds, n_members=st.integers(3, 5))
+def test_many_copies_are_one_network(seed, n_members):
+    net = random_mlp(seed, (6, 4))
+    parts = [read_parameters(rewired(net, seed + i)) for i in range(n_members)]
+    weights = np.random.default_rng(seed).dirichlet(np.ones(n_members))
+    merged = merge_parameters(parts, weights, alignment="weights", repair=None)
+    X = rows(50)
+    np.testing.assert_allclose(logits(merged.parameters, X), logits(parts[0], X), atol=1e-10)
+
+
+def test_balanced_networks_have_incoming_norms_equal_to_outgoing_ones():
+    arrays = as_float64(read_parameters(random_mlp(0, (6, 4))).arrays)
+    network = read_parameters(random_mlp(0, (6, 4))).network
+    balance(arrays, find_spaces(network, arrays))
+    for i in range(2):
+        inner = (arrays[f"coefs_[{i}]"] ** 2).sum(axis=0) + arrays[f"intercepts_[{i}]"] ** 2
+        outer = (arrays[f"coefs_[{i + 1}]"] ** 2).sum(axis=1)
+        np.testing.assert_allclose(inner, outer, rtol=1e-10)
+
+
+def test_a_wrong_description_is_noticed():
+    parts = read_parameters(random_mlp(0, (6,), "logistic"))
+    arrays = as_float64(parts.arrays)
+    wrong = dense_network(
+        [("coefs_[0]", "intercepts_[0]"), ("coefs_[1]", "intercepts_[1]")], "tanh", 5
+    )
+    flipped = {name: array.copy() for name, array in arrays.items()}
+    (space,) = find_spaces(wrong, arrays)
+    reparametrise(flipped, space, np.arange(6), [np.array([-1.0, 1, 1, 1, 1, 1])])
+    X = rows(20)
+    check_same_function(wrong, arrays, flipped, X)
+    with pytest.raises(RuntimeError, match="changed its logits"):
+        check_same_function(parts.network, arrays, flipped, X)
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.out = nn.Linear(5, 4), nn.Linear(5, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.out(self.a(x) * self.b(x))
+
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.out(x) if x.sum() > 0 else self.out(-x)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(5))
+        self.out = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.out(x * self.scale)
+
+
+UNTRACEABLE = {
+    "'mul'": Gated,
+    "cannot trace Branching": Branching,
+    "'scale'": Scaled,
+    "'0' of type GRU": lambda: nn.Sequential(nn.GRU(5, 3)),
+    "'1' of type Bilinear|constant": lambda: nn.Sequential(nn.Linear(5, 3), nn.Bilinear(3, 3, 3)),
+}
+
+
+@pytest.mark.parametrize("what", UNTRACEABLE)
+def test_what_cannot_be_traced_is_named(what):
+    with pytest.raises(UntraceableError, match=what):
+        trace(UNTRACEABLE[what]())
+
+
+def test_a_module_that_cannot_be_traced_is_averaged_only_as_it_is():
+    parts = [read_parameters(as_net(Gated())) for _ in range(2)]
+    with pytest.raises(IncompatibleEstimatorsError, match=r"'mul'.* Pass alignment=None"):
+        merge_parameters(parts, HALF)
+    merged = merge_parameters(parts, HALF, alignment=None)
+    mean = (parts[0].arrays["a.weight"] + parts[1].arrays["a.weight"]) / 2
+    np.testing.assert_allclose(merged.parameters.arrays["a.weight"], mean, rtol=1e-6)
+
+
+def test_unequal_hidden_widths_are_named():
+    parts = [read_parameters(random_mlp(0, w)) for w in ((6, 4), (6, 3))]
+    with pytest.raises(IncompatibleEstimatorsError, match=r"\(6, 4\) and \(6, 3\)"):
+        align_parameters(parts)
+    parts = [
+        read_parameters(as_net(nn.Sequential(nn.Linear(5, n), nn.Linear(n, 3)))) for n in (4, 6)
+    ]
+    with pytest.raises(IncompatibleEstimatorsError, match=r"\(4, 5\) and \(6, 5\)"):
+        merge_parameters(parts, HALF)
+
+
+def test_rows_are_asked_for_where_they_are_needed():
+    parts = [read_parameters(random_mlp(i, (6,))) for i in range(2)]
+    for settings_ in ({"alignment": "select"}, {"repair": "least_squares"}):
+        with pytest.raises(ValueError, match="look at rows"):
+            merge_parameters(parts, HALF, **settings_)
+    with pytest.raises(ValueError, match="activations need rows"):
+        align_parameters(parts, by="activations")
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(5, 3), lambda: nn.Sequential(nn.Linear(5, 3))])
+def test_linear_modules_average_exactly(make):
+    modules = [make().double() for _ in range(2)]
+    merged = merge_parameters([read_parameters(as_net(m)) for m in modules], HALF, X=rows(20))
+    X = rows(20)
+    expected = sum(output(m, X) for m in modules) / 2
+    assert merged.chosen == "plain"
+    np.testing.assert_allclose(logits(merged.parameters, X), expected, atol=1e-10)
