@@ -330,9 +330,7 @@ def test_binary_nets_that_call_the_classes_0_and_1(binary):
         torch.nn.Sequential(torch.nn.Linear(6, 1), torch.nn.Flatten(0)), max_epochs=1, verbose=0
     )
     X = binary.X.astype(np.float32)
-    merged = MergedClassifier([("net", net)], method="logits", alpha=1.0, cv=2).fit(
-        X, np.array([3, 7])[binary.y]
-    )
+    merged = MergedClassifier([("net", net)], weights=None, cv=2).fit(X, np.array([3, 7])[binary.y])
     with pytest.raises(IncompatibleEstimatorsError, match=r"classes \[0, 1\], not \[3, 7\]"):
         merged.to_estimator(X)
 

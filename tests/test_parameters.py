@@ -304,13 +304,13 @@ def test_merged_models_merge_again(blobs):
     np.testing.assert_allclose(
         nested.predict_proba(blobs.X_test), logits.predict_proba(blobs.X_test), atol=1e-10
     )
-    pools = [MergedClassifier.from_fitted(p, X, y) for p in (lrs[:2], lrs[2:])]
+    pools = [MergedClassifier.from_fitted(p, X, y, method="logits") for p in (lrs[:2], lrs[2:])]
     nested, logits = both_merges(pools, X, y, weights=None)
     np.testing.assert_allclose(
         nested.predict_proba(blobs.X_test), logits.predict_proba(blobs.X_test), atol=1e-10
     )
     bayes = [GaussianNB().fit(blobs.X[i::2], blobs.y[i::2]) for i in range(2)]
-    pooled = MergedClassifier.from_fitted(bayes, X, y)
+    pooled = MergedClassifier.from_fitted(bayes, X, y, method="logits")
     with pytest.raises(IncompatibleEstimatorsError, match="of GaussianNB cannot be averaged"):
         MergedClassifier.from_fitted([pooled], X, y, method="parameters")
 

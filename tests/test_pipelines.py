@@ -65,7 +65,9 @@ def test_affine_steps_that_differ_are_folded(blobs, step):
         before(AFFINE[step](i), LogisticRegression()).fit(blobs.X[rows], blobs.y[rows])
         for i, rows in enumerate(halves)
     ]
-    logits = MergedClassifier.from_fitted(members, blobs.X_held, blobs.y_held, calibrate="both")
+    logits = MergedClassifier.from_fitted(
+        members, blobs.X_held, blobs.y_held, method="logits", calibrate="both"
+    )
     plain = logits.to_estimator()
     assert type(plain) is LogisticRegression
     assert plain.coef_.shape == (3, 8)
@@ -268,7 +270,9 @@ def test_texts(blobs):
     members = [
         make_pipeline(TfidfVectorizer(), MultinomialNB(alpha=a)).fit(texts, blobs.y) for a in (1, 9)
     ]
-    merged = MergedClassifier.from_fitted(members, texts, blobs.y, calibrate="members")
+    merged = MergedClassifier.from_fitted(
+        members, texts, blobs.y, method="logits", calibrate="members"
+    )
     plain = merged.to_estimator(texts)
     assert [type(step) for _, step in plain.steps] == [TfidfVectorizer, MultinomialNB]
     np.testing.assert_allclose(

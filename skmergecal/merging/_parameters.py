@@ -102,20 +102,7 @@ class ParameterCombination(Combination):
         def softened(opinion: Opinion) -> Array:
             return opinion.log_proba(1 / (found.total_weight + 1) if opinion.has_zeros else 0.0)
 
-        def by_greedy_soup() -> Array:
-            loss = held_out_loss(found, settings.scoring)
-            return greedy_soup(
-                [loss(log_softmax(m)) for m in z], lambda w: loss(softened(merges.opinion(w)))
-            )
-
-        weights = settings.learn_weights(
-            {
-                "log_loss": lambda: (
-                    fit_logarithmic_pool(z, y, weight, alpha=settings.alpha).weights
-                ),
-                "greedy": by_greedy_soup,
-            }
-        )
+        weights = _learn_weights(found, settings, z, lambda w: softened(merges.opinion(w)))
         opinion = merges.opinion(weights)
         held_out = softened(opinion)
         final = merges.final(weights)
@@ -130,12 +117,13 @@ class ParameterCombination(Combination):
         temperature = 1.0
         if settings.calibrates_merged:
             temperature = fit_scale(held_out, y, weight, "the merged classifier")
+        losses_of_stages = {
+            name: mean_loss(softened(stage), y, weight)
+            for name, stage in merges.stage_opinions(weights).items()
+        }
         report = MergeReport(
             members={m.name: float(v) for m, v in zip(found.members, losses, strict=True)},
-            stages={
-                name: mean_loss(softened(stage), y, weight)
-                for name, stage in merges.stage_opinions(weights).items()
-            },
+            stages=losses_of_stages,
             merged=mean_loss(held_out, y, weight),
             pool=mean_loss(log_softmax(add_weighted(z, weights)), y, weight),
             chosen=final.chosen,
@@ -217,6 +205,21 @@ class _Merges:
             X = _safe_indexing(self.rows.X, self.found.rows[fold.places])
             parts.append(model.align(model.read(X)))
         return concatenate(parts)
+
+
+def _learn_weights(
+    found: Collected, settings: Settings, z: Sequence[Array], merged: Callable[[Array], Array]
+) -> Array:
+    """Weights for the parameters; ``merged`` gives the held-out opinion of a merge with weights."""
+
+    def by_logit_pool() -> Array:
+        return fit_logarithmic_pool(z, found.y, found.sample_weight, alpha=settings.alpha).weights
+
+    def by_greedy_soup() -> Array:
+        loss = held_out_loss(found, settings.scoring)
+        return greedy_soup([loss(log_softmax(m)) for m in z], lambda w: loss(merged(w)))
+
+    return settings.learn_weights({"log_loss": by_logit_pool, "greedy": by_greedy_soup})
 
 
 def greedy_soup(losses: Sequence[float], loss_of: Callable[[Array], float]) -> Array:
