@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
-__all__ = ["is_instance_of", "optional_import"]
+import numpy as np
+
+__all__ = ["as_frame", "is_instance_of", "optional_import"]
 
 
 def optional_import(name: str, *, extra: str, purpose: str) -> ModuleType:
@@ -30,3 +34,14 @@ def is_instance_of(obj: object, module: str, name: str) -> bool:
     loaded = sys.modules.get(module)
     cls = getattr(loaded, name, None)
     return isinstance(cls, type) and isinstance(obj, cls)
+
+
+def as_frame(columns: Mapping[str, Any], index: str | None = None) -> Any:
+    """A pandas DataFrame, one column as its index if named; without pandas a dict of arrays."""
+    arrays = {name: np.asarray(column) for name, column in columns.items()}
+    try:
+        pandas = importlib.import_module("pandas")
+    except ImportError:
+        return arrays
+    frame = pandas.DataFrame(arrays)
+    return frame if index is None else frame.set_index(index)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from skmergecal._optional import as_frame
 from skmergecal._typing import Array
-from skmergecal.display._style import as_frame, legend_beside, line_style, new_axes, shorten
+from skmergecal.display._style import legend_beside, line_style, new_axes, shorten
 from skmergecal.metrics._checks import check_choice
 
 __all__ = ["MergePathDisplay"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from skmergecal._optional import as_frame
 from skmergecal.display._predictions import encode_predictions, predict_models
 from skmergecal.display._reliability_curves import (
     HISTOGRAM_EDGES,
     ReliabilityCurve,
     reliability_curves,
 )
-from skmergecal.display._style import as_frame, legend_beside, line_style, new_axes, shorten
+from skmergecal.display._style import legend_beside, line_style, new_axes, shorten
 
 __all__ = ["ReliabilityDisplay"]
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from skmergecal._optional import as_frame
 from skmergecal.display._predictions import encode_predictions, predict_models
-from skmergecal.display._style import as_frame, legend_beside, line_style, new_axes, shorten
+from skmergecal.display._style import legend_beside, line_style, new_axes, shorten
 from skmergecal.metrics import RiskCoverageCurve, risk_coverage_curve
 
 __all__ = ["RiskCoverageDisplay"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from skmergecal._optional import optional_import
 
-__all__ = ["as_frame", "as_models", "legend_beside", "line_style", "new_axes", "shorten"]
+__all__ = ["as_models", "legend_beside", "line_style", "new_axes", "shorten"]
 
 #: Okabe and Ito's colours without yellow, which is lost on white.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -84,16 +84,6 @@ def legend_beside(ax: Any, *, grow: bool) -> None:
     wide = CHARACTER_WIDTH * max(map(len, lines)) + 0.7
     ax.figure.set_size_inches(width + wide, max(height, tall))
     ax.figure.legend(handles, labels, loc="outside right upper", frameon=False)
-
-
-def as_frame(columns: Mapping[str, Any]) -> Any:
-    """A pandas DataFrame where pandas is installed, else a dict of arrays."""
-    arrays = {name: np.asarray(column) for name, column in columns.items()}
-    try:
-        pandas = optional_import("pandas", extra="plot", purpose="a frame")
-    except ImportError:
-        return arrays
-    return pandas.DataFrame(arrays)
 
 
 def as_models(models: Any, name: str | None) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._numerics import soften
+from skmergecal._optional import as_frame
 from skmergecal._typing import Array
 from skmergecal._validation import check_sample_weight
 from skmergecal.display._predictions import encode_predictions
-from skmergecal.display._style import COLOURS, as_frame, new_axes, shorten
+from skmergecal.display._style import COLOURS, new_axes, shorten
 from skmergecal.metrics._checks import check_level
 from skmergecal.pooling import fit_logarithmic_pool
 

@@ -31,6 +31,7 @@ from skmergecal.merging._combination import Combination
 from skmergecal.merging._combine import combine, combine_without_rows
 from skmergecal.merging._combined import CombinedCombination
 from skmergecal.merging._composition import NamedMembers
+from skmergecal.merging._member_report import MemberReportMixin
 from skmergecal.merging._parameters import ParameterCombination
 from skmergecal.merging._plain import PlainMixin
 from skmergecal.merging._settings import Settings, given_weights
@@ -39,7 +40,7 @@ from skmergecal.parameters._merge import ALIGNMENTS, REPAIRS
 __all__ = ["MergedClassifier"]
 
 
-class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
+class MergedClassifier(MemberReportMixin, PlainMixin, LogProbaClassifier, NamedMembers):
     """Merge several classifiers into one.
 
     Parameters

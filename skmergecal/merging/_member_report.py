@@ -1,0 +1,225 @@
+"""Which members complement each other, and which could go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skmergecal._compat import _safe_indexing
+from skmergecal._numerics import mean_loss
+from skmergecal._optional import as_frame
+from skmergecal._typing import Array, IntArray
+from skmergecal._validation import encode_labels
+from skmergecal.members import Collected, Fold, Member, Opinion, Rows
+from skmergecal.merging._combination import Combination, Reader
+from skmergecal.merging._combine import combine
+from skmergecal.merging._settings import Settings
+from skmergecal.metrics import disagreement
+
+__all__ = ["MemberReportMixin"]
+
+_FOLDS = 5
+
+
+class MemberReportMixin:
+    """Adds `member_report` to the merged classifier."""
+
+    classes_: np.ndarray
+    method: str
+    _combination: Combination
+
+    def member_report(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        level: float | None = None,
+        n_resamples: int = 200,
+        random_state: Any = None,
+    ) -> Any:
+        """What each member is worth: its weight, its loss, and the loss without it.
+
+        Parameters
+        ----------
+        X, y : array-like
+            Rows and labels **that no member has seen**; those of ``fit`` where all members were
+            frozen, or others.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
+        level : float in (0, 1), default=None
+            Confidence level of intervals for the weights, .95 for instance; None for no
+            intervals. Weights are learned anew on bootstrap samples of the rows, and the interval
+            holds the middle share ``level`` of them. See the user guide for how often these
+            cover.
+        n_resamples : int, default=200
+            Number of bootstrap samples.
+        random_state : int, RandomState or None, default=None
+            Draws them.
+
+        Returns
+        -------
+        pandas.DataFrame, or dict of ndarray where pandas is not installed
+            One row a member, indexed by name (in the dict: "member"). ``weight`` and
+            ``temperature`` are the fitted ones; ``log_loss`` is the member's own;
+            ``log_loss_without`` that of the other members merged in the same way, and ``gain`` by
+            how much it exceeds the loss of all, both cross-validated over five folds of the rows
+            on the members' fixed opinions (below 0: the rows do not need the member);
+            ``disagrees_with_NAME`` the share of rows where both predict different labels;
+            ``weight_low`` and ``weight_high`` the interval.
+
+        Notes
+        -----
+        Given weights are not learned: without a member the others' are scaled to add up to 1.
+        With ``method="parameters"`` models are merged anew for each member and fold.
+        """
+        check_is_fitted(self, "weights_")
+        if level is not None and not 0 < level < 1:
+            msg = f"level should lie between 0 and 1, .95 for instance; got {level}"
+            raise ValueError(msg)
+        settings = self._checked(None)[1]  # type: ignore[attr-defined]
+        work = _Work(
+            self.method, settings, *_read(self._combination, self.classes_, X, y, sample_weight)
+        )
+        table = work.table(self._combination)
+        if level is not None:
+            draws = work.resampled_weights(n_resamples, check_random_state(random_state))
+            ends = [(1 - level) / 2, (1 + level) / 2]
+            table["weight_low"], table["weight_high"] = np.quantile(draws, ends, axis=0)
+        return as_frame(table, index="member")
+
+
+def _read(
+    combination: Combination, classes: np.ndarray, X: Any, y: Any, sample_weight: Any
+) -> tuple[Collected, Any]:
+    """What the fitted members say of the rows that count, and these rows of X."""
+    rows = Rows.check(X, y, sample_weight)
+    columns = encode_labels(
+        rows.labels[rows.kept], classes, remedy="Pass rows of the classes that were merged."
+    )
+    members = list(combination.members)
+    opinions = [member.align(member.read(rows.kept_X)) for member in members]
+    weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
+    n = len(columns)
+    folds = [Fold(members, slice(0, n))]
+    return Collected(members, classes, opinions, np.arange(n), columns, weight, folds), rows.kept_X
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Merges anew, from opinions that were read once."""
+
+    method: str
+    settings: Settings
+    found: Collected
+    X: Any
+
+    def table(self, combination: Combination) -> dict[str, Any]:
+        """The columns of the report."""
+        found = self.found
+        everyone = list(range(len(found.members)))
+        loss = self.loss_of(everyone)
+        without = [self.loss_of([k for k in everyone if k != left]) for left in everyone]
+        proba = [opinion.proba() for opinion in found.opinions]
+        own = [
+            mean_loss(member.log_proba(opinion), found.y, found.sample_weight)
+            for member, opinion in zip(found.members, found.opinions, strict=True)
+        ]
+        names = [member.name for member in found.members]
+        disagrees = disagreement(proba, sample_weight=found.sample_weight)
+        return {
+            "member": np.array(names, dtype=object),
+            "weight": combination.weights.copy(),
+            "temperature": combination.member_temperatures.copy(),
+            "log_loss": np.array(own),
+            "log_loss_without": np.array(without),
+            "gain": np.array(without) - loss,
+        } | {
+            f"disagrees_with_{name}": column for name, column in zip(names, disagrees, strict=True)
+        }
+
+    def loss_of(self, kept: Sequence[int]) -> float:
+        """Cross-validated log loss of the merge of some members; NaN for none."""
+        if not kept:
+            return np.nan
+        y, weight = self.found.y, self.found.sample_weight
+        log_proba = np.empty((len(y), len(self.found.classes)))
+        for train, test in _folds(y):
+            merged = self.merge(kept, train)
+            log_proba[test] = merged.log_proba(merged.scores(self.reader(test)))
+        return mean_loss(log_proba, y, weight)
+
+    def merge(
+        self, kept: Sequence[int], rows: IntArray, counts: Array | None = None
+    ) -> Combination:
+        """Merge some members, learning from some rows, which may count several times."""
+        found, weight = self.found, self.found.sample_weight
+        members = [found.members[k] for k in kept]
+        if counts is not None:
+            weight = counts if weight is None else counts * weight
+        part = Collected(
+            members,
+            found.classes,
+            [self.opinion(k, rows) for k in kept],
+            np.arange(len(rows)),
+            found.y[rows],
+            None if weight is None else weight[rows],
+            [Fold(members, slice(0, len(rows)))],
+        )
+        settings = self.settings
+        if not isinstance(settings.weights, str):
+            weights = settings.weights[list(kept)]
+            total = weights.sum()
+            weights = weights / total if total else np.full(len(kept), 1 / len(kept))
+            settings = replace(settings, weights=weights)
+        labels = found.classes[part.y]
+        data = Rows.check(_safe_indexing(self.X, rows), labels, part.sample_weight)
+        # A member that goes may leave a merge of parameters that fails; that is what is reported.
+        tolerant = replace(settings, barrier_tolerance=np.inf)
+        return combine(self.method, part, tolerant, data).combination
+
+    def opinion(self, member: int, rows: IntArray) -> Opinion:
+        """What a member says of some rows."""
+        whole = self.found.opinions[member]
+        return Opinion(np.ascontiguousarray(whole.values[rows]), whole.logarithmic)
+
+    def reader(self, rows: IntArray) -> Reader:
+        """Reads members from the table, and models that were merged just now from X."""
+        number = {id(member.estimator): k for k, member in enumerate(self.found.members)}
+
+        def read(member: Member) -> Opinion:
+            known = number.get(id(member.estimator))
+            if known is not None:
+                return self.opinion(known, rows)
+            return member.align(member.read(_safe_indexing(self.X, rows)))
+
+        return read
+
+    def resampled_weights(self, n_resamples: int, random: np.random.RandomState) -> Array:
+        """Weights learned on bootstrap samples, shape (n_resamples, n_members)."""
+        n = len(self.found.y)
+        draws = []
+        for _ in range(n_resamples):
+            counts = random.multinomial(n, np.full(n, 1 / n)).astype(np.float64)
+            rows = np.flatnonzero(counts)
+            everyone = range(len(self.found.members))
+            draws.append(self.merge(everyone, rows, counts).weights)
+        return np.array(draws)
+
+
+def _folds(y: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
+    """Five folds, stratified where each class has enough rows."""
+    counts = np.bincount(y)
+    n_folds = min(_FOLDS, len(y))
+    if n_folds < 2:
+        msg = f"member_report needs at least 2 rows; got {len(y)}"
+        raise ValueError(msg)
+    stratified = counts[counts > 0].min() >= n_folds
+    splitter = (StratifiedKFold if stratified else KFold)(n_folds, shuffle=True, random_state=0)
+    yield from splitter.split(np.zeros((len(y), 1)), y)

@@ -1,0 +1,123 @@
+"""member_report: what each member is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from skmergecal import MergedClassifier
+
+SETTINGS = [
+    {},
+    {"method": "logits"},
+    {"method": "logits", "weights": "classwise"},
+    {"method": "probabilities", "weights": "greedy"},
+    {"weights": [1, 2, 3, 0, 1]},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_columns(blobs, members, settings):
+    X, y = blobs.X_held, blobs.y_held
+    merged = MergedClassifier.from_fitted(members, X, y, **settings)
+    report = merged.member_report(X, y)
+    assert list(report.index) == list(members)
+    np.testing.assert_array_equal(report["weight"], merged.weights_)
+    np.testing.assert_array_equal(report["temperature"], merged.member_temperatures_)
+    losses = [log_loss(y, member.predict_proba(X)) for member in members.values()]
+    exact = np.array([name != "forest" for name in members])  # the forest says 0: softened
+    np.testing.assert_allclose(report["log_loss"][exact], np.array(losses)[exact], rtol=1e-6)
+    for name, member in members.items():
+        differs = [np.mean(m.predict(X) != member.predict(X)) for m in members.values()]
+        np.testing.assert_allclose(report[f"disagrees_with_{name}"], differs)
+    without_minus_all = report["log_loss_without"] - report["gain"]
+    np.testing.assert_allclose(without_minus_all, without_minus_all.iloc[0])
+
+
+def test_given_weights_without_a_member(blobs, members):
+    """Nothing is learned, so that the cross-validated loss is that of the others' pool."""
+    X, y = blobs.X_held, blobs.y_held
+    weights = dict(zip(members, [1, 2, 3, 4, 5], strict=True))
+    merged = MergedClassifier.from_fitted(members, X, y, weights=weights)
+    report = merged.member_report(X, y)
+    rest = {name: member for name, member in members.items() if name != "lda"}
+    other = MergedClassifier.from_fitted(rest, X, y, weights={name: weights[name] for name in rest})
+    loss = log_loss(y, other.predict_proba(X))
+    np.testing.assert_allclose(report.loc["lda", "log_loss_without"], loss, rtol=1e-9)
+    gain = loss - log_loss(y, merged.predict_proba(X))
+    np.testing.assert_allclose(report.loc["lda", "gain"], gain, rtol=1e-6)
+
+
+def test_a_member_that_knows_nothing_gains_nothing(blobs, members):
+    X, y = blobs.X_held, blobs.y_held
+    some = members | {"prior": DummyClassifier().fit(blobs.X, blobs.y)}
+    report = MergedClassifier.from_fitted(some, X, y, method="logits").member_report(X, y)
+    assert abs(report.loc["prior", "gain"]) < 0.005
+    assert report["gain"].max() > 0.005
+
+
+def test_rows_of_weight_0_are_ignored_and_weights_repeat_rows(blobs, members):
+    X, y = blobs.X_held, blobs.y_held
+    merged = MergedClassifier.from_fitted(members, weights=None)
+    weight = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
+    repeated = np.repeat(np.arange(len(y)), weight.astype(int))
+    weighted = merged.member_report(X, y, weight)
+    again = merged.member_report(X[repeated], y[repeated])
+    np.testing.assert_allclose(weighted.to_numpy(), again.to_numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_one_member_leaves_nothing(blobs):
+    alone = {"alone": LogisticRegression().fit(blobs.X, blobs.y)}
+    merged = MergedClassifier.from_fitted(alone, blobs.X_held, blobs.y_held)
+    report = merged.member_report(blobs.X_held, blobs.y_held)
+    assert report["log_loss_without"].isna().all()
+
+
+def test_parameters(blobs):
+    models = [LogisticRegression(C=c).fit(blobs.X, blobs.y) for c in (0.01, 1.0, 100.0)]
+    X, y = blobs.X_held, blobs.y_held
+    merged = MergedClassifier.from_fitted(models, X, y, method="parameters", weights=None)
+    logits = MergedClassifier.from_fitted(models, X, y, weights=None)
+    np.testing.assert_allclose(
+        merged.member_report(X, y).to_numpy(), logits.member_report(X, y).to_numpy(), atol=1e-9
+    )
+
+
+def test_intervals(blobs, members):
+    X, y = blobs.X_held, blobs.y_held
+    merged = MergedClassifier.from_fitted(members, X, y, method="logits", alpha=1.0)
+    report = merged.member_report(X, y, level=0.9, n_resamples=50, random_state=0)
+    again = merged.member_report(X, y, level=0.9, n_resamples=50, random_state=0)
+    np.testing.assert_array_equal(report.to_numpy(), again.to_numpy())
+    assert (report["weight_low"] <= report["weight_high"]).all()
+    inside = report["weight"].between(report["weight_low"], report["weight_high"])
+    assert inside.mean() > 0.5
+    wider = merged.member_report(X, y, level=0.99, n_resamples=50, random_state=0)
+    assert (wider["weight_high"] >= report["weight_high"]).all()
+
+
+@pytest.mark.parametrize("level", [0, 1, 95])
+def test_level_out_of_range(blobs, members, level):
+    merged = MergedClassifier.from_fitted(members, weights=None)
+    with pytest.raises(ValueError, match="level should lie between 0 and 1"):
+        merged.member_report(blobs.X_held, blobs.y_held, level=level)
+
+
+def test_without_pandas_a_dict(blobs, members, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    merged = MergedClassifier.from_fitted(members, weights=None)
+    monkeypatch.setattr("skmergecal._optional.importlib.import_module", missing)
+    report = merged.member_report(blobs.X_held, blobs.y_held)
+    assert report["member"].tolist() == list(members)
+    assert report["gain"].shape == (len(members),)
+
+
+def test_unknown_labels(blobs, members):
+    merged = MergedClassifier.from_fitted(members, weights=None)
+    with pytest.raises(ValueError, match="Pass rows of the classes that were merged"):
+        merged.member_report(blobs.X_held, np.full(len(blobs.y_held), 99))
