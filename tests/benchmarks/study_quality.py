@@ -4,8 +4,9 @@
 
 Each set is a gzipped CSV whose last column, ``target``, is the label. Eight members are fitted on
 60 % of at most 16,000 rows, merged on 20 % and scored on 20 %. Compared are the default
-MergedClassifier; VotingClassifier(voting="soft") and scikit-learn's temperature after it; greedy
-ensemble selection (25 steps) of probabilities and a temperature after it; and the best member.
+MergedClassifier and single pools; VotingClassifier(voting="soft") and scikit-learn's temperature
+after it; greedy ensemble selection (25 steps) of probabilities and a temperature after it; and the
+best member.
 """
 
 from __future__ import annotations
@@ -120,15 +121,15 @@ def evaluate(path: Path, seed: int) -> dict[str, dict[str, float]]:
     by_scikit_learn = CalibratedClassifierCV(FrozenEstimator(vote), method="temperature")
     methods = {
         "default": MergedClassifier(frozen),
-        "vote + scikit-learn's temperature": by_scikit_learn,
-        "greedy + temperature": MergedClassifier(
-            frozen, method="probabilities", weights="greedy", calibrate="merged"
-        ),
+        "logits": MergedClassifier(frozen, method="logits"),
+        "logits, class-wise": MergedClassifier(frozen, method="logits", weights="classwise"),
         "linear pool + temperature": MergedClassifier(
             frozen, method="probabilities", calibrate="merged"
         ),
-        "logit average + temperature": MergedClassifier(frozen, weights=None, calibrate="merged"),
-        "members calibrated, learned": MergedClassifier(frozen, calibrate="members"),
+        "greedy + temperature": MergedClassifier(
+            frozen, method="probabilities", weights="greedy", calibrate="merged"
+        ),
+        "vote + scikit-learn's temperature": by_scikit_learn,
     }
     results = {"soft vote": scores(y_test, vote.predict_proba(X_test))}
     for name, model in methods.items():
@@ -158,13 +159,32 @@ def main() -> None:
 
 
 def summarise(tables: dict[str, list[pd.DataFrame]]) -> None:
+    """Means over sets and splits, standard errors over splits, and who beats whom how often."""
     pairs = [table for per_seed in tables.values() for table in per_seed]
     losses = pd.DataFrame([table["log_loss"] for table in pairs])
+    by_split = [
+        pd.concat(split).groupby(level=0, sort=False)
+        for split in zip(*tables.values(), strict=True)
+    ]
+    by_split = [split["log_loss"].mean() for split in by_split]
     summary = pd.concat(pairs).groupby(level=0, sort=False).mean()
-    for peer in ("vote + scikit-learn's temperature", "greedy + temperature"):
-        wins = losses.lt(losses[peer], axis=0).sum()
-        summary[f"wins against {peer.split()[0]}"] = wins.astype(str) + f" of {len(losses)}"
+    if len(by_split) > 1:
+        spread = pd.concat(by_split, axis=1).std(axis=1) / len(by_split) ** 0.5
+        summary.insert(1, "standard error", spread)
+    greedy, best = losses["greedy + temperature"], losses["best member (on the test rows)"]
+    vote = losses["vote + scikit-learn's temperature"]
+    summary["against greedy"] = losses.mean() / greedy.mean() - 1
+    summary["below greedy"] = losses.lt(greedy, axis=0).mean()
+    summary["above greedy"] = losses.gt(greedy + 1e-4, axis=0).mean()
+    summary["above best"] = losses.gt(1.01 * best, axis=0).mean()
+    summary["below vote"] = losses.lt(vote, axis=0).mean()
     print(summary.round(4).to_string())
+    print(
+        "below: share of (set, split) pairs with lower log loss; above greedy: by more than 1e-4; "
+        "above best: by more than 1 % of the best member's; standard error: over splits"
+    )
+    by_set = {name: pd.concat(split).groupby(level=0, sort=False) for name, split in tables.items()}
+    print(pd.DataFrame({n: g["log_loss"].mean() for n, g in by_set.items()}).T.round(4).to_string())
 
 
 if __name__ == "__main__":
