@@ -13,14 +13,14 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 
 from skmergecal import MergedClassifier, TemperatureCalibrator, merge_path
 from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierError
 from skmergecal.merging import MergeReport
 from skmergecal.parameters import Parameters, dense_network, read_parameters, write_parameters
-from tests.networks import Residual
+from tests.networks import Embedded, Residual
 
 PARAMETERS = {"method": "parameters"}
 
@@ -307,3 +307,54 @@ def test_a_users_own_network_is_aligned_once_it_describes_itself(digits):
     describes = True
     aligned = MergedClassifier.from_fitted(members, *rows, **settings)
     assert loss(aligned, digits) < 0.5 * loss(plain, digits)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "skorch"])
+def test_binary_nets_with_one_logit(binary, kind):
+    def fit(seed):
+        if kind == "mlp":
+            return MLPClassifier((16,), random_state=seed, tol=1e-3, max_iter=900, alpha=0.1).fit(
+                binary.X, binary.y
+            )
+        torch.manual_seed(seed)
+        layers = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1), nn.Flatten(0))
+        net = NeuralNetBinaryClassifier(layers, max_epochs=80, lr=0.3, train_split=None, verbose=0)
+        return net.fit(binary.X.astype(np.float32), binary.y.astype(np.float32))
+
+    members = [fit(s) for s in range(3)]
+    model = MergedClassifier.from_fitted(
+        members, binary.X_held, binary.y_held, X_unlabeled=binary.X, **PARAMETERS
+    )
+    alone = [MergedClassifier.from_fitted([m], weights=None) for m in members]
+    assert model.merge_report_.stages["aligned"] < model.merge_report_.stages["plain"]
+    assert loss(model, binary) < 1.05 * np.mean([loss(m, binary) for m in alone])
+
+
+def test_nets_that_embed_columns(digits):
+    X, X_held, X_test = (
+        np.hstack([np.minimum(x[:, 20:23] * 4, 3).astype(int), x]).astype(np.float32)
+        for x in (digits.X, digits.X_held, digits.X_test)
+    )
+
+    def fit(seed):
+        torch.manual_seed(seed)
+        body = nn.Sequential(nn.Linear(3 + 4 + 64, 24), nn.GELU(), nn.Linear(24, 10))
+        net = NeuralNetClassifier(
+            Embedded(body),
+            criterion=nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            lr=0.01,
+            max_epochs=15,
+            train_split=None,
+            verbose=0,
+        )
+        return net.fit(X, digits.y)
+
+    nets = [fit(s) for s in range(2)]
+    model = MergedClassifier.from_fitted(nets, X_held, digits.y_held, X_unlabeled=X, **PARAMETERS)
+    members = np.mean([log_loss(digits.y_test, n.predict_proba(X_test)) for n in nets])
+    assert log_loss(digits.y_test, model.predict_proba(X_test)) < 1.05 * members
+    with pytest.raises(ValueError, match=r"67 columns.* has 66"):
+        MergedClassifier.from_fitted(
+            nets, X_held, digits.y_held, X_unlabeled=X[:, 1:], **PARAMETERS
+        )

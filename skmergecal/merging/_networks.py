@@ -85,7 +85,9 @@ def merge_members(
     rows = None
     if (weights > 0).sum() > 1 and parameters[0].network is not None and len(X):
         like = write_parameters(first.estimator, parameters[0])
-        rows = np.concatenate([network_rows(like, block) for block in X])
+        blocks = [network_rows(like, block) for block in X]
+        _check_widths(blocks)
+        rows = np.concatenate(blocks)
         if alignment is not None or repair is not None:
             _check_descriptions(members, parameters, weights, X[0])
     merged = merge_parameters(
@@ -117,6 +119,16 @@ def rows_to_merge_on(
         kept = inside if len(inside) else kept
     blocks = [_safe_indexing(rows.X, kept)]
     return blocks if settings.unlabeled is None else [*blocks, settings.unlabeled]
+
+
+def _check_widths(blocks: Sequence[Array]) -> None:
+    for block in blocks[1:]:
+        if block.shape[1:] != blocks[0].shape[1:]:
+            msg = (
+                f"X_unlabeled should have {blocks[0].shape[1]} columns, as X; "
+                f"it has {block.shape[1]}"
+            )
+            raise ValueError(msg)
 
 
 def network_rows(estimator: Estimator, X: Any) -> Array:

@@ -18,10 +18,10 @@ __all__ = ["distil", "mixed_rows"]
 #: Logits are divided by it before they are compared: the pool's second choices count for more.
 TEMPERATURE = 2.0
 #: Epochs over the rows, at least and at most: enough of them to see this many rows.
-EPOCHS = (5, 40)
+EPOCHS = (8, 40)
 ROWS_TO_SEE = 20_000
 BATCH = 100
-STEP = 2e-3
+STEP = 4e-3
 #: Ridge, and most steps, of the last layer alone.
 HEAD = 1e-4
 HEAD_STEPS = 30
