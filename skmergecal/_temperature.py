@@ -30,8 +30,6 @@ __all__ = [
 MANY_NUMBERS = 1 << 16
 STRIDE = 8
 FEW_ROWS = 128
-#: Rows beyond this number start the fit of a pool from a subsample of about this size.
-SUBSAMPLE = 16_384
 #: Error of log T that a start may have; that of a subsample itself is larger.
 ROUGH = 1e-4
 

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skmergecal._numerics import log_softmax, mean_loss
+from skmergecal._numerics import log_softmax
 from skmergecal._scaling import LIMIT, Bound, ScalingLoss
-from skmergecal._temperature import SUBSAMPLE, minimise_temperature
+from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._fit import PoolFit, check_opinions
 from skmergecal.pooling._leave_one_out import leave_one_out
-from skmergecal.pooling._newton import minimise_nonnegative
+from skmergecal.pooling._newton import LAST_STEP, minimise_nonnegative
+from skmergecal.pooling._pool_loss import PoolLoss
 
 __all__ = [
     "STACKING_ALPHA",
@@ -28,8 +29,13 @@ __all__ = [
 STRENGTHS = (10.0, 1.0, 0.1)
 #: Strength of the ridge towards a plain average where pools themselves are pooled.
 STACKING_ALPHA = 3.0
-#: Numbers a block of rows holds for all members together.
-_BLOCK = 1 << 17
+#: Problems of so many numbers start from the weights of every STRIDE-th row, if these are at least
+#: FEW_ROWS.
+MANY_NUMBERS = 1 << 15
+STRIDE = 8
+FEW_ROWS = 128
+#: Squared Newton decrement, over the loss, at which a start is good enough.
+ROUGH = 1e-5
 
 
 def sum_of(parts: Iterable[Array]) -> Array:
@@ -77,44 +83,6 @@ def logarithmic_pool(
     return log_softmax(add_weighted(log_proba, weights) / temperature)
 
 
-class _PoolLoss:
-    """NLL of sum_k beta_k z_k with its gradient and Hessian, plus the ridge towards 1 / K."""
-
-    def __init__(self, z: Sequence[Array], y: IntArray, weight: Array | None, ridge: float) -> None:
-        self.z, self.y, self.weight = z, y, weight
-        self.total = float(len(y) if weight is None else weight.sum())
-        self.ridge = ridge
-        self.rows = max(_BLOCK // (len(z) * z[0].shape[1]), 1)
-
-    def __call__(self, beta: Array) -> tuple[float, Array, Array]:
-        n_members = len(self.z)
-        loss, gradient = 0.0, np.zeros(n_members)
-        hessian = np.zeros((n_members, n_members))
-        for start in range(0, len(self.y), self.rows):
-            part = slice(start, start + self.rows)
-            y = self.y[part]
-            gaps = np.stack([z[part] for z in self.z])
-            gaps -= gaps[:, np.arange(len(y)), y][:, :, None]  # the true class at 0
-            u = np.einsum("k,kij->ij", beta, gaps)
-            top = u.max(axis=1)
-            p = np.exp(u - top[:, None])
-            total = p.sum(axis=1)
-            w = np.ones(len(y)) if self.weight is None else self.weight[part]
-            loss += float((top + np.log(total)) @ w)
-            p *= (w / total)[:, None]
-            weighted = gaps * p
-            means = weighted.sum(axis=2)  # w_i E_p z_k, shape (n_members, rows)
-            gradient += means.sum(axis=1)
-            flat = (n_members, -1)
-            hessian += weighted.reshape(flat) @ gaps.reshape(flat).T - (means / w) @ means.T
-        away = beta - 1 / n_members
-        return (
-            loss / self.total + self.ridge / 2 * float(away @ away),
-            gradient / self.total + self.ridge * away,
-            hessian / self.total + self.ridge * np.eye(n_members),
-        )
-
-
 def fit_logarithmic_pool(
     log_proba: Sequence[Any],
     y: Any,
@@ -147,61 +115,80 @@ def fit_logarithmic_pool(
         stops as `skmergecal.calibration.fit_temperature` does.
     """
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
+    loss = PoolLoss(z, labels, weight)
     if alpha == "auto":
-        beta = _average_over_strengths(z, labels, weight)
+        beta = _average_over_strengths(loss, z, labels, weight)
     else:
-        beta = _minimise(z, labels, weight, alpha)
-    return _summarise(beta, z, labels, weight, unpenalised=alpha == 0)
+        beta = _beta(loss, alpha, _start(loss, alpha))
+    return _summarise(beta, loss, unpenalised=alpha == 0)
 
 
-def _minimise(z: list[Array], y: IntArray, weight: Array | None, alpha: float) -> Array:
-    total = float(len(y) if weight is None else weight.sum())
-    ridge = alpha * len(z) / total
-    return minimise_nonnegative(_PoolLoss(z, y, weight, ridge), _start(z, y, weight, ridge))
+def _beta(loss: PoolLoss, alpha: float, start: Array, last_step: float = LAST_STEP) -> Array:
+    """Minimiser over beta >= 0 of the loss and a ridge."""
+    unit, uniform = loss.unit, 1 / len(loss.z)
+    ridge = alpha * len(loss.z) / loss.total
+
+    def penalised(x: Array) -> tuple[float, Array, Array]:
+        value, gradient, hessian = loss.derivatives(x)
+        away = x / unit - uniform
+        value += ridge / 2 * float(away @ away)
+        return value, gradient + ridge * away / unit, hessian + np.diag(ridge / unit**2)
+
+    return minimise_nonnegative(penalised, start * unit, last_step) / unit
 
 
-def _average_over_strengths(z: list[Array], y: IntArray, weight: Array | None) -> Array:
+def _start(loss: PoolLoss, alpha: float) -> Array:
+    """About the beta of a share of the rows where there are many, else uniform.
+
+    The share has a start in its turn.
+    """
+    n_rows, n_classes = loss.z[0].shape
+    n_members = len(loss.z)
+    if n_rows * n_classes * n_members < MANY_NUMBERS or n_rows < STRIDE * FEW_ROWS:
+        return np.full(n_members, 1 / n_members)
+    rows = slice(None, None, STRIDE)
+    weight = loss.weight[rows]
+    share = PoolLoss([m[rows] for m in loss.z], loss.y[rows], weight)
+    strength = max(alpha, 1.0)  # few rows may be separable: the start should be finite
+    return _beta(share, strength, _start(share, strength), ROUGH)
+
+
+def _average_over_strengths(
+    loss: PoolLoss, z: list[Array], y: IntArray, weight: Array | None
+) -> Array:
     """Average of the beta of several ridges, by a pool of their leave-one-out predictions."""
-    betas = [_minimise(z, y, weight, alpha) for alpha in STRENGTHS]
+    start = _start(loss, STRENGTHS[0])
+    betas = []
+    for alpha in STRENGTHS:
+        start = _beta(loss, alpha, start)
+        betas.append(start)
     predictions = [
         logarithmic_pool_without_row(z, y, weight, beta, alpha)
         for beta, alpha in zip(betas, STRENGTHS, strict=True)
     ]
-    shares = _minimise(predictions, y, weight, STACKING_ALPHA)
+    stacked = PoolLoss(predictions, y, weight)
+    shares = _beta(stacked, STACKING_ALPHA, _start(stacked, STACKING_ALPHA))
     return np.asarray(shares @ np.array(betas))
 
 
-def _summarise(
-    beta: Array, z: list[Array], labels: IntArray, weight: Array | None, *, unpenalised: bool
-) -> PoolFit:
+def _summarise(beta: Array, loss: PoolLoss, *, unpenalised: bool) -> PoolFit:
     """Weights, temperature, loss and bound of the factors beta."""
-    n_members = len(z)
+    n_members = len(beta)
     if not beta.any():
         uniform = np.full(n_members, 1 / n_members)
-        pooled = add_weighted(z, uniform)
-        temperature = ScalingLoss(pooled, labels, weight).limits.scale * LIMIT or 1.0
-        loss = mean_loss(log_softmax(pooled / temperature), labels, weight)
-        return PoolFit(uniform, temperature, loss, "upper")
+        pooled = add_weighted(loss.z, uniform)
+        limits = ScalingLoss(pooled, loss.y, loss.weight).limits
+        temperature = limits.scale * LIMIT or 1.0
+        return PoolFit(uniform, temperature, loss.value(uniform / temperature), "upper")
     temperature = float(1 / beta.sum())
-    pooled = add_weighted(z, beta)
     bound: Bound = None
-    if unpenalised and ScalingLoss(pooled, labels, weight).limits.separable:
-        scale, bound = minimise_temperature(pooled, labels, weight)[:2]
-        beta, pooled = beta / scale, pooled / scale
-        temperature *= scale
-    loss = mean_loss(log_softmax(pooled), labels, weight)
-    return PoolFit(beta * temperature, temperature, loss, bound)
-
-
-def _start(z: list[Array], y: IntArray, weight: Array | None, ridge: float) -> Array:
-    """Weights of a subsample where there are many rows, else uniform."""
-    uniform = np.full(len(z), 1 / len(z))
-    stride = len(y) // SUBSAMPLE
-    if stride < 2:
-        return uniform
-    rows = slice(None, None, stride)
-    part = _PoolLoss([m[rows] for m in z], y[rows], None if weight is None else weight[rows], ridge)
-    return minimise_nonnegative(part, uniform)
+    if unpenalised:
+        pooled = add_weighted(loss.z, beta)
+        if ScalingLoss(pooled, loss.y, loss.weight).limits.separable:
+            scale, bound = minimise_temperature(pooled, loss.y, loss.weight)[:2]
+            beta = beta / scale
+            temperature *= scale
+    return PoolFit(beta * temperature, temperature, loss.value(beta), bound)
 
 
 def logarithmic_pool_without_row(
@@ -216,8 +203,9 @@ def logarithmic_pool_without_row(
     if not used:
         return np.full(z[0].shape, -np.log(z[0].shape[1]))
     positive = beta[beta > 0]
-    problem = _PoolLoss(used, y, weight, 0.0)
-    hessian = problem(positive)[2] * problem.total + alpha * len(z) * np.eye(len(used))
+    problem = PoolLoss(used, y, weight)
+    curvature = problem.derivatives(positive * problem.unit)[2] * problem.total
+    hessian = curvature * np.outer(problem.unit, problem.unit) + alpha * len(z) * np.eye(len(used))
     inverse = np.linalg.inv(hessian)
     out = np.empty_like(z[0])
     for start in range(0, len(y), problem.rows):

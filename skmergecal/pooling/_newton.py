@@ -10,18 +10,20 @@ from scipy.optimize import nnls
 
 from skmergecal._typing import Array
 
-__all__ = ["minimise_nonnegative"]
+__all__ = ["LAST_STEP", "minimise_nonnegative"]
 
 Derivatives = Callable[[Array], tuple[float, Array, Array]]
 
 _MAX_ITERATIONS = 200
 #: Squared Newton decrement at which the next full step leaves an error at rounding level.
-_LAST_STEP = 1e-14
+LAST_STEP = 1e-14
 #: A mean of logarithms is known to about this, however small it is.
 _ROUNDING = 4e-16
 
 
-def minimise_nonnegative(function: Derivatives, start: Array) -> Array:
+def minimise_nonnegative(
+    function: Derivatives, start: Array, last_step: float = LAST_STEP
+) -> Array:
     """Minimiser of a convex function over x >= 0.
 
     Parameters
@@ -30,6 +32,8 @@ def minimise_nonnegative(function: Derivatives, start: Array) -> Array:
         Gives value, gradient of shape (n,) and Hessian of shape (n, n) at x.
     start : ndarray of shape (n,)
         Non-negative.
+    last_step : float, default=LAST_STEP
+        Squared Newton decrement, over the value, of the step that is the last.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def minimise_nonnegative(function: Derivatives, start: Array) -> Array:
     for _ in range(_MAX_ITERATIONS):
         step = _constrained_newton_target(gradient, hessian, x) - x
         decrement = -float(gradient @ step)
-        if decrement <= _LAST_STEP * max(abs(value), 1e-16):
+        if decrement <= last_step * max(abs(value), 1e-16):
             return np.maximum(x + step, 0.0) if decrement > 0 else x
         size = 1.0
         while size > 1e-12:

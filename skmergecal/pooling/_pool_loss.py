@@ -1,0 +1,130 @@
+"""The log loss of a weighted sum of members' log-probabilities, over blocks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from skmergecal._typing import Array, IntArray
+
+__all__ = ["PoolLoss"]
+
+#: Numbers that a block of rows holds for all members together.
+_BLOCK = 1 << 16
+#: Up to this many gaps are kept from one visit to the next; more are made anew block by block.
+_KEPT = 1 << 22
+#: Up to this many classes a block is stored class by class, beyond it row by row.
+_FEW_CLASSES = 32
+#: Exponents of the members' units: their squares, and those of the numbers in them, are floats.
+_EXPONENTS = -400, 600
+
+
+class _Block(NamedTuple):
+    gaps: Array
+    """To the true class, in the members' units, shape (n_members, classes but one * rows)."""
+    weight: Array
+
+
+class PoolLoss:
+    """Mean log loss of softmax(sum_k beta_k z_k) and its derivatives in beta.
+
+    With g_k the gaps of the other classes to the true one, a row loses log(1 + sum exp(u)),
+    u = sum_k beta_k g_k. Computed in units of the members, so that no square overflows:
+    x_k = beta_k * unit_k is what the search varies.
+
+    Parameters
+    ----------
+    z : sequence of ndarray of shape (n_samples, n_classes)
+        Float64, finite.
+    y : ndarray of shape (n_samples,)
+        Column numbers of the true classes.
+    weight : ndarray of shape (n_samples,) or None
+        Positive frequency weights.
+
+    Attributes
+    ----------
+    total : float
+        Sum of the weights.
+    unit : ndarray of shape (n_members,)
+        Powers of two, about the largest number of each member.
+    """
+
+    def __init__(self, z: Sequence[Array], y: IntArray, weight: Array | None) -> None:
+        self.z, self.y = z, y
+        self.weight = np.ones(len(y)) if weight is None else weight
+        self.total = float(self.weight.sum())
+        largest = [max(float(m.max()), -float(m.min())) for m in z]
+        self.unit = np.ldexp(1.0, np.frexp(largest)[1].clip(*_EXPONENTS))
+        n_classes = z[0].shape[1]
+        self.rows = max(_BLOCK // (len(z) * n_classes), 1)
+        self._axis = 0 if n_classes <= _FEW_CLASSES else 1
+        self._weighted = np.empty(len(z) * (n_classes - 1) * min(self.rows, len(y)))
+        few = len(z) * len(y) * (n_classes - 1) <= _KEPT
+        self._kept = list(self._cut()) if few else None
+
+    def _cut(self) -> Iterator[_Block]:
+        for start in range(0, len(self.y), self.rows):
+            part = slice(start, start + self.rows)
+            yield _Block(self._gaps(part), self.weight[part])
+
+    def _gaps(self, part: slice) -> Array:
+        """Gaps of some rows, class by class or row by row."""
+        y = self.y[part]
+        rows = np.arange(len(y))
+        if self._axis == 0:
+            logits = np.array([m[part].T for m in self.z])
+            true, last, others = (y, rows), logits[:, -1], logits[:, :-1]
+        else:
+            logits = np.array([m[part] for m in self.z])
+            true, last, others = (rows, y), logits[:, :, -1], logits[:, :, :-1]
+        at = (slice(None), *true)
+        of_true = logits[at]
+        logits[at] = last  # the last class takes the place of the true one, in any order
+        gaps = others - np.expand_dims(of_true, self._axis + 1)
+        gaps *= (1 / self.unit)[:, None, None]
+        flat: Array = gaps.reshape(len(self.z), -1)
+        return flat
+
+    def _blocks(self) -> Iterable[_Block]:
+        return self._cut() if self._kept is None else self._kept
+
+    def _exp(self, block: _Block, x: Array) -> tuple[Array, Array, Array]:
+        """Exponentials of the pooled gaps over the largest (or 1), its log, and their sum."""
+        rows = len(block.weight)
+        u = (x @ block.gaps).reshape((-1, rows) if self._axis == 0 else (rows, -1))
+        top = np.maximum(u.max(axis=self._axis), 0.0)
+        u -= np.expand_dims(top, self._axis)
+        np.exp(u, out=u)
+        return u, top, u.sum(axis=self._axis) + np.exp(-top)
+
+    def value(self, beta: Array) -> float:
+        """Mean loss alone."""
+        loss = 0.0
+        for block in self._blocks():
+            _, top, total = self._exp(block, beta * self.unit)
+            loss += float((top + np.log(total)) @ block.weight)
+        return loss / self.total
+
+    def derivatives(self, x: Array) -> tuple[float, Array, Array]:
+        """Mean loss at beta = x / unit, its gradient and its Hessian in x."""
+        n_members = len(self.z)
+        loss, gradient = 0.0, np.zeros(n_members)
+        square, hessian = np.zeros((2, n_members, n_members))
+        for block in self._blocks():
+            gaps, weight = block
+            p, top, total = self._exp(block, x)
+            loss += float((top + np.log(total)) @ weight)
+            p *= np.expand_dims(weight / total, self._axis)
+            weighted = self._weighted[: gaps.size].reshape(gaps.shape)
+            np.multiply(gaps, p.ravel(), out=weighted)
+            means = weighted.reshape(n_members, *p.shape).sum(axis=1 + self._axis)
+            gradient += means.sum(axis=1)
+            square += weighted @ gaps.T
+            hessian -= (means / weight) @ means.T
+        hessian += square
+        # What the subtraction has lost to rounding should not become a negative curvature.
+        lost = np.finfo(float).eps * square.diagonal()
+        np.fill_diagonal(hessian, np.maximum(hessian.diagonal(), lost))
+        return loss / self.total, gradient / self.total, hessian / self.total
