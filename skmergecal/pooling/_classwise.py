@@ -174,7 +174,7 @@ class ClasswiseProblem:
                 spread = spread.reshape(len(features), k, m)
                 influence[:, c] = np.einsum("ndm,ndm->nd", spread, features)
             scores = np.einsum("ncm,cm->nc", features, theta)
-            out[part] = leave_one_out(scores, influence, self.y[part])
+            out[part] = leave_one_out(scores, influence, self.y[part], self.weight[part])
         return out
 
     def fit_of(self, theta: Array) -> ClasswiseFit:

@@ -10,12 +10,13 @@ from skmergecal._typing import Array, IntArray
 __all__ = ["leave_one_out"]
 
 
-def leave_one_out(scores: Array, influence: Array, y: IntArray) -> Array:
+def leave_one_out(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
     """Log-probabilities that each row would get from a fit without it, to second order.
 
     With scores u = J theta, theta the minimiser of a penalised sum of log losses and H its
-    Hessian, taking out one unit of a row's weight and one Newton step from theta moves the row's
-    scores by A (I - S A)^-1 g, where A = J H^-1 J', g = p - e_y and S = diag(p) - p p'.
+    Hessian, taking out t of a row's weight and one Newton step from theta moves the row's scores
+    by A (I - t S A)^-1 t g, where A = J H^-1 J', g = p - e_y and S = diag(p) - p p'. Here t is
+    one unit of the weight, or all of it if it is less.
 
     Parameters
     ----------
@@ -25,6 +26,8 @@ def leave_one_out(scores: Array, influence: Array, y: IntArray) -> Array:
         A of each row.
     y : ndarray of shape (n_samples,)
         Column numbers.
+    weight : ndarray of shape (n_samples,)
+        Positive frequency weights.
 
     Returns
     -------
@@ -42,6 +45,7 @@ def leave_one_out(scores: Array, influence: Array, y: IntArray) -> Array:
     curvature[:, diagonal, diagonal] += p
     gradient = p
     gradient[np.arange(len(y)), y] -= 1.0
-    system = np.eye(p.shape[1]) - curvature @ influence
-    push = np.linalg.solve(system, gradient[:, :, None])
+    taken = np.minimum(weight, 1.0)[:, None, None]
+    system = np.eye(p.shape[1]) - taken * (curvature @ influence)
+    push = np.linalg.solve(system, taken * gradient[:, :, None])
     return log_softmax(scores + (influence @ push)[:, :, 0])

@@ -110,9 +110,10 @@ def linear_pool_without_row(
     # A ridge of one row's size: members that say the same leave their split undetermined.
     hessian = (ratio * counts) @ ratio.T + np.eye(len(used))
     spread = np.linalg.solve(hessian, ratio)
-    leverage = np.minimum(np.einsum("ki,ki->i", ratio, spread), 0.99)
-    push = np.linalg.solve(hessian, 1.0 - ratio)
-    push += spread * (np.einsum("ki,ki->i", ratio, push) / (1.0 - leverage))
+    taken = np.minimum(counts, 1.0)
+    leverage = taken * np.minimum(np.einsum("ki,ki->i", ratio, spread), 0.99)
+    push = taken * np.linalg.solve(hessian, 1.0 - ratio)
+    push += taken * spread * (np.einsum("ki,ki->i", ratio, push) / (1.0 - leverage))
     moved = np.maximum(weights[used][:, None] + push, 0.0)
     lost = moved.sum(axis=0) == 0
     moved[:, lost] = weights[used][:, None]

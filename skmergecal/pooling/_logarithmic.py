@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skmergecal._numerics import log_softmax
+from skmergecal._numerics import log_softmax, softmax
 from skmergecal._scaling import LIMIT, Bound, ScalingLoss
 from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._fit import PoolFit, check_opinions
-from skmergecal.pooling._leave_one_out import leave_one_out
 from skmergecal.pooling._newton import LAST_STEP, minimise_nonnegative
 from skmergecal.pooling._pool_loss import PoolLoss
 
@@ -196,21 +195,28 @@ def logarithmic_pool_without_row(
 ) -> Array:
     """Log-probabilities of each row from a pool fitted without it, to second order.
 
-    ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. Shape
-    (n_samples, n_classes).
+    ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. One unit of a row's
+    weight is taken out (or all of it, if it is less), and one Newton step made, with the
+    Hessian of the other rows. Shape (n_samples, n_classes).
     """
     used = [m for m, b in zip(z, beta, strict=True) if b > 0]
     if not used:
         return np.full(z[0].shape, -np.log(z[0].shape[1]))
     positive = beta[beta > 0]
-    problem = PoolLoss(used, y, weight)
-    curvature = problem.derivatives(positive * problem.unit)[2] * problem.total
-    hessian = curvature * np.outer(problem.unit, problem.unit) + alpha * len(z) * np.eye(len(used))
-    inverse = np.linalg.inv(hessian)
+    loss = PoolLoss(used, y, weight)
+    curvature = loss.derivatives(positive * loss.unit)[2] * loss.total
+    hessian = curvature * np.outer(loss.unit, loss.unit) + alpha * len(z) * np.eye(len(used))
     out = np.empty_like(z[0])
-    for start in range(0, len(y), problem.rows):
-        part = slice(start, start + problem.rows)
-        features = np.stack([m[part] for m in used], axis=2)
-        influence = (features @ inverse) @ features.transpose(0, 2, 1)
-        out[part] = leave_one_out(features @ positive, influence, y[part])
+    for start in range(0, len(y), loss.rows):
+        part = slice(start, start + loss.rows)
+        logs = np.stack([m[part] for m in used], axis=2)
+        scores = logs @ positive
+        p = softmax(scores)
+        taken = np.minimum(loss.weight[part], 1.0)[:, None]
+        mean = np.einsum("nc,nck->nk", p, logs)
+        square = (p[:, None, :] * logs.transpose(0, 2, 1)) @ logs
+        of_row = taken[:, :, None] * (square - mean[:, :, None] * mean[:, None, :])
+        gradient = taken * (mean - logs[np.arange(len(p)), y[part]])
+        move = np.linalg.solve(hessian - of_row, gradient[:, :, None])
+        out[part] = log_softmax(scores + (logs @ move)[:, :, 0])
     return out
