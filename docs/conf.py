@@ -45,6 +45,7 @@ modules = (
     skmergecal.metrics,
     skmergecal.parameters,
     skmergecal.pooling,
+    skmergecal.report,
 )
 # The template of a class looks up here which methods it shows.
 autosummary_context = {

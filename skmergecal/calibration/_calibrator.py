@@ -255,6 +255,17 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
     def _named(self) -> NamedEstimators:
         return [] if self.estimator is None else [("estimator", self.estimator)]
 
+    def _diagram(self) -> tuple[NamedEstimators, str]:
+        if not hasattr(self, "temperature_"):
+            return (
+                self._named(),
+                "" if self.temperature is None else f"temperature {self.temperature:.3g}",
+            )
+        step = f"temperature {self.temperature_:.3g}"
+        if self.temperature_interval_ is not None:
+            step += " ({:.3g} to {:.3g})".format(*self.temperature_interval_)
+        return ([] if self.estimator_ is None else [("estimator", self.estimator_)]), step
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         if self.estimator is not None:

@@ -39,7 +39,7 @@ from skmergecal.parameters._merge import ALIGNMENTS, REPAIRS
 __all__ = ["MergedClassifier"]
 
 
-class MergedClassifier(PlainMixin, LogProbaClassifier, NamedMembers):
+class MergedClassifier(PlainMixin, NamedMembers, LogProbaClassifier):
     """Merge several classifiers into one.
 
     Parameters
