@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from skmergecal._compat import _VisualBlock
-from skmergecal.members._routing import NamedEstimators
+from skmergecal._typing import Estimator
 
 __all__ = ["DiagramMixin"]
 
@@ -40,8 +40,8 @@ class DiagramMixin(BaseEstimator):
     def _get_doc_link(self) -> str:
         return super()._get_doc_link() if documentation() else ""
 
-    def _diagram(self) -> tuple[NamedEstimators, str]:
-        """Members by the label they get in the diagram, and what is done with their opinions."""
+    def _diagram(self) -> tuple[list[tuple[str, Estimator, str]], str]:
+        """Name, estimator and what was fitted of each member, and what becomes of them."""
         return [], ""
 
     def _sk_visual_block_(self) -> Any:
@@ -49,14 +49,14 @@ class DiagramMixin(BaseEstimator):
         if not members:
             label = f"{type(self).__name__}, {step}" if step else type(self).__name__
             return _VisualBlock("single", self, names=label, name_details=str(self))
-        boxes = [
-            _VisualBlock(
-                "parallel",
-                [member for _, member in members],
-                names=[label for label, _ in members],
-                dash_wrapped=False,
-            )
-        ]
-        if step:
-            boxes.append(_VisualBlock("single", None, names=step, name_details=step))
-        return _VisualBlock("serial", boxes, dash_wrapped=False)
+        inner = [_followed_by(member, note) for _, member, note in members]
+        names = [name for name, _, _ in members]
+        return _followed_by(_VisualBlock("parallel", inner, names=names, dash_wrapped=False), step)
+
+
+def _followed_by(block: Any, note: str) -> Any:
+    """A block, and below it a box with a note."""
+    if not note:
+        return block
+    box = _VisualBlock("single", None, names=note, name_details=note)
+    return _VisualBlock("serial", [block, box], dash_wrapped=False)

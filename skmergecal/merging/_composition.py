@@ -7,8 +7,7 @@ from typing import Any, Self
 from sklearn.utils import Bunch
 
 from skmergecal._compat import _BaseComposition
-from skmergecal._typing import Array
-from skmergecal.members import NamedEstimators
+from skmergecal._typing import Array, Estimator
 
 __all__ = ["NamedMembers"]
 
@@ -58,16 +57,16 @@ class NamedMembers(_BaseComposition):
         self._set_params("estimators", **params)
         return self
 
-    def _diagram(self) -> tuple[NamedEstimators, str]:
+    def _diagram(self) -> tuple[list[tuple[str, Estimator, str]], str]:
         merge = f"merged by {self.method}"
         if not hasattr(self, "weights_"):
-            return list(self.estimators), merge
+            return [(name, estimator, "") for name, estimator in self.estimators], merge
         fitted = zip(
             self.named_estimators_.items(), self.weights_, self.member_temperatures_, strict=True
         )
         members = [
-            (f"{name}: weight {weight:.3g}" + _and_temperature(temperature), member)
-            for (name, member), weight, temperature in fitted
+            (name, estimator, f"weight {weight:.3g}" + _and_temperature(temperature))
+            for (name, estimator), weight, temperature in fitted
         ]
         return members, merge + _and_temperature(self.temperature_)
 
