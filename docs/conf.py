@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]
@@ -57,6 +58,16 @@ autosummary_context = {
     }
 }
 
+# Every example is run, and tests/test_examples.py runs them, too.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "show_signature": False,
+    "download_all_examples": False,
+}
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"skmergecal {version}"
 html_theme_options = {
@@ -65,5 +76,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"getting_started": [], "guide": [], "changes": []}
+html_sidebars = {"getting_started": [], "changes": []}
 html_copy_source = False
