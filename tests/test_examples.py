@@ -42,7 +42,7 @@ def run_example(path, folder):
         ("digits_nets", ["pool of logits", "one net"]),
         ("grid_search", ["calibrate", "test log loss"]),
         ("reliability", ["before", "after", "Change of the log loss"]),
-        ("sites", ["temperature from sums", "merged, calibrated"]),
+        ("sites", ["from sums", "merged, calibrated"]),
     ],
 )
 def test_example(name, words, tmp_path):
