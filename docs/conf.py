@@ -35,7 +35,8 @@ def own_methods(cls: type) -> list[str]:
     return [
         name
         for name, member in inspect.getmembers(cls, inspect.isroutine)
-        if not name.startswith("_") and member.__module__.startswith("skmergecal.")
+        if not name.startswith("_")
+        and (getattr(member, "__module__", None) or "").startswith("skmergecal.")
     ]
 
 
