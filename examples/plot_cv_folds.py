@@ -24,7 +24,8 @@ folds = {f"fold {number}": model for number, model in enumerate(found["estimator
 
 # %%
 # Weights and temperature are learned on rows that no fold has seen, and ``to_estimator`` makes
-# one plain model, which costs as much as one fold's.
+# one plain model, which costs as much as one fold's. The model fitted on all folds has no
+# temperature from the held-out rows, which is part of the difference.
 merged = MergedClassifier.from_fitted(folds, X_held, y_held, method="logits")
 plain = merged.to_estimator(X_held)
 refitted = LogisticRegression(max_iter=3000).fit(X_train, y_train)
@@ -33,7 +34,8 @@ for name, model in {**folds, "fitted on all folds": refitted, "merged": plain}.i
 print(f"temperature {merged.temperature_:.2f}; {plain}")
 
 # %%
-# The folds share most of their rows, and get similar weights; the lines are bootstrap intervals.
+# The folds share most of their rows, so that the held-out rows can hardly tell them apart: weights
+# differ, but their bootstrap intervals are wide, and most hold equal weights.
 proba = {name: model.predict_proba(X_held) for name, model in folds.items()}
 display = WeightsDisplay.from_predictions(y_held, proba, n_resamples=50, random_state=0)
 display.ax_.set_title("Weights of the folds")
