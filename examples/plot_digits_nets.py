@@ -3,8 +3,8 @@ Nets from different seeds
 =========================
 
 Two nets that differ in their random start alone say nearly the same, and yet the mean of their
-weights is worse than either: the hidden units stand in different orders. Matched, they can be averaged;
-and a few epochs towards the members' pool, without labels, make one net of them.
+weights is worse than either: the hidden units stand in different orders. Matched, they can be
+averaged; and a few epochs towards the members' pool, without labels, make one net of them.
 """
 
 import matplotlib.pyplot as plt
