@@ -17,9 +17,10 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_templates", "sg_execution_times.rst"]
 default_role = "py:obj"
 
 autosummary_generate = True
@@ -34,7 +35,8 @@ def own_methods(cls: type) -> list[str]:
     return [
         name
         for name, member in inspect.getmembers(cls, inspect.isroutine)
-        if not name.startswith("_") and member.__module__.startswith("skmergecal.")
+        if not name.startswith("_")
+        and (getattr(member, "__module__", None) or "").startswith("skmergecal.")
     ]
 
 
@@ -45,6 +47,7 @@ modules = (
     skmergecal.metrics,
     skmergecal.parameters,
     skmergecal.pooling,
+    skmergecal.report,
 )
 # The template of a class looks up here which methods it shows.
 autosummary_context = {
@@ -56,6 +59,16 @@ autosummary_context = {
     }
 }
 
+# Every example is run, and tests/test_examples.py runs them, too.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "show_signature": False,
+    "download_all_examples": False,
+}
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"skmergecal {version}"
 html_theme_options = {
@@ -64,5 +77,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"getting_started": [], "guide": [], "changes": []}
+html_sidebars = {"getting_started": [], "changes": []}
 html_copy_source = False

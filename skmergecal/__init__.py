@@ -1,6 +1,15 @@
 """Merge and calibrate classifiers into one whose probabilities can be trusted."""
 
-from skmergecal import calibration, display, exceptions, merging, metrics, parameters, pooling
+from skmergecal import (
+    calibration,
+    display,
+    exceptions,
+    merging,
+    metrics,
+    parameters,
+    pooling,
+    report,
+)
 from skmergecal._version import __version__
 from skmergecal.calibration import TemperatureCalibrator
 from skmergecal.display import (
@@ -10,6 +19,7 @@ from skmergecal.display import (
     WeightsDisplay,
 )
 from skmergecal.merging import MergedClassifier, merge_path
+from skmergecal.report import calibration_report
 
 __all__ = [
     "MergePathDisplay",
@@ -20,6 +30,7 @@ __all__ = [
     "WeightsDisplay",
     "__version__",
     "calibration",
+    "calibration_report",
     "display",
     "exceptions",
     "merge_path",
@@ -27,4 +38,5 @@ __all__ = [
     "metrics",
     "parameters",
     "pooling",
+    "report",
 ]

@@ -36,6 +36,12 @@ from sklearn.utils.validation import (
     _num_samples,
 )
 
+# One box of the diagram that a notebook shows; it moved between 1.6 and 1.7.
+try:
+    from sklearn.utils._repr_html.estimator import _VisualBlock
+except ImportError:
+    from sklearn.utils._estimator_html_repr import _VisualBlock
+
 from skmergecal._typing import Array
 from skmergecal.exceptions import IncompatibleEstimatorsError
 
@@ -45,6 +51,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "_BaseComposition",
+    "_VisualBlock",
     "_check_feature_names",
     "_check_method_params",
     "_check_n_features",

@@ -1,4 +1,4 @@
-"""The example runs without a warning, prints its tables, and saves its figure."""
+"""Examples run without a warning, and print what they say they show."""
 
 from __future__ import annotations
 
@@ -7,26 +7,55 @@ import subprocess
 import sys
 from pathlib import Path
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "plot_fit_orders.py"
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 # Old versions of matplotlib and pyparsing quarrel on import; that is not our example's doing.
 FILTERS = ["-W", "error", "-W", "ignore::DeprecationWarning"]
 
 
-def test_plot_fit_orders(tmp_path):
-    environment = {**os.environ, "MPLBACKEND": "agg"}
+def run_example(path, folder):
+    """What it prints; the package may be installed, or the tests be run from its source."""
+    places = [str(EXAMPLES.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "MPLBACKEND": "agg",
+        "PYTHONPATH": os.pathsep.join(filter(None, places)),
+    }
     run = subprocess.run(
-        [sys.executable, *FILTERS, str(EXAMPLE)],
-        cwd=tmp_path,
+        [sys.executable, *FILTERS, str(path)],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("credit_decisions", ["profit", "share of defaults"]),
+        ("cv_folds", ["fold 4", "merged", "LogisticRegression(max_iter=3000)"]),
+        ("digits_nets", ["pool of logits", "one net"]),
+        ("grid_search", ["calibrate", "test log loss"]),
+        ("reliability", ["before", "after", "Change of the log loss"]),
+        ("sites", ["from sums", "merged, calibrated"]),
+    ],
+)
+def test_example(name, words, tmp_path):
+    said = run_example(EXAMPLES / f"plot_{name}.py", tmp_path)
+    assert all(word in said for word in words)
+
+
+def test_plot_fit_orders(tmp_path):
+    said = run_example(EXAMPLES / "plot_fit_orders.py", tmp_path)
     for word in ("digits", "breast cancer", "log loss", "Brier", "ECE", "accuracy", "ms"):
-        assert word in run.stdout
+        assert word in said
     for method in ("logits", "probabilities", "parameters"):
         for order in ("None", "members", "merged", "both"):
-            assert run.stdout.count(f"{method}, {order}") >= 2
-    assert "What to conclude" in run.stdout
+            assert said.count(f"{method}, {order}") >= 2
+    assert "What to conclude" in said
     assert (tmp_path / "plot_fit_orders.png").stat().st_size > 10_000

@@ -255,6 +255,16 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
     def _named(self) -> NamedEstimators:
         return [] if self.estimator is None else [("estimator", self.estimator)]
 
+    def _diagram(self) -> tuple[list[tuple[str, Estimator, str]], str]:
+        fitted = hasattr(self, "temperature_")
+        inner = self.estimator_ if fitted else self.estimator
+        temperature = self.temperature_ if fitted else self.temperature
+        step = "" if temperature is None else f"temperature {temperature:.3g}"
+        if fitted and self.temperature_interval_ is not None:
+            low, high = self.temperature_interval_
+            step += f" ({low:.3g} to {high:.3g})"
+        return ([] if inner is None else [("estimator", inner, "")]), step
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         if self.estimator is not None:

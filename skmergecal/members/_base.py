@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,12 +21,13 @@ from skmergecal._compat import (
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, HeldOutLogProba, IntArray
 from skmergecal._validation import check_sample_weight
+from skmergecal.members._diagram import DiagramMixin
 from skmergecal.members._routing import NamedEstimators
 
 __all__ = ["LogProbaClassifier"]
 
 
-class LogProbaClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
+class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
     """Base of classifiers that work on log-probabilities.
 
     The method ``fit_held_out`` is what the package recognises its own estimators by: their

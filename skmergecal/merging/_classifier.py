@@ -40,7 +40,7 @@ from skmergecal.parameters._merge import ALIGNMENTS, REPAIRS
 __all__ = ["MergedClassifier"]
 
 
-class MergedClassifier(MemberReportMixin, PlainMixin, LogProbaClassifier, NamedMembers):
+class MergedClassifier(MemberReportMixin, PlainMixin, NamedMembers, LogProbaClassifier):
     """Merge several classifiers into one.
 
     Parameters

@@ -7,6 +7,7 @@ from typing import Any, Self
 from sklearn.utils import Bunch
 
 from skmergecal._compat import _BaseComposition
+from skmergecal._typing import Array, Estimator
 
 __all__ = ["NamedMembers"]
 
@@ -15,6 +16,11 @@ class NamedMembers(_BaseComposition):
     """Makes ``estimators``, a list of (name, classifier), part of the parameters."""
 
     estimators: Any
+    method: str
+    named_estimators_: Bunch
+    weights_: Array
+    member_temperatures_: Array
+    temperature_: float
 
     @property
     def named_estimators(self) -> Bunch:
@@ -50,3 +56,20 @@ class NamedMembers(_BaseComposition):
         """
         self._set_params("estimators", **params)
         return self
+
+    def _diagram(self) -> tuple[list[tuple[str, Estimator, str]], str]:
+        merge = f"merged by {self.method}"
+        if not hasattr(self, "weights_"):
+            return [(name, estimator, "") for name, estimator in self.estimators], merge
+        fitted = zip(
+            self.named_estimators_.items(), self.weights_, self.member_temperatures_, strict=True
+        )
+        members = [
+            (name, estimator, f"weight {weight:.3g}" + _and_temperature(temperature))
+            for (name, estimator), weight, temperature in fitted
+        ]
+        return members, merge + _and_temperature(self.temperature_)
+
+
+def _and_temperature(temperature: float) -> str:
+    return "" if temperature == 1 else f", temperature {temperature:.3g}"
