@@ -6,9 +6,11 @@ from skmergecal import (
     exceptions,
     merging,
     metrics,
+    orders,
     parameters,
     pooling,
     report,
+    tuning,
 )
 from skmergecal._version import __version__
 from skmergecal.calibration import TemperatureCalibrator
@@ -19,9 +21,12 @@ from skmergecal.display import (
     WeightsDisplay,
 )
 from skmergecal.merging import MergedClassifier, merge_path
+from skmergecal.orders import compare_fit_orders, fit_orders
 from skmergecal.report import calibration_report
+from skmergecal.tuning import FineTunedClassifier
 
 __all__ = [
+    "FineTunedClassifier",
     "MergePathDisplay",
     "MergedClassifier",
     "ReliabilityDisplay",
@@ -31,12 +36,16 @@ __all__ = [
     "__version__",
     "calibration",
     "calibration_report",
+    "compare_fit_orders",
     "display",
     "exceptions",
+    "fit_orders",
     "merge_path",
     "merging",
     "metrics",
+    "orders",
     "parameters",
     "pooling",
     "report",
+    "tuning",
 ]

@@ -42,11 +42,18 @@ try:
 except ImportError:
     from sklearn.utils._estimator_html_repr import _VisualBlock
 
+# Callbacks came with 1.9; before, nobody is told how far a fit is.
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+    from skmergecal._no_callbacks import CallbackSupportMixin, with_callbacks
+
 from skmergecal._typing import Array
 from skmergecal.exceptions import IncompatibleEstimatorsError
 
 __all__ = [
     "BoostedTrees",
+    "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
@@ -62,6 +69,7 @@ __all__ = [
     "_safe_indexing",
     "read_boosted_trees",
     "tree_with_values",
+    "with_callbacks",
     "write_boosted_trees",
 ]
 

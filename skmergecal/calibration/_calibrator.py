@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import HasMethods, Interval, _check_method_params, _fit_context
+from skmergecal._compat import HasMethods, Interval, _fit_context
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
 from skmergecal._validation import check_logits, encode_labels, warn_if_few
@@ -25,6 +25,7 @@ from skmergecal.members import (
     Rows,
     check_estimator,
     collect,
+    cut_params,
     frozen_members,
     has_held_out,
     last_step,
@@ -195,7 +196,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         routed = route_fit_params(self, [("estimator", self.estimator)], sample_weight, params)
         if has_held_out(last_step(self.estimator)):
             params = {**routed[0].get("estimator", {}), **routed[1]}
-            params = _check_method_params(X, params, rows.kept)
+            params = cut_params(X, params, rows.kept)
             labels = rows.labels[rows.kept]
             fitted, held = fit_held_out(clone(self.estimator), rows.kept_X, labels, params)
             held = HeldOutLogProba(held.log_proba, rows.kept[held.rows])

@@ -17,10 +17,11 @@ from skmergecal.members._collect import (
     fitted_member,
     frozen_members,
 )
+from skmergecal.members._fit import cut_params, fit_member
 from skmergecal.members._member import Member, Opinion
 from skmergecal.members._routing import NamedEstimators, route_fit_params
 from skmergecal.members._rows import Rows
-from skmergecal.members._sources import has_held_out, last_step
+from skmergecal.members._sources import has_held_out, last_step, resolve_source
 
 __all__ = [
     "Cache",
@@ -35,6 +36,8 @@ __all__ = [
     "check_named_estimators",
     "collect",
     "concatenate",
+    "cut_params",
+    "fit_member",
     "fitted_member",
     "freeze",
     "frozen_members",
@@ -42,5 +45,6 @@ __all__ = [
     "inside",
     "last_step",
     "name_members",
+    "resolve_source",
     "route_fit_params",
 ]

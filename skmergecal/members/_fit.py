@@ -18,7 +18,7 @@ from skmergecal.members._sources import is_sklearn, last_step
 #: Solvers of LogisticRegression that ignore its random_state.
 _NO_RANDOMNESS = ("lbfgs", "newton-cg", "newton-cholesky")
 
-__all__ = ["FitTask", "is_reproducible", "sample_weight_param"]
+__all__ = ["FitTask", "cut_params", "fit_member", "is_reproducible", "sample_weight_param"]
 
 
 def sample_weight_param(estimator: Estimator) -> str | None:
@@ -28,6 +28,15 @@ def sample_weight_param(estimator: Estimator) -> str | None:
         inner = sample_weight_param(last)
         return None if inner is None else f"{name}__{inner}"
     return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
+
+
+def cut_params(X: Any, params: dict[str, Any], rows: IntArray) -> dict[str, Any]:
+    """Parameters of ``fit`` for some rows of X: those with one entry a row are cut to them.
+
+    ``X_unlabeled`` has rows of its own, as many as it likes.
+    """
+    cut = {name: value for name, value in params.items() if name != "X_unlabeled"}
+    return {**params, **_check_method_params(X, cut, rows)}
 
 
 def is_reproducible(estimator: Estimator) -> bool:
@@ -102,5 +111,12 @@ class FitTask:
         if self.rows is None:
             return _fit(clone(self.estimator), self.X, self.y, self.params)
         X = _safe_indexing(self.X, self.rows)
-        params = _check_method_params(self.X, self.params, self.rows)
+        params = cut_params(self.X, self.params, self.rows)
         return _fit(clone(self.estimator), X, _safe_indexing(self.y, self.rows), params)
+
+
+def fit_member(
+    name: str, estimator: Estimator, X: Any, y: np.ndarray, rows: IntArray | None = None
+) -> Estimator:
+    """A clone of an estimator, fitted on some rows; skorch nets on labels of any kind."""
+    return FitTask(name, estimator, X, y, rows).run()

@@ -7,6 +7,7 @@ from typing import Any
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.validation import has_fit_parameter
 
 from skmergecal._compat import _raise_for_params, _routing_enabled
 from skmergecal._typing import Estimator
@@ -24,8 +25,8 @@ def route_fit_params(
 ) -> RoutedParams:
     """Parameters of each member's ``fit`` by name, and those of the splitter.
 
-    With metadata routing they go where they were requested. Without it, sample weights go to
-    every member that takes them, and ``groups`` to the splitter.
+    With metadata routing they go where they were requested. Without it, sample weights and
+    ``X_unlabeled`` go to every member that takes them, and ``groups`` to the splitter.
 
     Warns
     -----
@@ -41,13 +42,17 @@ def route_fit_params(
         if sample_weight is not None:
             params = {**params, "sample_weight": sample_weight}
         routed = process_routing(owner, "fit", **params)
-        by_name = {name: dict(routed[name].fit) for name, _ in estimators}
-        return by_name, dict(routed.splitter.split)
+        requested = {name: dict(routed[name].fit) for name, _ in estimators}
+        return requested, dict(routed.splitter.split)
     params = dict(params)
     split = {"groups": params.pop("groups")} if params.get("groups") is not None else {}
     params.pop("groups", None)
+    by_name: dict[str, dict[str, Any]] = {name: {} for name, _ in estimators}
+    takers = [name for name, e in estimators if has_fit_parameter(e, "X_unlabeled")]
+    if takers and "X_unlabeled" in params:
+        unlabeled = params.pop("X_unlabeled")
+        by_name.update({name: {"X_unlabeled": unlabeled} for name in takers})
     _raise_for_params(params, owner, "fit")
-    by_name = {}
     for name, estimator in estimators:
         if sample_weight is None or isinstance(estimator, FrozenEstimator):
             continue
@@ -58,5 +63,5 @@ def route_fit_params(
                 "it is fitted without weights; only the losses are weighted"
             )
         else:
-            by_name[name] = {param: sample_weight}
+            by_name[name][param] = sample_weight
     return by_name, split

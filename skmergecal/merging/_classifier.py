@@ -35,12 +35,15 @@ from skmergecal.merging._member_report import MemberReportMixin
 from skmergecal.merging._parameters import ParameterCombination
 from skmergecal.merging._plain import PlainMixin
 from skmergecal.merging._settings import Settings, given_weights
+from skmergecal.merging._teaching import TeachingMixin
 from skmergecal.parameters._merge import ALIGNMENTS, REPAIRS
 
 __all__ = ["MergedClassifier"]
 
 
-class MergedClassifier(MemberReportMixin, PlainMixin, NamedMembers, LogProbaClassifier):
+class MergedClassifier(
+    MemberReportMixin, PlainMixin, TeachingMixin, NamedMembers, LogProbaClassifier
+):
     """Merge several classifiers into one.
 
     Parameters

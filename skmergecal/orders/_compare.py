@@ -1,0 +1,252 @@
+"""compare_fit_orders: members fitted once a fold, every order fitted and scored on them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit, check_cv
+from sklearn.utils import check_random_state, indexable
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import has_fit_parameter
+
+from skmergecal._compat import _safe_indexing
+from skmergecal._optional import as_frame
+from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal._validation import check_labels
+from skmergecal.members import check_named_estimators, fit_member
+from skmergecal.orders._fit_orders import fit_orders
+
+__all__ = ["compare_fit_orders"]
+
+
+class _Result(NamedTuple):
+    """One order on one fold; times in seconds."""
+
+    score: float
+    fit_time: float
+    predict_time: float
+
+
+def compare_fit_orders(
+    estimators: Sequence[tuple[str, Estimator]],
+    X: Any,
+    y: Any,
+    *,
+    orders: Sequence[str] | None = None,
+    baseline: str = "merge",
+    scoring: Any = "neg_log_loss",
+    cv: Any = 5,
+    groups: Any = None,
+    held_out: float = 0.25,
+    level: float = 0.95,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+    **params: Any,
+) -> Any:
+    """Score every order of merging, calibrating and tuning: which one to use here.
+
+    Each fold of ``cv`` fits the members once, on a part of its training rows; freezes them; fits
+    every order on the rest of them, which the members have not seen; and scores it on the rows
+    that the fold holds out. Members that come frozen are used as they are, and the orders get
+    all training rows.
+
+    Parameters
+    ----------
+    estimators : list of (str, classifier)
+        The members. Frozen ones must not have seen X.
+    X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+        Labels of any kind.
+    orders : sequence of str, default=None
+        Names of orders, as in `fit_orders`; None takes all.
+    baseline : str, default="merge"
+        The order that the others are compared with.
+    scoring : str or callable, default="neg_log_loss"
+        A scorer; greater is better.
+    cv : int, splitter or iterable, default=5
+    groups : array-like of shape (n_samples,), default=None
+        Groups that no split divides, where ``cv`` respects them.
+    held_out : float, default=0.25
+        Share of a fold's training rows that members do not see, for the orders to be fitted on.
+    level : float, default=0.95
+        Of the intervals.
+    random_state : int, RandomState instance or None, default=None
+        Draws the rows that members do not see.
+    n_jobs : int, default=None
+        Number of folds at once.
+    **params : dict
+        Parameters of `fit_orders`: ``method``, ``tune``, ``distil``, ``calibrate``, ``weights``.
+
+    Returns
+    -------
+    DataFrame, or dict of arrays without pandas
+        A row for each order, with columns
+
+        - ``mean``, ``standard_error`` of the score over the folds;
+        - ``difference`` of the score to that of the baseline on the same folds, and ``low`` and
+          ``high``, the ends of its interval;
+        - ``fit_time``, ``predict_time``: means in seconds, of the order alone and of
+          ``predict_proba`` for the held-out rows.
+
+    Raises
+    ------
+    ValueError
+        If an order, or the baseline, is not among those of `fit_orders`.
+
+    See Also
+    --------
+    skmergecal.FitOrderDisplay : Draws the table.
+
+    Notes
+    -----
+    Folds share training rows, so that their scores vary less than those of fresh data would.
+    Standard errors and intervals multiply the variance over J folds by 1/J + n_test / n_train
+    instead of 1/J, and take Student's t with J - 1 degrees of freedom.
+
+    References
+    ----------
+    Nadeau and Bengio, "Inference for the generalization error", Machine Learning 2003.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skmergecal import compare_fit_orders
+    >>> members = [("lda", LinearDiscriminantAnalysis()), ("bayes", GaussianNB())]
+    >>> X, y = load_wine(return_X_y=True)
+    >>> table = compare_fit_orders(members, X, y, method="logits", weights=None, random_state=0)
+    >>> list(table.index[:2]), float(table["difference"]["merge"])
+    (['merge', 'calibrate-then-merge'], 0.0)
+    """
+    check_named_estimators(estimators)
+    chosen = _chosen(orders, list(fit_orders(estimators, **params)), baseline)
+    labels = check_labels(y)
+    X, labels, groups = indexable(X, labels, groups)
+    splits = list(check_cv(cv, labels, classifier=True).split(X, labels, groups))
+    seeds = check_random_state(random_state).randint(2**31 - 1, size=len(splits))
+    fold = _Fold(estimators, X, labels, groups, chosen, scoring, held_out, params)
+    results = Parallel(n_jobs=n_jobs)(
+        delayed(fold.run)(np.asarray(train), np.asarray(test), int(seed))
+        for (train, test), seed in zip(splits, seeds, strict=True)
+    )
+    ratio = float(np.mean([len(test) / len(train) for train, test in splits]))
+    return _table(results, chosen, baseline, level, ratio)
+
+
+def _chosen(orders: Sequence[str] | None, known: Sequence[str], baseline: str) -> list[str]:
+    """The orders in question, all of them known, the baseline among them."""
+    chosen = list(known if orders is None else orders)
+    unknown = [name for name in [*chosen, baseline] if name not in known]
+    if unknown:
+        msg = f"no such orders: {unknown}; with these settings there are {list(known)}"
+        raise ValueError(msg)
+    return chosen if baseline in chosen else [baseline, *chosen]
+
+
+class _Fold(NamedTuple):
+    """What every fold needs."""
+
+    estimators: Sequence[tuple[str, Estimator]]
+    X: Any
+    labels: np.ndarray
+    groups: Any
+    orders: Sequence[str]
+    scoring: Any
+    held_out: float
+    params: Mapping[str, Any]
+
+    def run(self, train: IntArray, test: IntArray, seed: int) -> dict[str, _Result]:
+        """Fit the members and every order; score on the test rows."""
+        own, rest = self._parts(train, seed)
+        members = [(name, self._fitted(name, e, own)) for name, e in self.estimators]
+        unlabeled = _safe_indexing(self.X, own) if len(own) else None
+        X, y = _safe_indexing(self.X, rest), self.labels[rest]
+        X_test, y_test = _safe_indexing(self.X, test), self.labels[test]
+        found = {}
+        for name, order in fit_orders(members, **self.params).items():
+            if name not in self.orders:
+                continue
+            try:
+                found[name] = self._measured(clone(order), X, y, unlabeled, X_test, y_test)
+            except Exception as error:
+                error.add_note(f"while fitting the order {name!r}")
+                raise
+        return found
+
+    def _parts(self, train: IntArray, seed: int) -> tuple[IntArray, IntArray]:
+        """Rows for the members, and rows for the orders."""
+        if all(isinstance(e, FrozenEstimator | str) for _, e in self.estimators):
+            return train[:0], train
+        kind = StratifiedShuffleSplit if self.groups is None else GroupShuffleSplit
+        splitter = kind(n_splits=1, test_size=self.held_out, random_state=seed)
+        groups = None if self.groups is None else np.asarray(self.groups)[train]
+        own, rest = next(splitter.split(train, self.labels[train], groups))
+        return train[own], train[rest]
+
+    def _fitted(self, name: str, estimator: Estimator, rows: IntArray) -> Estimator:
+        if isinstance(estimator, FrozenEstimator | str):
+            return estimator
+        return FrozenEstimator(fit_member(name, estimator, self.X, self.labels, rows))
+
+    def _measured(
+        self, order: Estimator, X: Any, y: Any, unlabeled: Any, X_test: Any, y_test: Any
+    ) -> _Result:
+        scorer = check_scoring(order, scoring=self.scoring)
+        params = {}
+        if unlabeled is not None and _takes_unlabeled(order):
+            params["X_unlabeled"] = unlabeled
+        start = time.perf_counter()
+        order.fit(X, y, **params)
+        fitted = time.perf_counter()
+        order.predict_proba(X_test)
+        predicted = time.perf_counter()
+        return _Result(float(scorer(order, X_test, y_test)), fitted - start, predicted - fitted)
+
+
+def _takes_unlabeled(order: Estimator) -> bool:
+    """Whether it, or what it calibrates, uses rows without labels."""
+    inner = order if has_fit_parameter(order, "X_unlabeled") else getattr(order, "estimator", None)
+    return inner is not None and has_fit_parameter(inner, "X_unlabeled")
+
+
+def _table(
+    results: Sequence[Mapping[str, _Result]],
+    orders: Sequence[str],
+    baseline: str,
+    level: float,
+    ratio: float,
+) -> Any:
+    scores = np.array([[fold[name].score for fold in results] for name in orders])
+    differences = scores - scores[list(orders).index(baseline)]
+    mean, error = _mean_and_error(scores, ratio)
+    difference, its_error = _mean_and_error(differences, ratio)
+    half = stats.t.ppf((1 + level) / 2, max(len(results) - 1, 1)) * its_error
+    times = np.array([[fold[name][1:] for fold in results] for name in orders]).mean(axis=1)
+    columns = {
+        "order": np.array(orders, dtype=object),
+        "mean": mean,
+        "standard_error": error,
+        "difference": difference,
+        "low": difference - half,
+        "high": difference + half,
+        "fit_time": times[:, 0],
+        "predict_time": times[:, 1],
+    }
+    return as_frame(columns, index="order")
+
+
+def _mean_and_error(values: Array, ratio: float) -> tuple[Array, Array]:
+    """Mean over folds, and its standard error corrected for their common training rows."""
+    n_folds = values.shape[1]
+    if n_folds < 2:
+        return values[:, 0], np.full(len(values), np.nan)
+    variance = values.var(axis=1, ddof=1)
+    return values.mean(axis=1), np.sqrt(variance * (1 / n_folds + ratio))

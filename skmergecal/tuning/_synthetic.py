@@ -1,0 +1,86 @@
+"""Rows that were never observed, for a teacher to label: mixed and jittered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from skmergecal._typing import Array, IntArray
+
+__all__ = ["AUGMENTS", "check_augmentable", "synthetic_rows"]
+
+AUGMENTS = ("mixup", "jitter", "both")
+#: Deviation of the jitter, as a share of the column's own.
+_JITTER = 0.1
+#: Share of the rows that are mixed where rows are jittered, too.
+_MIXED_OF_BOTH = 0.5
+
+
+def check_augmentable(X: Any) -> None:
+    """Refuse rows that cannot be mixed."""
+    if hasattr(X, "iloc") or (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"):
+        return
+    msg = (
+        f"augment mixes rows of numbers; got {type(X).__name__}: pass a dense numeric array or a "
+        "DataFrame, or augment=None"
+    )
+    raise ValueError(msg)
+
+
+def synthetic_rows(X: Any, augment: str, whole: Collection[int], rng: np.random.Generator) -> Any:
+    """Rows made of the rows of X, as many.
+
+    Parameters
+    ----------
+    X : ndarray or DataFrame of shape (n_rows, n_features)
+        Not changed.
+    augment : {"mixup", "jitter", "both"}
+        "mixup": each row moves up to half of the way to a random other one. "jitter": normal noise
+        with a tenth of each column's deviation. "both": the noise, on rows half of which moved.
+    whole : collection of int
+        Columns that are not numbers to calculate with: they come from one of the two rows. In a
+        DataFrame so do all columns that are not of a floating type.
+    rng : numpy Generator
+
+    Returns
+    -------
+    ndarray or DataFrame
+        Like X; whole numbers become floating ones where they are calculated with.
+
+    References
+    ----------
+    Zhang et al., "mixup: Beyond empirical risk minimization", ICLR 2018.
+    """
+    n_rows = len(X)
+    partner = rng.permutation(n_rows)
+    share = rng.uniform(0.0, 0.5, n_rows)
+    if augment == "jitter":
+        share[:] = 0.0
+    elif augment == "both":
+        share[rng.random(n_rows) >= _MIXED_OF_BOTH] = 0.0
+    swapped = np.where(rng.random(n_rows) < share, partner, np.arange(n_rows))
+    noise = 0.0 if augment == "mixup" else _JITTER
+    if not hasattr(X, "iloc"):
+        drawn = X[swapped].astype(np.result_type(X.dtype, np.float32))
+        numbers = np.setdiff1d(np.arange(X.shape[1]), list(whole))
+        drawn[:, numbers] = _moved(X[:, numbers], partner, share, noise, rng)
+        return drawn
+    drawn = X.iloc[swapped].reset_index(drop=True)
+    for place, name in enumerate(X.columns):
+        column = X.iloc[:, place]
+        if place in whole or getattr(column.dtype, "kind", "O") != "f":
+            continue
+        values = column.to_numpy(dtype=np.float64)[:, None]
+        drawn[name] = _moved(values, partner, share, noise, rng)[:, 0].astype(column.dtype)
+    return drawn
+
+
+def _moved(
+    values: Array, partner: IntArray, share: Array, noise: float, rng: np.random.Generator
+) -> Array:
+    moved = values + share[:, None] * (values[partner] - values.astype(np.float64))
+    if noise:
+        moved += noise * np.nanstd(values, axis=0) * rng.standard_normal(moved.shape)
+    return moved

@@ -1,0 +1,69 @@
+"""The probabilities that a net is to learn: those of a teacher, or of its own members."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from skmergecal._numerics import softmax
+from skmergecal._typing import Array, Estimator
+from skmergecal._validation import encode_labels
+from skmergecal.members import Cache, check_estimator, frozen_members
+from skmergecal.tuning._start import Start
+
+__all__ = ["Teacher", "find_teacher"]
+
+#: Gives probabilities for rows as the user passes them.
+Teacher = Callable[[Any], Array]
+
+
+def find_teacher(
+    teacher: Estimator | None, start: Start, classes: np.ndarray, X: Any, y: Any
+) -> Teacher:
+    """Probabilities to learn, columns in the order of the classes.
+
+    Parameters
+    ----------
+    teacher : classifier or None
+        Frozen, or to be fitted on X and y; None takes the merged classifier inside of the start.
+    start : Start
+    classes : ndarray of shape (n_classes,)
+    X, y : array-like
+
+    Raises
+    ------
+    ValueError
+        If there is no teacher, or it does not know all the classes.
+    """
+    if teacher is None:
+        if not start.teachers:
+            msg = (
+                "target='members' needs members to learn from: pass a "
+                "MergedClassifier(method='parameters') as the estimator, or a frozen classifier as "
+                "teacher="
+            )
+            raise ValueError(msg)
+        merged = start.teachers[0]
+        _check_classes(merged.classes_, classes)
+        columns = encode_labels(classes, merged.classes_, remedy="")
+        return lambda rows: softmax(merged.members_log_proba(rows)[:, columns])
+    check_estimator("teacher", teacher)
+    if not isinstance(teacher, FrozenEstimator):
+        teacher = FrozenEstimator(clone(teacher).fit(X, y))
+    (member,), own = frozen_members([("teacher", teacher)], Cache(None))
+    _check_classes(own, classes)
+    columns = encode_labels(classes, own, remedy="")
+    return lambda rows: softmax(member.log_proba(member.align(member.read(rows)))[:, columns])
+
+
+def _check_classes(own: np.ndarray, classes: np.ndarray) -> None:
+    if set(own.tolist()) != set(classes.tolist()):
+        msg = (
+            f"the teacher knows the classes {own.tolist()}, the model that learns from it "
+            f"{classes.tolist()}: both should know the same"
+        )
+        raise ValueError(msg)
