@@ -116,12 +116,12 @@ def compare_fit_orders(
 
     Examples
     --------
-    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     >>> from sklearn.naive_bayes import GaussianNB
     >>> from skmergecal import compare_fit_orders
     >>> members = [("lda", LinearDiscriminantAnalysis()), ("bayes", GaussianNB())]
-    >>> X, y = load_wine(return_X_y=True)
+    >>> X, y = load_breast_cancer(return_X_y=True)
     >>> table = compare_fit_orders(members, X, y, method="logits", weights=None, random_state=0)
     >>> list(table.index[:2]), float(table["difference"]["merge"])
     (['merge', 'calibrate-then-merge'], 0.0)

@@ -111,9 +111,9 @@ class Tuning:
         start = find_start(member.estimator)
         own = member.classes if is_binary_net(start.core) else classes_of("estimator", start.core)
         columns = encode_labels(own, classes, remedy="They are classes of the estimator.")
-        start.trainee()  # what cannot be trained is refused, also where there is nothing to do
         rows, weight = self._rows(data)
         if _num_samples(rows) == 0 or self.plan.epochs == 0:
+            start.trainee()  # what cannot be trained is refused here, too
             estimator, history = start.rebuilt(copy.deepcopy(start.core)), History([], [], 0)
         else:
             start = start.scaled(rows)
