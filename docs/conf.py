@@ -67,6 +67,11 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
+    "within_subsection_order": "sphinx_gallery.sorting.ExampleTitleSortKey",
+    # Examples link to the reference, and the reference to the examples that use a name.
+    "doc_module": ("skmergecal",),
+    "reference_url": {"skmergecal": None},
+    "backreferences_dir": "generated/backreferences",
 }
 
 html_theme = "pydata_sphinx_theme"

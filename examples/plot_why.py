@@ -28,8 +28,8 @@ members = {
 }
 
 # %%
-# A vote averages their probabilities. Calibrating it helps, but gives the weak members as much say as
-# the strong one; merging learns weights and temperatures at once.
+# A vote averages their probabilities. Calibrating it helps, but gives the weak members as much say
+# as the strong one; merging learns weights and temperatures at once.
 frozen = [(name, FrozenEstimator(member)) for name, member in members.items()]
 vote = VotingClassifier(frozen, voting="soft").fit(X_held, y_held)
 models = members | {
@@ -46,14 +46,15 @@ def losses(model):
 
 
 for name, model in models.items():
-    print(f"{name:17s} accuracy {model.score(X_test, y_test):.3f}, log loss {losses(model).mean():.3f}")
+    accuracy, loss = model.score(X_test, y_test), losses(model).mean()
+    print(f"{name:17s} accuracy {accuracy:.3f}, log loss {loss:.3f}")
 
 # %%
 # On the left, points above the diagonal are too unsure, points below it too sure. On the right, the
 # log loss, which sees both accuracy and calibration, with twice its standard error.
 fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
 shown = {name: models[name] for name in ("forest", "naive Bayes", "vote", "merged")}
-ReliabilityDisplay.from_estimator(shown, X_test, y_test, n_bins=6, ax=left)
+ReliabilityDisplay.from_estimator(shown, X_test, y_test, strategy="quantile", n_bins=6, ax=left)
 for place, (name, model) in enumerate(models.items()):
     loss = losses(model)
     margin = 2 * loss.std() / len(loss) ** 0.5
