@@ -29,6 +29,7 @@ from tests.benchmarks.conformance_peers import PACKAGES, NotOfferedError
 
 #: Largest difference of probabilities that counts as none; some packages compute in float32.
 SAME = 1e-4
+HEADER = ("   :header-rows: 1", "   :stub-columns: 1")
 
 
 class Said(ClassifierMixin, BaseEstimator):
@@ -281,7 +282,7 @@ def main(path=None):
     print(intro)
     if path:
         rows = ["   * - " + "\n     - ".join(row) for row in table]
-        lines = [intro, "", ".. list-table::", "   :header-rows: 1", "", *rows, ""]
+        lines = [intro, "", ".. list-table::", "   :class: comparison", *HEADER, "", *rows, ""]
         Path(path).write_text("\n".join(lines), encoding="utf-8")
 
 
