@@ -67,15 +67,26 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
+    "thumbnail_size": (500, 350),
+    # Examples link to the reference, and the reference to the examples that use a name.
+    "doc_module": ("skmergecal",),
+    "reference_url": {"skmergecal": None},
+    "backreferences_dir": "generated/backreferences",
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skmergecal {version}"
+html_static_path = ["_static"]
+html_css_files = ["width.css"]
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "show_nav_level": 2,
+    "navbar_align": "left",
+    "header_links_before_dropdown": 4,
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"getting_started": [], "changes": []}
+PAGES = ("getting_started", "quality", "comparison", "contributing", "changes")
+html_sidebars = {page: [] for page in PAGES}
 html_copy_source = False

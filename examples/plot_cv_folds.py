@@ -3,7 +3,8 @@ The models of cross-validation, merged into one
 ===============================================
 
 Cross-validation leaves five models, which are usually thrown away for one that is fitted on all
-rows. They can be merged: linear models into one of the same kind.
+rows. They can be merged: linear models into one of the same kind. :doc:`/guide/weights` and
+:doc:`/guide/parameters` are the pages on this in the guide.
 """
 
 import matplotlib.pyplot as plt

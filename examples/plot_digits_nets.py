@@ -5,6 +5,7 @@ Nets from different seeds
 Two nets that differ in their random start alone say nearly the same, and yet the mean of their
 weights is worse than either: the hidden units stand in different orders. Matched, they can be
 averaged; and a few epochs towards the members' pool, without labels, make one net of them.
+:ref:`nets` is the section on this in the guide.
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
-from skmergecal import MergedClassifier, MergePathDisplay, merge_path
+from skmergecal import MergedClassifier, MergePathDisplay
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
@@ -26,12 +27,9 @@ nets = [
 
 # %%
 # The loss of the nets between the two, as they are and with units matched:
-paths = {
-    "as they are": merge_path(*nets, X_test, y_test),
-    "matched by weights": merge_path(*nets, X_test, y_test, alignment="weights"),
-    "matched by activations": merge_path(*nets, X_test, y_test, alignment="activations"),
-}
-display = MergePathDisplay.from_results(paths)
+display = MergePathDisplay.from_estimators(
+    *nets, X_test, y_test, alignments=(None, "weights", "activations")
+)
 display.ax_.set_title("Digits: nets between two nets")
 plt.show()
 

@@ -18,7 +18,8 @@ member, or glue ``VotingClassifier`` and ``CalibratedClassifierCV`` together.
 The rows are split in three: members are trained on the first part, merged and calibrated on the
 second, which they have not seen, and scored on the third. One such test part has only 114 rows in
 the smaller data set, too few to tell the candidates apart. So there are five rounds, in which
-each row is tested once; tables and curves are over all rows.
+each row is tested once; tables and curves are over all rows. :doc:`/guide/order` is the page on
+this in the guide.
 """
 
 from __future__ import annotations

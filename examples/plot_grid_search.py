@@ -4,6 +4,7 @@ The order, chosen by grid search
 
 How opinions are merged, and what is calibrated, are parameters of ``MergedClassifier``. The members
 are trained once and frozen; a search over twelve candidates then takes seconds.
+:doc:`/guide/order` and :doc:`/guide/searching` are the pages on this in the guide.
 """
 
 import matplotlib.pyplot as plt

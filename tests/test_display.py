@@ -11,6 +11,7 @@ from scipy.stats import binom, binomtest
 from sklearn.base import clone
 from sklearn.calibration import calibration_curve
 from sklearn.frozen import FrozenEstimator
+from sklearn.neural_network import MLPClassifier
 
 from skmergecal import (
     MergedClassifier,
@@ -19,6 +20,7 @@ from skmergecal import (
     RiskCoverageDisplay,
     TemperatureCalibrator,
     WeightsDisplay,
+    merge_path,
 )
 from skmergecal.metrics import expected_calibration_error, risk_coverage_curve
 from skmergecal.pooling import fit_logarithmic_pool
@@ -68,11 +70,11 @@ def ticks_in_view(axis):
     return [t.label1 for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
 
 
-def labels_of(display):
-    """Every text that a picture shows beside its lines."""
-    figure = display.figure_
+def labels_of(figure):
+    """Every text that a figure shows beside its lines."""
     figure.canvas.draw()  # the ticks are placed now
-    texts = [t for legend in figure.legends for t in legend.get_texts()]
+    legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
+    texts = [t for legend in legends for t in legend.get_texts()]
     for ax in figure.axes:
         for part in (ax, *ax.child_axes):
             if part.axison:
@@ -146,8 +148,8 @@ def test_no_label_of_a_reliability_diagram_covers_another(n_classes, n_models, k
     y, models = draw(n_classes, n_models)
     display = ReliabilityDisplay.from_predictions(y, models, kind=kind)
     assert np.size(display.ax_) == (n_classes if kind == "class-wise" else 1)
-    assert not overlaps(labels_of(display))
-    assert not outside(labels_of(display), display.figure_)
+    assert not overlaps(labels_of(display.figure_))
+    assert not outside(labels_of(display.figure_), display.figure_)
 
 
 @pytest.mark.parametrize("n_models", [1, 12])
@@ -160,8 +162,8 @@ def test_no_label_of_another_picture_covers_another(n_models):
         WeightsDisplay(names, np.full(n_models, 1 / n_models)).plot(),
     ]
     for display in pictures:
-        assert not overlaps(labels_of(display)), type(display)
-        assert not outside(labels_of(display), display.figure_), type(display)
+        assert not overlaps(labels_of(display.figure_)), type(display)
+        assert not outside(labels_of(display.figure_), display.figure_), type(display)
 
 
 def test_lines_differ_without_colour():
@@ -190,6 +192,12 @@ def test_weights_of_a_merged_classifier(blobs, members):
     display = WeightsDisplay.from_estimator(merged)
     assert display.names == list(members)
     np.testing.assert_array_equal(display.frame()["weight"], merged.weights_)
+    assert display.intervals is None
+    settings = {"n_resamples": 9, "random_state": 0}
+    display = WeightsDisplay.from_estimator(merged, blobs.X_held, blobs.y_held, **settings)
+    known = merged.member_report(blobs.X_held, blobs.y_held, level=0.95, **settings)
+    np.testing.assert_array_equal(display.frame()["low"], known["weight_low"])
+    np.testing.assert_array_equal(display.frame()["high"], known["weight_high"])
     with pytest.raises(ValueError, match="not fitted"):
         WeightsDisplay.from_estimator(clone(merged))
 
@@ -220,6 +228,27 @@ def test_merge_path():
     assert display.ax_.get_ylabel() == "accuracy"
     one = MergePathDisplay.from_results(Path(), plot=False)
     assert list(one.paths) == [""]
+
+
+def test_merge_path_of_two_nets_before_and_after_alignment(blobs):
+    nets = [MLPClassifier((8,), random_state=seed) for seed in (0, 1)]
+    nets = [net.partial_fit(blobs.X, blobs.y, classes=[0, 1, 2]) for net in nets]
+    X, y = blobs.X_test, blobs.y_test
+    display = MergePathDisplay.from_estimators(*nets, X, y, n_points=3, metric="accuracy")
+    assert list(display.paths) == ["as they are", "matched by weights"]
+    known = merge_path(*nets, X, y, alignment="weights", n_points=3)
+    np.testing.assert_array_equal(display.paths["matched by weights"]["loss"], known.loss)
+    assert display.ax_.get_ylabel() == "accuracy"
+
+
+@pytest.mark.parametrize("layout", [None, "constrained", "tight"])
+def test_nothing_is_cut_or_covered_on_given_axes(layout):
+    y, models = draw(3, 2)
+    figure, axes = plt.subplots(1, 2, figsize=(14, 5), layout=layout)
+    ReliabilityDisplay.from_predictions(y, models, ax=axes[0])
+    RiskCoverageDisplay.from_predictions(y, models, ax=axes[1])
+    assert not overlaps(labels_of(figure))
+    assert not outside(labels_of(figure), figure)
 
 
 def test_given_axes_are_drawn_on():

@@ -42,7 +42,8 @@ def run_example(path, folder):
         ("digits_nets", ["pool of logits", "one net"]),
         ("grid_search", ["calibrate", "test log loss"]),
         ("reliability", ["before", "after", "Change of the log loss"]),
-        ("sites", ["from sums", "merged, calibrated"]),
+        ("sites", ["from sums", "all rows, calibrated"]),
+        ("why", ["vote, calibrated", "merged"]),
     ],
 )
 def test_example(name, words, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from skmergecal.metrics import (
+    classwise_calibration_error,
     expected_calibration_error,
     maximum_calibration_error,
     smooth_calibration_error,
@@ -31,14 +32,20 @@ def forecasts(n_classes, seed=0, n=2000):
     return y, p
 
 
-@pytest.mark.parametrize("n_classes", [3, 10])
-def test_netcal(n_classes):
+@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_netcal(n_classes, strategy):
     metrics = peer("netcal.metrics")
-    y, p = forecasts(n_classes)
-    assert expected_calibration_error(y, p) == pytest.approx(
-        metrics.ECE(15).measure(p, y), abs=1e-9
-    )
-    assert maximum_calibration_error(y, p) == pytest.approx(metrics.MCE(15).measure(p, y), abs=1e-9)
+    y, p = forecasts(n_classes, n=1500)  # 100 rows in each of 15 quantile bins
+    settings = {"bins": 15, "equal_intervals": strategy == "uniform"}
+    if n_classes == 2:  # it takes the second column, whose error is that of either class
+        score, said, worst = classwise_calibration_error, p[:, 1], {"kind": "class-wise"}
+    else:
+        score, said, worst = expected_calibration_error, p, {}
+    theirs = metrics.ECE(**settings).measure(said, y)
+    assert score(y, p, strategy=strategy) == pytest.approx(theirs, abs=1e-9)
+    largest = maximum_calibration_error(y, p, strategy=strategy, **worst)
+    assert largest == pytest.approx(metrics.MCE(**settings).measure(said, y), abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,18 @@ import numpy as np
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array
 from skmergecal.display._style import legend_beside, line_style, new_axes, shorten
+from skmergecal.merging import merge_path
 from skmergecal.metrics._checks import check_choice
 
 __all__ = ["MergePathDisplay"]
 
 FIELDS = ("lambdas", "loss", "accuracy")
 LABELS = {"loss": "log loss", "accuracy": "accuracy"}
+PATH_NAMES = {
+    None: "as they are",
+    "weights": "matched by weights",
+    "activations": "matched by activations",
+}
 
 
 def _read_path(name: str, path: Any) -> dict[str, Array]:
@@ -61,6 +67,51 @@ class MergePathDisplay:
         if not self.paths:
             msg = "paths should hold at least one path; got none"
             raise ValueError(msg)
+
+    @classmethod
+    def from_estimators(
+        cls,
+        first: Any,
+        second: Any,
+        X: Any,
+        y: Any,
+        *,
+        alignments: Sequence[str | None] = (None, "weights"),
+        n_points: int = 11,
+        sample_weight: Any = None,
+        metric: str = "loss",
+        ax: Any = None,
+        plot: bool = True,
+    ) -> MergePathDisplay:
+        """Measure the models between two fitted members, without and with alignment, and draw them.
+
+        Parameters
+        ----------
+        first, second : classifiers
+            Fitted, of one architecture, with the same classes; not changed.
+        X, y : array-like
+            Rows and labels that neither has seen.
+        alignments : sequence of {None, "weights", "activations"}, default=(None, "weights")
+            A path for each: hidden units as they are, or matched beforehand. Linear models have
+            none to match: pass ``(None,)``.
+        n_points, sample_weight
+            As in `skmergecal.merge_path`.
+        metric, ax, plot
+            As in `from_results`.
+        """
+        paths = {
+            PATH_NAMES.get(alignment, str(alignment)): merge_path(
+                first,
+                second,
+                X,
+                y,
+                alignment=alignment,
+                n_points=n_points,
+                sample_weight=sample_weight,
+            )
+            for alignment in alignments
+        }
+        return cls.from_results(paths, metric=metric, ax=ax, plot=plot)
 
     @classmethod
     def from_results(

@@ -11,7 +11,13 @@ from skmergecal.display._reliability_curves import (
     ReliabilityCurve,
     reliability_curves,
 )
-from skmergecal.display._style import legend_beside, line_style, new_axes, shorten
+from skmergecal.display._style import (
+    axes_below,
+    legend_beside,
+    line_style,
+    new_axes,
+    shorten,
+)
 
 __all__ = ["ReliabilityDisplay"]
 
@@ -197,7 +203,7 @@ class ReliabilityDisplay:
     def _plot_facet(self, ax: Any, facet: str) -> Any:
         """Draw one facet and the histogram below it, which is given back."""
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=1)
-        below = ax.inset_axes([0, -0.3, 1, 0.22], sharex=ax)
+        below = axes_below(ax)
         for curve in self.curves:
             if curve.facet == facet:
                 style = line_style(self.models.index(curve.model))

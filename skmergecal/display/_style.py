@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from skmergecal._optional import optional_import
+from skmergecal._typing import Array
 
-__all__ = ["as_models", "legend_beside", "line_style", "new_axes", "shorten"]
+__all__ = [
+    "as_models",
+    "axes_below",
+    "labelled_rows",
+    "legend_beside",
+    "line_style",
+    "new_axes",
+    "shorten",
+]
 
 #: Okabe and Ito's colours without yellow, which is lost on white.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -62,8 +71,27 @@ def new_axes(
     return np.asarray(axes.ravel())
 
 
+def makes_room(ax: Any) -> bool:
+    """Whether the figure's layout moves axes so that what stands beside them fits."""
+    return ax.figure.get_layout_engine() is not None
+
+
+def axes_below(ax: Any, share: float = 0.22, gap: float = 0.08) -> Any:
+    """Low axes under the given ones with the same x; heights are shares of those of ``ax``.
+
+    Where the figure's layout makes no room for them, ``ax`` gives up some of its own.
+    """
+    if not makes_room(ax) and not ax.child_axes:
+        box = ax.get_position()
+        height = box.height / (1 + share + gap)
+        ax.set_position([box.x0, box.y1 - height, box.width, height])
+    return ax.inset_axes([0, -share - gap, 1, share], sharex=ax)
+
+
 def legend_beside(ax: Any, *, grow: bool) -> None:
     """A legend to the right, where it covers nothing; none where no line has a name.
+
+    On axes that are not ours, in a figure whose layout makes no room, it stands inside them.
 
     Parameters
     ----------
@@ -76,7 +104,9 @@ def legend_beside(ax: Any, *, grow: bool) -> None:
     if not labels:
         return
     if not grow:
-        ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0, frameon=False)
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0.0}
+        inside = {"loc": "best", "fontsize": "small"}
+        ax.legend(frameon=not makes_room(ax), **(beside if makes_room(ax) else inside))
         return
     lines = [line for label in labels for line in label.split("\n")]
     width, height = ax.figure.get_size_inches()
@@ -84,6 +114,39 @@ def legend_beside(ax: Any, *, grow: bool) -> None:
     wide = CHARACTER_WIDTH * max(map(len, lines)) + 0.7
     ax.figure.set_size_inches(width + wide, max(height, tall))
     ax.figure.legend(handles, labels, loc="outside right upper", frameon=False)
+
+
+def labelled_rows(
+    ax: Any, names: Sequence[str], values: Array, intervals: Array | None = None
+) -> Any:
+    """A row for each name, from the top down: a point, and a line for its interval.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes or None
+        Where to draw; None: a new figure, tall enough for the names.
+    names : sequence of str
+        Long ones are broken into lines.
+    values : ndarray of shape (n_names,)
+    intervals : ndarray of shape (n_names, 2), default=None
+        Lower and upper ends.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    labels = [shorten(name) for name in names]
+    lines = sum(label.count("\n") + 1 for label in labels)
+    (axes,) = new_axes(ax, size=(6.0, 1.0 + 0.22 * lines + 0.12 * len(labels)))
+    # Names of several lines get as much room as they need.
+    heights = np.array([label.count("\n") + 1.5 for label in labels])
+    places = np.cumsum(heights) - heights / 2
+    if intervals is not None:
+        axes.hlines(places, *intervals.T, color=COLOURS[2], linewidth=2)
+    axes.plot(values, places, "o", color=COLOURS[0], markersize=6)
+    axes.set_yticks(places, labels)
+    axes.set_ylim(heights.sum(), 0)
+    return axes
 
 
 def as_models(models: Any, name: str | None) -> dict[str, Any]:

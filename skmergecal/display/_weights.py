@@ -14,7 +14,7 @@ from skmergecal._optional import as_frame
 from skmergecal._typing import Array
 from skmergecal._validation import check_sample_weight
 from skmergecal.display._predictions import encode_predictions
-from skmergecal.display._style import COLOURS, new_axes, shorten
+from skmergecal.display._style import labelled_rows
 from skmergecal.metrics._checks import check_level
 from skmergecal.pooling import fit_logarithmic_pool
 
@@ -61,7 +61,17 @@ class WeightsDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, *, intervals: Any = None, ax: Any = None, plot: bool = True
+        cls,
+        estimator: Any,
+        X: Any = None,
+        y: Any = None,
+        *,
+        n_resamples: int = 200,
+        confidence_level: float = 0.95,
+        random_state: Any = None,
+        sample_weight: Any = None,
+        ax: Any = None,
+        plot: bool = True,
     ) -> WeightsDisplay:
         """Make the picture of a fitted `skmergecal.MergedClassifier`.
 
@@ -69,14 +79,34 @@ class WeightsDisplay:
         ----------
         estimator : MergedClassifier
             Fitted.
-        intervals : array-like of shape (n_members, 2), default=None
-            Lower and upper ends, where they are known.
+        X, y : array-like, default=None
+            Rows and labels that no member has seen, those of ``fit`` where all members were
+            frozen: the weights are learned anew on bootstrap samples of them, in the way of the
+            estimator, for percentile intervals. None: no intervals.
+        n_resamples : int, default=200
+            Bootstrap samples.
+        confidence_level : float, default=0.95
+            Level of the intervals.
+        random_state : int, RandomState instance or None, default=None
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
         ax : matplotlib Axes, default=None
             Where to draw; None: a new figure.
         plot : bool, default=True
             Whether to draw at once.
         """
         check_is_fitted(estimator, "weights_")
+        intervals = None
+        if X is not None:
+            report = estimator.member_report(
+                X,
+                y,
+                sample_weight,
+                level=confidence_level,
+                n_resamples=n_resamples,
+                random_state=random_state,
+            )
+            intervals = np.column_stack([report["weight_low"], report["weight_high"]])
         display = cls(list(estimator.named_estimators_), estimator.weights_, intervals)
         return display.plot(ax=ax) if plot else display
 
@@ -166,18 +196,9 @@ class WeightsDisplay:
         WeightsDisplay
             This object.
         """
-        labels = [shorten(name) for name in self.names]
-        lines = sum(label.count("\n") + 1 for label in labels)
-        (axes,) = new_axes(ax, size=(6.0, 1.0 + 0.22 * lines + 0.12 * len(labels)))
-        # Names of several lines get as much room as they need.
-        heights = np.array([label.count("\n") + 1.5 for label in labels])
-        places = np.cumsum(heights) - heights / 2
-        if self.intervals is not None:
-            axes.hlines(places, *self.intervals.T, color=COLOURS[2], linewidth=2)
-        axes.plot(self.weights, places, "o", color=COLOURS[0], markersize=6)
-        axes.axvline(1 / len(labels), color="0.6", linestyle=":", linewidth=1.2)
-        axes.set_yticks(places, labels)
-        axes.set(xlabel="weight (dotted: equal weights)", ylim=(heights.sum(), 0))
+        axes = labelled_rows(ax, self.names, self.weights, self.intervals)
+        axes.axvline(1 / len(self.names), color="0.6", linestyle=":", linewidth=1.2)
+        axes.set_xlabel("weight (dotted: equal weights)")
         axes.set_xlim(left=min(-0.01, axes.get_xlim()[0]))
         self.ax_, self.figure_ = axes, axes.figure
         return self

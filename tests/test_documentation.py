@@ -1,0 +1,76 @@
+"""Reference, guide and examples are whole, and lead to each other."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import operator
+import re
+from pathlib import Path
+
+import pytest
+
+import skmergecal
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+GUIDE = [DOCS / "getting_started.rst", DOCS / "guide.rst", *sorted((DOCS / "guide").glob("*.rst"))]
+MODULES = [skmergecal, *(getattr(skmergecal, name) for name in skmergecal.__all__)]
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in filter(inspect.ismodule, MODULES)
+    for name in module.__all__
+    if not inspect.ismodule(getattr(module, name)) and not name.startswith("__")
+}
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+def in_reference():
+    """Every object that the reference describes."""
+    module, found = skmergecal, []
+    for line in read(DOCS / "api.rst").splitlines():
+        if match := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = importlib.import_module(match[1])
+        elif match := re.match(r"   ([A-Za-z_][\w.]*)$|\.\. py:function:: (\w+)\(", line):
+            found.append(operator.attrgetter(match[1] or match[2])(module))
+    return found
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_in_the_reference(name):
+    assert any(PUBLIC[name] is thing for thing in in_reference())
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_guide_and_each_example_lead_to_each_other(path):
+    label = f"sphx_glr_auto_examples_{path.name}"
+    assert any(label in read(page) for page in GUIDE)
+    assert re.search(r":(ref|doc):`", read(path))
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=lambda path: path.stem)
+def test_each_page_of_the_guide_leads_to_the_reference(page):
+    assert re.search(r":(class|func|meth):`~skmergecal", read(page)) or page.stem == "guide"
+
+
+def test_numbers_of_the_first_page_are_those_of_the_study():
+    numbers = re.findall(r"(?<=\s)\.\d{4}", read(DOCS / "index.rst"))
+    assert len(numbers) >= 3
+    for number in numbers:
+        assert number in read(DOCS / "quality.rst")
+
+
+def test_scripts_that_the_pages_name_exist():
+    named = {
+        script
+        for page in DOCS.rglob("*.rst")
+        if "_build" not in page.parts and "auto_examples" not in page.parts
+        for script in re.findall(r"(?:tests|examples)/[\w/]+\.py", read(page))
+    }
+    assert named
+    for script in named:
+        assert (ROOT / script).is_file(), script
