@@ -24,7 +24,11 @@ from skmergecal import (
     fit_orders,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+#: Small nets, a few epochs, few rows.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Stochastic Optimizer"),
+    pytest.mark.filterwarnings("ignore:.*no finite temperature is best"),
+]
 
 ALL = [
     "merge",

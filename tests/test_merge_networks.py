@@ -109,6 +109,25 @@ def test_every_alignment_and_repair_is_far_better_than_the_plain_average(
     assert report.stages[report.chosen] < 0.5 * report.stages["plain"]
 
 
+@pytest.mark.parametrize("repair", [None, "auto", "rescale", "least_squares"])
+def test_nets_that_are_not_aligned_are_repaired_only_if_that_is_asked_for(digits, nets, repair):
+    model = MergedClassifier.from_fitted(
+        nets,
+        digits.X_held,
+        digits.y_held,
+        alignment=None,
+        repair=repair,
+        barrier_tolerance=1e9,
+        **PARAMETERS,
+    )
+    report = model.merge_report_
+    if repair in (None, "auto"):
+        assert (report.chosen, list(report.stages)) == ("plain", ["plain"])
+    else:
+        assert (report.chosen, list(report.stages)) == (repair, ["plain", repair])
+        assert report.stages[repair] < report.stages["plain"]
+
+
 def test_the_same_rows_give_the_same_net_and_change_nobody(digits, nets, merged):
     before = pickle.dumps(nets)
     X, y, more = digits.X_held.copy(), digits.y_held.copy(), digits.X.copy()

@@ -238,6 +238,19 @@ def test_rows_between_rows_take_embedded_columns_from_one_of_the_two():
     assert np.abs(mixed[:, 3:]).max() <= np.abs(X[:, 3:]).max()
 
 
+def test_rows_between_rows_take_a_fifth_of_their_numbers_from_other_rows():
+    network = read_parameters(random_mlp(0)).network
+    X = np.arange(2000.0).reshape(400, 5)  # no number twice: whose it is can be seen
+    X[:, 1] = 0.0
+    mixed = mixed_rows(network, X, np.random.default_rng(0))
+    assert (mixed[:, 1] == 0).all()
+    for j in (0, 2, 3, 4):
+        assert ((mixed[:, j] >= X[:, j].min()) & (mixed[:, j] <= X[:, j].max())).all()
+    moved = mixed - X  # alike in all columns, but where one of them is of a further row
+    apart = ~np.isclose(moved[:, 2], moved[:, 0])
+    assert abs(apart.mean() - (1 - 0.8**2)) < 4 * np.sqrt(0.36 * 0.64 / 400)
+
+
 @FEW
 @given(seed=seeds, architecture=architectures())
 def test_selection_from_copies_of_a_net_is_the_net(seed, architecture):

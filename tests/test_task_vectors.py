@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import (
+    Parameters,
     average_parameters,
     merge_task_vectors,
     read_parameters,
@@ -207,6 +208,19 @@ def test_mergekits_functions_agree_on_large_tensors(consensus, density):
         expected = (weighted * mask).sum(dim=0) / torch.where(share == 0, 1.0, share)
         found = elect(sparse, weights)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-12)
+
+
+def test_the_average_is_mergekits_linear_merge_on_large_tensors():
+    torch = pytest.importorskip("torch")
+    linear = pytest.importorskip("mergekit.merge_methods.linear")
+    base = pytest.importorskip("mergekit.merge_methods.base")
+    rng = np.random.default_rng(0)
+    tensors, weights = rng.normal(size=(3, 400, 100)), np.array([0.5, 0.3, 0.2])
+    members = [Parameters({"w": tensor}, {}) for tensor in tensors]
+    group = base.TensorGroup.from_tensors([torch.from_numpy(tensor) for tensor in tensors])
+    (expected,) = linear.linear_merge([group], parameters={"weight": weights.tolist()})
+    found = average_parameters(members, weights).arrays["w"]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-14)
 
 
 def test_errors(tuned, blobs):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from skmergecal._typing import Estimator
 from skmergecal.calibration._calibrator import TemperatureCalibrator
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters import register_scaled
+from skmergecal.parameters import register_wrapper
 
 
 def _inner(calibrator: TemperatureCalibrator) -> Estimator:
@@ -15,4 +17,4 @@ def _inner(calibrator: TemperatureCalibrator) -> Estimator:
     return calibrator.estimator_
 
 
-register_scaled(TemperatureCalibrator, _inner)
+register_wrapper(TemperatureCalibrator, _inner, temperature=attrgetter("temperature_"))

@@ -34,7 +34,7 @@ from skmergecal.merging._composition import NamedMembers
 from skmergecal.merging._member_report import MemberReportMixin
 from skmergecal.merging._parameters import ParameterCombination
 from skmergecal.merging._plain import PlainMixin
-from skmergecal.merging._settings import Settings, given_weights
+from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
 from skmergecal.merging._teaching import TeachingMixin
 from skmergecal.parameters._merge import ALIGNMENTS, REPAIRS
 
@@ -59,12 +59,13 @@ class MergedClassifier(
         member and for each member and class, and weighs the pools by how well each predicts rows
         that it was not fitted on; with ``weights="greedy"`` it takes the pool of lower log loss,
         and with given weights it averages log-probabilities.
-    weights : {"log_loss", "classwise", "greedy"}, None, array-like or dict, default="log_loss"
+    weights : str, None, array-like or dict, default="log_loss"
         Learned by log loss on held-out predictions, one for each member ("log_loss") or, for
-        logits, one for each member and class ("classwise"); by greedy ensemble selection (for
-        parameters: a greedy soup); uniform; or given: one number for each of ``estimators``, or a
-        dict by name; non-negative, not all 0. On logits, learning finds a temperature, too.
-        For parameters, "log_loss" learns the weights of the logit pool.
+        logits, one for each member and class ("classwise"); by greedy ensemble selection
+        ("greedy"; for parameters: a greedy soup, each member once at most, or with
+        "greedy_replacement" several times); uniform; or given: one number for each of
+        ``estimators``, or a dict by name; non-negative, not all 0. On logits, learning finds a
+        temperature, too. For parameters, "log_loss" learns the weights of the logit pool.
     calibrate : {None, "members", "merged", "both"}, default=None
         Fit a temperature for each member before merging, for the merged classifier, or both,
         on the same held-out predictions. Members of class-wise and "auto" pools always are
@@ -83,7 +84,8 @@ class MergedClassifier(
         logit pool. "auto" takes what comes nearest to the pool.
     repair : {"auto", "least_squares", "rescale"} or None, default="auto"
         How the merged net is mended on rows without labels: layers refitted to the members'
-        activations, units rescaled, or not. "auto" fits all layers to the pool in a few epochs.
+        activations (which "select" does anyway), units rescaled (after "select": not), or not.
+        "auto" fits all layers to the pool in a few epochs, but not where ``alignment`` is None.
     on_barrier : {"warn", "raise", "logits"}, default="warn"
         What to do where the model of averaged parameters is worse than its members: warn, raise
         `MergeBarrierError`, or fall back to the logit pool (with a warning).
@@ -167,7 +169,7 @@ class MergedClassifier(
     _parameter_constraints: ClassVar[dict] = {
         "estimators": [list, tuple],
         "method": [StrOptions({"auto", "logits", "probabilities", "parameters"})],
-        "weights": [StrOptions({"log_loss", "classwise", "greedy"}), "array-like", dict, None],
+        "weights": [StrOptions(LEARNED_WEIGHTS), "array-like", dict, None],
         "calibrate": [StrOptions({"members", "merged", "both"}), None],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "scoring": [str, callable, None],
@@ -319,12 +321,8 @@ class MergedClassifier(
         weights = self.weights
         if not isinstance(weights, str):
             weights = given_weights(weights, names, [name for name, _ in estimators])
-        elif weights == "classwise" and self.method in ("probabilities", "parameters"):
-            msg = (
-                f"weights='classwise' needs method='logits' or 'auto'; got {self.method!r}: "
-                "use weights='log_loss'"
-            )
-            raise ValueError(msg)
+        else:
+            refuse_weights(weights, self.method)
         guard = (self.on_barrier, self.barrier_tolerance)
         how = (self.alignment, self.repair, unlabeled)
         return estimators, Settings(weights, self.calibrate, self.alpha, self.scoring, *guard, *how)

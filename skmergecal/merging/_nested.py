@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 from skmergecal._typing import Estimator
 from skmergecal.merging._classifier import MergedClassifier
 from skmergecal.merging._plain import plain_estimator
-from skmergecal.parameters import register_scaled
+from skmergecal.parameters import register_wrapper
 
 
 def _inner(merged: MergedClassifier) -> Estimator:
@@ -17,4 +18,4 @@ def _inner(merged: MergedClassifier) -> Estimator:
     return plain_estimator(replace(merged._combination, temperature=1.0))
 
 
-register_scaled(MergedClassifier, _inner)
+register_wrapper(MergedClassifier, _inner, temperature=attrgetter("temperature_"))

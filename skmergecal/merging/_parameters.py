@@ -23,6 +23,7 @@ from skmergecal.merging._networks import MergedMember, merge_members, rows_to_me
 from skmergecal.merging._report import MergeReport
 from skmergecal.merging._scoring import held_out_loss
 from skmergecal.merging._settings import Settings, calibrated_opinions, fit_scale
+from skmergecal.merging._soup import greedy_soup, greedy_soup_with_replacement
 from skmergecal.pooling import fit_logarithmic_pool
 from skmergecal.pooling._logarithmic import add_weighted
 
@@ -215,31 +216,17 @@ def _learn_weights(
     def by_logit_pool() -> Array:
         return fit_logarithmic_pool(z, found.y, found.sample_weight, alpha=settings.alpha).weights
 
-    def by_greedy_soup() -> Array:
+    def by_soup(soup: Callable[..., Array]) -> Array:
         loss = held_out_loss(found, settings.scoring)
-        return greedy_soup([loss(log_softmax(m)) for m in z], lambda w: loss(merged(w)))
+        return soup([loss(log_softmax(m)) for m in z], lambda w: loss(merged(w)))
 
-    return settings.learn_weights({"log_loss": by_logit_pool, "greedy": by_greedy_soup})
-
-
-def greedy_soup(losses: Sequence[float], loss_of: Callable[[Array], float]) -> Array:
-    """Weights of a greedy soup: best member first, each further one kept if it does not harm.
-
-    References
-    ----------
-    Wortsman et al., "Model soups", ICML 2022, recipe 1.
-    """
-    order = np.argsort(losses, kind="stable")
-    chosen = np.zeros(len(losses))
-    chosen[order[0]] = 1.0
-    best = losses[order[0]]
-    for candidate in order[1:]:
-        trial = chosen.copy()
-        trial[candidate] = 1.0
-        loss = loss_of(trial / trial.sum())
-        if loss <= best:
-            chosen, best = trial, loss
-    return chosen / chosen.sum()
+    return settings.learn_weights(
+        {
+            "log_loss": by_logit_pool,
+            "greedy": lambda: by_soup(greedy_soup),
+            "greedy_replacement": lambda: by_soup(greedy_soup_with_replacement),
+        }
+    )
 
 
 def _refuse_other_classes(member: Member, classes: np.ndarray) -> None:

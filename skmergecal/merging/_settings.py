@@ -13,7 +13,17 @@ from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_member_weights
 from skmergecal.members import Collected
 
-__all__ = ["Settings", "calibrated_opinions", "fit_scale", "given_weights"]
+__all__ = [
+    "LEARNED_WEIGHTS",
+    "Settings",
+    "calibrated_opinions",
+    "fit_scale",
+    "given_weights",
+    "refuse_weights",
+]
+
+#: Ways to learn weights.
+LEARNED_WEIGHTS = {"log_loss", "classwise", "greedy", "greedy_replacement"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class Settings:
     Attributes
     ----------
     weights : str or ndarray of shape (n_members,)
-        "log_loss", "classwise", "greedy", or weights that add up to 1.
+        "log_loss", "classwise", "greedy", "greedy_replacement", or weights that add up to 1.
     calibrate : {None, "members", "merged", "both"}
     alpha : float or "auto"
     scoring : str, callable or None
@@ -62,6 +72,22 @@ class Settings:
     def learn_weights(self, learners: dict[str, Callable[[], Array]]) -> Array:
         """The given weights, or what the learner of that name finds."""
         return learners[self.weights]() if isinstance(self.weights, str) else self.weights
+
+
+def refuse_weights(weights: str, method: str) -> None:
+    """Raise ValueError where weights are learned in a way that a method does not know."""
+    if weights == "classwise" and method in ("probabilities", "parameters"):
+        msg = (
+            f"weights='classwise' needs method='logits' or 'auto'; got {method!r}: use "
+            "weights='log_loss'"
+        )
+        raise ValueError(msg)
+    if weights == "greedy_replacement" and method != "parameters":
+        msg = (
+            f"weights='greedy_replacement' needs method='parameters'; got {method!r}, which "
+            "selects with replacement anyway: use weights='greedy'"
+        )
+        raise ValueError(msg)
 
 
 def given_weights(weights: Any, names: Sequence[str], taking_part: Sequence[str]) -> Array:

@@ -5,7 +5,7 @@ from skmergecal.parameters._average import (
     average_parameters,
     fold_affine_input,
     fold_temperature,
-    register_scaled,
+    register_wrapper,
 )
 from skmergecal.parameters._checkpoints import merge_checkpoints
 from skmergecal.parameters._exact import merge_logits, merge_probabilities
@@ -39,7 +39,7 @@ __all__ = [
     "merge_probabilities",
     "merge_task_vectors",
     "read_parameters",
-    "register_scaled",
+    "register_wrapper",
     "select_units",
     "write_parameters",
 ]

@@ -124,7 +124,7 @@ def _match_to(
 
 
 def _agreement(reference: Arrays, arrays: Arrays) -> float:
-    return sum(float((reference[name] * arrays[name]).sum()) for name in reference)
+    return sum(float(np.vdot(array, arrays[name])) for name, array in reference.items())
 
 
 def _descend(reference: Arrays, arrays: dict[str, Array], spaces: list[Space]) -> bool:
@@ -133,12 +133,25 @@ def _descend(reference: Arrays, arrays: dict[str, Array], spaces: list[Space]) -
     for _ in range(_ROUNDS):
         gained = False
         for space in spaces:
-            slots = [slot for slot in space.slots if slot.compared]
-            gained |= _assign(_similarity(reference, arrays, space, slots), arrays, space)
+            gained |= _improve(reference, arrays, space)
         moved |= gained
         if not gained:
             return moved
     return moved
+
+
+def _improve(reference: Arrays, arrays: dict[str, Array], space: Space) -> bool:
+    """Match one layer, given the others; whether that gains."""
+    slots = [slot for slot in space.slots if slot.compared]
+    before = {slot.name: arrays[slot.name].copy() for slot in space.slots}
+    if not _assign(_similarity(reference, arrays, space, slots), arrays, space):
+        return False
+    # Along both axes of one array, the assignment solves a linearised problem only.
+    goal = {slot.name: reference[slot.name] for slot in slots}
+    if _agreement(goal, arrays) > _agreement(goal, before):
+        return True
+    arrays.update(before)
+    return False
 
 
 def _first_match(reference: Arrays, arrays: dict[str, Array], spaces: list[Space]) -> None:

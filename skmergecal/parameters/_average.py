@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -17,7 +18,7 @@ from skmergecal.parameters._registry import (
     write_parameters,
 )
 
-__all__ = ["average_parameters", "fold_affine_input", "fold_temperature", "register_scaled"]
+__all__ = ["average_parameters", "fold_affine_input", "fold_temperature", "register_wrapper"]
 
 
 #: What must be the same in all because it cannot be folded in.
@@ -128,26 +129,53 @@ def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
     return replace(parameters, arrays=arrays)
 
 
-def register_scaled(cls: type, inner: Callable[[Estimator], Estimator]) -> None:
-    """Register a class whose instances divide the logits of an inner estimator by ``temperature_``.
+def register_wrapper(
+    cls: type,
+    inner: Callable[[Any], Estimator],
+    *,
+    temperature: Callable[[Any], float] | None = None,
+) -> None:
+    """Register a class whose instances wrap an estimator of a family that is registered already.
+
+    Its members are read through the wrapper, also where they stand in a Pipeline or in another
+    wrapper, and what is made of them is of the inner estimator's type.
 
     Parameters
     ----------
     cls : type
-        The class.
+        The class of the wrapper.
     inner : callable
-        Gives the fitted inner estimator of an instance.
+        Gives the fitted inner estimator of a fitted wrapper.
+    temperature : callable, default=None
+        Gives the number by which a fitted wrapper divides the inner estimator's logits; None: it
+        says what the inner estimator says.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import read_parameters, register_wrapper
+    >>> class Tempered:
+    ...     def __init__(self, model):
+    ...         self.model_ = model
+    >>> register_wrapper(Tempered, lambda tempered: tempered.model_, temperature=lambda _: 2.0)
+    >>> model = LogisticRegression(max_iter=1000).fit(*load_iris(return_X_y=True))
+    >>> bool((read_parameters(Tempered(model)).arrays["coef_"] == model.coef_ / 2).all())
+    True
     """
 
+    def scale(estimator: Estimator) -> float:
+        return 1.0 if temperature is None else float(temperature(estimator))
+
     def read(estimator: Estimator) -> Parameters:
-        return fold_temperature(read_parameters(inner(estimator)), estimator.temperature_)
+        return fold_temperature(read_parameters(inner(estimator)), scale(estimator))
 
     def write(estimator: Estimator, parameters: Parameters) -> Estimator:
         return write_parameters(inner(estimator), parameters)
 
     read_parameters.register(cls, read)
     write_parameters.register(cls, write)
-    unwrap.register(cls, lambda estimator: (inner(estimator), estimator.temperature_))
+    unwrap.register(cls, lambda estimator: (inner(estimator), scale(estimator)))
 
 
 def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Parameters:
@@ -176,3 +204,6 @@ def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Param
     arrays[first.weight] = np.ascontiguousarray(folded).astype(old.dtype)
     arrays[first.bias] = bias.astype(arrays[first.bias].dtype)
     return replace(parameters, arrays=arrays)
+
+
+register_wrapper(FrozenEstimator, lambda frozen: frozen.estimator)

@@ -22,26 +22,36 @@ EPOCHS = (8, 40)
 ROWS_TO_SEE = 20_000
 BATCH = 100
 STEP = 4e-3
+#: Share of a mixed row's numbers that come from further rows.
+SWAPPED = 0.2
+#: Adam's decay of the moments. The second is short (0.999 is usual): a weight that few rows move,
+#: that of a column of zeros, say, would else go a long way for each of them.
+DECAY = (0.9, 0.95)
 #: Ridge, and most steps, of the last layer alone.
 HEAD = 1e-4
 HEAD_STEPS = 30
 
 
 def mixed_rows(network: Network, X: Array, rng: np.random.Generator) -> Array:
-    """Rows between each row and a random other one, up to half of the way.
+    """Rows between each row and a random other one, up to half of the way, and partly swapped.
 
-    There the pool says what the members say where no row was: it costs no label. Columns that are
-    embedded come from one of the two rows, all together.
+    There the pool says what the members say where no row was: it costs no label. A fifth of the
+    numbers then come from rows of their own, so that the columns are seen apart from each other.
+    Columns that are embedded come from one of the two rows, all together.
 
     References
     ----------
-    Zhang et al., "mixup: Beyond empirical risk minimization", ICLR 2018.
+    Zhang et al., "mixup: Beyond empirical risk minimization", ICLR 2018; Bucila, Caruana and
+    Niculescu-Mizil, "Model compression", KDD 2006, section 3.
     """
     other = X[rng.permutation(len(X))]
     share = rng.uniform(0.0, 0.5, size=(len(X), 1))
     mixed = X + share * (other - X)
     whole = network.whole_columns()
     mixed[:, whole] = np.where(rng.random((len(X), 1)) < share, other[:, whole], X[:, whole])
+    swapped = rng.random(X.shape) < SWAPPED
+    swapped[:, whole] = False
+    mixed[swapped] = X[rng.integers(0, len(X), swapped.sum()), np.nonzero(swapped)[1]]
     return mixed
 
 
@@ -179,7 +189,7 @@ class _Adam:
                 self.first[name] = np.zeros_like(gradient)
                 self.second[name] = np.zeros_like(gradient)
             first, second = self.first[name], self.second[name]
-            first += 0.1 * (gradient - first)
-            second += 0.001 * (gradient**2 - second)
-            root = np.sqrt(second / (1 - 0.999**self.count))
-            self.arrays[name] -= step / (1 - 0.9**self.count) * first / (root + 1e-8)
+            first += (1 - DECAY[0]) * (gradient - first)
+            second += (1 - DECAY[1]) * (gradient**2 - second)
+            root = np.sqrt(second / (1 - DECAY[1] ** self.count))
+            self.arrays[name] -= step / (1 - DECAY[0] ** self.count) * first / (root + 1e-8)

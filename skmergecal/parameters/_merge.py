@@ -86,7 +86,8 @@ def merge_parameters(
     alignment : {"auto", "weights", "activations", "select"} or None, default="auto"
         How hidden units are matched. None: not at all.
     repair : {"auto", "least_squares", "rescale"} or None, default="auto"
-        What is done afterwards.
+        What is done afterwards. "select" ends in least squares, whatever is asked for here, and
+        is followed by the epochs of "auto" only; without alignment, "auto" does nothing.
     X : ndarray of shape (n_rows, n_features), default=None
         Rows without labels, as the networks take them.
     names : sequence of str, default=None

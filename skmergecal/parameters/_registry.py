@@ -24,7 +24,6 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 
 from skmergecal._optional import is_instance_of, optional_import
 from skmergecal._typing import Estimator
@@ -166,20 +165,3 @@ write_parameters = _Registry(
 def unwrap(estimator: Estimator) -> tuple[Estimator, float]:
     """The estimator within a wrapper, and the temperature by which its logits are divided."""
     return estimator, 1.0
-
-
-@unwrap.register
-def _(estimator: FrozenEstimator) -> tuple[Estimator, float]:
-    return estimator.estimator, 1.0
-
-
-def _read_frozen(estimator: FrozenEstimator) -> Parameters:
-    return read_parameters(estimator.estimator)
-
-
-def _write_frozen(estimator: FrozenEstimator, parameters: Parameters) -> Estimator:
-    return write_parameters(estimator.estimator, parameters)
-
-
-read_parameters.register(FrozenEstimator, _read_frozen)
-write_parameters.register(FrozenEstimator, _write_frozen)

@@ -16,7 +16,7 @@ from skmergecal.parameters._registry import (
     read_parameters,
     write_parameters,
 )
-from skmergecal.parameters._trace import UntraceableError, trace
+from skmergecal.parameters._trace import UntraceableError, first_names, trace
 
 
 def _describe(module: nn.Module) -> str:
@@ -44,7 +44,8 @@ def _names(name: str) -> tuple[str, str]:
 
 def _read(net: NeuralNet) -> Parameters:
     module = net.module_
-    state = {k: v.detach().cpu().numpy() for k, v in module.state_dict().items()}
+    names, tensors = first_names(module), module.state_dict()
+    state = {k: v.detach().cpu().numpy() for k, v in tensors.items() if names[k] == k}
     architecture: dict[str, object] = {
         "type": type(net).__name__,
         "classes": tuple(net.classes_.tolist()),
@@ -57,11 +58,12 @@ def _read(net: NeuralNet) -> Parameters:
     layers = _layers(module)
     first = last = None
     if layers:
-        (first_name, first_layer), (last_name, last_layer) = layers[0], layers[-1]
+        (first_name, first_layer), (last_name, _) = layers[0], layers[-1]
         # The order of definition is taken for the order of the calls; whoever folds something
         # into a layer compares outputs afterwards.
-        first = FirstLayer(*_names(first_name), 1) if first_layer.bias is not None else None
-        last = _names(last_name)[: 1 if last_layer.bias is None else 2]
+        if first_layer.bias is not None:
+            first = FirstLayer(*(names[n] for n in _names(first_name)), 1)
+        last = tuple(names[n] for n in _names(last_name) if n in names)
     network, reason = None, None
     try:
         network = trace(module, getattr(net, "n_features_in_", None))
@@ -72,10 +74,10 @@ def _read(net: NeuralNet) -> Parameters:
 
 def _write(net: NeuralNet, parameters: Parameters) -> Estimator:
     merged = copy.deepcopy(net)
-    reference = net.module_.state_dict()
+    names = first_names(net.module_)
     state = {
-        key: torch.as_tensor(array).to(reference[key].dtype).clone()
-        for key, array in parameters.arrays.items()
+        key: torch.as_tensor(parameters.arrays[names[key]]).to(old.dtype).clone()
+        for key, old in net.module_.state_dict().items()
     }
     merged.module_.load_state_dict(state)
     return merged

@@ -28,7 +28,7 @@ from skmergecal.parameters._nodes import (
     Node,
 )
 
-__all__ = ["UntraceableError", "trace"]
+__all__ = ["UntraceableError", "first_names", "trace"]
 
 #: A description and its module may differ by this, relative to the size of the logits.
 _ROUNDING = 1e-4
@@ -94,6 +94,16 @@ def _is_layer(module: nn.Module) -> bool:
     return not isinstance(module, containers) and type(module).__module__.startswith("torch.nn")
 
 
+def first_names(module: nn.Module) -> dict[str, str]:
+    """For each name in the state of a module the first name of the same tensor.
+
+    Layers, or their weights, that are tied to each other have several names for one tensor.
+    """
+    first: dict[int, str] = {}
+    state = module.state_dict(keep_vars=True)
+    return {name: first.setdefault(id(tensor), name) for name, tensor in state.items()}
+
+
 def trace(module: nn.Module, n_features: int | None = None) -> Network:
     """Describe the network of a module.
 
@@ -121,7 +131,8 @@ def trace(module: nn.Module, n_features: int | None = None) -> Network:
         msg = f"torch.fx cannot trace {type(module).__name__}: {error}"
         raise UntraceableError(msg) from error
     width = n_features or _input_width(module, graph)
-    network = _Reader({"0": module} if bare else dict(module.named_modules()), width).read(graph)
+    modules = {"0": module} if bare else dict(module.named_modules())
+    network = _Reader(modules, first_names(module), width).read(graph)
     _compare(module, network)
     return network
 
@@ -129,8 +140,9 @@ def trace(module: nn.Module, n_features: int | None = None) -> Network:
 class _Reader:
     """Goes through the graph of torch.fx and makes a node of each operation."""
 
-    def __init__(self, modules: dict[str, nn.Module], width: int) -> None:
+    def __init__(self, modules: dict[str, nn.Module], arrays: dict[str, str], width: int) -> None:
         self.modules = modules
+        self.arrays = arrays
         self.width = width
         self.nodes: list[Node] = []
         self.places: dict[fx.Node, int] = {}
@@ -152,6 +164,10 @@ class _Reader:
         msg = f"the module has {what}, which alignment does not know"
         raise UntraceableError(msg)
 
+    def argument(self, node: fx.Node, place: int, name: str) -> Any:
+        """An argument of an operation, by its place or its name."""
+        return node.args[place] if len(node.args) > place else node.kwargs.get(name)
+
     def only(self, argument: Any, node: fx.Node) -> fx.Node:
         if isinstance(argument, tuple | list) and len(argument) == 1:
             argument = argument[0]
@@ -160,7 +176,7 @@ class _Reader:
         return argument
 
     def below(self, node: fx.Node) -> int:
-        return self.places[self.only(node.args[0], node)]
+        return self.places[self.only(self.argument(node, 0, "input"), node)]
 
     def add(self, node: Node) -> int:
         self.nodes.append(node)
@@ -195,14 +211,13 @@ class _Reader:
     def with_arrays(self, name: str, layer: nn.Module, below: int) -> Node:
         root = len(self.modules) == 1  # the module itself is a layer: its arrays have no prefix
         prefix = "" if root else f"{name}."
-        weight = f"{prefix}weight" if getattr(layer, "weight", None) is not None else None
-        bias = f"{prefix}bias" if getattr(layer, "bias", None) is not None else None
+        weight, bias = self.arrays.get(f"{prefix}weight"), self.arrays.get(f"{prefix}bias")
         if type(layer) is nn.Linear:
-            return Affine((below,), f"{prefix}weight", bias, out_axis=0)
+            return Affine((below,), str(weight), bias, out_axis=0)
         if type(layer) is nn.Embedding and layer.max_norm is None:
-            return Embedding((below,), f"{prefix}weight")
+            return Embedding((below,), str(weight))
         if type(layer) is nn.BatchNorm1d and layer.running_mean is not None:
-            mean, var = f"{prefix}running_mean", f"{prefix}running_var"
+            mean, var = self.arrays[f"{prefix}running_mean"], self.arrays[f"{prefix}running_var"]
             return BatchNorm((below,), weight, bias, mean, var, layer.eps)
         if type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1:
             return LayerNorm((below,), weight, bias, layer.eps)
@@ -227,16 +242,16 @@ class _Reader:
         return getattr(self, method)(node)
 
     def sum(self, node: fx.Node) -> int:
-        parts = [self.places.get(a) if isinstance(a, fx.Node) else None for a in node.args[:2]]
-        if None in parts or len(parts) != 2 or node.kwargs.get("alpha", 1) != 1:
+        terms = self.argument(node, 0, "input"), self.argument(node, 1, "other")
+        parts = [self.places.get(a) if isinstance(a, fx.Node) else None for a in terms]
+        if None in parts or node.kwargs.get("alpha", 1) != 1:
             self.fail(f"the sum {node.name!r} with a constant")
         return self.add(Add(tuple(parts)))  # type: ignore[arg-type]
 
     def concat(self, node: fx.Node) -> int:
-        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        parts = node.args[0]
+        axis, parts = self.argument(node, 1, "dim"), self.argument(node, 0, "tensors")
         if axis not in (1, -1) or not isinstance(parts, tuple | list):
-            self.fail(f"the concatenation {node.name!r} along axis {axis}")
+            self.fail(f"the concatenation {node.name!r} along axis {axis or 0}")
         return self.add(Concat(tuple(self.places[self.only(p, node)] for p in parts)))
 
     def columns(self, node: fx.Node) -> int:
@@ -244,12 +259,15 @@ class _Reader:
         source = self.below(node)
         if source == -1:
             return -1
-        if not isinstance(self.nodes[source], Input):
+        before, there = self.nodes[source], np.arange(self.width)
+        if isinstance(before, Columns) and isinstance(before.columns, tuple):
+            (source,), there = before.inputs, np.array(before.columns)
+        elif not isinstance(before, Input):
             self.fail(f"{node.name!r}, which takes part of a hidden layer")
         if not isinstance(index, tuple) or len(index) != 2 or index[0] != slice(None):
             self.fail(f"the rows {node.name!r} of the input")
         try:
-            chosen = np.arange(self.width)[index[1]]
+            chosen = there[index[1]]
         except (IndexError, TypeError, ValueError):
             return self.fail(f"the columns {node.name!r} of the input")
         columns = int(chosen) if np.ndim(chosen) == 0 else tuple(int(c) for c in chosen)
@@ -271,7 +289,9 @@ def _with_parameter(node: fx.Node) -> tuple[str, float]:
     arguments = [*node.args[1:], *node.kwargs.values()]
     if node.target is nn.functional.gelu:
         return ("gelu_tanh" if "tanh" in arguments else "gelu"), 0.0
-    numbers = [float(a) for a in arguments if isinstance(a, int | float) and a is not True]
+    numbers = [
+        float(a) for a in arguments if isinstance(a, int | float) and not isinstance(a, bool)
+    ]
     if node.target is nn.functional.elu:
         return "elu", numbers[0] if numbers else 1.0
     return "leaky_relu", numbers[0] if numbers else 0.01

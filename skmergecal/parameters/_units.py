@@ -151,7 +151,7 @@ class _Finder:
     uneven: list[int] = field(default_factory=list)  # scales without positive scaling
     oriented: list[int] = field(default_factory=list)  # scales without flips
     fixed: list[int] = field(default_factory=list)  # spaces
-    seen: dict[str, _Layout] = field(default_factory=dict)
+    marked: dict[tuple[str, int], _Layout] = field(default_factory=dict)  # array, axis
 
     def run(self) -> None:
         probe = self.network.values(self.arrays, np.zeros((1, self.network.n_features)))
@@ -175,6 +175,11 @@ class _Finder:
         self.locked.extend(b.scale for b in layout)
 
     def mark(self, layout: _Layout, name: str, axis: int, power: int, compared: bool) -> None:
+        """Units run along an axis. Where several layers use it, their units are the same ones."""
+        first = self.marked.setdefault((name, axis), layout)
+        if first is not layout:
+            self.join(first, layout)
+            self.lock(layout)  # and keep their scale
         for offset, block in _offsets(layout):
             slot = Slot(name, axis, offset, block.size, power, compared)
             self.slots.append((block.space, block.scale, slot))
@@ -184,7 +189,7 @@ class _Finder:
         if isinstance(node, Affine):
             return self.affine(node, before[0], shape[-1])
         if isinstance(node, Embedding):
-            out = self.shared(node.weight, self.new(shape[-1]))
+            out = self.new(shape[-1])
             self.mark(out, node.weight, 1, 1, True)
             return out
         if isinstance(node, BatchNorm | LayerNorm):
@@ -208,7 +213,7 @@ class _Finder:
         raise IncompatibleEstimatorsError(msg)
 
     def affine(self, node: Affine, before: _Layout, width: int) -> _Layout:
-        out = self.shared(node.weight, self.new(width))
+        out = self.new(width)
         self.mark(before, node.weight, 1 - node.out_axis, -1, True)
         self.mark(out, node.weight, node.out_axis, 1, True)
         if node.bias is not None:
@@ -232,14 +237,6 @@ class _Finder:
         for name in (node.weight, node.bias):
             if name is not None:
                 self.mark(out, name, 0, 1, True)
-
-    def shared(self, name: str, out: _Layout) -> _Layout:
-        """An array that several layers use: their units are the same, and keep their scale."""
-        if name in self.seen:
-            self.join(self.seen[name], out)
-            self.lock(out)
-        self.seen[name] = out
-        return out
 
     def sum(self, a: _Layout, b: _Layout) -> _Layout:
         self.join(a, b)

@@ -1,15 +1,17 @@
 """Nets of different seeds, and of one start, merged into one net: losses on fresh rows.
 
-    python tests/benchmarks/study_parameters.py FOLDER [--repeats 3] [--sets NAME ...]
-        [--nets NAME ...] [--parts seeds start] [--quick]
+    python tests/benchmarks/study_parameters.py FOLDER --out ROWS.csv [--repeats 3]
+        [--sets NAME ...] [--nets NAME ...] [--rows 16000] [--quick]
 
 FOLDER holds gzipped CSV files whose last column, ``target``, is the label; the bundled digits are
-added. Four members are fitted on 60 % of at most 16,000 rows, merged on 20 % and scored on 20 %.
-Losses are after a temperature, fitted on the 20 % of merging, for members and ensemble, too.
+added. Four members are fitted on 60 % of at most ``--rows`` rows, merged on 20 % and scored on
+20 %. Losses are after a temperature, fitted on the 20 % of merging, for members and ensemble, too.
 ``merged`` is the default of ``method="parameters"`` with uniform weights, whose ``X_unlabeled`` are
 the members' training rows; ``held-out rows only`` is the same without these. ``share`` is the part
 of the ensemble's gain over the mean member that the merged net keeps (of the losses averaged over
-the repeats), ``1 - KL`` is 1 - KL(ensemble, merged) / KL(ensemble, member).
+the repeats), ``1 - KL`` is 1 - KL(ensemble, merged) / KL(ensemble, member), ``(se)`` the standard
+error over repeats. Each repeat is a line of ROWS.csv; those that are there are not run again, and
+the tables are of all that is there.
 """
 
 from __future__ import annotations
@@ -34,18 +36,17 @@ from torch import nn
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 
-MAX_ROWS = 16_000
 EPOCHS = 40
 N_MEMBERS = 4
 SETS = ("digits", "letter", "satimage", "segment", "penbased")
 
 
-def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+def load(folder: Path, name: str, max_rows: int) -> tuple[np.ndarray, np.ndarray]:
     if name == "digits":
         return load_digits(return_X_y=True)
     frame = pd.read_csv(folder / f"{name}.csv.gz")
-    if len(frame) > MAX_ROWS:
-        frame = frame.sample(MAX_ROWS, random_state=0)
+    if len(frame) > max_rows:
+        frame = frame.sample(max_rows, random_state=0)
     X = frame.drop(columns="target").to_numpy(dtype=float)
     return X, np.unique(frame["target"], return_inverse=True)[1]
 
@@ -62,12 +63,16 @@ def split(X: np.ndarray, y: np.ndarray, seed: int) -> list[np.ndarray]:
     return [X_train, y_train, X_held, y_held, X_test, y_test]
 
 
+def of_seeds(fit):
+    """Members that differ by their seeds."""
+    return lambda X, y, seed: [fit(X, y, 100 * seed + k) for k in range(N_MEMBERS)]
+
+
 def mlp(*widths: int, epochs: int = EPOCHS, **params):
     def fit(X, y, seed):
-        net = MLPClassifier(widths, max_iter=epochs, random_state=seed, **params)
-        return net.fit(X, y)
+        return MLPClassifier(widths, max_iter=epochs, random_state=seed, **params).fit(X, y)
 
-    return fit
+    return of_seeds(fit)
 
 
 class Block(nn.Module):
@@ -103,7 +108,20 @@ def skorch_net(residual: bool):
         )
         return net.fit(X.astype(np.float32), y)
 
-    return fit
+    return of_seeds(fit)
+
+
+def tuned(X: np.ndarray, y: np.ndarray, seed: int) -> list:
+    """Nets of 128-64 units, tuned for ten epochs on bootstrap samples from one start."""
+    start = MLPClassifier((128, 64), max_iter=10, random_state=seed).fit(X, y)
+    nets = []
+    for k in range(N_MEMBERS):
+        net, rng = copy.deepcopy(start), np.random.default_rng(k)
+        for _ in range(10):
+            rows = rng.integers(0, len(X), len(X))
+            net.partial_fit(X[rows], y[rows])
+        nets.append(net)
+    return nets
 
 
 NETS = {
@@ -116,20 +134,8 @@ NETS = {
     "2x64 tanh": mlp(64, 64, activation="tanh"),
     "BatchNorm": skorch_net(residual=False),
     "residual": skorch_net(residual=True),
+    "one start": tuned,
 }
-
-
-def tuned(X: np.ndarray, y: np.ndarray, seed: int) -> list:
-    """Nets of 128-64 units, tuned for ten epochs on bootstrap samples from one start."""
-    start = mlp(128, 64, epochs=10)(X, y, seed)
-    nets = []
-    for k in range(N_MEMBERS):
-        net, rng = copy.deepcopy(start), np.random.default_rng(k)
-        for _ in range(10):
-            rows = rng.integers(0, len(X), len(X))
-            net.partial_fit(X[rows], y[rows])
-        nets.append(net)
-    return nets
 
 
 def score(model, X, y) -> tuple[float, float]:
@@ -161,7 +167,6 @@ def variants(nets: list, X_train, X_held, y_held) -> dict[str, MergedClassifier]
         "aligned + least squares": merge(
             **parameters, alignment="weights", repair="least_squares", X_unlabeled=X_train
         ),
-        "select alone": merge(**parameters, alignment="select", repair=None, X_unlabeled=X_train),
         "held-out rows only": merge(**parameters),
         "merged": merged,
     }
@@ -191,34 +196,49 @@ def evaluate(nets: list, data: list, seconds: float) -> dict[str, float]:
     return row
 
 
-def study(folder: Path, sets: list[str], names: list[str], repeats: int) -> pd.DataFrame:
-    """Mean over the repeats for each set and net, or for nets of one start."""
-    rows = {}
-    for name in sets:
-        X, y = load(folder, name)
-        for net in names:
-            found = []
-            for seed in range(repeats):
+def run(options: argparse.Namespace) -> None:
+    """Append a line for each set, net and repeat that is not in the file yet."""
+    there = set()
+    if options.out.exists():
+        there = set(pd.read_csv(options.out)[["set", "net", "repeat"]].itertuples(index=False))
+    for seed in range(options.repeats):
+        for name in options.sets:
+            X, y = load(options.folder, name, options.rows)
+            for net in options.nets:
+                if (name, net, seed) in there:
+                    continue
                 data = split(X, y, seed)
                 start = time.perf_counter()
-                if net == "one start":
-                    nets = tuned(*data[:2], seed)
-                else:
-                    nets = [NETS[net](*data[:2], 100 * seed + k) for k in range(N_MEMBERS)]
+                nets = NETS[net](*data[:2], seed)
                 seconds = (time.perf_counter() - start) / N_MEMBERS
-                found.append(evaluate(nets, data, seconds))
-            mean = pd.DataFrame(found).mean()
-            mean["share"] = (mean["member"] - mean["merged"]) / (mean["member"] - mean["ensemble"])
-            mean["merged / member"] = mean["merged"] / mean["member"]
-            mean["merged / ensemble"] = mean["merged"] / mean["ensemble"]
-            mean["1 - KL"] = 1 - mean.pop("KL")
-            rows[name, net] = mean
-            print(f"{name:10s} {net:16s} " + " ".join(f"{v:.4f}" for v in mean), flush=True)
-    return pd.DataFrame(rows).T
+                row = {"set": name, "net": net, "repeat": seed, **evaluate(nets, data, seconds)}
+                header = not options.out.exists()
+                pd.DataFrame([row]).to_csv(options.out, mode="a", header=header, index=False)
+                print(
+                    f"{name:10s} {net:16s} {seed} {row['merged'] / row['member']:.3f}", flush=True
+                )
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over the repeats, and standard errors, for each set and net."""
+    groups = rows.groupby(["set", "net"], sort=False)
+    table = groups.mean().drop(columns="repeat")
+    for name in ("member", "merged"):
+        table[f"{name} (se)"] = groups[name].sem()
+    ratio = (rows["merged"] / rows["member"]).groupby([rows["set"], rows["net"]], sort=False)
+    table["share"] = (table["member"] - table["merged"]) / (table["member"] - table["ensemble"])
+    table["merged / member"] = table["merged"] / table["member"]
+    table["merged / member (se)"] = ratio.sem()
+    table["merged / ensemble"] = table["merged"] / table["ensemble"]
+    table["1 - KL"] = 1 - table.pop("KL")
+    table["repeats"] = groups.size()
+    return table
 
 
 def report(table: pd.DataFrame) -> None:
-    print(table.round(4).to_string())
+    if table.empty:
+        return
+    print(table.round(4).T.to_string())
     ratio = table["merged / member"]
     near = (table["merged / ensemble"] <= 1.02).sum()
     print(f"of {len(ratio)} cells within 5 % of the mean member: {(ratio <= 1.05).sum()};")
@@ -229,24 +249,23 @@ def report(table: pd.DataFrame) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--nets", nargs="*", default=list(NETS))
-    parser.add_argument("--parts", nargs="*", default=["seeds", "start"])
+    parser.add_argument("--rows", type=int, default=16_000)
     parser.add_argument("--quick", action="store_true", help="one repeat of two sets and two nets")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.quick:
-        options.repeats, options.sets, options.nets = (
-            1,
-            ["digits", "segment"],
-            ["1x64", "BatchNorm"],
-        )
+        options.repeats, options.sets = 1, ["digits", "segment"]
+        options.nets = ["1x64", "BatchNorm"]
     warnings.simplefilter("ignore")  # iteration limits of members, barriers of plain averages
-    if "seeds" in options.parts:
-        report(study(options.folder, options.sets, options.nets, options.repeats))
-    if "start" in options.parts:
-        report(study(options.folder, options.sets, ["one start"], options.repeats))
+    run(options)
+    table = summary(pd.read_csv(options.out))
+    of_one_start = table.index.get_level_values("net") == "one start"
+    report(table[~of_one_start])
+    report(table[of_one_start])
 
 
 if __name__ == "__main__":
