@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -187,8 +188,15 @@ class Says(ClassifierMixin, BaseEstimator):
         return p / p.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("method", ["logits", "probabilities"])
-@pytest.mark.parametrize("weights", ["log_loss", "greedy", None])
+@pytest.mark.parametrize(
+    ("method", "weights"),
+    [
+        ("auto", "log_loss"),
+        ("auto", "greedy"),
+        ("logits", "classwise"),
+        *itertools.product(["logits", "probabilities"], ["log_loss", "greedy", None]),
+    ],
+)
 @pytest.mark.parametrize("calibrate", [None, "members", "merged", "both"])
 @pytest.mark.parametrize("name", ["1e4", "probabilities 0 and 1", "n < k", "one row", "float16"])
 def test_merged_pools(method, weights, calibrate, name, variant):

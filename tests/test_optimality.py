@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from sklearn.exceptions import ConvergenceWarning
 
-from skmergecal._numerics import log_softmax
+from skmergecal._numerics import log_softmax, softmax
 from skmergecal.calibration import fit_temperature
+from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool
 from tests.strategies import draw_labels, problems, seeds
 
 HALF_CHI2_95 = 3.841458820694124 / 2
@@ -90,6 +91,7 @@ def test_the_interval_agrees_with_bisection(seed, n_classes, n):
 
 
 @given(seeds, st.integers(2, 4))
+@settings(max_examples=20)
 def test_the_interval_of_many_rows_needs_no_visit(seed, n_classes):
     """Read off the model of the slope, it has an error far below its own meaning."""
     rng = np.random.default_rng(seed)
@@ -100,3 +102,41 @@ def test_the_interval_of_many_rows_needs_no_visit(seed, n_classes):
     for end in fit.interval:
         rise = len(y) * (derivatives(z, y, None, -np.log(end))[0] - best)
         assert float(rise) == pytest.approx(HALF_CHI2_95, rel=1e-5)
+
+
+@given(problems(max_members=4), st.sampled_from([0.01, 1.0, 30.0]))
+def test_logit_weights_are_exact_to_rounding(problem, alpha):
+    """No Newton step is left in weights of unit curvature, and none at 0 would rather grow."""
+    z, y, weight = problem
+    z = [log_softmax(m) for m in z]
+    fit = fit_logarithmic_pool(z, y, weight, alpha=alpha)
+    beta = (fit.weights / fit.temperature).astype(np.longdouble)
+    ridge = alpha * len(z) / weight.sum()
+    gaps = np.array(z, dtype=np.longdouble)
+    gaps -= gaps[:, np.arange(len(y)), y][:, :, None]
+    p = np.exp(np.einsum("k,knc->nc", beta, gaps))
+    p /= p.sum(axis=1, keepdims=True)
+    means = np.einsum("nc,knc->kn", p, gaps)
+    of_row = np.einsum("nc,knc,jnc->kjn", p, gaps, gaps) - means[:, None] * means
+    hessian = np.average(of_row, axis=2, weights=weight) + ridge * np.eye(len(z))
+    gradient = np.average(means, axis=1, weights=weight) + ridge * (beta - 1 / len(z))
+    scale = 1 / np.sqrt(hessian.diagonal())
+    size = np.average(np.abs(means), axis=1, weights=weight) + ridge
+    used = beta > 0
+    scaled = (hessian * scale * scale[:, None])[np.ix_(used, used)].astype(float)
+    left = np.linalg.solve(scaled, (gradient * scale)[used].astype(float))
+    assert np.abs(left).max(initial=0.0) <= 2e-13
+    assert (gradient[~used] >= -2e-13 * size[~used]).all()
+
+
+@given(problems(max_members=5))
+def test_linear_weights_are_exact_to_rounding(problem):
+    """Members in use explain the rows equally well, no other explains them better."""
+    z, y, weight = problem
+    p = [softmax(m) for m in z]
+    fit = fit_linear_pool(p, y, weight)
+    true = np.array([m[np.arange(len(y)), y] for m in p], dtype=np.longdouble)
+    ratio = np.average(true / (fit.weights @ true), axis=1, weights=weight)
+    assert fit.weights.sum() == pytest.approx(1, abs=1e-15)
+    assert (ratio <= 1 + 2e-12).all()
+    assert (np.abs(ratio - 1)[fit.weights > 0] <= 2e-12).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -26,22 +26,6 @@ def penalised(beta, z, y, weight, alpha):
     return mean_loss(log_softmax(pooled), y, weight) + ridge
 
 
-@given(problems(max_members=4), st.sampled_from([0.01, 1.0, 30.0]))
-def test_learned_logit_weights_satisfy_the_optimality_conditions(problem, alpha):
-    z, y, weight = problem
-    z = [log_softmax(m) for m in z]
-    fit = fit_logarithmic_pool(z, y, weight, alpha=alpha)
-    beta = fit.weights / fit.temperature
-    p = softmax(sum(b * m for b, m in zip(beta, z, strict=True)))
-    true = np.arange(len(y)), y
-    rows = [(p * m).sum(axis=1) - m[true] for m in z]
-    gradient = np.array([np.average(r, weights=weight) for r in rows])
-    gradient += alpha * len(z) / weight.sum() * (beta - 1 / len(z))
-    size = np.array([np.average(np.abs(r), weights=weight) + 1 for r in rows])
-    assert (gradient >= -1e-7 * size).all()
-    assert (np.abs(gradient[beta > 0]) <= 1e-7 * size[beta > 0]).all()
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_learned_logit_weights_against_brute_force(seed):
     rng = np.random.default_rng(seed)
@@ -61,18 +45,6 @@ def test_learned_logit_weights_against_brute_force(seed):
     assert penalised(beta, z, y, weight, 1.0) <= best.fun + 1e-12
     np.testing.assert_allclose(beta, best.x, atol=1e-4)
     assert fit.loss == pytest.approx(penalised(beta, z, y, weight, 0.0), rel=1e-12)
-
-
-@given(problems(max_members=5))
-def test_learned_linear_weights_satisfy_the_optimality_conditions(problem):
-    z, y, weight = problem
-    p = [softmax(m) for m in z]
-    fit = fit_linear_pool(p, y, weight)
-    true = np.stack([m[np.arange(len(y)), y] for m in p])
-    ratio = np.average(true / (fit.weights @ true), axis=1, weights=weight)
-    assert fit.weights.sum() == pytest.approx(1, abs=1e-12)
-    assert (ratio <= 1 + 1e-6).all()
-    assert (np.abs(ratio[fit.weights > 1e-9] - 1) <= 1e-5).all()
 
 
 @given(problems(max_members=4))
@@ -207,6 +179,7 @@ def test_linear_weights_with_zeros_of_true_classes():
 
 
 @given(seeds)
+@settings(max_examples=40)
 def test_linear_weights_on_few_hard_rows(seed):
     rng = np.random.default_rng(seed)
     n, k = int(rng.integers(2, 30)), int(rng.integers(2, 6))

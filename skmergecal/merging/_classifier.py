@@ -119,7 +119,7 @@ class MergedClassifier(
         With ``method="parameters"``: the model of the averaged parameters.
     pool_ : CombinedFit
         With class-wise weights and ``method="auto"``: the coefficients. ``weights_`` then are
-        the shares of their means over the classes.
+        the shares of their mean sizes over the classes.
     barrier_ : float
         With ``method="parameters"``: its log loss minus the weighted mean loss of the members, in
         nats, on held-out rows; NaN if there were none. Where members are fitted here, also the

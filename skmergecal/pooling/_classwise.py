@@ -44,10 +44,10 @@ class ClasswiseFit:
     proba_weights: Array
     intercept: Array
 
-    def part(self, member: int, log_proba: Array) -> Array:
+    def part(self, member: int, log_proba: Array, proba: Array) -> Array:
         """What one member adds to the scores, before the intercept."""
         part: Array = log_proba * self.weights[member]
-        part += np.exp(log_proba) * self.proba_weights[member]
+        part += proba * self.proba_weights[member]
         return part
 
 

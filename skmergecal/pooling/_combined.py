@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,12 @@ from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._classwise import ClasswiseFit, ClasswiseProblem
 from skmergecal.pooling._fit import check_opinions
-from skmergecal.pooling._linear import fit_linear_pool, linear_pool, linear_pool_without_row
+from skmergecal.pooling._linear import (
+    fit_weights_of_true,
+    linear_pool,
+    linear_pool_without_row,
+    of_true,
+)
 from skmergecal.pooling._logarithmic import (
     STACKING_ALPHA,
     fit_logarithmic_pool,
@@ -38,39 +43,46 @@ class ScaledLinearPool:
     softening : float
         Share of the uniform distribution mixed into the pooled probabilities.
     temperature : float
+    calibrated : bool
+        Whether it averages the members' calibrated probabilities, or their own.
+    factor : float
+        What its log-probabilities are multiplied with where pools are combined.
     """
 
     weights: Array
     softening: float
     temperature: float
+    calibrated: bool = False
+    factor: float = 1.0
 
     def log_proba(self, proba: Array) -> Array:
         """Log-probabilities of pooled probabilities."""
         return log_softmax(soften(proba, self.softening) / self.temperature)
 
+    def uses(self, member: int) -> bool:
+        """Whether a member's probabilities change anything."""
+        return bool(self.factor * self.weights[member] > 0)
+
 
 @dataclass(frozen=True)
 class CombinedFit:
-    """A class-wise pool with a linear pool as one more member.
+    """A class-wise pool with linear pools as further members.
 
     Attributes
     ----------
     classwise : ClasswiseFit
         Average of the logarithmic pool and of class-wise pools.
-    linear : ScaledLinearPool or None
-    linear_factor : float
-        What the linear pool's log-probabilities are multiplied with.
+    linear : tuple of ScaledLinearPool
+        Linear pools, each with its factor.
     """
 
     classwise: ClasswiseFit
-    linear: ScaledLinearPool | None = None
-    linear_factor: float = 0.0
+    linear: tuple[ScaledLinearPool, ...] = ()
 
     def uses(self, member: int) -> bool:
         """Whether a member's opinion changes anything."""
         own = self.classwise.weights[member].any() or self.classwise.proba_weights[member].any()
-        in_linear = self.linear is not None and self.linear_factor * self.linear.weights[member] > 0
-        return bool(own or in_linear)
+        return bool(own or any(pool.uses(member) for pool in self.linear))
 
     def scores(self, opinions: Iterable[tuple[int, Array, Callable[[], Array]]]) -> Array:
         """Scores before the softmax.
@@ -79,33 +91,51 @@ class CombinedFit:
         ----------
         opinions : iterable of (int, ndarray, callable)
             For each member in use its number, its prepared log-probabilities, and a function that
-            gives its probabilities; each is let go before the next is asked for.
+            gives its own probabilities; each is let go before the next is asked for.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
         """
         scores: Any = 0.0
-        pooled: Any = 0.0
-        for k, log_proba, proba in opinions:
-            scores = scores + self.classwise.part(k, log_proba)
-            if self.linear is not None and self.linear_factor and self.linear.weights[k]:
-                pooled = pooled + self.linear.weights[k] * proba()
+        pooled: list[Any] = [0.0] * len(self.linear)
+        for k, log_proba, own in opinions:
+            calibrated = np.exp(log_proba)
+            scores = scores + self.classwise.part(k, log_proba, calibrated)
+            for number, pool in enumerate(self.linear):
+                if pool.uses(k):
+                    proba = calibrated if pool.calibrated else own()
+                    pooled[number] = pooled[number] + pool.weights[k] * proba
         scores = scores + self.classwise.intercept
-        if self.linear is not None and self.linear_factor:
-            scores += self.linear_factor * self.linear.log_proba(pooled)
+        for proba, pool in zip(pooled, self.linear, strict=True):
+            if pool.factor:
+                scores += pool.factor * pool.log_proba(proba)
         return np.asarray(scores)
 
     @property
     def member_factors(self) -> Array:
         """One factor a member, shape (n_members,).
 
-        The mean over the classes of its weights, at least 0, plus its part in the linear pool.
+        The mean size of its weights over the classes, plus its part in the linear pools: 0 only
+        for members that change nothing.
         """
-        factors = np.maximum(self.classwise.weights.mean(axis=1), 0.0)
-        if self.linear is not None:
-            factors += self.linear_factor * self.linear.weights
+        factors = np.abs(self.classwise.weights).mean(axis=1)
+        for pool in self.linear:
+            factors += pool.factor * pool.weights
         return factors
+
+
+class _Exponentials(Sequence[Array]):
+    """Probabilities of log-probabilities, one matrix in memory at a time."""
+
+    def __init__(self, log_proba: Sequence[Array]) -> None:
+        self.log_proba = log_proba
+
+    def __len__(self) -> int:
+        return len(self.log_proba)
+
+    def __getitem__(self, member: Any) -> Any:
+        return np.exp(self.log_proba[member])
 
 
 def fit_combined_pool(
@@ -117,22 +147,22 @@ def fit_combined_pool(
 ) -> CombinedFit:
     """Fit logarithmic, class-wise and linear pools, and weigh them by leave-one-out log loss.
 
-    The pools are the logarithmic pool, class-wise pools with a strong and a weak ridge, and the
-    linear pool with a temperature. What each would say of every row, had it been fitted without
-    that row, follows from one fit by a Newton step; a logarithmic pool of these predictions
-    weighs the pools. All but the linear one are linear in their coefficients, so that they
-    become one class-wise pool.
+    The pools are the logarithmic pool, class-wise pools with a strong and a weak ridge, and
+    linear pools with a temperature, of the members' own and of their calibrated probabilities.
+    What each would say of every row, had it been fitted without that row, follows from one fit by
+    a Newton step; a logarithmic pool of these predictions weighs the pools. All but the linear
+    ones are linear in their coefficients, so that they become one class-wise pool.
 
     Parameters
     ----------
     log_proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix a member, finite, for the logarithmic pools: calibrated and softened.
+        One matrix a member, finite: calibrated and softened.
     y : array-like of shape (n_samples,)
         Labels, already 0..n_classes-1.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights; n is their sum.
     proba : sequence of array-like of shape (n_samples, n_classes), default=None
-        The members' probabilities for the linear pool; without them it takes no part.
+        The members' own probabilities; without them no linear pool takes part.
 
     Returns
     -------
@@ -153,24 +183,27 @@ def fit_combined_pool(
             theta, factor = problem.minimise(alpha, coefficients[-1])
             coefficients.append(theta)
             predictions.append(problem.leave_one_out(theta, factor))
-    linear = None
+    linear = []
     if proba is not None:
-        p, _, _ = check_opinions(proba, y, sample_weight)
-        linear, without_row = _fit_scaled_linear(p, labels, weight)
-        predictions.append(without_row)
+        own, _, _ = check_opinions(proba, y, sample_weight)
+        for calibrated, p in ((False, own), (True, _Exponentials(z))):
+            fit, without_row = _fit_scaled_linear(p, labels, weight)
+            linear.append(replace(fit, calibrated=calibrated))
+            predictions.append(without_row)
     stack = fit_logarithmic_pool(predictions, labels, weight, alpha=STACKING_ALPHA)
     share = stack.weights / stack.temperature
     theta = np.einsum("s,scm->cm", share[: len(coefficients)], np.array(coefficients))
-    factor_of_linear = float(share[-1]) if linear else 0.0
-    return CombinedFit(problem.fit_of(theta), linear, factor_of_linear)
+    factors = share[len(coefficients) :].tolist()
+    weighed = [replace(fit, factor=f) for fit, f in zip(linear, factors, strict=True)]
+    return CombinedFit(problem.fit_of(theta), tuple(weighed))
 
 
 def _fit_scaled_linear(
-    proba: list[Array], y: IntArray, weight: Array | None
+    proba: Sequence[Array], y: IntArray, weight: Array | None
 ) -> tuple[ScaledLinearPool, Array]:
     """The linear pool with its temperature, and its predictions of rows left out."""
     total = float(len(y) if weight is None else weight.sum())
-    weights = fit_linear_pool(proba, y, weight).weights
+    weights, _ = fit_weights_of_true(of_true(proba, y), weight)
     pooled = linear_pool(proba, weights)
     softening = 1 / (total + 1) if (pooled == 0).any() else 0.0
     temperature = minimise_temperature(soften(pooled, softening), y, weight).temperature

@@ -13,7 +13,13 @@ from skmergecal.pooling._fit import PoolFit, check_opinions
 from skmergecal.pooling._logarithmic import add_weighted
 from skmergecal.pooling._newton import minimise_nonnegative
 
-__all__ = ["fit_linear_pool", "linear_pool", "linear_pool_without_row"]
+__all__ = [
+    "fit_linear_pool",
+    "fit_weights_of_true",
+    "linear_pool",
+    "linear_pool_without_row",
+    "of_true",
+]
 
 #: Pooled probabilities below this are too close to 0 to divide by.
 _NOTHING = 1e-100
@@ -63,10 +69,20 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
         With temperature 1.
     """
     matrices, labels, weight = check_opinions(proba, y, sample_weight)
-    n_members = len(matrices)
-    rows = np.arange(len(labels))
-    true = np.stack([p[rows, labels] for p in matrices])  # (n_members, n_samples)
-    share = np.full(len(labels), 1.0) if weight is None else weight
+    weights, loss = fit_weights_of_true(of_true(matrices, labels), weight)
+    return PoolFit(weights, 1.0, loss)
+
+
+def of_true(proba: Iterable[Array], y: IntArray) -> Array:
+    """What each member gives the true classes, shape (n_members, n_samples)."""
+    rows = np.arange(len(y))
+    return np.stack([p[rows, y] for p in proba])
+
+
+def fit_weights_of_true(true: Array, weight: Array | None) -> tuple[Array, float]:
+    """Weights of the linear pool and its mean loss, from the true classes' probabilities."""
+    n_members, n_rows = true.shape
+    share = np.full(n_rows, 1.0) if weight is None else weight
     share = share / share.sum()
 
     # Relative to its largest entry, a row's pooled probability is at the optimum at least the
@@ -83,13 +99,11 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
         value = float(-np.log(pooled) @ part + w.sum() * part.sum())
         return value, part.sum() - ratio @ part, (ratio * part) @ ratio.T
 
-    uniform = np.full(n_members, 1 / n_members)
-    weights = uniform
+    weights = np.full(n_members, 1 / n_members)
     if told.any():
-        weights = minimise_nonnegative(loss, uniform)
+        weights = minimise_nonnegative(loss, weights)
         weights = weights / weights.sum()
-    final = float(-np.log(np.maximum(weights @ true, SMALLEST)) @ share)
-    return PoolFit(weights, 1.0, final)
+    return weights, float(-np.log(np.maximum(weights @ true, SMALLEST)) @ share)
 
 
 def linear_pool_without_row(
@@ -102,8 +116,7 @@ def linear_pool_without_row(
     (n_samples, n_classes).
     """
     used = np.flatnonzero(weights > 0).tolist()
-    rows = np.arange(len(y))
-    true = np.stack([proba[j][rows, y] for j in used])
+    true = of_true((proba[j] for j in used), y)
     pooled = weights[used] @ true
     ratio = np.divide(true, pooled, out=np.zeros_like(true), where=pooled > _NOTHING)
     counts = np.ones(len(y)) if weight is None else weight
