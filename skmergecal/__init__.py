@@ -15,6 +15,7 @@ from skmergecal import (
 from skmergecal._version import __version__
 from skmergecal.calibration import TemperatureCalibrator
 from skmergecal.display import (
+    FitOrderDisplay,
     MergePathDisplay,
     ReliabilityDisplay,
     RiskCoverageDisplay,
@@ -27,6 +28,7 @@ from skmergecal.tuning import FineTunedClassifier
 
 __all__ = [
     "FineTunedClassifier",
+    "FitOrderDisplay",
     "MergePathDisplay",
     "MergedClassifier",
     "ReliabilityDisplay",

@@ -40,6 +40,8 @@ PUBLIC = [
     for module in (
         skmergecal,
         skmergecal.calibration,
+        skmergecal.orders,
+        skmergecal.tuning,
         skmergecal.pooling,
         skmergecal.parameters,
         skmergecal.metrics,
@@ -49,7 +51,14 @@ PUBLIC = [
 ]
 
 
-@pytest.mark.parametrize("cls", [skmergecal.MergedClassifier, skmergecal.TemperatureCalibrator])
+@pytest.mark.parametrize(
+    "cls",
+    [
+        skmergecal.FineTunedClassifier,
+        skmergecal.MergedClassifier,
+        skmergecal.TemperatureCalibrator,
+    ],
+)
 def test_documented_defaults_are_the_real_ones(cls):
     doc = inspect.getdoc(cls)
     for name, parameter in inspect.signature(cls).parameters.items():

@@ -1,5 +1,6 @@
 """Pictures, in scikit-learn's Display form; matplotlib is loaded where one is drawn."""
 
+from skmergecal.display._fit_orders import FitOrderDisplay
 from skmergecal.display._merge_path import MergePathDisplay
 from skmergecal.display._reliability import ReliabilityDisplay
 from skmergecal.display._reliability_curves import ReliabilityCurve
@@ -7,6 +8,7 @@ from skmergecal.display._risk_coverage import RiskCoverageDisplay
 from skmergecal.display._weights import WeightsDisplay
 
 __all__ = [
+    "FitOrderDisplay",
     "MergePathDisplay",
     "ReliabilityCurve",
     "ReliabilityDisplay",

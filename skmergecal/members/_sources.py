@@ -123,6 +123,8 @@ def _network_log_proba(network: Estimator, X: Any) -> Array:
     linear = copy.copy(network)
     linear.out_activation_ = "identity"
     output = linear.predict_proba(X)
+    if len(network.classes_) == 1:
+        return np.zeros((len(output), 1))
     if len(network.classes_) == 2:  # the network gives (1 - d, d)
         return _as_logits(output[:, 1])
     return _as_logits(output)

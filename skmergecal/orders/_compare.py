@@ -1,4 +1,15 @@
-"""compare_fit_orders: members fitted once a fold, every order fitted and scored on them."""
+"""compare_fit_orders: members fitted once a fold, every order fitted and scored on them.
+
+>>> from sklearn.datasets import load_breast_cancer
+>>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+>>> from sklearn.naive_bayes import GaussianNB
+>>> from skmergecal import compare_fit_orders
+>>> members = [("lda", LinearDiscriminantAnalysis()), ("bayes", GaussianNB())]
+>>> X, y = load_breast_cancer(return_X_y=True)
+>>> table = compare_fit_orders(members, X, y, method="logits", weights=None, random_state=0)
+>>> list(table.index[:2]), float(table["difference"]["merge"])
+(['merge', 'calibrate-then-merge'], 0.0)
+"""
 
 from __future__ import annotations
 
@@ -52,93 +63,58 @@ def compare_fit_orders(
 ) -> Any:
     """Score every order of merging, calibrating and tuning: which one to use here.
 
-    Each fold of ``cv`` fits the members once, on a part of its training rows; freezes them; fits
-    every order on the rest of them, which the members have not seen; and scores it on the rows
-    that the fold holds out. Members that come frozen are used as they are, and the orders get
-    all training rows.
+    Each fold fits the members once, on a part of its training rows; then every order on the rest,
+    which they have not seen. Frozen members are used as they are, and the orders get all rows.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
         The members. Frozen ones must not have seen X.
-    X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-    y : array-like of shape (n_samples,)
-        Labels of any kind.
+    X, y : array-like
+        Rows, and labels of any kind.
     orders : sequence of str, default=None
         Names of orders, as in `fit_orders`; None takes all.
     baseline : str, default="merge"
         The order that the others are compared with.
     scoring : str or callable, default="neg_log_loss"
         A scorer; greater is better.
-    cv : int, splitter or iterable, default=5
-    groups : array-like of shape (n_samples,), default=None
-        Groups that no split divides, where ``cv`` respects them.
-    held_out : float, default=0.25
-        Share of a fold's training rows that members do not see, for the orders to be fitted on.
-    level : float, default=0.95
-        Of the intervals.
-    random_state : int, RandomState instance or None, default=None
-        Draws the rows that members do not see.
-    n_jobs : int, default=None
-        Number of folds at once.
+    cv, groups : default=5, default=None
+        How rows are split, and groups that no split divides.
+    held_out, random_state : default=0.25, default=None
+        Share of a fold's training rows that members do not see, and what draws them.
+    level, n_jobs : default=0.95, default=None
+        Level of the intervals; number of folds at once.
     **params : dict
         Parameters of `fit_orders`: ``method``, ``tune``, ``distil``, ``calibrate``, ``weights``.
 
     Returns
     -------
     DataFrame, or dict of arrays without pandas
-        A row for each order, with columns
-
-        - ``mean``, ``standard_error`` of the score over the folds;
-        - ``difference`` of the score to that of the baseline on the same folds, and ``low`` and
-          ``high``, the ends of its interval;
-        - ``fit_time``, ``predict_time``: means in seconds, of the order alone and of
-          ``predict_proba`` for the held-out rows.
-
-    Raises
-    ------
-    ValueError
-        If an order, or the baseline, is not among those of `fit_orders`.
-
-    See Also
-    --------
-    skmergecal.FitOrderDisplay : Draws the table.
-
-    Notes
-    -----
-    Folds share training rows, so that their scores vary less than those of fresh data would.
-    Standard errors and intervals multiply the variance over J folds by 1/J + n_test / n_train
-    instead of 1/J, and take Student's t with J - 1 degrees of freedom.
-
-    References
-    ----------
-    Nadeau and Bengio, "Inference for the generalization error", Machine Learning 2003.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    >>> from sklearn.naive_bayes import GaussianNB
-    >>> from skmergecal import compare_fit_orders
-    >>> members = [("lda", LinearDiscriminantAnalysis()), ("bayes", GaussianNB())]
-    >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> table = compare_fit_orders(members, X, y, method="logits", weights=None, random_state=0)
-    >>> list(table.index[:2]), float(table["difference"]["merge"])
-    (['merge', 'calibrate-then-merge'], 0.0)
+        A row for each order: ``mean`` and ``standard_error`` of the score; ``difference`` to the
+        baseline on the same folds, ``low`` and ``high`` ends of its interval; ``fit_time`` of the
+        order, and ``predict_time`` for the rows that a fold holds out, in seconds. Errors are
+        corrected for common training rows (Nadeau and Bengio, Machine Learning 2003).
     """
     check_named_estimators(estimators)
     chosen = _chosen(orders, list(fit_orders(estimators, **params)), baseline)
-    labels = check_labels(y)
-    X, labels, groups = indexable(X, labels, groups)
+    X, labels, groups = indexable(X, check_labels(y), groups)
     splits = list(check_cv(cv, labels, classifier=True).split(X, labels, groups))
-    seeds = check_random_state(random_state).randint(2**31 - 1, size=len(splits))
     fold = _Fold(estimators, X, labels, groups, chosen, scoring, held_out, params)
-    results = Parallel(n_jobs=n_jobs)(
-        delayed(fold.run)(np.asarray(train), np.asarray(test), int(seed))
-        for (train, test), seed in zip(splits, seeds, strict=True)
-    )
+    results = _results(fold, splits, random_state, n_jobs)
     ratio = float(np.mean([len(test) / len(train) for train, test in splits]))
     return _table(results, chosen, baseline, level, ratio)
+
+
+def _results(
+    fold: _Fold, splits: Sequence[tuple[Any, Any]], random_state: Any, n_jobs: int | None
+) -> list[dict[str, _Result]]:
+    """What every order gave on each fold."""
+    seeds = check_random_state(random_state).randint(2**31 - 1, size=len(splits))
+    runs = zip(splits, seeds, strict=True)
+    return Parallel(n_jobs=n_jobs)(
+        delayed(fold.run)(np.asarray(train), np.asarray(test), int(seed))
+        for (train, test), seed in runs
+    )
 
 
 def _chosen(orders: Sequence[str] | None, known: Sequence[str], baseline: str) -> list[str]:

@@ -13,7 +13,7 @@ __all__ = ["AUGMENTS", "check_augmentable", "synthetic_rows"]
 
 AUGMENTS = ("mixup", "jitter", "both")
 #: Deviation of the jitter, as a share of the column's own.
-_JITTER = 0.1
+_JITTER = 0.2
 #: Share of the rows that are mixed where rows are jittered, too.
 _MIXED_OF_BOTH = 0.5
 
@@ -38,7 +38,7 @@ def synthetic_rows(X: Any, augment: str, whole: Collection[int], rng: np.random.
         Not changed.
     augment : {"mixup", "jitter", "both"}
         "mixup": each row moves up to half of the way to a random other one. "jitter": normal noise
-        with a tenth of each column's deviation. "both": the noise, on rows half of which moved.
+        with a fifth of each column's deviation. "both": the noise, on rows half of which moved.
     whole : collection of int
         Columns that are not numbers to calculate with: they come from one of the two rows. In a
         DataFrame so do all columns that are not of a floating type.

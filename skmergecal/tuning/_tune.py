@@ -112,7 +112,7 @@ class Tuning:
         own = member.classes if is_binary_net(start.core) else classes_of("estimator", start.core)
         columns = encode_labels(own, classes, remedy="They are classes of the estimator.")
         rows, weight = self._rows(data)
-        if _num_samples(rows) == 0 or self.plan.epochs == 0:
+        if _num_samples(rows) == 0 or self.plan.epochs == 0 or len(classes) == 1:
             start.trainee()  # what cannot be trained is refused here, too
             estimator, history = start.rebuilt(copy.deepcopy(start.core)), History([], [], 0)
         else:

@@ -1,0 +1,121 @@
+"""Orders of merging, calibrating and tuning, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skmergecal._optional import as_frame
+from skmergecal._typing import Array
+from skmergecal.display._style import labelled_rows
+
+__all__ = ["FitOrderDisplay"]
+
+
+class FitOrderDisplay:
+    """Differences in score between orders, with intervals.
+
+    Use `from_results` to make one.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The orders.
+    differences : array-like of shape (n_orders,)
+        Score minus that of the baseline.
+    intervals : array-like of shape (n_orders, 2)
+        Lower and upper ends; NaN where there is none.
+    baseline : str, default=None
+        Its name; None: the first order whose difference and interval are 0.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    skmergecal.compare_fit_orders : Makes the table.
+
+    Examples
+    --------
+    >>> from skmergecal import FitOrderDisplay
+    >>> table = {"order": ["merge", "merge-then-tune"], "difference": [0.0, 0.02],
+    ...          "low": [0.0, 0.01], "high": [0.0, 0.03]}
+    >>> FitOrderDisplay.from_results(table, plot=False).baseline
+    'merge'
+    """
+
+    def __init__(
+        self, names: Sequence[str], differences: Any, intervals: Any, baseline: str | None = None
+    ) -> None:
+        self.names = [str(name) for name in names]
+        self.differences: Array = np.asarray(differences, dtype=np.float64)
+        self.intervals: Array = np.asarray(intervals, dtype=np.float64)
+        n_orders = len(self.names)
+        if self.differences.shape != (n_orders,) or self.intervals.shape != (n_orders, 2):
+            msg = (
+                f"differences and intervals should have shapes ({n_orders},) and ({n_orders}, 2); "
+                f"got {self.differences.shape} and {self.intervals.shape}"
+            )
+            raise ValueError(msg)
+        if baseline is None:
+            itself = (self.differences == 0) & ~(np.abs(self.intervals) > 0).any(axis=1)
+            baseline = self.names[int(np.argmax(itself))] if itself.any() else "the baseline"
+        self.baseline = baseline
+
+    @classmethod
+    def from_results(cls, table: Any, *, ax: Any = None, plot: bool = True) -> FitOrderDisplay:
+        """Make the picture of a table of `skmergecal.compare_fit_orders`.
+
+        Parameters
+        ----------
+        table : DataFrame or dict of arrays
+            Orders as the index, or the key "order"; "difference", "low", "high".
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+        plot : bool, default=True
+            Whether to draw at once.
+        """
+        missing = {"difference", "low", "high"} - set(table)
+        if missing:
+            msg = (
+                f"the table lacks {sorted(missing)}: pass what compare_fit_orders returns, a "
+                "column for each number"
+            )
+            raise ValueError(msg)
+        names = table.index if hasattr(table, "index") else table["order"]
+        intervals = np.column_stack([table["low"], table["high"]])
+        display = cls(list(names), table["difference"], intervals)
+        return display.plot(ax=ax) if plot else display
+
+    def frame(self) -> Any:
+        """The numbers of the picture, one row for each order.
+
+        Returns
+        -------
+        DataFrame, or dict of arrays without pandas
+        """
+        columns: dict[str, Any] = {"order": self.names, "difference": self.differences}
+        return as_frame(columns | {"low": self.intervals[:, 0], "high": self.intervals[:, 1]})
+
+    def plot(self, ax: Any = None) -> FitOrderDisplay:
+        """Draw the picture: a point for each order, a line for its interval, 0 for the baseline.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+
+        Returns
+        -------
+        FitOrderDisplay
+            This object.
+        """
+        axes = labelled_rows(ax, self.names, self.differences, self.intervals)
+        axes.axvline(0.0, color="0.6", linestyle=":", linewidth=1.2)
+        axes.set_xlabel(f"score minus that of {self.baseline} (greater is better)")
+        self.ax_, self.figure_ = axes, axes.figure
+        return self
