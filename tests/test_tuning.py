@@ -240,9 +240,12 @@ def test_whole_batch_sgd_step_is_the_closed_form(blobs):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_an_mlp_takes_the_steps_of_its_own_solver(blobs):
-    """One step over all rows is that of scikit-learn's partial_fit after it has forgotten Adam."""
-    start = MLPClassifier((6,), batch_size=len(blobs.X_held), alpha=0.1, random_state=0)
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_an_mlp_takes_the_steps_of_its_own_solver(solver, blobs):
+    """One step over all rows is that of scikit-learn's partial_fit once it has forgotten its own."""
+    start = MLPClassifier(
+        (6,), solver=solver, batch_size=len(blobs.X_held), alpha=0.1, random_state=0
+    )
     start.partial_fit(blobs.X, blobs.y, classes=[0, 1, 2])
     model = tuned(start, blobs, epochs=1, batch_size=len(blobs.X_held))
     peer = copy.deepcopy(start)

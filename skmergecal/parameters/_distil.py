@@ -12,6 +12,7 @@ from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array
 from skmergecal.parameters._network import Network, two_columns
 from skmergecal.parameters._nodes import Affine, Arrays, BatchNorm
+from skmergecal.parameters._optimisers import Adam
 
 __all__ = ["distil", "mixed_rows"]
 
@@ -89,8 +90,7 @@ def distil(
         if isinstance(node, BatchNorm)
         for name in (node.mean, node.var)
     }
-    # Single precision halves the time; what is lost is far below what a step changes.
-    adam = _Adam({name: _single(array) for name, array in arrays.items()}, constant)
+    adam = Adam(arrays, constant)
     rng = np.random.default_rng(0)
     goal = softmax(two_columns(pool(X)) / TEMPERATURE)
     epochs = int(np.clip(-(-ROWS_TO_SEE // len(X)), *EPOCHS))
@@ -108,10 +108,7 @@ def distil(
             gradient = _single(_gradient(values[-1], goals[few]))
             step = STEP * 0.5 * (1 + np.cos(np.pi * adam.count / n_steps))
             adam.move(network.gradients(adam.arrays, values, gradient), step)
-    return {
-        name: adam.arrays[name].astype(array.dtype) if name in adam.first else array.copy()
-        for name, array in arrays.items()
-    }
+    return adam.like(arrays)
 
 
 def _single(array: Array) -> Array:
@@ -168,28 +165,3 @@ def _gradient(logits: Array, goal: Array) -> Array:
     difference = softmax(two_columns(logits) / TEMPERATURE) - goal
     difference = difference[:, -logits.shape[1] :]  # one column of logits has its class last
     return TEMPERATURE * difference / len(logits)
-
-
-class _Adam:
-    """Adam's moments, for arrays that it changes in place."""
-
-    def __init__(self, arrays: dict[str, Array], constant: set[str]) -> None:
-        self.arrays = arrays
-        self.constant = constant
-        self.count = 0
-        self.first: dict[str, Array] = {}
-        self.second: dict[str, Array] = {}
-
-    def move(self, gradients: dict[str, Array], step: float) -> None:
-        self.count += 1
-        for name, gradient in gradients.items():
-            if name in self.constant:
-                continue
-            if name not in self.first:
-                self.first[name] = np.zeros_like(gradient)
-                self.second[name] = np.zeros_like(gradient)
-            first, second = self.first[name], self.second[name]
-            first += (1 - DECAY[0]) * (gradient - first)
-            second += (1 - DECAY[1]) * (gradient**2 - second)
-            root = np.sqrt(second / (1 - DECAY[1] ** self.count))
-            self.arrays[name] -= step / (1 - DECAY[0] ** self.count) * first / (root + 1e-8)

@@ -67,8 +67,11 @@ class Optimiser(ABC):
         """Move the vector, given its gradient."""
 
     def like(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Copies of the arrays as they are now, in the types of others."""
-        return {name: self.arrays[name].astype(array.dtype) for name, array in arrays.items()}
+        """Copies of the given arrays, those that moved as they are now."""
+        return {
+            name: self.arrays[name].astype(array.dtype) if name in self._gradients else array.copy()
+            for name, array in arrays.items()
+        }
 
 
 class Adam(Optimiser):
