@@ -242,7 +242,7 @@ def test_whole_batch_sgd_step_is_the_closed_form(blobs):
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_an_mlp_takes_the_steps_of_its_own_solver(solver, blobs):
-    """One step over all rows is that of scikit-learn's partial_fit once it has forgotten its own."""
+    """One step over all rows is that of scikit-learn's partial_fit that forgot its own."""
     start = MLPClassifier(
         (6,), solver=solver, batch_size=len(blobs.X_held), alpha=0.1, random_state=0
     )

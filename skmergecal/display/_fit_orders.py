@@ -9,7 +9,7 @@ import numpy as np
 
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array
-from skmergecal.display._style import labelled_rows
+from skmergecal.display._style import labelled_rows, shorten
 
 __all__ = ["FitOrderDisplay"]
 
@@ -116,6 +116,6 @@ class FitOrderDisplay:
         """
         axes = labelled_rows(ax, self.names, self.differences, self.intervals)
         axes.axvline(0.0, color="0.6", linestyle=":", linewidth=1.2)
-        axes.set_xlabel(f"score minus that of {self.baseline} (greater is better)")
+        axes.set_xlabel(f"score (greater is better) minus that of\n{shorten(self.baseline)}")
         self.ax_, self.figure_ = axes, axes.figure
         return self
