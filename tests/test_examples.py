@@ -34,21 +34,26 @@ def run_example(path, folder):
     return run.stdout
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("credit_decisions", ["profit", "share of defaults"]),
-        ("cv_folds", ["fold 4", "merged", "LogisticRegression(max_iter=3000)"]),
-        ("digits_nets", ["pool of logits", "one net"]),
-        ("grid_search", ["calibrate", "test log loss"]),
-        ("reliability", ["before", "after", "Change of the log loss"]),
-        ("sites", ["from sums", "all rows, calibrated"]),
-        ("why", ["vote, calibrated", "merged"]),
-    ],
-)
-def test_example(name, words, tmp_path):
+WORDS = {
+    "credit_decisions": ["profit", "share of defaults"],
+    "cv_folds": ["fold 4", "merged", "LogisticRegression(max_iter=3000)"],
+    "digits_nets": ["pool of logits", "one net"],
+    "grid_search": ["calibrate", "test log loss"],
+    "reliability": ["before", "after", "Change of the log loss"],
+    "sites": ["from sums", "all rows, calibrated"],
+    "why": ["vote, calibrated", "merged"],
+}
+
+
+def test_every_example_is_run_here():
+    names = {path.stem.removeprefix("plot_") for path in EXAMPLES.glob("*.py")}
+    assert names == {*WORDS, "fit_orders"}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_example(name, tmp_path):
     said = run_example(EXAMPLES / f"plot_{name}.py", tmp_path)
-    assert all(word in said for word in words)
+    assert all(word in said for word in WORDS[name])
 
 
 def test_plot_fit_orders(tmp_path):

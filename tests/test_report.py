@@ -156,6 +156,15 @@ def test_flags(proba, y, flag):
     assert flag in str(report)
 
 
+def test_what_one_temperature_does_not_mend_is_told(problem):
+    _, p, y = problem
+    # A few rows are far too sure; the temperature that they want is too high for the rest.
+    q = np.where(np.arange(len(p))[:, None] % 20 == 0, sharpened(p, 0.1), p)
+    report = calibration_report(Said(range(3)).fit(), q, y, **FAST)
+    assert report.after.p_value < 0.05
+    assert any("one temperature is not enough" in flag for flag in report.flags)
+
+
 def test_text_dict_and_html(problem, monkeypatch):
     _, p, y = problem
     labels = np.array(["<a>", "b", "c"])

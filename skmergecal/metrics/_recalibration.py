@@ -54,17 +54,29 @@ def fit_class_wise_map(p: Array, y: IntArray, weight: Array) -> Map:
     z = soften(p, 0.0)
     n_classes, total = z.shape[1], float(weight.sum())
     hit = np.eye(n_classes)[y]
+    # Slopes of large log-probabilities are sought in smaller steps: zeros count as -745.
+    unit = np.maximum(np.sqrt(np.average(z**2, axis=0, weights=weight)), 1.0)
+    unit = np.concatenate([1 / unit, np.ones(n_classes)])
     neutral = np.repeat([1.0, 0.0], n_classes)
 
-    def loss(theta: Array) -> tuple[float, Array]:
-        log_q = log_softmax(theta[:n_classes] * z + theta[n_classes:])
+    def loss(steps: Array) -> tuple[float, Array]:
+        away = unit * steps
+        slope, shift = np.split(neutral + away, 2)
+        log_q = log_softmax(slope * z + shift)
         pull = weight[:, None] * (np.exp(log_q) - hit) / total
-        away = theta - neutral
         value = -float(weight @ log_q[np.arange(len(y)), y]) / total + away @ away / (2 * total)
-        return value, np.concatenate([(pull * z).sum(0), pull.sum(0)]) + away / total
+        gradient = np.concatenate([(pull * z).sum(0), pull.sum(0)]) + away / total
+        return float(value), unit * gradient
 
-    theta = minimize(loss, neutral, jac=True, method="L-BFGS-B").x
-    return lambda rows: softmax(theta[:n_classes] * soften(rows, 0.0) + theta[n_classes:])
+    found = minimize(
+        loss,
+        np.zeros(2 * n_classes),
+        jac=True,
+        method="L-BFGS-B",
+        options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 2000, "maxfun": 4000},
+    )
+    slope, shift = np.split(neutral + unit * found.x, 2)
+    return lambda rows: softmax(slope * soften(rows, 0.0) + shift)
 
 
 RECALIBRATIONS: dict[str, Callable[[Array, IntArray, Array], Map]] = {

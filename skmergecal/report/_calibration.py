@@ -182,6 +182,7 @@ def _measure(estimator: Estimator, rows: Rows, cv: Any, **settings: Any) -> Cali
     finite = np.isfinite(losses[0])  # where it is not, calibrating gains without bound
     change = np.subtract(losses[1], losses[0], out=np.full(len(codes), -np.inf), where=finite)
     level = settings["confidence_level"]
+    rejected = assessed[1].p_value < 1 - level
     return CalibrationReport(
         name=type(inside(estimator)).__name__,
         classes=classes,
@@ -190,7 +191,7 @@ def _measure(estimator: Estimator, rows: Rows, cv: Any, **settings: Any) -> Cali
         after=assessed[1],
         own_temperature=own,
         change=mean_interval(change, weight, level),
-        flags=tuple(find_flags(codes, weight, *before, classes)),
+        flags=tuple(find_flags(codes, weight, *before, classes, rejected=rejected)),
         confidence_level=level,
         _y=codes,
         _proba={"before": np.exp(before[0]), "after": np.exp(after[0])},

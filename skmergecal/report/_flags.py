@@ -17,9 +17,18 @@ _FEW_ROWS = 10
 
 
 def find_flags(
-    y: IntArray, weight: Array, log_proba: Array, logits: Array, classes: np.ndarray
+    y: IntArray,
+    weight: Array,
+    log_proba: Array,
+    logits: Array,
+    classes: np.ndarray,
+    *,
+    rejected: bool,
 ) -> Iterator[str]:
-    """Sentences on degenerate data, probabilities and temperatures."""
+    """Sentences on degenerate data, probabilities and temperatures.
+
+    ``rejected`` says whether the test finds the probabilities after calibration not calibrated.
+    """
     bound = minimise_temperature(logits, y, weight).bound
     if bound == "lower":
         yield "No finite temperature is best: the loss falls as T goes to 0 (hardly any error)."
@@ -47,3 +56,8 @@ def find_flags(
         )
     if len(y) > 1 and (log_proba == log_proba[0]).all():
         yield "All rows get the same probabilities."
+    if rejected:
+        yield (
+            "After calibration the test still finds the probabilities not calibrated: one "
+            "temperature is not enough; look at the reliability diagram, and class by class."
+        )
