@@ -41,6 +41,7 @@ WORDS = {
     "grid_search": ["calibrate", "test log loss"],
     "reliability": ["before", "after", "Change of the log loss"],
     "sites": ["from sums", "all rows, calibrated"],
+    "tune_orders": ["merge-then-distil-then-calibrate", "fit_time"],
     "why": ["vote, calibrated", "merged"],
 }
 

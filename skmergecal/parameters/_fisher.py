@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,18 +26,11 @@ from skmergecal._validation import check_member_weights
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._average import PREPROCESSING, check_same_architecture
 from skmergecal.parameters._exact import final_classifier
+from skmergecal.parameters._nodes import ACTIVATIONS
 from skmergecal.parameters._pipeline import Steps
 from skmergecal.parameters._registry import Parameters, read_parameters, write_parameters
 
 __all__ = ["diagonal_fisher", "fisher_average"]
-
-#: Activations of MLPClassifier, and their slopes where the activation is a.
-_ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "identity": (lambda z: z, np.ones_like),
-    "relu": (lambda z: np.maximum(z, 0.0), lambda a: (a > 0).astype(np.float64)),
-    "tanh": (np.tanh, lambda a: 1 - a**2),
-    "logistic": (expit, lambda a: a * (1 - a)),
-}
 
 
 def fisher_average(
@@ -164,13 +157,13 @@ def _fisher_of_layers(
     arrays: Mapping[str, np.ndarray], layers: Sequence[_Layer], activation: str, X: Array
 ) -> dict[str, Array]:
     """Forward once, then back once for each class, squares instead of gradients at the end."""
-    act, slope = _ACTIVATIONS[activation]
+    shape = ACTIVATIONS[activation]
     weights = [arrays[w].T if transposed else arrays[w] for w, _, transposed in layers]
-    inputs = [X]
-    for i, (_, bias, _) in enumerate(layers):
-        z = inputs[-1] @ weights[i] + arrays[bias]
-        inputs.append(act(z) if i < len(layers) - 1 else z)
-    logits = inputs.pop()
+    inputs, sums = [X], []
+    for matrix, (_, name, _) in zip(weights, layers, strict=True):
+        sums.append(inputs[-1] @ matrix + arrays[name])
+        inputs.append(shape.value(sums[-1], 0.0))
+    logits = sums[-1]
     fisher = {name: np.zeros(arrays[name].shape) for layer in layers for name in layer[:2]}
     for share, error in _errors_of_labels(logits):
         for i in reversed(range(len(layers))):
@@ -180,7 +173,7 @@ def _fisher_of_layers(
             fisher[weight] += found.T if transposed else found
             fisher[bias] += squares.sum(axis=0) / len(X)
             if i > 0:
-                error = (error @ weights[i].T) * slope(inputs[i])
+                error = (error @ weights[i].T) * shape.slope(sums[i - 1], inputs[i], 0.0)
     return fisher
 
 

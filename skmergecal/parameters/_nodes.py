@@ -30,6 +30,7 @@ __all__ = [
     "Input",
     "LayerNorm",
     "Node",
+    "as_rows",
 ]
 
 Arrays = Mapping[str, Array]
@@ -53,7 +54,8 @@ class Node(ABC):
         """Gradients for the inputs (None: not needed) and for the arrays."""
 
 
-def _rows(value: Array) -> Array:
+def as_rows(value: Array) -> Array:
+    """A value with one row for each row, or for each row and column."""
     return value.reshape(-1, value.shape[-1])
 
 
@@ -104,8 +106,8 @@ class Affine(Node):
         self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
     ) -> tuple[list[Array | None], Gradients]:
         """Gradients of a matrix product."""
-        g = _rows(gradient)
-        weight = _rows(values[0]).T @ g
+        g = as_rows(gradient)
+        weight = as_rows(values[0]).T @ g
         grads = {self.weight: weight if self.out_axis == 1 else weight.T}
         if self.bias is not None:
             grads[self.bias] = g.sum(axis=0)
@@ -127,7 +129,7 @@ class Embedding(Node):
     ) -> tuple[list[Array | None], Gradients]:
         """Gradients added up for each row of the table."""
         table = np.zeros_like(arrays[self.weight])
-        np.add.at(table, values[0].astype(np.intp).ravel(), _rows(gradient))
+        np.add.at(table, values[0].astype(np.intp).ravel(), as_rows(gradient))
         return [None], {self.weight: table}
 
 
@@ -196,9 +198,9 @@ def _gain_backward(
 ) -> tuple[Array, Gradients]:
     grads = {}
     if node.bias is not None:
-        grads[node.bias] = _rows(gradient).sum(axis=0)
+        grads[node.bias] = as_rows(gradient).sum(axis=0)
     if node.weight is not None:
-        grads[node.weight] = _rows(gradient * x).sum(axis=0)
+        grads[node.weight] = as_rows(gradient * x).sum(axis=0)
         gradient = gradient * arrays[node.weight]
     return gradient, grads
 

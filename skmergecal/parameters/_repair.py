@@ -9,7 +9,7 @@ import numpy as np
 
 from skmergecal._typing import Array
 from skmergecal.parameters._network import Network
-from skmergecal.parameters._nodes import Add, Affine, Arrays, BatchNorm, Input
+from skmergecal.parameters._nodes import Add, Affine, Arrays, BatchNorm, Input, as_rows
 
 __all__ = ["least_squares", "mean_values", "member_moments", "refit_layers", "rescale", "ridge"]
 
@@ -104,11 +104,11 @@ def least_squares(
         target = _target(network, place, targets, values)
         if target is None:
             return None
-        inputs = _rows(values[node.inputs[0]])
+        inputs = as_rows(values[node.inputs[0]])
         weight = sample_weight
         if weight is not None:
             weight = np.repeat(weight, len(inputs) // len(weight))
-        return ridge(inputs, _rows(target), prior, weight, **how)
+        return ridge(inputs, as_rows(target), prior, weight, **how)
 
     return refit
 
@@ -208,15 +208,11 @@ def _refit(
 
 
 def _measure(node: BatchNorm, arrays: dict[str, Array], inputs: Array) -> None:
-    rows = _rows(inputs)
+    rows = as_rows(inputs)
     arrays[node.mean] = rows.mean(axis=0)
     arrays[node.var] = rows.var(axis=0, ddof=1 if len(rows) > 1 else 0)
 
 
 def _moments(value: Array) -> tuple[Array, Array]:
-    rows = _rows(value)
+    rows = as_rows(value)
     return rows.mean(axis=0), rows.std(axis=0)
-
-
-def _rows(value: Array) -> Array:
-    return value.reshape(-1, value.shape[-1])

@@ -12,7 +12,7 @@ from skmergecal._numerics import softmax
 from skmergecal._typing import Array, IntArray
 from skmergecal.parameters._distil import fit_head
 from skmergecal.parameters._network import Network, two_columns
-from skmergecal.parameters._nodes import Add, Affine, Arrays
+from skmergecal.parameters._nodes import Add, Affine, Arrays, as_rows
 from skmergecal.parameters._repair import least_squares, refit_layers
 from skmergecal.parameters._symmetry import balance
 from skmergecal.parameters._units import Space, find_spaces
@@ -172,8 +172,8 @@ class _Selection:
             if target is not None:
                 stop = offset + space.size
                 units = [v[source][..., offset:stop] for v in self.values]
-                candidates.append(_rows(np.concatenate(units, axis=-1)))
-                targets.append(_rows(target))
+                candidates.append(as_rows(np.concatenate(units, axis=-1)))
+                targets.append(as_rows(target))
                 per_row = len(candidates[-1]) // len(self.row_weight)
                 weights.append(np.repeat(self.row_weight, per_row))
         if not candidates:  # nothing to go by: the member of the largest weight
@@ -287,7 +287,3 @@ def _targets(selection: _Selection) -> Mapping[int, Array]:
                 selection.pooled(place) if chosen is None else selection.gathered(place, chosen)
             )
     return targets
-
-
-def _rows(value: Array) -> Array:
-    return value.reshape(-1, value.shape[-1])

@@ -62,7 +62,8 @@ def _read(net: NeuralNet) -> Parameters:
         # The order of definition is taken for the order of the calls; whoever folds something
         # into a layer compares outputs afterwards.
         if first_layer.bias is not None:
-            first = FirstLayer(*(names[n] for n in _names(first_name)), 1)
+            weight, bias = _names(first_name)
+            first = FirstLayer(names[weight], names[bias], feature_axis=1)
         last = tuple(names[n] for n in _names(last_name) if n in names)
     network, reason = None, None
     try:

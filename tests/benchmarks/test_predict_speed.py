@@ -1,4 +1,4 @@
-"""Predicting with K members: against the sum of their own calls."""
+"""Predicting with K members: against the sum of their own calls; with one net of them: one's."""
 
 from __future__ import annotations
 
@@ -46,4 +46,21 @@ def test_predict_proba(compare, data, families, method):
         f"predict_proba of 8,000 rows, {families}, {method}",
         lambda: merged.predict_proba(X_new),
         {"the members' own calls": (lambda: [m.predict_proba(X_new) for m in members], 1.1)},
+    )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("call", ["predict", "predict_proba"])
+@pytest.mark.parametrize("widths", [(64, 64), (256, 256)], ids=str)
+def test_merged_parameters(compare, data, widths, call):
+    X, y, X_held, y_held, X_new = data
+    members = [MLPClassifier(widths, max_iter=3, random_state=0).fit(X, y) for _ in range(4)]
+    merged = MergedClassifier.from_fitted(
+        members, X_held, y_held, method="parameters", weights=None, barrier_tolerance=9
+    )
+    compare.cost(
+        f"{call} of 8,000 rows, 4 nets of {widths} units as one",
+        lambda: getattr(merged, call)(X_new),
+        {"one member": (lambda: getattr(members[0], call)(X_new), 1.05)},
+        rounds=60,
     )
