@@ -28,7 +28,7 @@ from skmergecal.pooling._logarithmic import (
 __all__ = ["CombinedFit", "ScaledLinearPool", "fit_combined_pool"]
 
 #: Strength of the class-wise pool's ridge.
-STRENGTH = 10.0
+STRENGTH = 3.0
 #: A class-wise pool with more unknowns than this is left out.
 MOST_UNKNOWNS = 1000
 
