@@ -72,9 +72,9 @@ class MergedClassifier(
         calibrated.
     alpha : float or "auto", default="auto"
         Strength of the ridge that pulls learned logit weights towards uniform ones, class-wise
-        weights towards those common to all classes. "auto" averages over strong and weak ridges,
-        weighted by closed-form leave-one-out predictions of the held-out rows. The pools of
-        ``method="auto"`` always do that.
+        weights towards those common to all classes. "auto" averages over strong and weak ridges
+        (class-wise: a weak and an infinite one), weighted by closed-form leave-one-out
+        predictions of the held-out rows. The pools of ``method="auto"`` always do that.
     scoring : str or callable, default=None
         What ``weights="greedy"`` selects by: a scorer of scikit-learn, "roc_auc" for instance.
         None is the log loss.

@@ -56,8 +56,8 @@ class MemberReportMixin:
         level : float in (0, 1), default=None
             Confidence level of intervals for the weights, .95 for instance; None for no
             intervals. Weights are learned anew on bootstrap samples of the rows, and the interval
-            holds the middle share ``level`` of them. See the user guide for how often these
-            cover.
+            holds the middle share ``level`` of them. How often these cover was simulated: see
+            "How good, and how fast" in the documentation.
         n_resamples : int, default=200
             Number of bootstrap samples.
         random_state : int, RandomState or None, default=None

@@ -27,9 +27,9 @@ from skmergecal.pooling._logarithmic import (
 
 __all__ = ["CombinedFit", "ScaledLinearPool", "fit_combined_pool"]
 
-#: Strengths of the class-wise pools' ridge.
-STRENGTHS = (30.0, 3.0)
-#: Class-wise pools with more unknowns than this are left out.
+#: Strength of the class-wise pool's ridge.
+STRENGTH = 3.0
+#: A class-wise pool with more unknowns than this is left out.
 MOST_UNKNOWNS = 1000
 
 
@@ -71,7 +71,7 @@ class CombinedFit:
     Attributes
     ----------
     classwise : ClasswiseFit
-        Average of the logarithmic pool and of class-wise pools.
+        Average of the logarithmic and the class-wise pool.
     linear : tuple of ScaledLinearPool
         Linear pools, each with its factor.
     """
@@ -147,11 +147,11 @@ def fit_combined_pool(
 ) -> CombinedFit:
     """Fit logarithmic, class-wise and linear pools, and weigh them by leave-one-out log loss.
 
-    The pools are the logarithmic pool, class-wise pools with a strong and a weak ridge, and
-    linear pools with a temperature, of the members' own and of their calibrated probabilities.
-    What each would say of every row, had it been fitted without that row, follows from one fit by
-    a Newton step; a logarithmic pool of these predictions weighs the pools. All but the linear
-    ones are linear in their coefficients, so that they become one class-wise pool.
+    The pools are the logarithmic pool, the class-wise pool, and linear pools with a temperature,
+    of the members' own and of their calibrated probabilities. What each would say of every row,
+    had it been fitted without that row, follows from one fit by a Newton step; a logarithmic pool
+    of these predictions weighs the pools. All but the linear ones are linear in their
+    coefficients, so that they become one class-wise pool.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def fit_combined_pool(
 
     Notes
     -----
-    With more than 1,000 unknowns, n_classes * (2 * n_members + 1), class-wise pools are left out.
+    With more than 1,000 unknowns, n_classes * (2 * n_members + 1), the class-wise pool is left out.
     """
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
     pool = fit_logarithmic_pool(z, labels, weight)
@@ -179,10 +179,9 @@ def fit_combined_pool(
     coefficients = [problem.pooled()]
     predictions = [logarithmic_pool_without_row(z, labels, weight, beta, alpha=1.0)]
     if coefficients[0].size <= MOST_UNKNOWNS:
-        for alpha in STRENGTHS:
-            theta, factor = problem.minimise(alpha, coefficients[-1])
-            coefficients.append(theta)
-            predictions.append(problem.leave_one_out(theta, factor))
+        theta, factor = problem.minimise(STRENGTH, coefficients[0])
+        coefficients.append(theta)
+        predictions.append(problem.leave_one_out(theta, factor))
     linear = []
     if proba is not None:
         own, _, _ = check_opinions(proba, y, sample_weight)

@@ -27,7 +27,7 @@ __all__ = [
 #: Strengths of the ridge that alpha="auto" averages over.
 STRENGTHS = (10.0, 1.0, 0.1)
 #: Strength of the ridge towards a plain average where pools themselves are pooled.
-STACKING_ALPHA = 10.0
+STACKING_ALPHA = 5.0
 #: Problems of so many numbers start from the weights of every STRIDE-th row, if these are at least
 #: FEW_ROWS.
 MANY_NUMBERS = 1 << 15
