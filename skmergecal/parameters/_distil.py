@@ -90,7 +90,7 @@ def distil(
         if isinstance(node, BatchNorm)
         for name in (node.mean, node.var)
     }
-    adam = Adam(arrays, constant)
+    adam = Adam(arrays, constant, betas=DECAY)
     rng = np.random.default_rng(0)
     goal = softmax(two_columns(pool(X)) / TEMPERATURE)
     epochs = int(np.clip(-(-ROWS_TO_SEE // len(X)), *EPOCHS))
