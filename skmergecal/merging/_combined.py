@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from skmergecal._numerics import soften, softmax
+from skmergecal._numerics import softmax
 from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array
 from skmergecal.members import Collected
@@ -84,4 +84,7 @@ class CombinedCombination(Combination):
 
 def _prepared(z: Array, temperature: float, softening: float) -> Array:
     """Calibrated log-probabilities, none far below log(softening)."""
-    return soften(softmax(z / temperature), softening)
+    p = softmax(z / temperature)
+    p *= 1.0 - softening
+    p += softening / p.shape[1]
+    return np.log(p, out=p)

@@ -34,14 +34,14 @@ def data():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("method", ["logits", "probabilities"])
+@pytest.mark.parametrize("method", ["auto", "logits", "probabilities"])
 @pytest.mark.parametrize("families", FAMILIES)
 def test_predict_proba(compare, data, families, method):
     X, y, X_held, y_held, X_new = data
     members = [member.fit(X, y) for member in FAMILIES[families]]
-    merged = MergedClassifier.from_fitted(
-        members, X_held, y_held, method=method, weights=np.ones(len(members))
-    )
+    weights = "log_loss" if method == "auto" else np.ones(len(members))
+    merged = MergedClassifier.from_fitted(members, X_held, y_held, method=method, weights=weights)
+    assert (merged.weights_ > 0).all()
     compare.cost(
         f"predict_proba of 8,000 rows, {families}, {method}",
         lambda: merged.predict_proba(X_new),
