@@ -1,6 +1,6 @@
 """Log loss of merged classifiers on a folder of tabular data sets.
 
-    python tests/benchmarks/study_quality.py FOLDER [--seeds 0 1 2] [--sets NAME ...]
+    python tests/benchmarks/study_quality.py FOLDER [--seeds 0 1 2] [--sets NAME ...] [--out FILE]
 
 Each set is a gzipped CSV whose last column, ``target``, is the label. Eight members are fitted on
 60 % of at most 16,000 rows, merged on 20 % and scored on 20 %. Compared are the default
@@ -12,6 +12,7 @@ best member.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import warnings
 from pathlib import Path
@@ -144,17 +145,22 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--sets", nargs="*")
+    parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # iteration limits of members
+    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
     tables: dict[str, list[pd.DataFrame]] = {}
-    for path in sorted(options.folder.glob("*.csv.gz")):
-        name = path.name.removesuffix(".csv.gz")
-        if options.sets and name not in options.sets:
-            continue
-        for seed in options.seeds:
-            table = pd.DataFrame(evaluate(path, seed)).T
+    paths = {path.name.removesuffix(".csv.gz"): path for path in options.folder.glob("*.csv.gz")}
+    for seed in options.seeds:
+        for name in sorted(options.sets or paths):
+            key = f"{name} {seed}"
+            if key not in known:
+                known[key] = evaluate(paths[name], seed)
+                if options.out:
+                    options.out.write_text(json.dumps(known))
+            table = pd.DataFrame(known[key]).T
             tables.setdefault(name, []).append(table)
-            print(f"{name:16s} {seed}  " + "  ".join(f"{v:.4f}" for v in table["log_loss"]))
+            print(f"{key:18s}  " + "  ".join(f"{v:.4f}" for v in table["log_loss"]), flush=True)
     summarise(tables)
 
 
