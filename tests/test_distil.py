@@ -124,6 +124,18 @@ def test_rows_without_labels_are_rows(merged, blobs):
     assert np.abs(only.predict_proba(blobs.X_test) - p).max() > 1e-4
 
 
+def test_rows_without_labels_may_have_weights(merged, blobs):
+    weight = (np.arange(len(blobs.X_held)) % 3).astype(float)
+    one = distilled(merged).fit(blobs.X_held, sample_weight=weight)
+    two = distilled(merged).fit(blobs.X_held[weight > 0], sample_weight=weight[weight > 0])
+    three = distilled(merged).fit(blobs.X_held[weight > 0])
+    p = one.predict_proba(blobs.X_test)
+    np.testing.assert_array_equal(p, two.predict_proba(blobs.X_test))
+    assert np.abs(p - three.predict_proba(blobs.X_test)).max() > 1e-6
+    with pytest.raises(ValueError, match="speed"):
+        distilled(merged).fit(blobs.X_held, speed=3)
+
+
 def test_any_classifier_can_teach(nets, members, blobs):
     forest = members["forest"]
     model = distilled(nets[0], teacher=FrozenEstimator(forest), epochs=60).fit(blobs.X_held)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
@@ -68,3 +69,44 @@ def test_a_grid_searches_over_epochs_in_any_nesting(starts, blobs):
         grid.fit(blobs.X_held, blobs.y_held)
         assert np.isfinite(grid.cv_results_["mean_test_score"]).all()
         assert grid.best_params_[name] == 2
+
+
+def test_rows_without_labels_are_routed(starts, blobs):
+    """Through a calibrator: with metadata routing where it is asked for, and without it."""
+    net = FrozenEstimator(starts["mlp"])
+
+    def model():
+        inner = FineTunedClassifier(
+            net, target="members", teacher=net, epochs=3, learning_rate=0.1, random_state=0
+        )
+        return TemperatureCalibrator(inner, temperature=1.0)
+
+    X, y = blobs.X_held, blobs.y_held
+    plain = model().fit(X, y, X_unlabeled=blobs.X)
+    fewer = model().fit(X, y)
+    assert np.abs(plain.predict_proba(X) - fewer.predict_proba(X)).max() > 1e-3
+    with config_context(enable_metadata_routing=True):
+        routed = model()
+        routed.estimator.set_fit_request(X_unlabeled=True)
+        routed.fit(X, y, X_unlabeled=blobs.X)
+        with pytest.raises(ValueError, match="X_unlabeled"):
+            model().fit(X, y, X_unlabeled=blobs.X)
+    np.testing.assert_array_equal(routed.predict_proba(X), plain.predict_proba(X))
+    with pytest.raises(ValueError, match="X_unlabeled"):
+        TemperatureCalibrator(net).fit(X, y, X_unlabeled=blobs.X)
+
+
+def test_as_many_rows_without_labels_are_not_cut_with_the_others(starts, blobs):
+    """X_unlabeled of the length of X is no parameter with one entry a row."""
+    net = FrozenEstimator(starts["mlp"])
+    inner = FineTunedClassifier(net, target="members", teacher=net, epochs=2, random_state=0)
+    weight = (np.arange(len(blobs.y_held)) % 2).astype(float)
+    model = TemperatureCalibrator(inner, temperature=1.0)
+    model.fit(blobs.X_held, blobs.y_held, sample_weight=weight, X_unlabeled=blobs.X)
+    kept = weight > 0
+    alone = clone(inner).fit(
+        blobs.X_held[kept], blobs.y_held[kept], weight[kept], X_unlabeled=blobs.X
+    )
+    np.testing.assert_allclose(
+        model.predict_proba(blobs.X_test), alone.predict_proba(blobs.X_test), atol=1e-12
+    )

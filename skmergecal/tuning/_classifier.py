@@ -18,9 +18,12 @@ from skmergecal._compat import (
     StrOptions,
     _fit_context,
     _num_samples,
+    _raise_for_params,
+    _safe_indexing,
     with_callbacks,
 )
 from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal._validation import check_sample_weight
 from skmergecal.members import (
     LogProbaClassifier,
     Member,
@@ -274,7 +277,8 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
             msg = "X_unlabeled teaches nothing here: use it with target='members', or leave it out"
             raise ValueError(msg)
         if frozen and (_num_samples(X) == 0 or (y is None and soft)):
-            return Data(X, None, unlabeled=unlabeled), np.arange(_num_samples(X)), []
+            _raise_for_params(params, self, "fit")
+            return (*_without_labels(X, sample_weight, unlabeled), [])
         rows = Rows.check(X, y, sample_weight)
         routed = route_fit_params(self, self._named(), sample_weight, params)
         own = cut_params(X, routed[0].get("estimator", {}), rows.kept)
@@ -342,3 +346,14 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
+
+
+def _without_labels(X: Any, sample_weight: Any, unlabeled: Any) -> tuple[Data, IntArray]:
+    """Rows for a teacher, those of weight 0 left out, and their numbers."""
+    n_rows = _num_samples(X)
+    if n_rows == 0 or sample_weight is None:
+        return Data(X, None, unlabeled=unlabeled), np.arange(n_rows)
+    weight = check_sample_weight(sample_weight, n_rows)
+    assert weight is not None
+    kept = np.flatnonzero(weight)
+    return Data(_safe_indexing(X, kept), None, weight[kept], unlabeled), kept
