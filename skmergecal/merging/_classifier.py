@@ -135,6 +135,7 @@ class MergedClassifier(
     See Also
     --------
     skmergecal.TemperatureCalibrator : Calibrates one classifier, before or after merging.
+    skmergecal.FineTunedClassifier : Trains a net further, before or after merging.
 
     Notes
     -----

@@ -128,9 +128,9 @@ def models(
     def tuned(start: object) -> FineTunedClassifier:
         return tune(start, seed).fit(X, y)
 
-    distil = {"epochs": 50, "learning_rate": 0.01, "augment": "jitter"}
-    if regime != "converged":
-        distil = {"epochs": 30}
+    distil = {"epochs": 30}
+    if regime == "converged":
+        distil = {"epochs": 45, "learning_rate": 0.01, "augment": "jitter"}
     add("pool", lambda: merged(nets, method="logits"))
     one = add("merge", lambda: merged(nets, method="parameters"))
     add("tune-then-merge", lambda: merged([tuned(n) for n in nets], method="parameters"))
