@@ -46,7 +46,6 @@ with warnings.catch_warnings():
         cv=4,
         random_state=0,
     )
-print(table[["mean", "difference", "low", "high"]].round(3).to_string())
 
 # %%
 # Scores are minus the log loss. The lines are intervals of 95 % for the difference to merging and
@@ -54,8 +53,13 @@ print(table[["mean", "difference", "low", "high"]].round(3).to_string())
 display = FitOrderDisplay.from_results(table)
 display.ax_.set_title("Digits: four nets become one")
 plt.show()
+for name, mean, low, high in zip(
+    display.names, table["mean"], table["low"], table["high"], strict=True
+):
+    print(f"{name:34s} {mean:.3f}, difference {low:+.3f} to {high:+.3f}")
 
 # %%
 # ``merge-then-tune`` trains one net, ``tune-then-merge`` four. ``merge-then-distil`` needs no
 # labels. What each costs (seconds, without training the four nets):
-print(table[["fit_time", "predict_time"]].round(3).to_string())
+for name, fit, predict in zip(display.names, table["fit_time"], table["predict_time"], strict=True):
+    print(f"{name:34s} fit {fit:5.1f} s, predict {1000 * predict:4.1f} ms")
