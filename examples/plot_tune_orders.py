@@ -43,7 +43,7 @@ with warnings.catch_warnings():
         weights=None,
         tune={"epochs": 10, **further},
         distil={"epochs": 30, **further},
-        cv=4,
+        cv=3,
         random_state=0,
     )
 
