@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import GridSearchCV
@@ -14,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
+from skmergecal.parameters import Parameters, dense_network, read_parameters, write_parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 
@@ -110,3 +112,44 @@ def test_as_many_rows_without_labels_are_not_cut_with_the_others(starts, blobs):
     np.testing.assert_allclose(
         model.predict_proba(blobs.X_test), alone.predict_proba(blobs.X_test), atol=1e-12
     )
+
+
+class TwoLayers(ClassifierMixin, BaseEstimator):
+    """A net of somebody's own, whose ``alpha`` and ``solver`` are not those of MLPClassifier."""
+
+    def __init__(self, arrays=None, alpha=1e9, solver="sgd"):
+        self.arrays = arrays
+        self.alpha = alpha
+        self.solver = solver
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        a = self.arrays
+        z = np.maximum(X @ a["W"] + a["b"], 0) @ a["V"] + a["c"]
+        return np.exp(z - logsumexp(z, axis=1, keepdims=True))
+
+
+def test_a_registered_net_of_ones_own_is_trained(blobs):
+    read_parameters.register(
+        TwoLayers,
+        lambda own: Parameters(
+            own.arrays,
+            {"type": "TwoLayers"},
+            network=dense_network([("W", "b"), ("V", "c")], "relu", 8),
+        ),
+    )
+    write_parameters.register(
+        TwoLayers, lambda own, new: TwoLayers(new.arrays).fit(None, own.classes_)
+    )
+    rng = np.random.default_rng(0)
+    arrays = {"W": rng.normal(size=(8, 16)) / 3, "b": np.zeros(16)}
+    arrays |= {"V": rng.normal(size=(16, 3)) / 4, "c": np.zeros(3)}
+    start = TwoLayers(arrays).fit(blobs.X, blobs.y)
+    model = FineTunedClassifier(
+        FrozenEstimator(start), epochs=100, learning_rate=0.01, random_state=0
+    ).fit(blobs.X, blobs.y)
+    assert isinstance(model.estimator_, TwoLayers)
+    assert model.score(blobs.X, blobs.y) > start.score(blobs.X, blobs.y) + 0.2

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.neural_network import MLPClassifier
 
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal.members._sources import is_sklearn
 from skmergecal.parameters import Parameters, write_parameters
 from skmergecal.parameters._network import Network, two_columns
 from skmergecal.parameters._nodes import BatchNorm
@@ -23,7 +25,7 @@ class NetworkTrainee(Trainee):
     """Arrays and their network; steps in single precision.
 
     With labels, an MLPClassifier keeps its solver's settings ("lbfgs" becomes Adam), its learning
-    rate and its ``alpha``.
+    rate and its ``alpha``; other families get those that it has by default.
 
     Parameters
     ----------
@@ -48,15 +50,15 @@ class NetworkTrainee(Trainee):
 
     def begin(self, plan: Plan, *, soft: bool) -> None:
         arrays, constant = self.parameters.arrays, self.constant
-        own = self.estimator
+        own = self.estimator if is_sklearn(self.estimator, "MLPClassifier") else MLPClassifier()
         decay = plan.weight_decay
         if soft:
             self.rate = DISTILLATION.learning_rate
             decay = DISTILLATION.weight_decay if decay is None else decay
             self.optimiser = Adam(arrays, constant, weight_decay=decay)
         else:
-            self.rate = getattr(own, "learning_rate_init", 1e-3)
-            self.penalty = getattr(own, "alpha", 0.0) if decay is None else 0.0
+            self.rate = own.learning_rate_init
+            self.penalty = own.alpha if decay is None else 0.0
             self.optimiser = _own_optimiser(own, arrays, constant, decay or 0.0)
         if plan.learning_rate is not None:
             self.rate = plan.learning_rate
@@ -113,7 +115,7 @@ class NetworkTrainee(Trainee):
 def _own_optimiser(
     estimator: Estimator, arrays: Any, constant: list[str], weight_decay: float
 ) -> Optimiser:
-    if getattr(estimator, "solver", "adam") == "sgd":
+    if estimator.solver == "sgd":
         if weight_decay:
             msg = (
                 "weight_decay is apart from the gradient, which MLPClassifier(solver='sgd') does "
@@ -122,9 +124,8 @@ def _own_optimiser(
             raise ValueError(msg)
         momentum, nesterov = estimator.momentum, estimator.nesterovs_momentum
         return NesterovSGD(arrays, constant, momentum=momentum, nesterov=nesterov)
-    betas = (getattr(estimator, "beta_1", 0.9), getattr(estimator, "beta_2", 0.999))
-    epsilon = getattr(estimator, "epsilon", 1e-8)
-    return Adam(arrays, constant, betas=betas, epsilon=epsilon, weight_decay=weight_decay)
+    betas = (estimator.beta_1, estimator.beta_2)
+    return Adam(arrays, constant, betas=betas, epsilon=estimator.epsilon, weight_decay=weight_decay)
 
 
 def _dense(X: Any) -> np.ndarray:
