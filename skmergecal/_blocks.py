@@ -19,14 +19,13 @@ from skmergecal._typing import Array, IntArray
 __all__ = ["Block", "Rows", "Sums", "cut", "numbers", "rows_of_block"]
 
 #: Numbers a block.
-SIZE = 65_536
+SIZE = 131_072
 #: Up to this many classes a block is stored class by class, beyond it row by row.
 FEW_CLASSES = 32
 #: Numbers up to the number of classes whose product stays within the range of floats.
 FACTORS = 32
 #: Up to this many rows a logarithm each is as fast.
 FEW_ROWS = 4096
-_SIGN = np.array([-1.0, 1.0])
 
 
 class Rows(NamedTuple):
@@ -77,18 +76,18 @@ class Block(ABC):
     weight: Array | None
 
     @abstractmethod
-    def sums(self, beta: float, scratch: Array) -> Sums:
+    def sums(self, beta: float, scratch: np.ndarray) -> Sums:
         """The sums at beta; in float32 without the loss, for searches that need none."""
 
     @abstractmethod
-    def loss(self, beta: float, scratch: Array) -> float:
+    def loss(self, beta: float, scratch: np.ndarray) -> float:
         """The first of these sums alone."""
 
     @abstractmethod
     def rows(self) -> Rows:
         """What is known of each row without a temperature."""
 
-    def _softmax(self, beta: float, scratch: Array) -> tuple[Array, Array]:
+    def _softmax(self, beta: float, scratch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Beta * gaps and their exponentials."""
         x, e = (flat[: self.gaps.size].reshape(self.gaps.shape) for flat in scratch)
         if x.dtype == np.float64:
@@ -98,10 +97,10 @@ class Block(ABC):
             x *= beta
         return x, np.exp(x, out=e)
 
-    def _total(self, values: Array) -> float:
+    def _total(self, values: np.ndarray) -> float:
         return float(np.add.reduce(values) if self.weight is None else values.dot(self.weight))
 
-    def _total_log(self, values: Array) -> float:
+    def _total_log(self, values: np.ndarray) -> float:
         """Sum of the logarithms of numbers from 1 to the number of classes.
 
         A product of FACTORS of them needs one logarithm and is as exact.
@@ -124,10 +123,10 @@ class _Binary(Block):
         margin = np.subtract(z[:, 1], z[:, 0], dtype=np.float64)
         self.gaps = np.abs(margin, out=out)
         np.negative(self.gaps, out=self.gaps)
-        margin *= _SIGN.take(y)
-        self.true_gap = self._total(np.minimum(margin, 0.0, out=margin))
+        wrong = (margin > 0) != y
+        self.true_gap = self._total(np.multiply(self.gaps, wrong, out=margin))
 
-    def sums(self, beta: float, scratch: Array) -> Sums:
+    def sums(self, beta: float, scratch: np.ndarray) -> Sums:
         x, e = self._softmax(beta, scratch)
         total = e + 1
         e /= total
@@ -140,7 +139,7 @@ class _Binary(Block):
         third = float(weighted.dot(x) - weighted.dot(e))
         return Sums(self._total_log(total), mean, variance, third)
 
-    def loss(self, beta: float, scratch: Array) -> float:
+    def loss(self, beta: float, scratch: np.ndarray) -> float:
         _, e = self._softmax(beta, scratch)
         e += 1.0
         return self._total_log(e)
@@ -167,15 +166,14 @@ class _Many(Block):
             true = out.take(y + np.arange(0, n * k, k))
         self.true_gap = self._total(true)
 
-    def sums(self, beta: float, scratch: Array) -> Sums:
+    def sums(self, beta: float, scratch: np.ndarray) -> Sums:
         x, e = self._softmax(beta, scratch)
-        layout = "kn" if self.axis == 0 else "nk"
         total = np.add.reduce(e, axis=self.axis)
-        e *= x
         moments = np.empty((3, len(total)), dtype=e.dtype)
-        np.add.reduce(e, axis=self.axis, out=moments[0])
-        np.einsum(f"{layout},{layout}->n", e, x, out=moments[1])
-        np.einsum(f"{layout},{layout},{layout}->n", e, x, x, out=moments[2])
+        for moment in moments[:2]:
+            e *= x
+            np.add.reduce(e, axis=self.axis, out=moment)
+        np.einsum("kn,kn->n" if self.axis == 0 else "nk,nk->n", e, x, out=moments[2])
         moments /= total
         first, second, _ = moments
         if self.weight is None:
@@ -187,7 +185,7 @@ class _Many(Block):
         third += float((weighted * first).dot(2 * first)) - 3 * float(weighted.dot(second))
         return Sums(self._total_log(total), mean, variance, third)
 
-    def loss(self, beta: float, scratch: Array) -> float:
+    def loss(self, beta: float, scratch: np.ndarray) -> float:
         _, e = self._softmax(beta, scratch)
         return self._total_log(np.add.reduce(e, axis=self.axis))
 

@@ -15,7 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ROUGHNESS", "ROUNDING", "Objective", "Point", "SlopeModel", "Twist", "UNKNOWN", "find_root", "minimise"]
+__all__ = [
+    "ROUNDING",
+    "UNKNOWN",
+    "Objective",
+    "Point",
+    "SlopeModel",
+    "Twist",
+    "find_root",
+    "minimise",
+]
 
 #: Error of a root that counts as rounding.
 ROUNDING = 1e-15

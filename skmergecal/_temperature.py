@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skmergecal._profile import profile_interval
 from skmergecal._blocks import Sums
+from skmergecal._profile import profile_interval
 from skmergecal._roots import UNKNOWN, Point, SlopeModel, minimise
 from skmergecal._scaling import Bound, ScalingLoss
 from skmergecal._typing import Array, IntArray
