@@ -18,7 +18,7 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["Block", "Rows", "Sums", "cut", "numbers", "rows_of_block"]
 
-#: Numbers a block.
+#: Numbers a block; in smaller ones the calls cost more than the memory does in larger ones.
 SIZE = 131_072
 #: Up to this many classes a block is stored class by class, beyond it row by row.
 FEW_CLASSES = 32

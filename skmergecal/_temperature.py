@@ -166,7 +166,7 @@ def _approach(
     Where there are many rows, a share of them gives the start. The share has one in its turn, so
     that every size is visited about once.
     """
-    start, twist = 0.0, UNKNOWN
+    start, twist, near = 0.0, UNKNOWN, None
     if logits.size >= MANY_NUMBERS and len(logits) >= STRIDE * FEW_ROWS:
         rows = slice(None, None, STRIDE)
         weight = None if sample_weight is None else sample_weight[rows]
@@ -176,7 +176,7 @@ def _approach(
             near = _approach(less, *part, alpha / STRIDE)
             if near is not None:
                 start, twist = near[0], (near[1].twist, near[1].spread)
-    if alpha == 0 and objective.loss.true_gap == 0:
+    if near is None and alpha == 0 and objective.loss.true_gap == 0:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         return minimise(objective.rough, start, None, twist, ROUGH)
