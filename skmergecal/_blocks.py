@@ -7,6 +7,7 @@ for two classes, class by class for few of them, row by row for many.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,13 +16,16 @@ import numpy as np
 
 from skmergecal._typing import Array, IntArray
 
-__all__ = ["Block", "Rows", "cut", "numbers", "rows_of_block"]
+__all__ = ["Block", "Rows", "Sums", "cut", "numbers", "rows_of_block"]
 
-#: Numbers a block.
-SIZE = 32_768
+#: Numbers a block; in smaller ones the calls cost more than the memory does in larger ones.
+SIZE = 131_072
 #: Up to this many classes a block is stored class by class, beyond it row by row.
 FEW_CLASSES = 32
-_SIGN = np.array([-1.0, 1.0])
+#: Numbers up to the number of classes whose product stays within the range of floats.
+FACTORS = 32
+#: Up to this many rows a logarithm each is as fast.
+FEW_ROWS = 4096
 
 
 class Rows(NamedTuple):
@@ -31,6 +35,23 @@ class Rows(NamedTuple):
     """Mean gap over the classes."""
     ties: Array
     """Number of classes that share the largest logit."""
+
+
+class Sums(NamedTuple):
+    """Weighted sums over rows of the softmax of x = beta * gaps.
+
+    Attributes
+    ----------
+    loss : float
+        Of log sum exp x; nan where it is not computed.
+    mean, variance, third : float
+        Of the mean, the variance and the third central moment of x under softmax(x).
+    """
+
+    loss: float
+    mean: float
+    variance: float
+    third: float
 
 
 class Block(ABC):
@@ -43,6 +64,11 @@ class Block(ABC):
     true_gap : float
         Weighted sum of the true classes' gaps.
     weight : ndarray of shape (n_rows,) or None
+
+    Notes
+    -----
+    A ``scratch`` is an array of shape (2, at least the number of gaps). Its type is that of the
+    computation: in float32 an exponential costs a third or less of what it costs in float64.
     """
 
     gaps: Array
@@ -50,22 +76,43 @@ class Block(ABC):
     weight: Array | None
 
     @abstractmethod
-    def sums(self, beta: float, scratch: Array) -> tuple[float, float, float]:
-        """Weighted sums of log sum exp(beta * gaps), and of the mean and variance of the gaps.
-
-        Mean and variance are those under softmax(beta * gaps); ``scratch`` is a flat buffer.
-        """
+    def sums(self, beta: float, scratch: np.ndarray) -> Sums:
+        """The sums at beta; in float32 without the loss, for searches that need none."""
 
     @abstractmethod
-    def loss(self, beta: float, scratch: Array) -> float:
+    def loss(self, beta: float, scratch: np.ndarray) -> float:
         """The first of these sums alone."""
 
     @abstractmethod
     def rows(self) -> Rows:
         """What is known of each row without a temperature."""
 
-    def _total(self, values: Array) -> float:
+    def _softmax(self, beta: float, scratch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Beta * gaps and their exponentials."""
+        x, e = (flat[: self.gaps.size].reshape(self.gaps.shape) for flat in scratch)
+        if x.dtype == np.float64:
+            np.multiply(self.gaps, beta, out=x)
+        else:
+            np.copyto(x, self.gaps, casting="same_kind")
+            x *= beta
+        return x, np.exp(x, out=e)
+
+    def _total(self, values: np.ndarray) -> float:
         return float(np.add.reduce(values) if self.weight is None else values.dot(self.weight))
+
+    def _total_log(self, values: np.ndarray) -> float:
+        """Sum of the logarithms of numbers from 1 to the number of classes.
+
+        A product of FACTORS of them needs one logarithm and is as exact.
+        """
+        if values.dtype != np.float64:
+            return math.nan
+        if self.weight is not None or len(values) < FEW_ROWS:
+            return self._total(np.log(values))
+        whole = len(values) // FACTORS * FACTORS
+        products = np.multiply.reduce(values[:whole].reshape(FACTORS, -1), axis=0)
+        rest = float(np.multiply.reduce(values[whole:]))
+        return float(np.add.reduce(np.log(products, out=products))) + math.log(rest)
 
 
 class _Binary(Block):
@@ -76,28 +123,26 @@ class _Binary(Block):
         margin = np.subtract(z[:, 1], z[:, 0], dtype=np.float64)
         self.gaps = np.abs(margin, out=out)
         np.negative(self.gaps, out=self.gaps)
-        margin *= _SIGN.take(y)
-        self.true_gap = self._total(np.minimum(margin, 0.0, out=margin))
+        wrong = (margin > 0) != y
+        self.true_gap = self._total(np.multiply(self.gaps, wrong, out=margin))
 
-    def sums(self, beta: float, scratch: Array) -> tuple[float, float, float]:
-        e = np.multiply(self.gaps, beta, out=scratch[: len(self.gaps)])
-        np.exp(e, out=e)
-        total = e + 1.0
+    def sums(self, beta: float, scratch: np.ndarray) -> Sums:
+        x, e = self._softmax(beta, scratch)
+        total = e + 1
         e /= total
-        e *= self.gaps
-        loss = self._total(np.log(total, out=total))
-        if self.weight is None:
-            mean = float(np.add.reduce(e))
-            return loss, mean, float(e.dot(self.gaps) - e.dot(e))
-        weighted = e * self.weight
+        e *= x
+        weighted = e if self.weight is None else e * self.weight
         mean = float(np.add.reduce(weighted))
-        return loss, mean, float(weighted.dot(self.gaps) - weighted.dot(e))
+        x -= e  # with p the share of the smaller logit, its moments are p x, p (1 - p) x^2, and
+        variance = float(weighted.dot(x))  # p (1 - p) (1 - 2 p) x^3
+        weighted = weighted * x
+        third = float(weighted.dot(x) - weighted.dot(e))
+        return Sums(self._total_log(total), mean, variance, third)
 
-    def loss(self, beta: float, scratch: Array) -> float:
-        e = np.multiply(self.gaps, beta, out=scratch[: len(self.gaps)])
-        np.exp(e, out=e)
+    def loss(self, beta: float, scratch: np.ndarray) -> float:
+        _, e = self._softmax(beta, scratch)
         e += 1.0
-        return self._total(np.log(e, out=e))
+        return self._total_log(e)
 
     def rows(self) -> Rows:
         return Rows(self.gaps / 2, np.where(self.gaps == 0, 2, 1))
@@ -121,29 +166,28 @@ class _Many(Block):
             true = out.take(y + np.arange(0, n * k, k))
         self.true_gap = self._total(true)
 
-    def _exp(self, beta: float, scratch: Array) -> Array:
-        e = scratch[: self.gaps.size].reshape(self.gaps.shape)
-        np.multiply(self.gaps, beta, out=e)
-        return np.exp(e, out=e)
-
-    def sums(self, beta: float, scratch: Array) -> tuple[float, float, float]:
-        e = self._exp(beta, scratch)
+    def sums(self, beta: float, scratch: np.ndarray) -> Sums:
+        x, e = self._softmax(beta, scratch)
         total = np.add.reduce(e, axis=self.axis)
-        e *= self.gaps
-        mean = np.add.reduce(e, axis=self.axis)
-        square = np.einsum("kn,kn->n" if self.axis == 0 else "nk,nk->n", e, self.gaps)
-        loss = self._total(np.log(total))
-        mean /= total
-        weighted = mean if self.weight is None else mean * self.weight
-        share = np.reciprocal(total, out=total)
-        if self.weight is not None:
-            share *= self.weight
-        variance = float(square.dot(share) - mean.dot(weighted))
-        return loss, float(np.add.reduce(weighted)), variance
+        moments = np.empty((3, len(total)), dtype=e.dtype)
+        for moment in moments[:2]:
+            e *= x
+            np.add.reduce(e, axis=self.axis, out=moment)
+        np.einsum("kn,kn->n" if self.axis == 0 else "nk,nk->n", e, x, out=moments[2])
+        moments /= total
+        first, second, _ = moments
+        if self.weight is None:
+            weighted, sums = first, np.add.reduce(moments, axis=1)
+        else:
+            weighted, sums = first * self.weight, moments.dot(self.weight)
+        mean, variance, third = sums.tolist()
+        variance -= float(weighted.dot(first))
+        third += float((weighted * first).dot(2 * first)) - 3 * float(weighted.dot(second))
+        return Sums(self._total_log(total), mean, variance, third)
 
-    def loss(self, beta: float, scratch: Array) -> float:
-        total = np.add.reduce(self._exp(beta, scratch), axis=self.axis)
-        return self._total(np.log(total, out=total))
+    def loss(self, beta: float, scratch: np.ndarray) -> float:
+        _, e = self._softmax(beta, scratch)
+        return self._total_log(np.add.reduce(e, axis=self.axis))
 
     def rows(self) -> Rows:
         return Rows(self.gaps.mean(axis=self.axis), (self.gaps == 0).sum(axis=self.axis))

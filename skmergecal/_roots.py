@@ -1,9 +1,10 @@
-"""Minimum of a function of one variable whose value, slope and curvature are known at points.
+"""Minimum of a function of one variable whose value and first three derivatives are known.
 
-The slope between and near two points is modelled by the cubic that has its value and its
-derivative at both (Hermite); its error at x is that of the fourth derivative times
-(x - a)^2 (x - b)^2 / 24. With the two last points of a Newton search this gives the root to
-rounding level one evaluation earlier than Newton steps alone.
+The slope near a point is modelled by its own Taylor series, to which an earlier point adds the
+twist: the polynomial of degree four that has the slope and its first two derivatives at the last
+point and the slope and its derivative at the earlier one (Hermite). Its error at a distance s from
+the last point, h from the earlier one, is that of the fifth derivative times
+s^3 (s + h)^2 / 120.
 """
 
 from __future__ import annotations
@@ -14,14 +15,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ROUGHNESS", "ROUNDING", "Objective", "Point", "SlopeModel", "find_root", "minimise"]
+__all__ = [
+    "ROUNDING",
+    "UNKNOWN",
+    "Objective",
+    "Point",
+    "SlopeModel",
+    "Twist",
+    "find_root",
+    "minimise",
+]
 
 #: Error of a root that counts as rounding.
 ROUNDING = 1e-15
-#: Points nearer to each other than this say little about derivatives beyond the second.
-APART = 1e-3
-#: The fourth derivative of the slope, over 24, as a multiple of its first: that of a loss in the
-#: logarithm of the temperature, where each row is a smooth function on the scale of 1.
+#: Error that the slope of a rough point may have, as a share of the curvature.
+NOISE = 1e-7
+#: Points nearer to each other than this say little about the twist.
+APART = 2e-2
+#: A high derivative of the slope, over its factorial, as a multiple of the first: that of a loss
+#: in the logarithm of the temperature, where each row is a smooth function on the scale of 1.
 ROUGHNESS = 0.5
 _STEPS = 30
 
@@ -31,7 +43,8 @@ class Point(NamedTuple):
 
     Attributes
     ----------
-    t, value, slope, curvature : float
+    t, value, slope, curvature, bend : float
+        The function and its first three derivatives.
     convex : float
         A curvature that is never negative, for steps where the other one is small or negative.
     """
@@ -40,6 +53,7 @@ class Point(NamedTuple):
     value: float
     slope: float
     curvature: float
+    bend: float
     convex: float
 
     @property
@@ -53,6 +67,11 @@ class Point(NamedTuple):
 Objective = Callable[[float], Point]
 
 
+#: A twist and the distance of the points that tell it.
+Twist = tuple[float, float]
+UNKNOWN: Twist = (0.0, math.inf)
+
+
 class SlopeModel(NamedTuple):
     """The slope around its root, from the points of a search.
 
@@ -60,35 +79,34 @@ class SlopeModel(NamedTuple):
     ----------
     at : Point
         The last point.
-    bend, twist : float
-        Second and third derivative of the slope there.
+    twist : float
+        Third derivative of the slope there.
     spread : float
-        Distance of the point before.
+        Distance of the points that tell the twist, infinite where it is unknown.
     """
 
     at: Point
-    bend: float
     twist: float
     spread: float
 
     @classmethod
-    def of(cls, a: Point | None, b: Point, bend: float = 0.0) -> SlopeModel:
-        """Model with the last point b and, if there is one, the point a before it."""
-        if a is None or a.t == b.t:
-            return cls(b, bend, 0.0, math.inf)
+    def of(cls, a: Point | None, b: Point, twist: Twist = UNKNOWN) -> SlopeModel:
+        """Model with the last point b and, if it is far enough from it, the point a before it."""
+        if a is None or abs(b.t - a.t) < APART:
+            return cls(b, *twist)
         h = b.t - a.t
-        secant = (b.slope - a.slope) / h
-        bend = (2 * a.curvature + 4 * b.curvature - 6 * secant) / h
-        twist = (6 * (a.curvature + b.curvature) - 12 * secant) / (h * h)
-        return cls(b, bend, twist, abs(h))
+        by_slope = 6 * (b.slope - a.slope - h * (b.curvature - h * b.bend / 2)) / h**3
+        by_curvature = 2 * (a.curvature - b.curvature + h * b.bend) / h**2
+        return cls(b, 4 * by_slope - 3 * by_curvature, abs(h))
 
     def slope(self, s: float) -> float:
         """Slope at a distance s from the last point."""
-        return self.at.slope + s * (self.at.curvature + s * (self.bend / 2 + s * self.twist / 6))
+        at = self.at
+        return at.slope + s * (at.curvature + s * (at.bend / 2 + s * self.twist / 6))
 
     def curvature(self, s: float) -> float:
         """Its derivative."""
-        return self.at.curvature + s * (self.bend + s * self.twist / 2)
+        return self.at.curvature + s * (self.at.bend + s * self.twist / 2)
 
     def value(self, t: float) -> float:
         """Value of the function at t."""
@@ -96,7 +114,7 @@ class SlopeModel(NamedTuple):
 
     def rise(self, s: float) -> float:
         """Value at a distance s, minus that at the last point."""
-        inner = self.at.curvature / 2 + s * (self.bend / 6 + s * self.twist / 24)
+        inner = self.at.curvature / 2 + s * (self.at.bend / 6 + s * self.twist / 24)
         return s * (self.at.slope + s * inner)
 
     def step(self) -> float:
@@ -114,29 +132,32 @@ class SlopeModel(NamedTuple):
         return newton
 
     def share_of_error(self, s: float) -> float:
-        """Estimate of the error of the slope at a distance s, as a share of it.
-
-        The second term is what rounding leaves of differences between near points.
-        """
+        """Estimate of the error of the slope at a distance s, as a share of it."""
         s, h = abs(s), self.spread
-        return s * (ROUGHNESS * (s + h) ** 2 + ROUNDING * (1 + s / h) / (h * h))
+        return s * s * (ROUGHNESS * min((s + h) ** 2, 1.0) + 4 * NOISE / h**3)
 
     def error(self, s: float) -> float:
         """Estimate of the error of the model's root at a distance s from the last point."""
-        return ROUGHNESS * s * s * min((abs(s) + self.spread) ** 2, 1.0)
+        return abs(s) * self.share_of_error(s)
 
 
 def minimise(
-    objective: Objective, start: float, bend: float = 0.0, accuracy: float = ROUNDING
+    objective: Objective,
+    start: float,
+    before: Point | None = None,
+    twist: Twist = UNKNOWN,
+    accuracy: float = ROUNDING,
 ) -> tuple[float, SlopeModel] | None:
-    """Minimiser by Newton steps with the bend of the slope, and the model around it.
+    """Minimiser by Newton steps of third and higher order, and the model around it.
 
     Parameters
     ----------
     objective : Objective
     start : float
-    bend : float, default=0.0
-        A guess of the second derivative of the slope at the start.
+    before : Point, optional
+        A point that was met, perhaps a rough one.
+    twist : tuple of float
+        A guess of the twist, and the distance of the points that told it.
     accuracy : float
         Error of the minimiser at which the search may stop.
 
@@ -145,13 +166,13 @@ def minimise(
     tuple of float and SlopeModel, or None
         None where the search does not settle soon: the minimum may be far, or none may exist.
     """
-    before, point = None, objective(start)
+    point = objective(start)
     low, high = -math.inf, math.inf
     for _ in range(_STEPS):
         if not math.isfinite(point.slope) or point.slope == 0.0 == point.curvature:
             return None
         low, high = (low, point.t) if point.slope > 0 else (point.t, high)
-        model = SlopeModel.of(before, point, bend)
+        model = SlopeModel.of(before, point, twist)
         step = model.step()
         if model.error(step) <= accuracy:
             return point.t + step, model
@@ -161,7 +182,8 @@ def minimise(
         if not math.isfinite(target):
             return None
         if before is None or abs(target - point.t) >= APART:
-            before = point  # else the older one tells more about the bend than rounding does
+            before = point  # else the older one tells more about the twist than rounding does
+        twist = model.twist, model.spread
         point = objective(target)
     return None
 

@@ -11,6 +11,7 @@ so that no copy of the logits is needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -18,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from skmergecal._blocks import Block, cut, numbers, rows_of_block
+from skmergecal._blocks import Block, Sums, cut, numbers, rows_of_block
 from skmergecal._roots import Objective, find_root
 from skmergecal._typing import Array, IntArray
 
@@ -159,7 +160,8 @@ class ScalingLoss:
         self._wanted = wanted
         self._values: dict[float, float] = {}
         store, block = numbers(n, k), numbers(min(n, rows_of_block(k)), k)
-        self._scratch = np.empty(block)
+        self._scratch = np.empty((2, block))
+        self._rough_scratch = self._scratch.view(np.float32)
         self._store = np.empty(store if store <= KEPT else block)
         self._kept = list(self._cut()) if store <= KEPT else None
 
@@ -193,18 +195,39 @@ class ScalingLoss:
 
     def __call__(self, beta: float) -> tuple[float, float, float]:
         """Mean loss at beta, its first and its second derivative."""
-        loss = mean = variance = true = 0.0
+        mean = self.sums(beta)
+        return mean.loss, mean.mean / beta, mean.variance / beta / beta
+
+    def sums(self, beta: float) -> Sums:
+        """Mean loss at beta, and its derivatives times powers of beta.
+
+        These are the first three cumulants of beta * (z - z_y), averaged over the rows.
+        """
+        loss = mean = variance = third = true = 0.0
         others = dict.fromkeys([other for other in self._wanted if other != beta], 0.0)
         for block in self._blocks():
-            a, b, c = block.sums(beta, self._scratch)
-            loss, mean, variance = loss + a, mean + b, variance + c
+            a, b, c, d = block.sums(beta, self._scratch)
+            loss, mean, variance, third = loss + a, mean + b, variance + c, third + d
             true += block.true_gap
             for other in others:
                 others[other] += block.loss(other, self._scratch)
         n, self.true_gap, self._wanted = self.total, true, ()
         self._values |= {other: (sums - other * true) / n for other, sums in others.items()}
         self._values[beta] = value = (loss - beta * true) / n
-        return value, (mean - true) / n, max(variance / n, 0.0)
+        return Sums(value, (mean - beta * true) / n, max(variance / n, 0.0), third / n)
+
+    def rough_sums(self, beta: float) -> Sums:
+        """The same to about 1e-7 and without the loss: exponentials in float32, for searches.
+
+        Not finite, with NumPy's warning, where gaps are beyond the range of float32.
+        """
+        mean = variance = third = true = 0.0
+        for block in self._blocks():
+            _, b, c, d = block.sums(beta, self._rough_scratch)
+            mean, variance, third = mean + b, variance + c, third + d
+            true += block.true_gap
+        n, self.true_gap = self.total, true
+        return Sums(math.nan, (mean - beta * true) / n, max(variance / n, 0.0), third / n)
 
     def value(self, beta: float) -> float:
         """Mean loss at beta alone."""

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skmergecal._blocks import Sums
 from skmergecal._profile import profile_interval
-from skmergecal._roots import ROUNDING, Point, SlopeModel, minimise
+from skmergecal._roots import UNKNOWN, Point, SlopeModel, minimise
 from skmergecal._scaling import Bound, ScalingLoss
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_logits, check_sample_weight
@@ -30,8 +31,8 @@ __all__ = [
 MANY_NUMBERS = 1 << 16
 STRIDE = 8
 FEW_ROWS = 128
-#: Error of log T that a start may have; that of a subsample itself is larger.
-ROUGH = 1e-4
+#: Error of log T up to which exponentials in float32 serve; one exact visit then remains.
+ROUGH = 1e-5
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,21 @@ class TemperatureObjective:
     def __call__(self, t: float) -> Point:
         """Value and derivatives in t."""
         if t not in self._met:
-            beta = _beta(t)
-            value, g, h = self.loss(beta)
-            value += self.penalty / 2 * t * t
-            slope = beta * g + self.penalty * t
-            # Convex in beta, not in t: where the second derivative in t is small or negative, the
-            # step of the convex problem is the safe one.
-            convex = beta * (beta * h) + self.penalty
-            self._met[t] = Point(t, value, slope, convex + beta * g, convex)
+            self._met[t] = self._point(t, self.loss.sums(_beta(t)))
         return self._met[t]
+
+    def rough(self, t: float) -> Point:
+        """Derivatives in t from exponentials in float32, without the value."""
+        return self._point(t, self.loss.rough_sums(_beta(t)))
+
+    def _point(self, t: float, sums: Sums) -> Point:
+        value, slope, convex, third = sums
+        bend = third + 3 * convex + slope
+        # Convex in beta, not in t: where the second derivative in t is small or negative, the
+        # step of the convex problem is the safe one.
+        curvature = convex + slope
+        a = self.penalty
+        return Point(t, value + a / 2 * t * t, slope + a * t, curvature + a, bend, convex + a)
 
     def value(self, t: float) -> float:
         """Value alone."""
@@ -125,39 +132,54 @@ def minimise_temperature(
     alpha: float = 0.0,
     *,
     wanted: Sequence[float] = (),
-    accuracy: float = ROUNDING,
 ) -> Minimum:
     """The temperature with the lowest loss; no checks, no interval.
 
-    ``wanted`` is as for `ScalingLoss`, ``accuracy`` the error of log T that may remain.
+    ``wanted`` is as for `ScalingLoss`.
     """
     objective = TemperatureObjective(ScalingLoss(logits, y, sample_weight, wanted), alpha)
-    start, bend = _warm_start(logits, y, sample_weight, alpha)
-    objective(start)
-    if alpha > 0 or objective.loss.true_gap < 0:
-        found = minimise(objective, start, bend, accuracy)
-        if found is not None:
-            return Minimum(math.exp(-found[0]), None, objective, found[1])
+    near = _approach(objective, logits, y, sample_weight, alpha)
+    start = 0.0
+    if near is not None:
+        start, rough = near
+        found = minimise(objective, start, rough.at, (rough.twist, rough.spread))
+    elif alpha > 0 or objective.loss.true_gap < 0:
+        found = minimise(objective, start)
+    else:
+        found = None
+    if found is not None:
+        return Minimum(math.exp(-found[0]), None, objective, found[1])
     temperature, bound = objective.loss.limits.temperature(alpha, objective, start)
     model = SlopeModel.of(None, objective(-math.log(temperature)))
     return Minimum(temperature, bound, objective, model)
 
 
-def _warm_start(
-    logits: np.ndarray, y: np.ndarray, sample_weight: Array | None, alpha: float
-) -> tuple[float, float]:
-    """Log beta, and the bend of the slope there, of a share of the rows where there are many.
+def _approach(
+    objective: TemperatureObjective,
+    logits: np.ndarray,
+    y: np.ndarray,
+    sample_weight: Array | None,
+    alpha: float,
+) -> tuple[float, SlopeModel] | None:
+    """The minimiser to about `ROUGH`, and the rough model around it; None where it is not near.
 
-    The share has a warm start in its turn, so that every size is visited about twice.
+    Where there are many rows, a share of them gives the start. The share has one in its turn, so
+    that every size is visited about once.
     """
-    if logits.size < MANY_NUMBERS or len(logits) < STRIDE * FEW_ROWS:
-        return 0.0, 0.0
-    rows = slice(None, None, STRIDE)
-    weight = None if sample_weight is None else sample_weight[rows]
-    if weight is not None and not weight.any():
-        return 0.0, 0.0
-    part = minimise_temperature(logits[rows], y[rows], weight, alpha / STRIDE, accuracy=ROUGH)
-    return -math.log(part.temperature), part.model.bend
+    start, twist, near = 0.0, UNKNOWN, None
+    if logits.size >= MANY_NUMBERS and len(logits) >= STRIDE * FEW_ROWS:
+        rows = slice(None, None, STRIDE)
+        weight = None if sample_weight is None else sample_weight[rows]
+        if weight is None or weight.any():
+            part = logits[rows], y[rows], weight
+            less = TemperatureObjective(ScalingLoss(*part), alpha / STRIDE)
+            near = _approach(less, *part, alpha / STRIDE)
+            if near is not None:
+                start, twist = near[0], (near[1].twist, near[1].spread)
+    if near is None and alpha == 0 and objective.loss.true_gap == 0:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        return minimise(objective.rough, start, None, twist, ROUGH)
 
 
 def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:

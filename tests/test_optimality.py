@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from sklearn.exceptions import ConvergenceWarning
 
 from skmergecal._numerics import log_softmax, softmax
+from skmergecal._scaling import ScalingLoss
 from skmergecal.calibration import fit_temperature
 from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool
 from tests.strategies import draw_labels, problems, seeds
@@ -140,3 +141,25 @@ def test_linear_weights_are_exact_to_rounding(problem):
     assert fit.weights.sum() == pytest.approx(1, abs=1e-15)
     assert (ratio <= 1 + 2e-12).all()
     assert (np.abs(ratio - 1)[fit.weights > 0] <= 2e-12).all()
+
+
+@pytest.mark.parametrize("n_classes", [2, 5, 40])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_are_those_of_the_definition(n_classes, weighted):
+    """In float64 to rounding, in float32 near it, in several blocks, shifted rows or not."""
+    rng = np.random.default_rng(n_classes)
+    n = 300_000 // n_classes
+    z = 3 * rng.normal(size=(n, n_classes)) + 1e6 * rng.integers(-1, 2, size=(n, 1))
+    y = rng.integers(n_classes, size=n)
+    weight = rng.exponential(size=n) if weighted else np.ones(n)
+    loss = ScalingLoss(z, y, weight if weighted else None)
+    x = 0.6 * (z - z.max(axis=1, keepdims=True)).astype(np.longdouble)
+    p = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    mean = (p * x).sum(axis=1)
+    centred = x - mean[:, None]
+    true = x[np.arange(n), y]
+    rows = [np.log(np.exp(x).sum(axis=1)) - true, mean - true]
+    rows += [(p * centred**2).sum(axis=1), (p * centred**3).sum(axis=1)]
+    expected = np.array([weight @ r / weight.sum() for r in rows], dtype=float)
+    assert loss.sums(0.6) == pytest.approx(tuple(expected), rel=1e-12)
+    assert loss.rough_sums(0.6)[1:] == pytest.approx(tuple(expected[1:]), rel=1e-5)

@@ -94,10 +94,11 @@ class TemperatureStatistics:
         objective = self._objective(alpha)
         slope = objective.derivative()
         curvature = slope.derivative()
+        bend = curvature.derivative()
 
         def point(t: float) -> Point:
             second = float(curvature(t))
-            return Point(t, value(t), float(slope(t)), second, second)
+            return Point(t, value(t), float(slope(t)), second, float(bend(t)), second)
 
         def value(t: float) -> float:
             return float(objective(t))
