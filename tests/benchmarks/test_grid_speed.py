@@ -37,7 +37,13 @@ def search(model, grid, X, y):
 
 
 @pytest.mark.parametrize(
-    ("what", "grid", "bound"), [("fixed", {"weights": WEIGHTS}, 15), ("learned", LEARNED, 8)]
+    ("what", "grid", "bound"),
+    [
+        ("fixed", {"weights": WEIGHTS}, 15),
+        ("learned", {"method": ["logits"], **LEARNED}, 8),
+        # Several pools for each candidate, weighed by leave-one-out: no bound is set for it.
+        ("learned, method='auto',", {"method": ["auto"], **LEARNED}, 0),
+    ],
 )
 def test_grid_of_64_candidates(compare, forests, tmp_path, what, grid, bound):
     members, X, y = forests
