@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import _num_samples, _safe_indexing
@@ -24,8 +25,10 @@ _ROWS_TO_PROBE = 100
 
 def is_fitted(estimator: Estimator) -> bool:
     """Whether an estimator is fitted; a skorch net that never saw data is not."""
+    # A FrozenEstimator passes the question on, but first copies all tags of what it holds.
+    inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     try:
-        check_is_fitted(estimator)
+        check_is_fitted(inner)
     except NotFittedError:
         return False
     return getattr(transform_to_final(estimator)[0], "initialized_", True) is not False
@@ -179,6 +182,8 @@ class Member:
     @property
     def missing(self) -> IntArray:
         """Columns of classes that the member does not know."""
+        if len(self.columns) == self.n_classes:
+            return np.empty(0, dtype=np.intp)
         return np.setdiff1d(np.arange(self.n_classes), self.columns)
 
     @property

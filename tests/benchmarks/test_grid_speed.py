@@ -42,7 +42,7 @@ def search(model, grid, X, y):
         ("fixed", {"weights": WEIGHTS}, 15),
         ("learned", {"method": ["logits"], **LEARNED}, 8),
         # Several pools for each candidate, weighed by leave-one-out: no bound is set for it.
-        ("learned, method='auto',", {"method": ["auto"], **LEARNED}, 0),
+        ("auto, learned", {"method": ["auto"], **LEARNED}, None),
     ],
 )
 def test_grid_of_64_candidates(compare, forests, tmp_path, what, grid, bound):
