@@ -1,4 +1,4 @@
-"""The identities of merging, on fitted members (DESIGN: weights fixed, calibrate=None)."""
+"""The identities of merging, on fitted members (weights fixed, calibrate=None)."""
 
 from __future__ import annotations
 
