@@ -267,7 +267,7 @@ def test_synthetic_rows(augment, seed, dtype):
 
 
 def test_synthetic_rows_of_a_frame_keep_what_is_no_number(blobs):
-    frame = pd.DataFrame(blobs.X, columns=list("abcdefgh"))
+    frame = pd.DataFrame(blobs.X.copy(), columns=list("abcdefgh"))
     frame["kind"] = pd.Categorical(np.array(["x", "y"])[np.arange(len(frame)) % 2])
     frame["count"] = np.arange(len(frame)) % 5
     frame.loc[0, "a"] = np.nan
