@@ -2,9 +2,9 @@
 Tune, then merge, or merge, then tune?
 ======================================
 
-Four nets of handwritten digits, trained from different seeds, are to become one net, and it is to
+Three nets of handwritten digits, trained from different seeds, are to become one net, and it is to
 be trained a little further. Before merging, each net; or afterwards, the one net? With labels, or
-with what the four say together? :func:`~skmergecal.compare_fit_orders` fits the nets once in each
+with what the three say together? :func:`~skmergecal.compare_fit_orders` fits the nets once in each
 fold and every order on rows that they have not seen, and compares the orders on the same test rows.
 :doc:`/guide/tuning` is the page on this in the guide, with a study of twelve data sets.
 """
@@ -22,8 +22,8 @@ from skmergecal import FitOrderDisplay, compare_fit_orders
 
 X, y = load_digits(return_X_y=True)
 nets = [
-    (f"net {seed}", make_pipeline(MinMaxScaler(), MLPClassifier((32,), random_state=seed)))
-    for seed in range(4)
+    (f"net {seed}", make_pipeline(MinMaxScaler(), MLPClassifier((16,), random_state=seed)))
+    for seed in range(3)
 ]
 further = {"random_state": 0, "cv": 2}
 with warnings.catch_warnings():
@@ -32,26 +32,23 @@ with warnings.catch_warnings():
         nets,
         X,
         y,
-        orders=[
-            "calibrate-merge-calibrate",
-            "tune-then-merge-then-calibrate",
-            "merge-then-tune-then-calibrate",
-            "merge-then-distil-then-calibrate",
-        ],
-        baseline="merge-then-calibrate",
+        calibrate=False,
         method="parameters",
         weights=None,
         tune={"epochs": 10, **further},
-        distil={"epochs": 30, **further},
-        cv=3,
+        distil={"epochs": 20, **further},
+        cv=5,
         random_state=0,
     )
 
 # %%
-# Scores are minus the log loss. The lines are intervals of 95 % for the difference to merging and
-# calibrating; they take into account that folds share training rows.
+# Scores are minus the log loss. The lines are intervals of 95 % for the difference to merging
+# alone; they take into account that folds share training rows. Temperatures are left out here
+# (``calibrate=False``), to see what training does. These nets are trained out: no interval leaves
+# 0 on one side, and there is no reason to take more than the merged net. Nets that were stopped
+# early gain from either order, as the study shows that the guide leads to.
 display = FitOrderDisplay.from_results(table)
-display.ax_.set_title("Digits: four nets become one")
+display.ax_.set_title("Digits: three nets become one")
 plt.show()
 for name, mean, low, high in zip(
     display.names, table["mean"], table["low"], table["high"], strict=True
@@ -59,7 +56,7 @@ for name, mean, low, high in zip(
     print(f"{name:34s} {mean:.3f}, difference {low:+.3f} to {high:+.3f}")
 
 # %%
-# ``merge-then-tune`` trains one net, ``tune-then-merge`` four. ``merge-then-distil`` needs no
-# labels. What each costs (seconds, without training the four nets):
+# ``merge-then-tune`` trains one net, ``tune-then-merge`` three. ``merge-then-distil`` needs no
+# labels. What each costs (seconds, without training the three nets):
 for name, fit, predict in zip(display.names, table["fit_time"], table["predict_time"], strict=True):
     print(f"{name:34s} fit {fit:5.1f} s, predict {1000 * predict:4.1f} ms")

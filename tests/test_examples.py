@@ -41,7 +41,7 @@ WORDS = {
     "grid_search": ["calibrate", "test log loss"],
     "reliability": ["before", "after", "Change of the log loss"],
     "sites": ["from sums", "all rows, calibrated"],
-    "tune_orders": ["merge-then-distil-then-calibrate", "difference", "predict"],
+    "tune_orders": ["merge-then-distil", "difference", "predict"],
     "why": ["vote, calibrated", "merged"],
 }
 

@@ -116,6 +116,6 @@ class FitOrderDisplay:
         """
         axes = labelled_rows(ax, self.names, self.differences, self.intervals)
         axes.axvline(0.0, color="0.6", linestyle=":", linewidth=1.2)
-        axes.set_xlabel(f"score (greater is better) minus that of\n{shorten(self.baseline)}")
+        axes.set_xlabel(f"score (greater is better)\nminus that of {shorten(self.baseline)}")
         self.ax_, self.figure_ = axes, axes.figure
         return self
