@@ -243,7 +243,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
                 msg = f"logits should have {len(self.classes_)} columns, one a class; got {z.shape}"
                 raise ValueError(msg)
             return z
-        return self._member.log_proba(self._member.align(self._member.read(X)))
+        return self._member.read_log_proba(X)
 
     def _scores(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "temperature_")

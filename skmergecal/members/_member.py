@@ -223,6 +223,10 @@ class Member:
         """Log-probabilities of an opinion of this member."""
         return opinion.log_proba(self.softening)
 
+    def read_log_proba(self, X: Any) -> Array:
+        """Log-probabilities of the rows of X, softened, in the merged columns."""
+        return self.log_proba(self.align(self.read(X)))
+
     def scaled_proba(self, opinion: Opinion, temperature: float) -> Array:
         """Probabilities after scaling; 0 for classes that the member does not know."""
         p = softmax(self.log_proba(opinion) / temperature)

@@ -240,7 +240,7 @@ def _refuse_other_classes(member: Member, classes: np.ndarray) -> None:
 
 
 def _training_loss(merged: Member, found: Collected, rows: Rows) -> float:
-    model = merged.log_proba(merged.align(merged.read(rows.kept_X)))
+    model = merged.read_log_proba(rows.kept_X)
     columns = np.searchsorted(found.classes, rows.labels[rows.kept])
     weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
     return mean_loss(model, columns, weight)

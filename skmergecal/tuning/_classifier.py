@@ -37,7 +37,7 @@ from skmergecal.members import (
 from skmergecal.tuning._plan import SCHEDULES, Plan
 from skmergecal.tuning._progress import Progress
 from skmergecal.tuning._synthetic import AUGMENTS
-from skmergecal.tuning._tune import Data, Tuned, Tuning, tuned_log_proba
+from skmergecal.tuning._tune import Data, Tuned, Tuning
 
 __all__ = ["FineTunedClassifier"]
 
@@ -326,7 +326,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
     def _scores(self, X: Any) -> Array:
         check_is_fitted(self, "classes_")
         self._check_features(X, reset=False)
-        return tuned_log_proba(self._member, X)
+        return self._member.read_log_proba(X)
 
     def _scaled(self, scores: Array) -> Array:
         return scores

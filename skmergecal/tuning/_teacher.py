@@ -57,7 +57,7 @@ def find_teacher(
     (member,), own = frozen_members([("teacher", teacher)], Cache(None))
     _check_classes(own, classes)
     columns = encode_labels(classes, own, remedy="")
-    return lambda rows: softmax(member.log_proba(member.align(member.read(rows)))[:, columns])
+    return lambda rows: softmax(member.read_log_proba(rows)[:, columns])
 
 
 def _check_classes(own: np.ndarray, classes: np.ndarray) -> None:

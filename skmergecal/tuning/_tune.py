@@ -33,7 +33,7 @@ from skmergecal.tuning._start import Start, find_start
 from skmergecal.tuning._synthetic import check_augmentable, synthetic_rows
 from skmergecal.tuning._teacher import Teacher, find_teacher
 
-__all__ = ["Data", "Tuned", "Tuning", "tuned_log_proba"]
+__all__ = ["Data", "Tuned", "Tuning"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Tuning:
         member = replace(tuned, columns=columns, n_classes=len(classes))
         if len(member.missing):
             member = member.softened(True, float(len(train)))
-        return tuned_log_proba(member, _safe_indexing(data.X, test))
+        return member.read_log_proba(_safe_indexing(data.X, test))
 
     def _fitted(self, data: Data) -> tuple[Member, np.ndarray]:
         """The estimator fitted, or as it is, as a member; and the classes."""
@@ -202,11 +202,6 @@ class Tuning:
             )
         self.progress.end()
         return start.rebuilt(trainee.finish()), history
-
-
-def tuned_log_proba(member: Member, X: Any) -> Array:
-    """What the result says of rows, in the columns of all classes."""
-    return member.log_proba(member.align(member.read(X)))
 
 
 _KNOWN = "The estimator that is trained further knows no others: drop these rows."
