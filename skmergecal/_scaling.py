@@ -11,8 +11,7 @@ so that no copy of the logits is needed.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal
@@ -140,8 +139,6 @@ class ScalingLoss:
         Column numbers of the true classes.
     sample_weight : ndarray of shape (n_samples,) or None
         Frequency weights; rows of weight 0 count as removed.
-    wanted : sequence of float, default=()
-        Values of beta at which the loss will be asked for: the next visit to the rows sums it.
     """
 
     def __init__(
@@ -149,7 +146,6 @@ class ScalingLoss:
         logits: np.ndarray,
         y: IntArray,
         sample_weight: Array | None,
-        wanted: Sequence[float] = (),
     ) -> None:
         if sample_weight is not None and not sample_weight.all():
             kept = sample_weight > 0
@@ -157,19 +153,24 @@ class ScalingLoss:
         n, k = logits.shape
         self.total = float(n if sample_weight is None else sample_weight.sum())
         self._data = logits, y, sample_weight
-        self._wanted = wanted
-        self._values: dict[float, float] = {}
         store, block = numbers(n, k), numbers(min(n, rows_of_block(k)), k)
         self._scratch = np.empty((2, block))
         self._rough_scratch = self._scratch.view(np.float32)
         self._store = np.empty(store if store <= KEPT else block)
-        self._kept = list(self._cut()) if store <= KEPT else None
-
-    def _cut(self) -> Iterator[Block]:
-        return cut(*self._data, self._store)
+        self._keeps = store <= KEPT
+        self._kept: list[Block] = []
 
     def _blocks(self) -> Iterable[Block]:
-        return self._cut() if self._kept is None else self._kept
+        return self._kept or self._cut()
+
+    def _cut(self) -> Iterator[Block]:
+        """The blocks, each while it is still in the cache; kept once all have been cut."""
+        blocks = []
+        for block in cut(*self._data, self._store):
+            yield block
+            if self._keeps:
+                blocks.append(block)
+        self._kept = blocks
 
     @cached_property
     def true_gap(self) -> float:
@@ -203,38 +204,29 @@ class ScalingLoss:
 
         These are the first three cumulants of beta * (z - z_y), averaged over the rows.
         """
-        loss = mean = variance = third = true = 0.0
-        others = dict.fromkeys([other for other in self._wanted if other != beta], 0.0)
-        for block in self._blocks():
-            a, b, c, d = block.sums(beta, self._scratch)
-            loss, mean, variance, third = loss + a, mean + b, variance + c, third + d
-            true += block.true_gap
-            for other in others:
-                others[other] += block.loss(other, self._scratch)
-        n, self.true_gap, self._wanted = self.total, true, ()
-        self._values |= {other: (sums - other * true) / n for other, sums in others.items()}
-        self._values[beta] = value = (loss - beta * true) / n
-        return Sums(value, (mean - beta * true) / n, max(variance / n, 0.0), third / n)
+        return self._mean_sums(beta, self._scratch)
 
     def rough_sums(self, beta: float) -> Sums:
         """The same to about 1e-7 and without the loss: exponentials in float32, for searches.
 
         Not finite, with NumPy's warning, where gaps are beyond the range of float32.
         """
-        mean = variance = third = true = 0.0
+        return self._mean_sums(beta, self._rough_scratch)
+
+    def _mean_sums(self, beta: float, scratch: np.ndarray) -> Sums:
+        loss = mean = variance = third = true = 0.0
         for block in self._blocks():
-            _, b, c, d = block.sums(beta, self._rough_scratch)
-            mean, variance, third = mean + b, variance + c, third + d
+            a, b, c, d = block.sums(beta, scratch)
+            loss, mean, variance, third = loss + a, mean + b, variance + c, third + d
             true += block.true_gap
         n, self.true_gap = self.total, true
-        return Sums(math.nan, (mean - beta * true) / n, max(variance / n, 0.0), third / n)
+        true *= beta
+        return Sums((loss - true) / n, (mean - true) / n, max(variance / n, 0.0), third / n)
 
     def value(self, beta: float) -> float:
         """Mean loss at beta alone."""
-        if beta not in self._values:
-            loss = true = 0.0
-            for block in self._blocks():
-                loss += block.loss(beta, self._scratch)
-                true += block.true_gap
-            self._values[beta] = (loss - beta * true) / self.total
-        return self._values[beta]
+        loss = true = 0.0
+        for block in self._blocks():
+            loss += block.loss(beta, self._scratch)
+            true += block.true_gap
+        return (loss - beta * true) / self.total

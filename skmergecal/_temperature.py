@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,36 +30,10 @@ __all__ = [
 #: Logits with this many numbers are fitted with a start from every STRIDE-th row, if these are
 #: at least FEW_ROWS.
 MANY_NUMBERS = 1 << 16
-STRIDE = 8
+STRIDE = 16
 FEW_ROWS = 128
 #: Error of log T up to which exponentials in float32 serve; one exact visit then remains.
 ROUGH = 1e-5
-
-
-@dataclass(frozen=True)
-class TemperatureFit:
-    """A fitted temperature.
-
-    Attributes
-    ----------
-    temperature : float
-        T, the divisor of the logits.
-    interval : tuple of float
-        95 % interval of T from the profile likelihood, rows taken as independent. An end that
-        the data do not bound is 0 or infinity.
-    loss : float
-        Mean log loss at T, in nats.
-    loss_before : float
-        Mean log loss at T = 1.
-    bound : {None, "lower", "upper"}
-        The bound at which T was stopped where no finite optimum exists.
-    """
-
-    temperature: float
-    interval: tuple[float, float]
-    loss: float
-    loss_before: float
-    bound: Bound
 
 
 class TemperatureObjective:
@@ -130,14 +105,9 @@ def minimise_temperature(
     y: np.ndarray,
     sample_weight: Array | None = None,
     alpha: float = 0.0,
-    *,
-    wanted: Sequence[float] = (),
 ) -> Minimum:
-    """The temperature with the lowest loss; no checks, no interval.
-
-    ``wanted`` is as for `ScalingLoss`.
-    """
-    objective = TemperatureObjective(ScalingLoss(logits, y, sample_weight, wanted), alpha)
+    """The temperature with the lowest loss; no checks, no interval."""
+    objective = TemperatureObjective(ScalingLoss(logits, y, sample_weight), alpha)
     near = _approach(objective, logits, y, sample_weight, alpha)
     start = 0.0
     if near is not None:
@@ -199,6 +169,52 @@ def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
     )
 
 
+@dataclass(frozen=True)
+class TemperatureFit:
+    """A fitted temperature.
+
+    Attributes
+    ----------
+    temperature : float
+        T, the divisor of the logits.
+    loss : float
+        Mean log loss at T, in nats.
+    bound : {None, "lower", "upper"}
+        The bound at which T was stopped where no finite optimum exists.
+    interval : tuple of float
+        95 % interval of T from the profile likelihood, rows taken as independent. An end that
+        the data do not bound is 0 or infinity.
+    loss_before : float
+        Mean log loss at T = 1.
+
+    Notes
+    -----
+    ``interval`` and ``loss_before`` are computed when they are first asked for. Until then the
+    fit holds on to the logits and weights, which should stay as they are; a pickled or copied fit
+    holds the numbers instead.
+    """
+
+    temperature: float
+    loss: float
+    bound: Bound
+    _find_interval: Callable[[], tuple[float, float]] = field(repr=False, compare=False)
+    _find_loss_before: Callable[[], float] = field(repr=False, compare=False)
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of T."""
+        return self._find_interval()
+
+    @cached_property
+    def loss_before(self) -> float:
+        """Mean log loss at T = 1."""
+        return self._find_loss_before()
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ["temperature", "loss", "bound", "interval", "loss_before"]
+        return {name: getattr(self, name) for name in names}
+
+
 def fit_temperature(
     logits: Any, y: Any, sample_weight: Any = None, *, alpha: float = 0.0
 ) -> TemperatureFit:
@@ -246,15 +262,15 @@ def fit_temperature(
     z = check_logits(logits)
     labels = _check_columns(y, z)
     weight = check_sample_weight(sample_weight, len(z))
-    minimum = minimise_temperature(z, labels, weight, alpha, wanted=[1.0])
+    minimum = minimise_temperature(z, labels, weight, alpha)
     warn_at_bound(minimum.bound, minimum.temperature)
     t, objective = -math.log(minimum.temperature), minimum.objective
     return TemperatureFit(
         temperature=minimum.temperature,
-        interval=minimum.interval(),
         loss=minimum.model.value(t) - objective.penalty / 2 * t * t,
-        loss_before=objective.loss.value(1.0),
         bound=minimum.bound,
+        _find_interval=minimum.interval,
+        _find_loss_before=lambda: objective.loss.value(1.0),
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -11,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmergecal._numerics import log_softmax, mean_loss
 from skmergecal.calibration import TemperatureCalibrator, fit_temperature
-from tests.strategies import problems
+from tests.strategies import draw_labels, problems
 
 temperatures = st.floats(0.05, 20)
 
@@ -263,3 +266,16 @@ def test_rows_next_to_uniform_do_not_hide_the_optimum():
     fit = fit_temperature(np.r_[margin, noise], np.r_[y, rng.integers(0, 2, 9000)])
     assert fit.bound is None
     assert fit.temperature == pytest.approx(fit_temperature(margin, y).temperature, rel=1e-9)
+
+
+def test_a_copy_of_a_fit_needs_no_rows():
+    rng = np.random.default_rng(0)
+    z = 2 * rng.normal(size=(200, 3))
+    y = draw_labels(rng, log_softmax(z / 1.5))
+    fit, expected = fit_temperature(z, y), fit_temperature(z, y)
+    numbers = expected.interval, expected.loss_before
+    assert len(pickle.dumps(fit)) < z.nbytes / 4
+    for copied in (pickle.loads(pickle.dumps(fit)), copy.copy(fit), copy.deepcopy(fit)):
+        assert (copied.interval, copied.loss_before) == numbers
+        assert copied == fit
+        assert repr(copied) == repr(fit)

@@ -106,9 +106,11 @@ class TemperatureStatistics:
         start = float(GRID[np.argmin(objective(GRID))])
         temperature, bound = self.limits.temperature(alpha, point, start, REACH)
         t = float(np.clip(-np.log(temperature), *REACH))
-        best = float(objective(t))
-        before = float(self._objective(0.0)(0.0))
-        loss = best - alpha / self.total / 2 * t * t
         model = SlopeModel.of(None, point(t))
-        interval = profile_interval(point, value, self.total, t, model, REACH)
-        return TemperatureFit(temperature, interval, loss, before, bound)
+        return TemperatureFit(
+            temperature=temperature,
+            loss=value(t) - alpha / self.total / 2 * t * t,
+            bound=bound,
+            _find_interval=lambda: profile_interval(point, value, self.total, t, model, REACH),
+            _find_loss_before=lambda: float(self._objective(0.0)(0.0)),
+        )

@@ -35,6 +35,14 @@ class Row(NamedTuple):
         return f"{self.work:52s} {self.peer:34s} {self.ratio:8.2f}  {wanted:14s} {self.verdict}"
 
 
+def repeated(function: Callable[[], object], calls: int) -> Callable[[], None]:
+    def run() -> None:
+        for _ in range(calls):
+            function()
+
+    return run
+
+
 def timed(function: Callable[[], object]) -> float:
     start = time.perf_counter()
     function()
@@ -42,27 +50,31 @@ def timed(function: Callable[[], object]) -> float:
 
 
 class Comparison:
-    """Times one function and its peers in turn, and adds a row for each peer to the table."""
+    """Times one function and its peers in turn, and adds a row for each peer to the table.
+
+    In each round every function is called ``calls`` times in a row: more than once where a call is
+    so short that what ran before it would tell.
+    """
 
     def __init__(self, benchmark, rows):
         self.benchmark, self.rows = benchmark, rows
 
-    def __call__(self, work, ours, peers, rounds=5):
+    def __call__(self, work, ours, peers, rounds=5, calls=1):
         """``peers`` maps a name to (function, bound of peer's time over ours, or None)."""
-        self._run(work, ours, peers, rounds, at_least=True)
+        self._run(work, ours, peers, rounds, calls, at_least=True)
 
-    def cost(self, work, ours, peers, rounds=5):
+    def cost(self, work, ours, peers, rounds=5, calls=1):
         """``peers`` maps a name to (function, bound of our time over the peer's, or None)."""
-        self._run(work, ours, peers, rounds, at_least=False)
+        self._run(work, ours, peers, rounds, calls, at_least=False)
 
-    def _run(self, work, ours, peers, rounds, at_least):
+    def _run(self, work, ours, peers, rounds, calls, at_least):
         seconds = {name: [] for name in peers}
 
         def peers_first():
             for name, (function, _) in peers.items():
-                seconds[name].append(timed(function))
+                seconds[name].append(timed(repeated(function, calls)))
 
-        self.benchmark.pedantic(ours, setup=peers_first, rounds=rounds)
+        self.benchmark.pedantic(repeated(ours, calls), setup=peers_first, rounds=rounds)
         own = self.benchmark.stats.stats.min
         for name, (_, bound) in peers.items():
             theirs = min(seconds[name])
