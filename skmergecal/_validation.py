@@ -76,7 +76,11 @@ def _is_missing(value: object) -> bool:
 def _unboxed(labels: np.ndarray) -> np.ndarray:
     for kind, dtype in ((bool | np.bool_, bool), (Integral, np.int64), (Real, np.float64)):
         if all(isinstance(v, kind) for v in labels):
-            return labels.astype(dtype)
+            try:
+                return labels.astype(dtype)
+            except OverflowError as error:
+                msg = "y contains whole numbers beyond 64 bits: pass them as strings"
+                raise ValueError(msg) from error
     return labels
 
 

@@ -10,9 +10,11 @@ import pytest
 import sklearn
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
+    GridSearchCV,
     GroupKFold,
     KFold,
     LeaveOneOut,
@@ -27,6 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
+from skmergecal.members._fit import sample_weight_param
 
 
 def own():
@@ -200,6 +203,46 @@ def test_members_without_sample_weight_are_named(blobs):
     members = [("near", KNeighborsClassifier()), ("bayes", GaussianNB())]
     with pytest.warns(UserWarning, match="'near' .KNeighborsClassifier. does not take sample_w"):
         MergedClassifier(members, cv=3).fit(blobs.X, blobs.y, sample_weight=np.ones(200))
+
+
+def members_that_hand_weights_on():
+    inner = LogisticRegression(C=0.05)
+    scaler = StandardScaler(with_mean=False, with_std=False)
+    piped = make_pipeline(scaler, inner)
+    pair = [("logistic", inner), ("bayes", GaussianNB())]
+    return {
+        "search": GridSearchCV(inner, {"C": [0.05]}, cv=2),
+        "search of a pipeline": GridSearchCV(piped, {"logisticregression__C": [0.05]}, cv=2),
+        "vote": VotingClassifier(pair, voting="soft"),
+    }
+
+
+@pytest.mark.parametrize("which", ["search", "search of a pipeline", "vote"])
+def test_weights_reach_members_that_hand_them_on(blobs, which):
+    """Weights are repetition there, too; nothing says that they are not taken."""
+    member = members_that_hand_weights_on()[which]
+    weight = np.random.default_rng(0).integers(0, 4, len(blobs.y)).astype(float)
+    index = np.repeat(np.arange(len(blobs.y)), weight.astype(int))
+    fold = np.arange(len(blobs.y)) % 4
+    weighted = TemperatureCalibrator(member, cv=split_by(fold))
+    weighted.fit(blobs.X, blobs.y, sample_weight=weight)
+    repeated = TemperatureCalibrator(member, cv=split_by(fold[index]))
+    repeated.fit(blobs.X[index], blobs.y[index])
+    np.testing.assert_allclose(
+        weighted.predict_proba(blobs.X_test), repeated.predict_proba(blobs.X_test), atol=1e-4
+    )
+
+
+def test_an_ensemble_takes_weights_if_all_inside_do(blobs):
+    pair = [("logistic", LogisticRegression()), ("near", KNeighborsClassifier())]
+    for ensemble in (VotingClassifier(pair, voting="soft"), StackingClassifier(pair)):
+        assert sample_weight_param(ensemble) is None
+        ensemble.set_params(near=GaussianNB())
+        assert sample_weight_param(ensemble) == "sample_weight"
+        ensemble.set_params(near="drop")
+        assert sample_weight_param(ensemble) == "sample_weight"
+    ensemble.set_params(final_estimator=KNeighborsClassifier())
+    assert sample_weight_param(ensemble) is None
 
 
 def test_fit_transform_is_out_of_fold(blobs):

@@ -59,7 +59,7 @@ def test_weights(blobs, weights, match):
         MergedClassifier(unfitted(), weights=weights).fit(blobs.X, blobs.y)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf, "warm"])
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-310, np.nan, np.inf, "warm"])
 def test_temperature_must_be_positive(blobs, temperature):
     with pytest.raises(ValueError, match="'temperature' parameter of TemperatureCalibrator"):
         TemperatureCalibrator(temperature=temperature).fit(blobs.X[:, :3], blobs.y)
@@ -381,3 +381,24 @@ def test_classwise_weights_need_logits(blobs, members, method):
         MergedClassifier.from_fitted(
             members, blobs.X_held, blobs.y_held, method=method, weights="classwise"
         )
+
+
+def test_a_scorer_that_takes_no_weights(blobs, members):
+    def score(estimator, X, y):
+        return estimator.score(X, y)
+
+    merged = MergedClassifier.from_fitted(
+        members, blobs.X_held, blobs.y_held, weights="greedy", scoring=score
+    )
+    with pytest.raises(TypeError, match=r"scoring=.*score.* sample_weight.*make_scorer"):
+        merged.fit(blobs.X_held, blobs.y_held, sample_weight=np.ones(len(blobs.y_held)))
+
+
+def test_labels_beyond_64_bits(blobs):
+    with pytest.raises(ValueError, match="beyond 64 bits: pass them as strings"):
+        MergedClassifier(unfitted()).fit(blobs.X, np.array([0, 1, 2**70], object)[blobs.y])
+
+
+def test_statistics_that_are_none():
+    with pytest.raises(TypeError, match=r"statistics_ of a calibrator .* got dict"):
+        TemperatureCalibrator.from_statistics({})

@@ -11,10 +11,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.calibration import fit_temperature
 from skmergecal.pooling import (
+    fit_classwise_pool,
+    fit_combined_pool,
     fit_linear_pool,
     fit_logarithmic_pool,
     linear_pool,
@@ -235,3 +238,27 @@ def test_larger_logits_are_taken_as_1e150():
         TemperatureCalibrator(temperature=1e150).fit(x, y) for x in (z, np.clip(z, -1e150, 1e150))
     )
     np.testing.assert_array_equal(a.transform(z), b.transform(np.clip(z, -1e150, 1e150)))
+
+
+@pytest.mark.parametrize("kept", [slice(None), slice(0, 1)])
+@pytest.mark.parametrize("params", [{}, {"weights": "classwise"}, {"method": "logits"}])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_single_class(blobs, params, frozen, kept):
+    X, y = blobs.X[blobs.y == 1], blobs.y[blobs.y == 1]
+    bayes = GaussianNB().fit(X, y)
+    member = FrozenEstimator(bayes) if frozen else GaussianNB()
+    rows = kept if frozen else slice(None)
+    merged = MergedClassifier([("a", member), ("b", member)], **params).fit(X[rows], y[rows])
+    assert merged.classes_.tolist() == [1]
+    assert (merged.predict_proba(blobs.X_test) == 1.0).all()
+    assert merged.weights_.sum() == pytest.approx(1.0)
+
+
+def test_pools_of_a_single_class():
+    z, y = [np.zeros((5, 1)), np.zeros((5, 1))], np.zeros(5, dtype=int)
+    for alpha in (0.0, 1.0, "auto"):
+        fit = fit_logarithmic_pool(z, y, alpha=alpha)
+        assert fit.loss == 0.0
+        np.testing.assert_allclose(fit.weights, 0.5)
+    assert np.isfinite(fit_classwise_pool(z, y).weights).all()
+    assert np.isfinite(fit_combined_pool(z, y, proba=np.exp(z)).classwise.weights).all()

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
@@ -174,6 +177,27 @@ def test_three_ways_agree_where_members_are_fitted_here(blobs):
     assert inside.temperature_ != MergedClassifier(members).fit(blobs.X, blobs.y).temperature_
     np.testing.assert_allclose(around.predict_proba(blobs.X_test), expected, atol=1e-10)
     np.testing.assert_allclose(steps.predict_proba(blobs.X_test), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_three_ways_agree_where_the_better_greedy_pool_is_chosen(seed):
+    """With a temperature of its own, the other pool is the better one in some of these."""
+    X, y = make_classification(
+        200, 6, n_informative=4, n_redundant=0, flip_y=0.25, random_state=seed
+    )
+    fitted = [
+        m.fit(X[:100], y[:100])
+        for m in (
+            GaussianNB(),
+            RandomForestClassifier(8, random_state=seed),
+            LogisticRegression(),
+        )
+    ]
+    members = [(str(i), FrozenEstimator(m)) for i, m in enumerate(fitted)]
+    inside = MergedClassifier(members, weights="greedy", calibrate="merged").fit(X[100:], y[100:])
+    around = TemperatureCalibrator(MergedClassifier(members, weights="greedy"))
+    around.fit(X[100:], y[100:])
+    np.testing.assert_allclose(around.predict_proba(X), inside.predict_proba(X), atol=1e-10)
 
 
 def test_three_ways_agree_for_parameters(blobs):

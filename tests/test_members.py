@@ -266,3 +266,19 @@ def test_unfitted_members_stay_unfitted(blobs):
     MergedClassifier(members, cv=3).fit(blobs.X, blobs.y).predict(blobs.X)
     assert [vars(m) for _, m in members] == before
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")  # its own, in fit
+def test_a_discriminant_with_a_prior_of_zero_is_read_as_probabilities(blobs):
+    """Its decision function is minus infinity there, its probability 0: softened, as always."""
+    model = LinearDiscriminantAnalysis(priors=[0.0, 0.5, 0.5]).fit(blobs.X, blobs.y)
+    merged = MergedClassifier.from_fitted([model], blobs.X_held, blobs.y_held, weights=[1.0])
+    proba = merged.predict_proba(blobs.X_test)
+    softening = 1 / (len(blobs.y_held) + 1)
+    expected = (1 - softening) * model.predict_proba(blobs.X_test) + softening / 3
+    np.testing.assert_allclose(proba, expected, atol=1e-12)
+
+
+def test_members_from_a_generator(members, blobs):
+    merged = MergedClassifier.from_fitted((m for m in members.values()), weights=None)
+    assert len(merged.estimators_) == len(members)

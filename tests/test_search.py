@@ -115,6 +115,20 @@ def test_members_of_the_readme_are_cached(blobs, tmp_path, monkeypatch):
     assert len(fits) == 3 * (2 + 1)
 
 
+def test_a_fixed_temperature_needs_no_folds(blobs, monkeypatch):
+    """Nothing is held out: what is inside is fitted once, this package's own, too."""
+    fits = []
+    original = GaussianNB.fit
+    monkeypatch.setattr(
+        GaussianNB, "fit", lambda self, X, y: fits.append(1) or original(self, X, y)
+    )
+    merge = MergedClassifier([("bayes", GaussianNB())], weights=None)
+    TemperatureCalibrator(merge, temperature=2.0).fit(blobs.X, blobs.y)
+    assert len(fits) == 1
+    TemperatureCalibrator(merge, temperature=2.0).fit_transform(blobs.X, blobs.y)
+    assert len(fits) == 1 + 6
+
+
 def test_open_random_states_are_not_cached(blobs, tmp_path):
     open_state = [("forest", Counted("open", RandomForestClassifier(3)))]
     model = MergedClassifier(open_state, cv=2, memory=tmp_path)

@@ -17,7 +17,7 @@ from torch import nn
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal._numerics import log_softmax
-from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierWarning
 from skmergecal.members._member import read_raw
 from skmergecal.members._sources import resolve_source
 
@@ -378,3 +378,38 @@ def test_sample_weights_and_nets(blobs):
         MergedClassifier([("net", net())], cv=2).fit(
             blobs.X, blobs.y, sample_weight=np.ones(len(blobs.y))
         )
+
+
+OWN_ORDER = np.array(["low", "medium", "high"])
+
+
+def test_nets_whose_classes_are_in_an_order_of_their_own(blobs):
+    """Their outputs are averaged as they are, and their columns aligned by label afterwards."""
+    nets = {
+        str(seed): fitted(blobs, seed, module=nn.Linear(8, 3), classes=OWN_ORDER.tolist())
+        for seed in range(2)
+    }
+    rows = blobs.X_held, OWN_ORDER[blobs.y_held]
+    given = {"weights": [0.3, 0.7]}
+    pooled = MergedClassifier.from_fitted(nets, *rows, method="logits", **given)
+    merged = MergedClassifier.from_fitted(nets, *rows, method="parameters", **given)
+    assert merged.classes_.tolist() == ["high", "low", "medium"]
+    expected = pooled.predict_proba(blobs.X_test)
+    np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, atol=1e-6)
+    with pytest.warns(MergeBarrierWarning, match="without rows"):
+        alone = MergedClassifier.from_fitted(nets, method="parameters", **given)
+    np.testing.assert_allclose(alone.predict_proba(blobs.X_test), expected, atol=1e-6)
+    other = fitted(blobs, module=nn.Linear(8, 3), classes=["high", "medium", "low"])
+    with pytest.raises(IncompatibleEstimatorsError, match=r"'x' has them in another order"):
+        MergedClassifier.from_fitted({**nets, "x": other}, *rows, method="parameters")
+
+
+def test_the_order_of_classes_changes_no_merged_net(blobs):
+    def merge(classes):
+        torch.manual_seed(0)
+        members = [(str(i), net(classes=classes.tolist())) for i in range(2)]
+        merged = MergedClassifier(members, method="parameters", cv=2, barrier_tolerance=9.0)
+        return merged.fit(blobs.X, classes[blobs.y]).predict_proba(blobs.X_test)
+
+    own, alphabetical = merge(OWN_ORDER), merge(np.array(["a", "b", "c"]))
+    np.testing.assert_allclose(own[:, [1, 2, 0]], alphabetical, atol=1e-6)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmergecal._compat import HasMethods, Interval, _fit_context
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
-from skmergecal._validation import check_logits, encode_labels, warn_if_few
+from skmergecal._validation import LARGEST_LOGIT, check_logits, encode_labels, warn_if_few
 from skmergecal.calibration._held_out import fit_held_out
 from skmergecal.calibration._stream import CLASSES_WITH_ESTIMATOR, StreamMixin, bare_classes
 from skmergecal.members import (
@@ -104,7 +104,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
 
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [HasMethods(["fit"]), None],
-        "temperature": [Interval(Real, 0, None, closed="neither"), None],
+        "temperature": [Interval(Real, 1 / LARGEST_LOGIT, None, closed="left"), None],
         "cv": ["cv_object"],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "classes": ["array-like", None],
@@ -184,7 +184,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
             warn_if_few(float(rows.sample_weight.sum()), len(self.classes_))
         self._check_features(X, reset=True)
         self.estimator_: Estimator | None = None
-        return z[rows.kept], rows
+        return rows.kept_X, rows
 
     def _fit_wrapped(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], held_out: bool
@@ -194,7 +194,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         check_estimator("estimator", self.estimator)
         rows = Rows.check(X, y, sample_weight)
         routed = route_fit_params(self, [("estimator", self.estimator)], sample_weight, params)
-        if has_held_out(last_step(self.estimator)):
+        if held_out and has_held_out(last_step(self.estimator)):
             params = {**routed[0].get("estimator", {}), **routed[1]}
             params = cut_params(X, params, rows.kept)
             labels = rows.labels[rows.kept]

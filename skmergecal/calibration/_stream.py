@@ -170,6 +170,12 @@ class StreamMixin(LogProbaClassifier):
         TemperatureCalibrator
             Fitted.
         """
+        if not isinstance(statistics, TemperatureStatistics):
+            msg = (
+                "statistics should be the statistics_ of a calibrator that was fitted by "
+                f"partial_fit, or a sum of these; got {type(statistics).__name__}"
+            )
+            raise TypeError(msg)
         self = cls(estimator, **params)
         self._validate_params()
         self.statistics_ = statistics

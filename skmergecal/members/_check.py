@@ -81,8 +81,9 @@ def name_members(members: Any) -> list[tuple[str, Estimator]]:
     """Members by name; unnamed ones get their class's name, numbered where it comes again."""
     if isinstance(members, Mapping):
         return list(members.items())
+    members = list(members)
     if all(isinstance(m, tuple) and len(m) == 2 for m in members):
-        return list(members)
+        return members
     inner = [m.estimator if isinstance(m, FrozenEstimator) else m for m in members]
     names = [type(m).__name__.lower() for m in inner]
     return [

@@ -15,6 +15,8 @@ from skmergecal._typing import Estimator, IntArray
 from skmergecal.members._skorch import fit_net, is_skorch
 from skmergecal.members._sources import is_sklearn, last_step
 
+#: Ensembles that hand sample weights on to every estimator inside.
+_ENSEMBLES = ("VotingClassifier", "StackingClassifier")
 #: Solvers of LogisticRegression that ignore its random_state.
 _NO_RANDOMNESS = ("lbfgs", "newton-cg", "newton-cholesky")
 
@@ -22,12 +24,24 @@ __all__ = ["FitTask", "cut_params", "fit_member", "is_reproducible", "sample_wei
 
 
 def sample_weight_param(estimator: Estimator) -> str | None:
-    """The name under which ``fit`` takes sample weights, through Pipelines, or None."""
+    """The name under which ``fit`` takes sample weights, or None.
+
+    Pipelines, searches and ensembles of scikit-learn hand them on to those inside that take them.
+    """
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
         inner = sample_weight_param(last)
         return None if inner is None else f"{name}__{inner}"
-    return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
+    if is_sklearn(estimator, "BaseSearchCV"):
+        return sample_weight_param(estimator.estimator)
+    if any(is_sklearn(estimator, ensemble) for ensemble in _ENSEMBLES):
+        inside = [e for _, e in estimator.estimators if e != "drop"]
+        if getattr(estimator, "final_estimator", None) is not None:
+            inside.append(estimator.final_estimator)
+        takes = all(sample_weight_param(e) == "sample_weight" for e in inside)
+    else:
+        takes = has_fit_parameter(estimator, "sample_weight")
+    return "sample_weight" if takes else None
 
 
 def cut_params(X: Any, params: dict[str, Any], rows: IntArray) -> dict[str, Any]:

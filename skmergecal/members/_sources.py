@@ -213,5 +213,7 @@ def _reproduces(estimator: Estimator, X: Any) -> bool:
     rows = _safe_indexing(X, np.arange(min(_num_samples(X), _ROWS_TO_COMPARE)))
     final, Z = transform_to_final(estimator, rows)
     proba = np.asarray(final.predict_proba(Z))
-    ours = softmax(SOURCES["decision_function"].read(final, Z))
-    return ours.shape == proba.shape and bool(np.abs(ours - proba).max() <= _SAME_PROBABILITY)
+    ours = SOURCES["decision_function"].read(final, Z)
+    if ours.shape != proba.shape or not np.isfinite(ours).all():
+        return False
+    return bool(np.abs(softmax(ours) - proba).max() <= _SAME_PROBABILITY)

@@ -71,12 +71,16 @@ def _learn_best(found: Collected, settings: Settings) -> Combination:
         return LogarithmicCombination.learn(found, settings)
     if settings.weights != "greedy":
         return CombinedCombination.learn(found, settings, with_linear=True)
-    pools = [learn(found, settings) for learn in (LogarithmicCombination.learn, _learn_linear)]
-    losses = [
-        mean_loss(pool.log_proba(pool.held_out_scores(found)), found.y, found.sample_weight)
-        for pool in pools
-    ]
-    return pools[int(np.argmin(losses))]
+    learners = (LogarithmicCombination.learn, _learn_linear)
+    # Compared without a temperature of their own: one that is fitted afterwards, by a step of its
+    # own, changes no choice either.
+    before = settings.without_merged_temperature()
+    losses = []
+    for learn in learners:
+        pool = learn(found, before)
+        z = pool.log_proba(pool.held_out_scores(found))
+        losses.append(mean_loss(z, found.y, found.sample_weight))
+    return learners[int(np.argmin(losses))](found, settings)
 
 
 def _learn_linear(found: Collected, settings: Settings) -> Combination:

@@ -93,8 +93,7 @@ class ParameterCombination(Combination):
             And the held-out log-probabilities of the models merged within the folds.
         """
         y, weight = found.y, found.sample_weight
-        for member in found.members:
-            _refuse_other_classes(member, found.classes)
+        _refuse_other_classes(found.members)
         z, temperatures = calibrated_opinions(found, settings)
         check_rewriting(found, temperatures, rows)
 
@@ -140,8 +139,7 @@ class ParameterCombination(Combination):
         cls, members: Sequence[Member], weights: Array, settings: Settings | None = None
     ) -> Self:
         """Merge frozen members; without labelled rows nothing can be measured."""
-        for member in members:
-            _refuse_other_classes(member, member.classes)
+        _refuse_other_classes(members)
         ones = np.ones(len(members))
         X = [] if settings is None or settings.unlabeled is None else [settings.unlabeled]
         merged = merge_members(members, weights, ones, settings, X).member.softened_by_default()
@@ -229,14 +227,19 @@ def _learn_weights(
     )
 
 
-def _refuse_other_classes(member: Member, classes: np.ndarray) -> None:
-    if not np.array_equal(member.columns, np.arange(len(classes))):
-        msg = (
-            f"estimator {member.name!r} has the classes {member.classes.tolist()}, the merged "
-            f"model {classes.tolist()}: parameters can be averaged only for the same classes in "
-            "the same order"
-        )
-        raise IncompatibleEstimatorsError(msg)
+def _refuse_other_classes(members: Sequence[Member]) -> None:
+    """Raise where a member lacks a class, or has its outputs in another order than the first."""
+    first = members[0]
+    for member in members:
+        missing = len(member.columns) < member.n_classes
+        if missing or not np.array_equal(member.columns, first.columns):
+            what = "lacks a class that others know" if missing else "has them in another order"
+            msg = (
+                f"estimator {member.name!r} has the classes {member.classes.tolist()}, estimator "
+                f"{first.name!r} {first.classes.tolist()}: {member.name!r} {what}, and parameters "
+                "can be averaged only for the same classes in the same order. Use method='logits'."
+            )
+            raise IncompatibleEstimatorsError(msg)
 
 
 def _training_loss(merged: Member, found: Collected, rows: Rows) -> float:

@@ -47,6 +47,8 @@ def held_out_loss(found: Collected, scoring: Any) -> Callable[[Array], float]:
     ------
     ValueError
         If the scorer's result is no finite number.
+    TypeError
+        If there are sample weights and the scorer takes none.
     """
     if scoring is None:
         return lambda log_proba: mean_loss(log_proba, found.y, found.sample_weight)
@@ -55,7 +57,17 @@ def held_out_loss(found: Collected, scoring: Any) -> Callable[[Array], float]:
     weighted = {} if found.sample_weight is None else {"sample_weight": found.sample_weight}
 
     def loss(log_proba: Array) -> float:
-        score = scorer(forecaster, log_proba, y, **weighted)
+        try:
+            score = scorer(forecaster, log_proba, y, **weighted)
+        except TypeError as error:
+            if not weighted:
+                raise
+            msg = (
+                f"scoring={scoring!r} was given sample_weight, as fit was, and failed: {error}. "
+                "Let it take sample_weight (sklearn.metrics.make_scorer of a metric that does), "
+                "or fit without."
+            )
+            raise TypeError(msg) from error
         if not np.isfinite(score):
             msg = (
                 f"scoring={scoring!r} gives {score} on the held-out rows: use a score that is "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,10 @@ class Settings:
     def calibrates_merged(self) -> bool:
         """Whether the merged logits get a temperature."""
         return self.calibrate in ("merged", "both")
+
+    def without_merged_temperature(self) -> Settings:
+        """The same, but the merged logits stay as they are."""
+        return replace(self, calibrate="members" if self.calibrates_members else None)
 
     def needs_held_out(self) -> bool:
         """Whether anything is learned from held-out opinions."""

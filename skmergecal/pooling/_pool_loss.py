@@ -94,7 +94,7 @@ class PoolLoss:
         """Exponentials of the pooled gaps over the largest (or 1), its log, and their sum."""
         rows = len(block.weight)
         u = (x @ block.gaps).reshape((-1, rows) if self._axis == 0 else (rows, -1))
-        top = np.maximum(u.max(axis=self._axis), 0.0)
+        top = u.max(axis=self._axis, initial=0.0)
         u -= np.expand_dims(top, self._axis)
         np.exp(u, out=u)
         return u, top, u.sum(axis=self._axis) + np.exp(-top)
