@@ -152,7 +152,7 @@ class StreamMixin(LogProbaClassifier):
 
     @classmethod
     def from_statistics(
-        cls, statistics: TemperatureStatistics, estimator: Estimator | None = None, **params: Any
+        cls, statistics: Any, estimator: Estimator | None = None, **params: Any
     ) -> Self:
         """Make a fitted calibrator from (summed) statistics: no rows are needed.
 
