@@ -123,7 +123,7 @@ def test_another_process_finds_the_answers_in_the_folder(blobs, tmp_path, monkey
     ]
     model = MergedClassifier(frozen, weights=weights, memory=tmp_path)
     expected = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
-    monkeypatch.setattr("skmergecal.members._cache._RECENT", Recent(capacity=1 << 20))
+    monkeypatch.setattr("skmergecal.members._recent.RECENT", Recent(capacity=1 << 20))
     monkeypatch.setattr(Member, "read", lambda self, X: pytest.fail("read again"))
     again = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
     np.testing.assert_array_equal(again, expected)

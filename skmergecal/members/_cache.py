@@ -14,17 +14,14 @@ from sklearn.utils.validation import check_memory
 
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._fit import FitTask
-from skmergecal.members._member import Member
-from skmergecal.members._recent import Recent
+from skmergecal.members._member import Member, Opinion
+from skmergecal.members._recent import Memo
 from skmergecal.members._sources import resolve_source
 
 __all__ = ["Cache"]
 
 #: Fingerprints of frozen estimators: computed once a process, dropped with the object.
 _FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
-
-#: What members answered lately, by folder and key: at most so many bytes a process.
-_RECENT = Recent(capacity=1 << 27)
 
 
 def _fit(key: str, task: FitTask) -> Estimator:
@@ -33,10 +30,6 @@ def _fit(key: str, task: FitTask) -> Estimator:
 
 def _read(key: str, member: Member, X: Any) -> Array:
     return member.read(X)
-
-
-def _probe(key: str, member: Member, X: Any) -> bool:
-    return member.says_zero(X)
 
 
 def _resolve(key: str, name: str, estimator: Estimator, X: Any) -> str:
@@ -89,43 +82,59 @@ class Cache:
             return resolve_source(name, estimator, X)
         return str(self._answer(_resolve, fingerprint, name, estimator, X))
 
-    def read_member(self, member: Member, X: Any, data_key: str | None) -> Array:
-        """What ``member.read(X)`` gives, from the cache where it is there.
+    def opinion(self, member: Member, X: Any, data_key: str | None) -> Opinion:
+        """What a member says of X, from the cache where it is there.
 
         ``data_key`` is ``key(X)``, computed once for all members.
         """
+        raw = self._read(member, X, data_key)
+        return member.align(raw, self._memo(member, data_key))
+
+    def says_zero(self, member: Member, X: Any, data_key: str | None) -> bool:
+        """What ``member.says_zero(X)`` gives; what is in the cache is not read again.
+
+        The first rows, which are looked at first, are known by their own content: training rows
+        of different folds share them.
+        """
+
+        def read(rows: Any) -> Array:
+            return self._read(member, rows, data_key if rows is X else self.key(rows))
+
+        def look() -> bool:
+            if self._is_read(member, X, data_key):
+                return member.holds_zero(read(X))
+            return member.says_zero(X, read)
+
+        return self._memo(member, data_key).result(("says_zero",), look)
+
+    def _memo(self, member: Member, data_key: str | None) -> Memo:
+        """Remembers what follows from a member's opinion of some rows."""
+        if member.fingerprint is None or data_key is None:
+            return Memo()
+        columns = f"{member.columns.tolist()} of {member.n_classes}"
+        return Memo(f"{self.memory.location} {_key(member, data_key)} {columns}")
+
+    def _read(self, member: Member, X: Any, data_key: str | None) -> Array:
+        """What ``member.read(X)`` gives, from the cache where it is there."""
         if member.fingerprint is None or data_key is None:
             return member.read(X)
         return self._answer(_read, _key(member, data_key), member, X)
 
-    def says_zero(self, member: Member, X: Any, data_key: str | None) -> bool:
-        """What ``member.says_zero(X)`` gives; what is in the cache is not read again."""
+    def _is_read(self, member: Member, X: Any, data_key: str | None) -> bool:
         if member.fingerprint is None or data_key is None:
-            return member.says_zero(X)
+            return False
         key = _key(member, data_key)
-        if _RECENT.get(self._place(_probe, key)) is None and self._is_read(key, member, X):
-            return member.holds_zero(self.read_member(member, X, data_key))
-        return bool(self._answer(_probe, key, member, X))
-
-    def _is_read(self, key: str, member: Member, X: Any) -> bool:
-        recent = _RECENT.get(self._place(_read, key)) is not None
-        return recent or bool(self._kept(_read).check_call_in_cache(key, member, X))
+        return bool(self._kept(_read).check_call_in_cache(key, member, X))
 
     def _answer(self, function: Callable[..., Any], key: str, *arguments: Any) -> Array:
         """The answer of a function, from this process or from the folder where it is there."""
-        place = self._place(function, key)
-        answer = _RECENT.get(place)
-        if answer is None:
-            answer = np.asarray(self._kept(function)(key, *arguments))
-            _RECENT.put(place, answer)
-        return answer
+        return Memo(f"{self.memory.location} {key}").array(
+            (function.__name__,), lambda: np.asarray(self._kept(function)(key, *arguments))
+        )
 
     def _kept(self, function: Callable[..., Any]) -> Any:
         ignore = [name for name in inspect.signature(function).parameters if name != "key"]
         return self.memory.cache(function, ignore=ignore)
-
-    def _place(self, function: Callable[..., Any], key: str) -> tuple[str, ...]:
-        return str(self.memory.location), function.__name__, key
 
 
 def _key(member: Member, data_key: str) -> str:

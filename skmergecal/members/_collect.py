@@ -20,6 +20,7 @@ from skmergecal._warnings import warn_user
 from skmergecal.members._cache import Cache
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
+from skmergecal.members._recent import NOTHING, Memo, joined
 from skmergecal.members._routing import NamedEstimators, RoutedParams
 from skmergecal.members._rows import Rows
 from skmergecal.members._skorch import is_binary_net, is_skorch
@@ -56,6 +57,8 @@ class Collected:
     sample_weight : ndarray of shape (n_held_out,) or None
     folds : list of Fold
         The members of each fold; one fold with the final members where nothing is cross-fitted.
+    memo : Memo
+        Remembers what follows from opinions, y and weights.
     """
 
     members: list[Member]
@@ -65,6 +68,7 @@ class Collected:
     y: IntArray
     sample_weight: Array | None
     folds: list[Fold]
+    memo: Memo = NOTHING
 
     @property
     def total_weight(self) -> float:
@@ -228,14 +232,15 @@ def collect(
         total = found.total_weight
         return replace(found, members=[m.softened(work.says_zero(m), total) for m in members])
     read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
-    return _with_opinions(found, read)
+    return _with_opinions(found, read, cache)
 
 
-def _with_opinions(found: Collected, opinions: list[Opinion]) -> Collected:
+def _with_opinions(found: Collected, opinions: list[Opinion], cache: Cache) -> Collected:
     """The collected members with held-out opinions, and softened as these call for."""
     total = found.total_weight
     members = [m.softened_for(o, total) for m, o in zip(found.members, opinions, strict=True)]
-    return replace(found, members=members, opinions=opinions)
+    memo = joined([o.memo for o in opinions], cache.key(found.y, found.sample_weight))
+    return replace(found, members=members, opinions=opinions, memo=memo)
 
 
 def _places(lengths: list[int]) -> list[slice]:
@@ -296,30 +301,35 @@ class _Work:
         """One member's opinion of the held-out rows: read fold by fold, or once if frozen."""
         if frozen:
             member = folds[0].members[index]
-            whole = member.align(self.cache.read_member(member, self.rows.kept_X, self.kept_key))
+            whole = self.cache.opinion(member, self.rows.kept_X, self.kept_key)
             if held_rows is self.rows.kept:
                 return whole
             position = np.searchsorted(self.rows.kept, held_rows)
-            return Opinion(whole.values[position], whole.logarithmic)
+            memo = joined([whole.memo], self.cache.key(position))
+            return Opinion(whole.values[position], whole.logarithmic, memo)
         parts = []
         for fold in folds:
             member = fold.members[index]
             X = _safe_indexing(self.rows.X, held_rows[fold.places])
-            parts.append(member.align(self.cache.read_member(member, X, self.cache.key(X))))
+            parts.append(self.cache.opinion(member, X, self.cache.key(X)))
         return concatenate(parts)
 
 
 def concatenate(parts: list[Opinion]) -> Opinion:
     """Opinions of several blocks of rows as one."""
+    memo = joined([part.memo for part in parts])
     if len({part.logarithmic for part in parts}) > 1:
         parts = [Opinion(part.proba(), logarithmic=False) for part in parts]
-    return Opinion(np.concatenate([part.values for part in parts]), parts[0].logarithmic)
+    values = np.concatenate([part.values for part in parts])
+    return Opinion(values, parts[0].logarithmic, memo)
 
 
 def _fit_all(
     work: _Work, estimators: NamedEstimators, plan: list[IntArray | None], n_jobs: int | None
 ) -> list[dict[str, Member]]:
     """Members by name, for each set of training rows of the plan."""
+    if not estimators:
+        return [{} for _ in plan]
     fitted = Parallel(n_jobs=n_jobs)(
         delayed(work.fit)(task) for task in work.tasks(estimators, plan)
     )

@@ -369,7 +369,7 @@ class MergedClassifier(
         data_key = cache.key(X) if pooled else None
 
         def read(member: Member) -> Opinion:
-            return member.align(cache.read_member(member, X, data_key))
+            return cache.opinion(member, X, data_key)
 
         return self._combination.scores(read)
 

@@ -44,5 +44,5 @@ class TeachingMixin:
             pool = LogarithmicCombination(pool.members, pool.weights, pool.member_temperatures, 1.0)
         cache = Cache(self.memory)
         key = cache.key(X)
-        scores = pool.scores(lambda member: member.align(cache.read_member(member, X, key)))
+        scores = pool.scores(lambda member: cache.opinion(member, X, key))
         return log_softmax(pool.scaled(scores))
