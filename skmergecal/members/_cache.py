@@ -6,22 +6,28 @@ import inspect
 import pickle
 import weakref
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import joblib
 import numpy as np
 from sklearn.utils.validation import check_memory
 
+from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._fit import FitTask
 from skmergecal.members._member import Member, Opinion
-from skmergecal.members._recent import Memo
+from skmergecal.members._recent import NOTHING, Memo
 from skmergecal.members._sources import resolve_source
 
 __all__ = ["Cache"]
 
 #: Fingerprints of frozen estimators: computed once a process, dropped with the object.
 _FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
+
+
+#: Where it is to be seen only whether a member says 0, this many rows are looked at first.
+_ROWS_TO_PROBE = 100
 
 
 def _fit(key: str, task: FitTask) -> Estimator:
@@ -82,49 +88,51 @@ class Cache:
             return resolve_source(name, estimator, X)
         return str(self._answer(_resolve, fingerprint, name, estimator, X))
 
-    def opinion(self, member: Member, X: Any, data_key: str | None) -> Opinion:
-        """What a member says of X, from the cache where it is there.
+    def data(self, X: Any) -> Data:
+        """Rows whose key is hashed when it is needed."""
+        return Data(self, X)
 
-        ``data_key`` is ``key(X)``, computed once for all members.
+    def opinion(self, member: Member, data: Data) -> Opinion:
+        """What a member says of some rows, from the cache where it is there."""
+        return member.align(self._read(member, data), self._memo(member, data))
+
+    def says_zero(self, member: Member, data: Data) -> bool:
+        """Whether a member gives a probability of exactly 0 somewhere, or does not know a class.
+
+        Rows are read only as far as it takes to see that, and what is in the cache is not read
+        again. Log-probabilities hold no zeros.
         """
-        raw = self._read(member, X, data_key)
-        return member.align(raw, self._memo(member, data_key))
+        if member.logarithmic or len(member.missing):
+            return len(member.missing) > 0
 
-    def says_zero(self, member: Member, X: Any, data_key: str | None) -> bool:
-        """What ``member.says_zero(X)`` gives; what is in the cache is not read again.
+        def look(rows: Data) -> bool:
+            whole = data if self._is_read(member, data) else rows
+            raw = self._read(member, whole)[: _num_samples(rows.X)]
+            return bool((raw == 0.0).any())
 
-        The first rows, which are looked at first, are known by their own content: training rows
-        of different folds share them.
-        """
+        def holds_zero(rows: Data) -> bool:
+            return self._memo(member, rows).result(("says_zero",), lambda: look(rows))
 
-        def read(rows: Any) -> Array:
-            return self._read(member, rows, data_key if rows is X else self.key(rows))
+        # The first rows have a key of their own: training rows of different folds share them.
+        return holds_zero(data.first) or (data.first is not data and holds_zero(data))
 
-        def look() -> bool:
-            if self._is_read(member, X, data_key):
-                return member.holds_zero(read(X))
-            return member.says_zero(X, read)
-
-        return self._memo(member, data_key).result(("says_zero",), look)
-
-    def _memo(self, member: Member, data_key: str | None) -> Memo:
+    def _memo(self, member: Member, data: Data) -> Memo:
         """Remembers what follows from a member's opinion of some rows."""
-        if member.fingerprint is None or data_key is None:
-            return Memo()
+        if member.fingerprint is None or data.key is None:
+            return NOTHING
         columns = f"{member.columns.tolist()} of {member.n_classes}"
-        return Memo(f"{self.memory.location} {_key(member, data_key)} {columns}")
+        return Memo(f"{self.memory.location} {_key(member, data)} {columns}")
 
-    def _read(self, member: Member, X: Any, data_key: str | None) -> Array:
-        """What ``member.read(X)`` gives, from the cache where it is there."""
-        if member.fingerprint is None or data_key is None:
-            return member.read(X)
-        return self._answer(_read, _key(member, data_key), member, X)
+    def _read(self, member: Member, data: Data) -> Array:
+        """The member's own columns for some rows, from the cache where they are there."""
+        if member.fingerprint is None or data.key is None:
+            return member.read(data.X)
+        return self._answer(_read, _key(member, data), member, data.X)
 
-    def _is_read(self, member: Member, X: Any, data_key: str | None) -> bool:
-        if member.fingerprint is None or data_key is None:
+    def _is_read(self, member: Member, data: Data) -> bool:
+        if member.fingerprint is None or data.key is None:
             return False
-        key = _key(member, data_key)
-        return bool(self._kept(_read).check_call_in_cache(key, member, X))
+        return bool(self._kept(_read).check_call_in_cache(_key(member, data), member, data.X))
 
     def _answer(self, function: Callable[..., Any], key: str, *arguments: Any) -> Array:
         """The answer of a function, from this process or from the folder where it is there."""
@@ -137,8 +145,33 @@ class Cache:
         return self.memory.cache(function, ignore=ignore)
 
 
-def _key(member: Member, data_key: str) -> str:
-    return f"{member.fingerprint}-{member.source}-{data_key}"
+class Data:
+    """Some rows, and what identifies them.
+
+    Parameters
+    ----------
+    cache : Cache
+    X : array-like
+    """
+
+    def __init__(self, cache: Cache, X: Any) -> None:
+        self.cache, self.X = cache, X
+
+    @cached_property
+    def key(self) -> str | None:
+        """Hash of the content, computed once; None where nothing is kept."""
+        return self.cache.key(self.X)
+
+    @cached_property
+    def first(self) -> Data:
+        """The first rows; all of them where there are few."""
+        if _num_samples(self.X) <= _ROWS_TO_PROBE:
+            return self
+        return Data(self.cache, _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE)))
+
+
+def _key(member: Member, data: Data) -> str:
+    return f"{member.fingerprint}-{member.source}-{data.key}"
 
 
 def _as_memory(memory: Any) -> Any:

@@ -17,7 +17,7 @@ from skmergecal._compat import _safe_indexing
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
 from skmergecal._warnings import warn_user
-from skmergecal.members._cache import Cache
+from skmergecal.members._cache import Cache, Data
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
 from skmergecal.members._recent import NOTHING, Memo, joined
@@ -112,10 +112,13 @@ def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
     """The sets of labels without those that another one repeats."""
     kept: list[np.ndarray] = []
     for part in parts:
-        same = (p.dtype == part.dtype and np.array_equal(p, part) for p in kept)
-        if not any(same):
+        if not any(_same_labels(other, part) for other in kept):
             kept.append(part)
     return kept
+
+
+def _same_labels(some: np.ndarray, others: np.ndarray) -> bool:
+    return some.dtype == others.dtype and np.array_equal(some, others)
 
 
 def _net_inside(estimator: Estimator) -> Estimator | None:
@@ -152,7 +155,9 @@ def _make_member(
     own = classes_of(name, estimator)
     if trained_on is not None and is_binary_net(transform_to_final(estimator)[0]):
         own = np.unique(trained_on)  # the net itself calls them 0 and 1
-    columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
+    columns = np.arange(len(classes))
+    if not _same_labels(own, classes):
+        columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
     source = cache.source(name, estimator, X, fingerprint)
     return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)
 
@@ -229,8 +234,8 @@ def collect(
     weight = rows.weight_of(held_rows)
     found = Collected(members, classes, [], held_rows, column[held_rows], weight, folds)
     if not (opinions or held_out):
-        total = found.total_weight
-        return replace(found, members=[m.softened(work.says_zero(m), total) for m in members])
+        softened = [work.softened(member, found.total_weight) for member in members]
+        return replace(found, members=softened)
     read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
     return _with_opinions(found, read, cache)
 
@@ -278,9 +283,9 @@ class _Work:
         return self.member(task.name, estimator, task.key, labels)
 
     @cached_property
-    def kept_key(self) -> str | None:
-        """Key of the rows that count, hashed once for all members."""
-        return self.cache.key(self.rows.kept_X)
+    def kept(self) -> Data:
+        """The rows that count, hashed once for all members."""
+        return self.cache.data(self.rows.kept_X)
 
     def tasks(self, estimators: NamedEstimators, plan: list[IntArray | None]) -> Iterator[FitTask]:
         X, labels = self.rows.X, self.rows.labels
@@ -293,15 +298,15 @@ class _Work:
                     key = self.cache.key(clone(estimator), data, train, params)
                 yield FitTask(name, estimator, X, labels, train, params, key)
 
-    def says_zero(self, member: Member) -> bool:
-        """Whether a member says 0 on the rows that count."""
-        return self.cache.says_zero(member, self.rows.kept_X, self.kept_key)
+    def softened(self, member: Member, total_weight: float) -> Member:
+        """A member with its softening, read only as far as that takes."""
+        return member.softened(self.cache.says_zero(member, self.kept), total_weight)
 
     def opinion(self, folds: list[Fold], index: int, held_rows: IntArray, frozen: bool) -> Opinion:
         """One member's opinion of the held-out rows: read fold by fold, or once if frozen."""
         if frozen:
             member = folds[0].members[index]
-            whole = self.cache.opinion(member, self.rows.kept_X, self.kept_key)
+            whole = self.cache.opinion(member, self.kept)
             if held_rows is self.rows.kept:
                 return whole
             position = np.searchsorted(self.rows.kept, held_rows)
@@ -311,7 +316,7 @@ class _Work:
         for fold in folds:
             member = fold.members[index]
             X = _safe_indexing(self.rows.X, held_rows[fold.places])
-            parts.append(self.cache.opinion(member, X, self.cache.key(X)))
+            parts.append(self.cache.opinion(member, self.cache.data(X)))
         return concatenate(parts)
 
 

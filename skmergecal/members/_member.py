@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
-from skmergecal._compat import _is_fitted, _num_samples, _safe_indexing
+from skmergecal._compat import _is_fitted
 from skmergecal._numerics import soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members._recent import NOTHING, Memo
@@ -21,8 +20,6 @@ __all__ = ["Member", "Opinion", "check_fitted", "classes_of", "is_fitted", "read
 
 #: Softening of a member whose held-out rows are not known.
 SOFTENING_WITHOUT_ROWS = 1e-4
-#: Where it is to be seen only whether a member says 0, this many rows are looked at first.
-_ROWS_TO_PROBE = 100
 
 
 def is_fitted(estimator: Estimator) -> bool:
@@ -207,24 +204,6 @@ class Member:
     def read(self, X: Any) -> Array:
         """The member's own columns for the rows of X, checked."""
         return read_raw(self.name, self.estimator, self.source, X, len(self.columns))
-
-    def says_zero(self, X: Any, read: Callable[[Any], Array] | None = None) -> bool:
-        """Whether it gives a probability of exactly 0 somewhere in X, or does not know a class.
-
-        Rows are read only as far as it takes to see that, by ``read`` where the reading is to be
-        kept. Log-probabilities hold no zeros.
-        """
-        read = read or self.read
-        if self.logarithmic or len(self.missing):
-            return self.holds_zero(np.empty(0))
-        first = np.arange(min(_num_samples(X), _ROWS_TO_PROBE))
-        if self.holds_zero(read(_safe_indexing(X, first))):
-            return True
-        return len(first) < _num_samples(X) and self.holds_zero(read(X))
-
-    def holds_zero(self, raw: Array) -> bool:
-        """Whether the member's own columns hold a zero, or some columns are not its own."""
-        return len(self.missing) > 0 or (not self.logarithmic and bool((raw == 0.0).any()))
 
     def log_proba(self, opinion: Opinion) -> Array:
         """Log-probabilities of an opinion of this member."""

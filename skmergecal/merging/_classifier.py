@@ -15,9 +15,7 @@ from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import (
     Cache,
     LogProbaClassifier,
-    Member,
     NamedEstimators,
-    Opinion,
     Rows,
     check_named_estimators,
     collect,
@@ -365,13 +363,8 @@ class MergedClassifier(
             check_is_fitted(self, "weights_")
         self._check_features(X, reset=False)
         cache = Cache(self.memory)
-        pooled = not isinstance(self._combination, ParameterCombination)
-        data_key = cache.key(X) if pooled else None
-
-        def read(member: Member) -> Opinion:
-            return cache.opinion(member, X, data_key)
-
-        return self._combination.scores(read)
+        data = cache.data(X)
+        return self._combination.scores(lambda member: cache.opinion(member, data))
 
     def _scaled(self, scores: Array) -> Array:
         return self._combination.scaled(scores)

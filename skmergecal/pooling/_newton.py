@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.optimize import nnls
 
 from skmergecal._typing import Array
@@ -70,12 +70,16 @@ def _constrained_newton_target(gradient: Array, hessian: Array, x: Array) -> Arr
     while True:
         regular = scaled + jitter * np.eye(len(x))
         try:
-            upper = cholesky(regular)
+            factor = cho_factor(regular)
             break
         except LinAlgError:
             jitter *= 10
     # In v / scale: minimise |U v - b|^2 with U'b = regular (x / scale) - scaled gradient.
     linear = regular @ (x / scale) - gradient * scale
+    target = cho_solve(factor, linear)
+    if (target > 0).all():
+        return target * scale
+    upper = np.triu(factor[0])
     target, _ = nnls(upper, solve_triangular(upper, linear, trans="T"), maxiter=50 * len(x))
     return _polished(target, regular, linear) * scale
 
