@@ -240,7 +240,7 @@ def test_without_memory_nothing_is_remembered(blobs, members, recent):
 
 
 def test_data_without_a_key_are_not_remembered(recent):
-    memos = [Memo("a"), Memo("b")]
+    memos = [Memo(("a",)), Memo(("b",))]
     assert joined(memos, "c").key is not None
     assert joined(memos, "c") != joined(memos[::-1], "c")
     for unknown in (joined([*memos, Memo()]), joined(memos, None), Memo()):
@@ -250,7 +250,7 @@ def test_data_without_a_key_are_not_remembered(recent):
 
 
 def test_results_are_copies(recent):
-    memo = Memo("data")
+    memo = Memo(("data",))
     made = memo.result(("list",), lambda: [1, 2])
     made.append(3)
     again = memo.result(("list",), lambda: pytest.fail("made again"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any
 
@@ -86,7 +86,10 @@ class Cache:
         """Where a fitted member is read: decided once, on the first rows that came."""
         if not self.active or fingerprint is None:
             return resolve_source(name, estimator, X)
-        return str(self._answer(_resolve, fingerprint, name, estimator, X))
+        memo = Memo((self.memory.location, fingerprint))
+        return memo.result(
+            ("source",), lambda: self._kept(_resolve)(fingerprint, name, estimator, X)
+        )
 
     def data(self, X: Any) -> Data:
         """Rows whose key is hashed when it is needed."""
@@ -116,29 +119,31 @@ class Cache:
         # The first rows have a key of their own: training rows of different folds share them.
         return holds_zero(data.first) or (data.first is not data and holds_zero(data))
 
-    def _memo(self, member: Member, data: Data) -> Memo:
-        """Remembers what follows from a member's opinion of some rows."""
-        if member.fingerprint is None or data.key is None:
-            return NOTHING
-        columns = f"{member.columns.tolist()} of {member.n_classes}"
-        return Memo(f"{self.memory.location} {_key(member, data)} {columns}")
-
     def _read(self, member: Member, data: Data) -> Array:
         """The member's own columns for some rows, from the cache where they are there."""
-        if member.fingerprint is None or data.key is None:
+        place = self._place(member, data)
+        if place is None:
             return member.read(data.X)
-        return self._answer(_read, _key(member, data), member, data.X)
+        key = _key(member, data)
+        return Memo(place).array(("read",), lambda: self._kept(_read)(key, member, data.X))
 
     def _is_read(self, member: Member, data: Data) -> bool:
-        if member.fingerprint is None or data.key is None:
+        if self._place(member, data) is None:
             return False
         return bool(self._kept(_read).check_call_in_cache(_key(member, data), member, data.X))
 
-    def _answer(self, function: Callable[..., Any], key: str, *arguments: Any) -> Array:
-        """The answer of a function, from this process or from the folder where it is there."""
-        return Memo(f"{self.memory.location} {key}").array(
-            (function.__name__,), lambda: np.asarray(self._kept(function)(key, *arguments))
-        )
+    def _memo(self, member: Member, data: Data) -> Memo:
+        """Remembers what follows from a member's opinion of some rows, in the merged columns."""
+        place = self._place(member, data)
+        if place is None:
+            return NOTHING
+        return Memo((*place, member.columns.tobytes(), member.n_classes))
+
+    def _place(self, member: Member, data: Data) -> tuple[Hashable, ...] | None:
+        """What identifies a member's answer to some rows; None where it is not to be kept."""
+        if member.fingerprint is None or data.key is None:
+            return None
+        return self.memory.location, member.fingerprint, member.source, data.key
 
     def _kept(self, function: Callable[..., Any]) -> Any:
         ignore = [name for name in inspect.signature(function).parameters if name != "key"]

@@ -66,18 +66,18 @@ class Memo:
 
     Attributes
     ----------
-    key : str or None
+    key : tuple or None
         Identifies the data by their content; None remembers nothing. The arguments of the
         function that are not part of the data belong to its name, ``what``.
     """
 
-    key: str | None = None
+    key: tuple[Hashable, ...] | None = None
 
     def array(self, what: tuple[Hashable, ...], make: Callable[[], Array]) -> Array:
         """The array that ``make`` gives; a remembered one is read-only."""
         if self.key is None:
             return make()
-        place = (self.key, *what)
+        place = (*self.key, *what)
         known = RECENT.get(place)
         if known is None:
             known = make()
@@ -88,7 +88,7 @@ class Memo:
         """The small object that ``make`` gives, or a copy of it that nobody else holds."""
         if self.key is None:
             return make()
-        place = (self.key, *what)
+        place = (*self.key, *what)
         known = RECENT.get(place)
         if known is not None:
             made: Result = pickle.loads(known.data)  # pickled below, in this process
@@ -105,5 +105,4 @@ NOTHING = Memo()
 def joined(memos: Iterable[Memo], *keys: str | None) -> Memo:
     """Remembers what follows from several data, if all of them are identified."""
     parts = [*(memo.key for memo in memos), *keys]
-    known = [key for key in parts if key is not None]
-    return Memo("\0".join(known)) if known == parts else NOTHING
+    return NOTHING if None in parts else Memo(tuple(parts))

@@ -93,7 +93,8 @@ class MergedClassifier(
         How members that are not frozen are cross-fitted.
     memory : None, str, path or joblib.Memory, default=None
         Caches fits and log-probabilities of members, so that a grid search over weights, method
-        or calibrate calls each member once for each fold and data set. Fits that draw at random
+        or calibrate calls each member once for each fold and data set; each process also remembers
+        what it learned from them lately, in up to 256 MB. Fits that draw at random
         (``random_state=None``, skorch nets) are not cached. A frozen estimator must not be
         changed afterwards. The files are pickles: use a folder that only you can write to.
     n_jobs : int, default=None
