@@ -28,11 +28,12 @@ from sklearn.utils.metadata_routing import _raise_for_params
 from sklearn.utils.metaestimators import _BaseComposition
 
 # Cuts fit parameters that have one entry a row to the rows of a fold; counts rows of anything;
-# names and number of features, without the tags that validate_data collects from every member.
+# names and number of features, and fitted or not, without the tags that are made at every look.
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_method_params,
     _check_n_features,
+    _is_fitted,
     _num_samples,
 )
 
@@ -63,6 +64,7 @@ __all__ = [
     "_check_method_params",
     "_check_n_features",
     "_fit_context",
+    "_is_fitted",
     "_num_samples",
     "_raise_for_params",
     "_routing_enabled",

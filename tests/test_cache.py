@@ -8,16 +8,29 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
 from skmergecal.members import Cache
 from skmergecal.members._member import Member
 from skmergecal.members._recent import Recent
+
+
+class SureOfPositive(ClassifierMixin, BaseEstimator):
+    """Says 0 where the first feature is positive."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        p = np.where(X[:, :1] > 0, [[1.0, 0.0]], [[0.5, 0.5]])
+        return np.ascontiguousarray(p)
 
 
 @pytest.fixture
@@ -123,7 +136,7 @@ def test_another_process_finds_the_answers_in_the_folder(blobs, tmp_path, monkey
     ]
     model = MergedClassifier(frozen, weights=weights, memory=tmp_path)
     expected = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
-    monkeypatch.setattr("skmergecal.members._cache._RECENT", Recent(capacity=1 << 20))
+    monkeypatch.setattr("skmergecal.members._recent.RECENT", Recent(capacity=1 << 20))
     monkeypatch.setattr(Member, "read", lambda self, X: pytest.fail("read again"))
     again = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
     np.testing.assert_array_equal(again, expected)
@@ -148,6 +161,46 @@ def test_fixed_weights_read_a_member_until_it_says_zero(blobs, monkeypatch):
     assert [m.softening for m in learned._combination.members] == [
         m.softening for m in fixed._combination.members
     ]
+
+
+def test_first_rows_that_folds_share_are_read_once(blobs, tmp_path, monkeypatch):
+    rows_read = []
+    original = Member.read
+    monkeypatch.setattr(
+        Member, "read", lambda self, X: rows_read.append(len(X)) or original(self, X)
+    )
+    forest = FrozenEstimator(RandomForestClassifier(5, random_state=0).fit(blobs.X, blobs.y))
+    model = MergedClassifier([("forest", forest)], memory=tmp_path)
+    grid = {"weights": [None, [1], [2]]}
+    search = GridSearchCV(model, grid, cv=KFold(4), refit=False, error_score="raise")
+    search.fit(blobs.X_held, blobs.y_held)
+    # Rows 50-149, 0-49 and 100-149, and twice 0-99; then the rows of each fold.
+    assert sorted(rows_read) == [50] * 4 + [100] * 3
+    model.set_params(weights="log_loss").fit(blobs.X_held, blobs.y_held)
+    rows_read.clear()
+    softened = model.set_params(weights=None).fit(blobs.X_held, blobs.y_held)
+    assert rows_read == []
+    plain = MergedClassifier([("forest", forest)], weights=None).fit(blobs.X_held, blobs.y_held)
+    assert softened._combination.members[0].softening == plain._combination.members[0].softening
+
+
+def test_zeros_beyond_the_first_rows_belong_to_the_rows_that_hold_them(blobs, tmp_path):
+    """Data that share their first rows share what is known of these, and no more."""
+
+    X = np.full((150, 1), -1.0)
+    y = np.arange(150) % 2
+    late = X.copy()
+    late[120] = 1.0
+    member = FrozenEstimator(SureOfPositive().fit(X, y))
+    assert Cache(tmp_path).fingerprint(member) is not None
+    for rows, expected in ((X, 0.0), (late, 1 / 151), (X, 0.0), (late, 1 / 151)):
+        for memory in (tmp_path, None):
+            model = MergedClassifier([("m", member)], weights=None, memory=memory).fit(rows, y)
+            assert model._combination.members[0].softening == expected
+    model = MergedClassifier([("m", member)], memory=tmp_path / "other").fit(late, y)
+    model.set_params(weights=None).fit(late, y)  # known as a whole before its first rows are
+    assert model._combination.members[0].softening == 1 / 151
+    assert model.fit(X, y)._combination.members[0].softening == 0.0
 
 
 def test_recent_answers_are_bounded_and_read_only():

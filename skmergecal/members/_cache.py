@@ -5,17 +5,19 @@ from __future__ import annotations
 import inspect
 import pickle
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import cached_property
 from typing import Any
 
 import joblib
 import numpy as np
 from sklearn.utils.validation import check_memory
 
+from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._fit import FitTask
-from skmergecal.members._member import Member
-from skmergecal.members._recent import Recent
+from skmergecal.members._member import Member, Opinion
+from skmergecal.members._recent import NOTHING, Memo
 from skmergecal.members._sources import resolve_source
 
 __all__ = ["Cache"]
@@ -23,8 +25,9 @@ __all__ = ["Cache"]
 #: Fingerprints of frozen estimators: computed once a process, dropped with the object.
 _FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
 
-#: What members answered lately, by folder and key: at most so many bytes a process.
-_RECENT = Recent(capacity=1 << 27)
+
+#: Where it is to be seen only whether a member says 0, this many rows are looked at first.
+_ROWS_TO_PROBE = 100
 
 
 def _fit(key: str, task: FitTask) -> Estimator:
@@ -33,10 +36,6 @@ def _fit(key: str, task: FitTask) -> Estimator:
 
 def _read(key: str, member: Member, X: Any) -> Array:
     return member.read(X)
-
-
-def _probe(key: str, member: Member, X: Any) -> bool:
-    return member.says_zero(X)
 
 
 def _resolve(key: str, name: str, estimator: Estimator, X: Any) -> str:
@@ -87,49 +86,97 @@ class Cache:
         """Where a fitted member is read: decided once, on the first rows that came."""
         if not self.active or fingerprint is None:
             return resolve_source(name, estimator, X)
-        return str(self._answer(_resolve, fingerprint, name, estimator, X))
+        memo = Memo((self.memory.location, fingerprint))
+        return memo.result(
+            ("source",), lambda: self._kept(_resolve)(fingerprint, name, estimator, X)
+        )
 
-    def read_member(self, member: Member, X: Any, data_key: str | None) -> Array:
-        """What ``member.read(X)`` gives, from the cache where it is there.
+    def data(self, X: Any) -> Data:
+        """Rows whose key is hashed when it is needed."""
+        return Data(self, X)
 
-        ``data_key`` is ``key(X)``, computed once for all members.
+    def opinion(self, member: Member, data: Data) -> Opinion:
+        """What a member says of some rows, from the cache where it is there."""
+        return member.align(self._read(member, data), self._memo(member, data))
+
+    def says_zero(self, member: Member, data: Data) -> bool:
+        """Whether a member gives a probability of exactly 0 somewhere, or does not know a class.
+
+        Rows are read only as far as it takes to see that, and what is in the cache is not read
+        again. Log-probabilities hold no zeros.
         """
-        if member.fingerprint is None or data_key is None:
-            return member.read(X)
-        return self._answer(_read, _key(member, data_key), member, X)
+        if member.logarithmic or len(member.missing):
+            return len(member.missing) > 0
 
-    def says_zero(self, member: Member, X: Any, data_key: str | None) -> bool:
-        """What ``member.says_zero(X)`` gives; what is in the cache is not read again."""
-        if member.fingerprint is None or data_key is None:
-            return member.says_zero(X)
-        key = _key(member, data_key)
-        if _RECENT.get(self._place(_probe, key)) is None and self._is_read(key, member, X):
-            return member.holds_zero(self.read_member(member, X, data_key))
-        return bool(self._answer(_probe, key, member, X))
+        def look(rows: Data) -> bool:
+            whole = data if self._is_read(member, data) else rows
+            raw = self._read(member, whole)[: _num_samples(rows.X)]
+            return bool((raw == 0.0).any())
 
-    def _is_read(self, key: str, member: Member, X: Any) -> bool:
-        recent = _RECENT.get(self._place(_read, key)) is not None
-        return recent or bool(self._kept(_read).check_call_in_cache(key, member, X))
+        def holds_zero(rows: Data) -> bool:
+            return self._memo(member, rows).result(("says_zero",), lambda: look(rows))
 
-    def _answer(self, function: Callable[..., Any], key: str, *arguments: Any) -> Array:
-        """The answer of a function, from this process or from the folder where it is there."""
-        place = self._place(function, key)
-        answer = _RECENT.get(place)
-        if answer is None:
-            answer = np.asarray(self._kept(function)(key, *arguments))
-            _RECENT.put(place, answer)
-        return answer
+        # The first rows have a key of their own: training rows of different folds share them.
+        return holds_zero(data.first) or (data.first is not data and holds_zero(data))
+
+    def _read(self, member: Member, data: Data) -> Array:
+        """The member's own columns for some rows, from the cache where they are there."""
+        place = self._place(member, data)
+        if place is None:
+            return member.read(data.X)
+        key = _key(member, data)
+        return Memo(place).array(("read",), lambda: self._kept(_read)(key, member, data.X))
+
+    def _is_read(self, member: Member, data: Data) -> bool:
+        if self._place(member, data) is None:
+            return False
+        return bool(self._kept(_read).check_call_in_cache(_key(member, data), member, data.X))
+
+    def _memo(self, member: Member, data: Data) -> Memo:
+        """Remembers what follows from a member's opinion of some rows, in the merged columns."""
+        place = self._place(member, data)
+        if place is None:
+            return NOTHING
+        return Memo((*place, member.columns.tobytes(), member.n_classes))
+
+    def _place(self, member: Member, data: Data) -> tuple[Hashable, ...] | None:
+        """What identifies a member's answer to some rows; None where it is not to be kept."""
+        if member.fingerprint is None or data.key is None:
+            return None
+        return self.memory.location, member.fingerprint, member.source, data.key
 
     def _kept(self, function: Callable[..., Any]) -> Any:
         ignore = [name for name in inspect.signature(function).parameters if name != "key"]
         return self.memory.cache(function, ignore=ignore)
 
-    def _place(self, function: Callable[..., Any], key: str) -> tuple[str, ...]:
-        return str(self.memory.location), function.__name__, key
+
+class Data:
+    """Some rows, and what identifies them.
+
+    Parameters
+    ----------
+    cache : Cache
+    X : array-like
+    """
+
+    def __init__(self, cache: Cache, X: Any) -> None:
+        self.cache, self.X = cache, X
+
+    @cached_property
+    def key(self) -> str | None:
+        """Hash of the content, computed once; None where nothing is kept."""
+        return self.cache.key(self.X)
+
+    @cached_property
+    def first(self) -> Data:
+        """The first rows; all of them where there are few."""
+        if _num_samples(self.X) <= _ROWS_TO_PROBE:
+            return self
+        return Data(self.cache, _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE)))
 
 
-def _key(member: Member, data_key: str) -> str:
-    return f"{member.fingerprint}-{member.source}-{data_key}"
+def _key(member: Member, data: Data) -> str:
+    return f"{member.fingerprint}-{member.source}-{data.key}"
 
 
 def _as_memory(memory: Any) -> Any:

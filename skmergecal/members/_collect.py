@@ -17,9 +17,10 @@ from skmergecal._compat import _safe_indexing
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
 from skmergecal._warnings import warn_user
-from skmergecal.members._cache import Cache
+from skmergecal.members._cache import Cache, Data
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
+from skmergecal.members._recent import NOTHING, Memo, joined
 from skmergecal.members._routing import NamedEstimators, RoutedParams
 from skmergecal.members._rows import Rows
 from skmergecal.members._skorch import is_binary_net, is_skorch
@@ -56,6 +57,8 @@ class Collected:
     sample_weight : ndarray of shape (n_held_out,) or None
     folds : list of Fold
         The members of each fold; one fold with the final members where nothing is cross-fitted.
+    memo : Memo
+        Remembers what follows from opinions, y and weights.
     """
 
     members: list[Member]
@@ -65,6 +68,7 @@ class Collected:
     y: IntArray
     sample_weight: Array | None
     folds: list[Fold]
+    memo: Memo = NOTHING
 
     @property
     def total_weight(self) -> float:
@@ -108,10 +112,13 @@ def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
     """The sets of labels without those that another one repeats."""
     kept: list[np.ndarray] = []
     for part in parts:
-        same = (p.dtype == part.dtype and np.array_equal(p, part) for p in kept)
-        if not any(same):
+        if not any(_same_labels(other, part) for other in kept):
             kept.append(part)
     return kept
+
+
+def _same_labels(some: np.ndarray, others: np.ndarray) -> bool:
+    return some.dtype == others.dtype and np.array_equal(some, others)
 
 
 def _net_inside(estimator: Estimator) -> Estimator | None:
@@ -148,7 +155,9 @@ def _make_member(
     own = classes_of(name, estimator)
     if trained_on is not None and is_binary_net(transform_to_final(estimator)[0]):
         own = np.unique(trained_on)  # the net itself calls them 0 and 1
-    columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
+    columns = np.arange(len(classes))
+    if not _same_labels(own, classes):
+        columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
     source = cache.source(name, estimator, X, fingerprint)
     return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)
 
@@ -225,17 +234,18 @@ def collect(
     weight = rows.weight_of(held_rows)
     found = Collected(members, classes, [], held_rows, column[held_rows], weight, folds)
     if not (opinions or held_out):
-        total = found.total_weight
-        return replace(found, members=[m.softened(work.says_zero(m), total) for m in members])
+        softened = [work.softened(member, found.total_weight) for member in members]
+        return replace(found, members=softened)
     read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
-    return _with_opinions(found, read)
+    return _with_opinions(found, read, cache)
 
 
-def _with_opinions(found: Collected, opinions: list[Opinion]) -> Collected:
+def _with_opinions(found: Collected, opinions: list[Opinion], cache: Cache) -> Collected:
     """The collected members with held-out opinions, and softened as these call for."""
     total = found.total_weight
     members = [m.softened_for(o, total) for m, o in zip(found.members, opinions, strict=True)]
-    return replace(found, members=members, opinions=opinions)
+    memo = joined([o.memo for o in opinions], cache.key(found.y, found.sample_weight))
+    return replace(found, members=members, opinions=opinions, memo=memo)
 
 
 def _places(lengths: list[int]) -> list[slice]:
@@ -273,9 +283,9 @@ class _Work:
         return self.member(task.name, estimator, task.key, labels)
 
     @cached_property
-    def kept_key(self) -> str | None:
-        """Key of the rows that count, hashed once for all members."""
-        return self.cache.key(self.rows.kept_X)
+    def kept(self) -> Data:
+        """The rows that count, hashed once for all members."""
+        return self.cache.data(self.rows.kept_X)
 
     def tasks(self, estimators: NamedEstimators, plan: list[IntArray | None]) -> Iterator[FitTask]:
         X, labels = self.rows.X, self.rows.labels
@@ -288,38 +298,43 @@ class _Work:
                     key = self.cache.key(clone(estimator), data, train, params)
                 yield FitTask(name, estimator, X, labels, train, params, key)
 
-    def says_zero(self, member: Member) -> bool:
-        """Whether a member says 0 on the rows that count."""
-        return self.cache.says_zero(member, self.rows.kept_X, self.kept_key)
+    def softened(self, member: Member, total_weight: float) -> Member:
+        """A member with its softening, read only as far as that takes."""
+        return member.softened(self.cache.says_zero(member, self.kept), total_weight)
 
     def opinion(self, folds: list[Fold], index: int, held_rows: IntArray, frozen: bool) -> Opinion:
         """One member's opinion of the held-out rows: read fold by fold, or once if frozen."""
         if frozen:
             member = folds[0].members[index]
-            whole = member.align(self.cache.read_member(member, self.rows.kept_X, self.kept_key))
+            whole = self.cache.opinion(member, self.kept)
             if held_rows is self.rows.kept:
                 return whole
             position = np.searchsorted(self.rows.kept, held_rows)
-            return Opinion(whole.values[position], whole.logarithmic)
+            memo = joined([whole.memo], self.cache.key(position))
+            return Opinion(whole.values[position], whole.logarithmic, memo)
         parts = []
         for fold in folds:
             member = fold.members[index]
             X = _safe_indexing(self.rows.X, held_rows[fold.places])
-            parts.append(member.align(self.cache.read_member(member, X, self.cache.key(X))))
+            parts.append(self.cache.opinion(member, self.cache.data(X)))
         return concatenate(parts)
 
 
 def concatenate(parts: list[Opinion]) -> Opinion:
     """Opinions of several blocks of rows as one."""
+    memo = joined([part.memo for part in parts])
     if len({part.logarithmic for part in parts}) > 1:
         parts = [Opinion(part.proba(), logarithmic=False) for part in parts]
-    return Opinion(np.concatenate([part.values for part in parts]), parts[0].logarithmic)
+    values = np.concatenate([part.values for part in parts])
+    return Opinion(values, parts[0].logarithmic, memo)
 
 
 def _fit_all(
     work: _Work, estimators: NamedEstimators, plan: list[IntArray | None], n_jobs: int | None
 ) -> list[dict[str, Member]]:
     """Members by name, for each set of training rows of the plan."""
+    if not estimators:
+        return [{} for _ in plan]
     fitted = Parallel(n_jobs=n_jobs)(
         delayed(work.fit)(task) for task in work.tasks(estimators, plan)
     )

@@ -8,28 +8,25 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import get_tags
 
-from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._compat import _is_fitted
 from skmergecal._numerics import soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal.members._recent import NOTHING, Memo
 from skmergecal.members._sources import SOURCES, transform_to_final
 
 __all__ = ["Member", "Opinion", "check_fitted", "classes_of", "is_fitted", "read_raw"]
 
 #: Softening of a member whose held-out rows are not known.
 SOFTENING_WITHOUT_ROWS = 1e-4
-#: Where it is to be seen only whether a member says 0, this many rows are looked at first.
-_ROWS_TO_PROBE = 100
 
 
 def is_fitted(estimator: Estimator) -> bool:
     """Whether an estimator is fitted; a skorch net that never saw data is not."""
-    # A FrozenEstimator passes the question on, but first copies all tags of what it holds.
+    # A FrozenEstimator, and `check_is_fitted`, first make all tags of what they look at.
     inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
-    try:
-        check_is_fitted(inner)
-    except NotFittedError:
+    if not _is_fitted(inner) and get_tags(inner).requires_fit:
         return False
     return getattr(transform_to_final(estimator)[0], "initialized_", True) is not False
 
@@ -120,10 +117,13 @@ class Opinion:
         does not know has -inf, or 0.
     logarithmic : bool
         Which of the two.
+    memo : Memo
+        Remembers what follows from the values.
     """
 
     values: Array
     logarithmic: bool
+    memo: Memo = NOTHING
 
     @property
     def has_zeros(self) -> bool:
@@ -133,7 +133,7 @@ class Opinion:
     def log_proba(self, softening: float) -> Array:
         """Log-probabilities; unknown classes get softening / n_classes."""
         if not self.logarithmic:
-            return soften(self.values, softening)
+            return self.memo.array(("log_proba", softening), lambda: soften(self.values, softening))
         unknown = np.isneginf(self.values)
         if not unknown.any():
             return self.values
@@ -143,7 +143,9 @@ class Opinion:
 
     def proba(self) -> Array:
         """Probabilities as the member gives them; 0 for unknown classes."""
-        return softmax(self.values) if self.logarithmic else self.values
+        if not self.logarithmic:
+            return self.values
+        return self.memo.array(("proba",), lambda: softmax(self.values))
 
 
 @dataclass(frozen=True)
@@ -191,33 +193,17 @@ class Member:
         """Whether the member is read as log-probabilities, or as probabilities."""
         return SOURCES[self.source].logarithmic
 
-    def align(self, raw: Array) -> Opinion:
+    def align(self, raw: Array, memo: Memo = NOTHING) -> Opinion:
         """Put the member's own columns where the merged classes have them."""
         if np.array_equal(self.columns, np.arange(self.n_classes)):
-            return Opinion(raw, self.logarithmic)
+            return Opinion(raw, self.logarithmic, memo)
         values = np.full((len(raw), self.n_classes), -np.inf if self.logarithmic else 0.0)
         values[:, self.columns] = raw
-        return Opinion(values, self.logarithmic)
+        return Opinion(values, self.logarithmic, memo)
 
     def read(self, X: Any) -> Array:
         """The member's own columns for the rows of X, checked."""
         return read_raw(self.name, self.estimator, self.source, X, len(self.columns))
-
-    def says_zero(self, X: Any) -> bool:
-        """Whether it gives a probability of exactly 0 somewhere in X, or does not know a class.
-
-        Rows are read only as far as it takes to see that. Log-probabilities hold no zeros.
-        """
-        if self.logarithmic or len(self.missing):
-            return self.holds_zero(np.empty(0))
-        first = np.arange(min(_num_samples(X), _ROWS_TO_PROBE))
-        if self.holds_zero(self.read(_safe_indexing(X, first))):
-            return True
-        return len(first) < _num_samples(X) and self.holds_zero(self.read(X))
-
-    def holds_zero(self, raw: Array) -> bool:
-        """Whether the member's own columns hold a zero, or some columns are not its own."""
-        return len(self.missing) > 0 or (not self.logarithmic and bool((raw == 0.0).any()))
 
     def log_proba(self, opinion: Opinion) -> Array:
         """Log-probabilities of an opinion of this member."""

@@ -1,13 +1,21 @@
-"""What was answered lately, in this process: reading it again from a folder costs more."""
+"""What was read or computed lately, in this process: bounded, and known by its content alone."""
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
 from threading import Lock
+from typing import TypeVar
+
+import numpy as np
 
 from skmergecal._typing import Array
 
-__all__ = ["Recent"]
+__all__ = ["NOTHING", "RECENT", "Memo", "Recent", "joined"]
+
+Result = TypeVar("Result")
 
 
 class Recent:
@@ -21,18 +29,18 @@ class Recent:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._arrays: OrderedDict[tuple[str, ...], Array] = OrderedDict()
+        self._arrays: OrderedDict[tuple[Hashable, ...], np.ndarray] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
-    def get(self, key: tuple[str, ...]) -> Array | None:
+    def get(self, key: tuple[Hashable, ...]) -> np.ndarray | None:
         """The array of the key, or None."""
         with self._lock:
             if key in self._arrays:
                 self._arrays.move_to_end(key)
             return self._arrays.get(key)
 
-    def put(self, key: tuple[str, ...], array: Array) -> None:
+    def put(self, key: tuple[Hashable, ...], array: np.ndarray) -> None:
         """Keep an array, from now on read-only, unless it alone is too large."""
         array.flags.writeable = False
         with self._lock:
@@ -46,3 +54,55 @@ class Recent:
 
     def __len__(self) -> int:
         return len(self._arrays)
+
+
+#: At most so many bytes a process.
+RECENT = Recent(capacity=1 << 28)
+
+
+@dataclass(frozen=True)
+class Memo:
+    """Remembers pure functions of some data.
+
+    Attributes
+    ----------
+    key : tuple or None
+        Identifies the data by their content; None remembers nothing. The arguments of the
+        function that are not part of the data belong to its name, ``what``.
+    """
+
+    key: tuple[Hashable, ...] | None = None
+
+    def array(self, what: tuple[Hashable, ...], make: Callable[[], Array]) -> Array:
+        """The array that ``make`` gives; a remembered one is read-only."""
+        if self.key is None:
+            return make()
+        place = (*self.key, *what)
+        known = RECENT.get(place)
+        if known is None:
+            known = make()
+            RECENT.put(place, known)
+        return known
+
+    def result(self, what: tuple[Hashable, ...], make: Callable[[], Result]) -> Result:
+        """The small object that ``make`` gives, or a copy of it that nobody else holds."""
+        if self.key is None:
+            return make()
+        place = (*self.key, *what)
+        known = RECENT.get(place)
+        if known is not None:
+            made: Result = pickle.loads(known.data)  # pickled below, in this process
+            return made
+        made = make()
+        RECENT.put(place, np.frombuffer(pickle.dumps(made), dtype=np.uint8))
+        return made
+
+
+#: Remembers nothing.
+NOTHING = Memo()
+
+
+def joined(memos: Iterable[Memo], *keys: str | None) -> Memo:
+    """Remembers what follows from several data, if all of them are identified."""
+    parts = [*(memo.key for memo in memos), *keys]
+    return NOTHING if None in parts else Memo(tuple(parts))

@@ -48,10 +48,11 @@ def route_fit_params(
     split = {"groups": params.pop("groups")} if params.get("groups") is not None else {}
     params.pop("groups", None)
     by_name: dict[str, dict[str, Any]] = {name: {} for name, _ in estimators}
-    takers = [name for name, e in estimators if has_fit_parameter(e, "X_unlabeled")]
-    if takers and "X_unlabeled" in params:
-        unlabeled = params.pop("X_unlabeled")
-        by_name.update({name: {"X_unlabeled": unlabeled} for name in takers})
+    if "X_unlabeled" in params:
+        takers = [name for name, e in estimators if has_fit_parameter(e, "X_unlabeled")]
+        by_name.update({name: {"X_unlabeled": params["X_unlabeled"]} for name in takers})
+        if takers:
+            del params["X_unlabeled"]
     _raise_for_params(params, owner, "fit")
     for name, estimator in estimators:
         if sample_weight is None or isinstance(estimator, FrozenEstimator):

@@ -15,9 +15,7 @@ from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import (
     Cache,
     LogProbaClassifier,
-    Member,
     NamedEstimators,
-    Opinion,
     Rows,
     check_named_estimators,
     collect,
@@ -95,7 +93,8 @@ class MergedClassifier(
         How members that are not frozen are cross-fitted.
     memory : None, str, path or joblib.Memory, default=None
         Caches fits and log-probabilities of members, so that a grid search over weights, method
-        or calibrate calls each member once for each fold and data set. Fits that draw at random
+        or calibrate calls each member once for each fold and data set; each process also remembers
+        what it learned from them lately, in up to 256 MB. Fits that draw at random
         (``random_state=None``, skorch nets) are not cached. A frozen estimator must not be
         changed afterwards. The files are pickles: use a folder that only you can write to.
     n_jobs : int, default=None
@@ -365,13 +364,8 @@ class MergedClassifier(
             check_is_fitted(self, "weights_")
         self._check_features(X, reset=False)
         cache = Cache(self.memory)
-        pooled = not isinstance(self._combination, ParameterCombination)
-        data_key = cache.key(X) if pooled else None
-
-        def read(member: Member) -> Opinion:
-            return member.align(cache.read_member(member, X, data_key))
-
-        return self._combination.scores(read)
+        data = cache.data(X)
+        return self._combination.scores(lambda member: cache.opinion(member, data))
 
     def _scaled(self, scores: Array) -> Array:
         return self._combination.scaled(scores)

@@ -108,7 +108,10 @@ class LogarithmicCombination(Combination):
 
         def by_log_loss() -> Array:
             nonlocal temperature
-            fit = fit_logarithmic_pool(z, y, weight, alpha=settings.alpha)
+            fit = found.memo.result(
+                ("logarithmic pool", settings.alpha, settings.calibrates_members),
+                lambda: fit_logarithmic_pool(z, y, weight, alpha=settings.alpha),
+            )
             warn_at_bound(fit.bound, fit.temperature, "the logit pool: ")
             temperature = fit.temperature
             return fit.weights
@@ -121,7 +124,7 @@ class LogarithmicCombination(Combination):
         )
         if settings.calibrates_merged:
             pooled = add_weighted(z, weights) / temperature
-            temperature *= fit_scale(pooled, y, weight, "the merged classifier")
+            temperature *= fit_scale(pooled, y, weight)
         return cls(found.members, weights, temperatures, temperature)
 
     def scores(self, read: Reader) -> Array:
@@ -181,7 +184,10 @@ class LinearCombination(Combination):
         ]
         weights = settings.learn_weights(
             {
-                "log_loss": lambda: fit_linear_pool(p, y, weight).weights,
+                "log_loss": lambda: found.memo.result(
+                    ("linear pool", settings.calibrates_members),
+                    lambda: fit_linear_pool(p, y, weight).weights,
+                ),
                 "greedy": lambda: greedy_weights(p, found, settings, lambda q: soften(q, 0.0)),
             }
         )
@@ -190,7 +196,7 @@ class LinearCombination(Combination):
         fitted = replace(draft, weights=weights, softening=softening)
         if not settings.calibrates_merged:
             return fitted
-        scale = fit_scale(soften(pooled, softening), y, weight, "the merged classifier")
+        scale = fit_scale(soften(pooled, softening), y, weight)
         return replace(fitted, temperature=scale)
 
     @classmethod

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from skmergecal._numerics import softmax
 from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array
-from skmergecal.members import Collected
+from skmergecal.members import Collected, Member, Opinion
 from skmergecal.merging._combination import Combination, Reader, refuse_missing_classes
-from skmergecal.merging._settings import Settings, fit_scale
+from skmergecal.merging._settings import Settings, warned
 from skmergecal.pooling import CombinedFit, fit_classwise_pool, fit_combined_pool
 
 __all__ = ["CombinedCombination"]
@@ -43,27 +43,21 @@ class CombinedCombination(Combination):
         refuse_missing_classes(found.members, found.classes)
         y, weight = found.y, found.sample_weight
         softening = 1 / (found.total_weight + 1)
-        logs, temperatures = [], []
-        for member, opinion in zip(found.members, found.opinions, strict=True):
-            z = member.log_proba(opinion)
-            minimum = minimise_temperature(z, y, weight, _TEMPERATURE_ALPHA)
-            temperatures.append(minimum.temperature)
-            logs.append(_prepared(z, temperatures[-1], softening))
-        if with_linear:
-            proba = [opinion.proba() for opinion in found.opinions]
-            fit = fit_combined_pool(logs, y, weight, proba=proba)
-        elif settings.alpha == "auto":
-            fit = fit_combined_pool(logs, y, weight)
-        else:
-            fit = CombinedFit(fit_classwise_pool(logs, y, weight, alpha=float(settings.alpha)))
+        what = (with_linear, None if with_linear else settings.alpha)
+        temperatures, fit = found.memo.result(
+            ("combined pool", *what), lambda: _fit(found, softening, *what)
+        )
         factors = fit.member_factors
         total = float(factors.sum())
         weights = factors / total if total else np.full(len(factors), 1 / len(factors))
-        learned = cls(found.members, weights, np.array(temperatures), 1.0, fit, softening)
+        learned = cls(found.members, weights, temperatures, 1.0, fit, softening)
         if not settings.calibrates_merged:
             return learned
-        scale = fit_scale(learned.held_out_scores(found), y, weight, "the merged classifier")
-        return replace(learned, temperature=scale)
+        minimum = found.memo.result(
+            ("its temperature", *what),
+            lambda: minimise_temperature(learned.held_out_scores(found), y, weight)[:2],
+        )
+        return replace(learned, temperature=warned(minimum, "the merged classifier"))
 
     def scores(self, read: Reader) -> Array:
         """Scores of the pools; members are read one after the other."""
@@ -72,19 +66,40 @@ class CombinedCombination(Combination):
             for k, member in enumerate(self.members):
                 if self.fit.uses(k):
                     opinion = read(member)
-                    z = member.log_proba(opinion)
-                    yield (
-                        k,
-                        _prepared(z, self.member_temperatures[k], self.softening),
-                        opinion.proba,
-                    )
+                    temperature = float(self.member_temperatures[k])
+                    z = _prepared(member, opinion, temperature, self.softening)
+                    yield k, z, opinion.proba
 
         return self.fit.scores(opinions())
 
 
-def _prepared(z: Array, temperature: float, softening: float) -> Array:
+def _fit(
+    found: Collected, softening: float, with_linear: bool, alpha: Any
+) -> tuple[Array, CombinedFit]:
+    """The members' temperatures, and the pools."""
+    y, weight = found.y, found.sample_weight
+    logs, temperatures = [], []
+    for member, opinion in zip(found.members, found.opinions, strict=True):
+        z = member.log_proba(opinion)
+        temperatures.append(minimise_temperature(z, y, weight, _TEMPERATURE_ALPHA).temperature)
+        logs.append(_prepared(member, opinion, temperatures[-1], softening))
+    if with_linear:
+        proba = [opinion.proba() for opinion in found.opinions]
+        fit = fit_combined_pool(logs, y, weight, proba=proba)
+    elif alpha == "auto":
+        fit = fit_combined_pool(logs, y, weight)
+    else:
+        fit = CombinedFit(fit_classwise_pool(logs, y, weight, alpha=float(alpha)))
+    return np.array(temperatures), fit
+
+
+def _prepared(member: Member, opinion: Opinion, temperature: float, softening: float) -> Array:
     """Calibrated log-probabilities, none far below log(softening)."""
-    p = softmax(z / temperature)
-    p *= 1.0 - softening
-    p += softening / p.shape[1]
-    return np.log(p, out=p)
+
+    def prepare() -> Array:
+        p = softmax(member.log_proba(opinion) / temperature)
+        p *= 1.0 - softening
+        p += softening / p.shape[1]
+        return np.log(p, out=p)
+
+    return opinion.memo.array(("prepared", member.softening, temperature, softening), prepare)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Self
 
 from sklearn.utils import Bunch
@@ -26,6 +27,12 @@ class NamedMembers(_BaseComposition):
     def named_estimators(self) -> Bunch:
         """The members as given, by name."""
         return Bunch(**dict(self.estimators))
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        """Names of the constructor's parameters, whose signature a class has for good."""
+        return list(super()._get_param_names())
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, those of the members included.

@@ -116,7 +116,7 @@ class ParameterCombination(Combination):
             barrier = max(barrier, _training_loss(merged, found, rows) - member_loss)
         temperature = 1.0
         if settings.calibrates_merged:
-            temperature = fit_scale(held_out, y, weight, "the merged classifier")
+            temperature = fit_scale(held_out, y, weight)
         losses_of_stages = {
             name: mean_loss(softened(stage), y, weight)
             for name, stage in merges.stage_opinions(weights).items()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skmergecal._scaling import Bound
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_member_weights
@@ -20,6 +21,7 @@ __all__ = [
     "fit_scale",
     "given_weights",
     "refuse_weights",
+    "warned",
 ]
 
 #: Ways to learn weights.
@@ -110,11 +112,16 @@ def given_weights(weights: Any, names: Sequence[str], taking_part: Sequence[str]
     return check_member_weights([given[name] for name in taking_part], taking_part)
 
 
-def fit_scale(z: Array, y: IntArray, sample_weight: Array | None, who: str) -> float:
-    """Temperature of held-out logits; a bound is warned about in the name of ``who``."""
-    minimum = minimise_temperature(z, y, sample_weight)
-    warn_at_bound(minimum.bound, minimum.temperature, f"{who}: ")
-    return minimum.temperature
+def warned(minimum: tuple[float, Bound], who: str) -> float:
+    """The temperature of a minimum; a bound is warned about in the name of ``who``."""
+    temperature, bound = minimum
+    warn_at_bound(bound, temperature, f"{who}: ")
+    return temperature
+
+
+def fit_scale(z: Array, y: IntArray, sample_weight: Array | None) -> float:
+    """Temperature of merged held-out logits; a bound is warned about."""
+    return warned(minimise_temperature(z, y, sample_weight)[:2], "the merged classifier")
 
 
 def calibrated_opinions(found: Collected, settings: Settings) -> tuple[list[Array], Array]:
@@ -125,8 +132,12 @@ def calibrated_opinions(found: Collected, settings: Settings) -> tuple[list[Arra
     z = [m.log_proba(o) for m, o in zip(found.members, found.opinions, strict=True)]
     if not settings.calibrates_members:
         return z, np.ones(len(z))
+    minima = found.memo.result(
+        ("member temperatures",),
+        lambda: [minimise_temperature(m, found.y, found.sample_weight)[:2] for m in z],
+    )
     temperatures = [
-        fit_scale(opinion, found.y, found.sample_weight, f"estimator {member.name!r}")
-        for member, opinion in zip(found.members, z, strict=True)
+        warned(minimum, f"estimator {member.name!r}")
+        for member, minimum in zip(found.members, minima, strict=True)
     ]
     return [m / t for m, t in zip(z, temperatures, strict=True)], np.array(temperatures)

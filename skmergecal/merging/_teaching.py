@@ -43,6 +43,6 @@ class TeachingMixin:
         if isinstance(pool, ParameterCombination):
             pool = LogarithmicCombination(pool.members, pool.weights, pool.member_temperatures, 1.0)
         cache = Cache(self.memory)
-        key = cache.key(X)
-        scores = pool.scores(lambda member: member.align(cache.read_member(member, X, key)))
+        data = cache.data(X)
+        scores = pool.scores(lambda member: cache.opinion(member, data))
         return log_softmax(pool.scaled(scores))

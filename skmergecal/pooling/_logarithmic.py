@@ -30,7 +30,7 @@ STRENGTHS = (10.0, 1.0, 0.1)
 STACKING_ALPHA = 5.0
 #: Problems of so many numbers start from the weights of every STRIDE-th row, if these are at least
 #: FEW_ROWS.
-MANY_NUMBERS = 1 << 15
+MANY_NUMBERS = 1 << 17
 STRIDE = 8
 FEW_ROWS = 128
 #: Squared Newton decrement, over the loss, at which a start is good enough.

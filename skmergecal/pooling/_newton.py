@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dposv
 from scipy.optimize import nnls
 
 from skmergecal._typing import Array
@@ -17,6 +18,8 @@ Derivatives = Callable[[Array], tuple[float, Array, Array]]
 _MAX_ITERATIONS = 200
 #: Squared Newton decrement at which the next full step leaves an error at rounding level.
 LAST_STEP = 1e-14
+#: What is added to the diagonal, over the number of variables, until a factor is found.
+_JITTERS = 4 * np.finfo(float).eps * 10.0 ** np.arange(20)
 #: A mean of logarithms is known to about this, however small it is.
 _ROUNDING = 4e-16
 
@@ -61,21 +64,27 @@ def minimise_nonnegative(
 
 
 def _constrained_newton_target(gradient: Array, hessian: Array, x: Array) -> Array:
-    """Minimiser over v >= 0 of the quadratic model at x, as a non-negative least squares."""
+    """Minimiser over v >= 0 of the quadratic model at x.
+
+    That is the minimiser over all v where it is positive, else a non-negative least squares.
+    """
     diagonal = np.diag(hessian)
     smallest = np.finfo(float).eps * diagonal.max() or 1.0
     scale = 1.0 / np.sqrt(np.maximum(diagonal, smallest))
     scaled = hessian * scale * scale[:, None]
-    jitter = np.finfo(float).eps * len(x) * 4
-    while True:
-        regular = scaled + jitter * np.eye(len(x))
-        try:
-            upper = cholesky(regular)
+    for jitter in _JITTERS:
+        regular = scaled + len(x) * jitter * np.eye(len(x))
+        linear = regular @ (x / scale) - gradient * scale
+        upper, target, failed = dposv(regular, linear)
+        if not failed:
             break
-        except LinAlgError:
-            jitter *= 10
+    else:
+        msg = "the Hessian of the loss holds NaN or infinity"
+        raise ValueError(msg)
+    if (target > 0).all():
+        return np.asarray(target * scale)
     # In v / scale: minimise |U v - b|^2 with U'b = regular (x / scale) - scaled gradient.
-    linear = regular @ (x / scale) - gradient * scale
+    upper = np.triu(upper)
     target, _ = nnls(upper, solve_triangular(upper, linear, trans="T"), maxiter=50 * len(x))
     return _polished(target, regular, linear) * scale
 
@@ -89,11 +98,7 @@ def _polished(target: Array, matrix: Array, linear: Array) -> Array:
     positive = target > 0
     if not positive.any():
         return target
-    try:
-        factor = cho_factor(matrix[np.ix_(positive, positive)])
-    except LinAlgError:
-        return target
-    exact = cho_solve(factor, linear[positive])
-    if (exact >= 0).all():
+    _, exact, failed = dposv(matrix[np.ix_(positive, positive)], linear[positive])
+    if not failed and (exact >= 0).all():
         target[positive] = exact
     return target

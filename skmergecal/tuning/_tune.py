@@ -128,7 +128,8 @@ class Tuning:
             estimator, history = self._train(start, Examples(rows, goals, weight), teach)
         tuned = replace(fitted_member("estimator", estimator, member), classes=own, columns=columns)
         total = float(_num_samples(rows) if weight is None else weight.sum())
-        says_zero = _num_samples(rows) > 0 and tuned.says_zero(rows)
+        cache = Cache(None)
+        says_zero = _num_samples(rows) > 0 and cache.says_zero(tuned, cache.data(rows))
         return Tuned(tuned.softened(says_zero, total), classes, history)
 
     def held_out(self, data: Data, train: IntArray, test: IntArray, classes: np.ndarray) -> Array:
