@@ -397,8 +397,3 @@ def test_a_scorer_that_takes_no_weights(blobs, members):
 def test_labels_beyond_64_bits(blobs):
     with pytest.raises(ValueError, match="beyond 64 bits: pass them as strings"):
         MergedClassifier(unfitted()).fit(blobs.X, np.array([0, 1, 2**70], object)[blobs.y])
-
-
-def test_statistics_that_are_none():
-    with pytest.raises(TypeError, match=r"statistics_ of a calibrator .* got dict"):
-        TemperatureCalibrator.from_statistics({})

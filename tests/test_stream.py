@@ -93,3 +93,8 @@ def test_fit_forgets_the_stream():
     assert calibrator.statistics_.total == 3
     fixed = TemperatureCalibrator(temperature=3.0).partial_fit(z, y)
     assert fixed.temperature_ == 3.0
+
+
+def test_statistics_that_are_none():
+    with pytest.raises(TypeError, match=r"statistics_ of a calibrator .* got dict"):
+        TemperatureCalibrator.from_statistics({})

@@ -7,7 +7,7 @@ import pickle
 import weakref
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import joblib
 import numpy as np
@@ -15,6 +15,8 @@ from sklearn.utils.validation import check_memory
 
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._typing import Array, Estimator
+from skmergecal._warnings import warn_user
+from skmergecal.members._code import own_code
 from skmergecal.members._fit import FitTask
 from skmergecal.members._member import Member, Opinion
 from skmergecal.members._recent import NOTHING, Memo
@@ -24,8 +26,10 @@ __all__ = ["Cache"]
 
 #: Fingerprints of frozen estimators: computed once a process, dropped with the object.
 _FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
-
-
+#: Predictions of fewer rows are not kept.
+_ROWS_TO_KEEP = 20
+#: What hashing a lambda raises, say: what cannot be identified is not cached.
+_CANNOT_BE_IDENTIFIED = (pickle.PicklingError, TypeError, AttributeError)
 #: Where it is to be seen only whether a member says 0, this many rows are looked at first.
 _ROWS_TO_PROBE = 100
 
@@ -54,6 +58,21 @@ class Cache:
     def __init__(self, memory: Any) -> None:
         self.memory = check_memory(memory if memory is None else _as_memory(memory))
 
+    @classmethod
+    def for_prediction(cls, memory: Any, X: Any) -> Self:
+        """The cache of a prediction: none for few rows, nor where the folder cannot be made.
+
+        Row by row, predictions would fill the folder; and a model may have moved to a machine
+        that has no such folder.
+        """
+        if _num_samples(X) < _ROWS_TO_KEEP:
+            return cls(None)
+        try:
+            return cls(memory)
+        except OSError as error:
+            warn_user(f"memory={memory!r} cannot be used ({error}): predicting without it")
+            return cls(None)
+
     @property
     def active(self) -> bool:
         """Whether anything is kept."""
@@ -65,15 +84,24 @@ class Cache:
             return None
         try:
             return str(joblib.hash(parts, hash_name="sha1"))
-        except (pickle.PicklingError, TypeError, AttributeError):
-            return None  # a lambda, say: what cannot be identified is not cached
+        except _CANNOT_BE_IDENTIFIED:
+            return None
+
+    def estimator_key(self, estimator: Estimator, *parts: Any) -> str | None:
+        """The same for an estimator, the code of its own functions and classes, and parts."""
+        if not self.active:
+            return None
+        try:
+            return self.key(estimator, own_code(estimator), *parts)
+        except _CANNOT_BE_IDENTIFIED:
+            return None
 
     def fingerprint(self, estimator: Estimator) -> str | None:
         """Hash of a frozen estimator, computed once a process."""
         if not self.active:
             return None
         if estimator not in _FINGERPRINTS:
-            _FINGERPRINTS[estimator] = self.key(estimator)
+            _FINGERPRINTS[estimator] = self.estimator_key(estimator)
         return _FINGERPRINTS[estimator]
 
     def fit(self, task: FitTask) -> Estimator:

@@ -295,7 +295,7 @@ class _Work:
                 params = self.params.get(name, {})
                 key = None
                 if data is not None and is_reproducible(estimator):
-                    key = self.cache.key(clone(estimator), data, train, params)
+                    key = self.cache.estimator_key(clone(estimator), data, train, params)
                 yield FitTask(name, estimator, X, labels, train, params, key)
 
     def softened(self, member: Member, total_weight: float) -> Member:

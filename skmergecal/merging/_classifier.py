@@ -95,8 +95,9 @@ class MergedClassifier(
         Caches fits and log-probabilities of members, so that a grid search over weights, method
         or calibrate calls each member once for each fold and data set; each process also remembers
         what it learned from them lately, in up to 256 MB. Fits that draw at random
-        (``random_state=None``, skorch nets) are not cached. A frozen estimator must not be
-        changed afterwards. The files are pickles: use a folder that only you can write to.
+        (``random_state=None``, skorch nets) are not cached, nor predictions of fewer than 20 rows.
+        A frozen estimator must not be changed afterwards; functions and classes of your own that
+        members refer to may be. The files are pickles: use a folder that only you can write to.
     n_jobs : int, default=None
         Number of fits at once.
 
@@ -363,7 +364,7 @@ class MergedClassifier(
         if not hasattr(self, "weights_"):  # check_is_fitted asks every member for its tags
             check_is_fitted(self, "weights_")
         self._check_features(X, reset=False)
-        cache = Cache(self.memory)
+        cache = Cache.for_prediction(self.memory, X)
         data = cache.data(X)
         return self._combination.scores(lambda member: cache.opinion(member, data))
 
