@@ -107,6 +107,10 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, remedy: str) -> IntArra
     ValueError
         If y holds a label that is not among the classes; the message ends with the remedy.
     """
+    whole = y.dtype.kind in "iu" and classes.dtype.kind in "iu" and len(y) > 0
+    if whole and classes[0] == 0 and np.array_equal(classes, np.arange(len(classes))):
+        if y.min() >= 0 and y.max() < len(classes):
+            return y.astype(np.intp)  # column numbers already
     found, inverse = np.unique(y, return_inverse=True)
     position = {label: code for code, label in enumerate(classes.tolist())}
     codes = np.array([position.get(label, -1) for label in found.tolist()], dtype=np.intp)
