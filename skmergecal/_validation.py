@@ -107,10 +107,8 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, remedy: str) -> IntArra
     ValueError
         If y holds a label that is not among the classes; the message ends with the remedy.
     """
-    whole = y.dtype.kind in "iu" and classes.dtype.kind in "iu" and len(y) > 0
-    if whole and classes[0] == 0 and np.array_equal(classes, np.arange(len(classes))):
-        if y.min() >= 0 and y.max() < len(classes):
-            return y.astype(np.intp)  # column numbers already
+    if _are_columns(y, classes):
+        return y.astype(np.intp)
     found, inverse = np.unique(y, return_inverse=True)
     position = {label: code for code, label in enumerate(classes.tolist())}
     codes = np.array([position.get(label, -1) for label in found.tolist()], dtype=np.intp)
@@ -119,6 +117,14 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, remedy: str) -> IntArra
         msg = f"y contains labels {unknown[:5]} that are not among the classes {classes.tolist()}. "
         raise ValueError(msg + remedy)
     return codes[inverse.reshape(-1)]
+
+
+def _are_columns(y: np.ndarray, classes: np.ndarray) -> bool:
+    """Whether the classes are 0, 1, 2 ..., so that labels are column numbers already."""
+    if not (y.dtype.kind in "iu" and classes.dtype.kind in "iu" and len(y)):
+        return False
+    inside = y.min() >= 0 and y.max() < len(classes)
+    return bool(inside and np.array_equal(classes, np.arange(len(classes))))
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
