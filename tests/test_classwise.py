@@ -196,7 +196,7 @@ def test_a_row_alone_gets_the_same_bits(k):
 
     def scores_of(rows):
         parts = [np.ascontiguousarray(m[rows]) for m in z]
-        return fit.scores((j, m, lambda m=m: np.exp(m)) for j, m in enumerate(parts))
+        return fit.scores((j, m, np.exp(m), lambda m=m: np.exp(m)) for j, m in enumerate(parts))
 
     together = scores_of(slice(None))
     alone = np.concatenate([scores_of(slice(i, i + 1)) for i in range(len(y))])

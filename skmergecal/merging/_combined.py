@@ -62,13 +62,13 @@ class CombinedCombination(Combination):
     def scores(self, read: Reader) -> Array:
         """Scores of the pools; members are read one after the other."""
 
-        def opinions() -> Iterator[tuple[int, Array, Callable[[], Array]]]:
+        def opinions() -> Iterator[tuple[int, Array, Array, Callable[[], Array]]]:
             for k, member in enumerate(self.members):
                 if self.fit.uses(k):
                     opinion = read(member)
                     temperature = float(self.member_temperatures[k])
-                    z = _prepared(member, opinion, temperature, self.softening)
-                    yield k, z, opinion.proba
+                    p, log_p = _calibrated(member, opinion, temperature, self.softening)
+                    yield k, log_p, p, opinion.proba
 
         return self.fit.scores(opinions())
 
@@ -82,7 +82,7 @@ def _fit(
     for member, opinion in zip(found.members, found.opinions, strict=True):
         z = member.log_proba(opinion)
         temperatures.append(minimise_temperature(z, y, weight, _TEMPERATURE_ALPHA).temperature)
-        logs.append(_prepared(member, opinion, temperatures[-1], softening))
+        logs.append(_calibrated(member, opinion, temperatures[-1], softening)[1])
     if with_linear:
         proba = [opinion.proba() for opinion in found.opinions]
         fit = fit_combined_pool(logs, y, weight, proba=proba)
@@ -93,13 +93,17 @@ def _fit(
     return np.array(temperatures), fit
 
 
-def _prepared(member: Member, opinion: Opinion, temperature: float, softening: float) -> Array:
-    """Calibrated log-probabilities, none far below log(softening)."""
+def _calibrated(
+    member: Member, opinion: Opinion, temperature: float, softening: float
+) -> tuple[Array, Array]:
+    """Calibrated probabilities, none far below the softening, and their logarithms."""
 
-    def prepare() -> Array:
+    def calibrate() -> Array:
         p = softmax(member.log_proba(opinion) / temperature)
         p *= 1.0 - softening
         p += softening / p.shape[1]
-        return np.log(p, out=p)
+        return p
 
-    return opinion.memo.array(("prepared", member.softening, temperature, softening), prepare)
+    how = member.softening, temperature, softening
+    p = opinion.memo.array(("calibrated", *how), calibrate)
+    return p, opinion.memo.array(("calibrated, log", *how), lambda: np.log(p))

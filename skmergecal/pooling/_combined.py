@@ -84,14 +84,15 @@ class CombinedFit:
         own = self.classwise.weights[member].any() or self.classwise.proba_weights[member].any()
         return bool(own or any(pool.uses(member) for pool in self.linear))
 
-    def scores(self, opinions: Iterable[tuple[int, Array, Callable[[], Array]]]) -> Array:
+    def scores(self, opinions: Iterable[tuple[int, Array, Array, Callable[[], Array]]]) -> Array:
         """Scores before the softmax.
 
         Parameters
         ----------
-        opinions : iterable of (int, ndarray, callable)
-            For each member in use its number, its prepared log-probabilities, and a function that
-            gives its own probabilities; each is let go before the next is asked for.
+        opinions : iterable of (int, ndarray, ndarray, callable)
+            For each member in use its number, its calibrated and softened log-probabilities, the
+            probabilities that these are, and a function that gives its own probabilities; each is
+            let go before the next is asked for.
 
         Returns
         -------
@@ -99,8 +100,7 @@ class CombinedFit:
         """
         scores: Any = 0.0
         pooled: list[Any] = [0.0] * len(self.linear)
-        for k, log_proba, own in opinions:
-            calibrated = np.exp(log_proba)
+        for k, log_proba, calibrated, own in opinions:
             scores = scores + self.classwise.part(k, log_proba, calibrated)
             for number, pool in enumerate(self.linear):
                 if pool.uses(k):
