@@ -168,9 +168,9 @@ class ScalingLoss:
         blocks = []
         for block in cut(*self._data, self._store):
             yield block
-            if self._keeps:
-                blocks.append(block)
-        self._kept = blocks
+            blocks.append(block)
+        if self._keeps:
+            self._kept = blocks
 
     @cached_property
     def true_gap(self) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,7 +169,6 @@ def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
     )
 
 
-@dataclass(frozen=True)
 class TemperatureFit:
     """A fitted temperature.
 
@@ -177,15 +176,15 @@ class TemperatureFit:
     ----------
     temperature : float
         T, the divisor of the logits.
-    loss : float
-        Mean log loss at T, in nats.
-    bound : {None, "lower", "upper"}
-        The bound at which T was stopped where no finite optimum exists.
     interval : tuple of float
         95 % interval of T from the profile likelihood, rows taken as independent. An end that
         the data do not bound is 0 or infinity.
+    loss : float
+        Mean log loss at T, in nats.
     loss_before : float
         Mean log loss at T = 1.
+    bound : {None, "lower", "upper"}
+        The bound at which T was stopped where no finite optimum exists.
 
     Notes
     -----
@@ -194,25 +193,45 @@ class TemperatureFit:
     holds the numbers instead.
     """
 
-    temperature: float
-    loss: float
-    bound: Bound
-    _find_interval: Callable[[], tuple[float, float]] = field(repr=False, compare=False)
-    _find_loss_before: Callable[[], float] = field(repr=False, compare=False)
+    def __init__(
+        self,
+        temperature: float,
+        loss: float,
+        bound: Bound,
+        find_interval: Callable[[], tuple[float, float]],
+        find_loss_before: Callable[[], float],
+    ) -> None:
+        self.temperature, self.loss, self.bound = temperature, loss, bound
+        self._find_interval, self._find_loss_before = find_interval, find_loss_before
+        self._lock = Lock()  # both compute in the same arrays
 
     @cached_property
     def interval(self) -> tuple[float, float]:
         """95 % interval of T."""
-        return self._find_interval()
+        with self._lock:
+            return self._find_interval()
 
     @cached_property
     def loss_before(self) -> float:
         """Mean log loss at T = 1."""
-        return self._find_loss_before()
+        with self._lock:
+            return self._find_loss_before()
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ["temperature", "loss", "bound", "interval", "loss_before"]
+        names = ["temperature", "interval", "loss", "loss_before", "bound"]
         return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={value!r}" for name, value in self.__getstate__().items())
+        return f"{type(self).__name__}({numbers})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TemperatureFit):
+            return NotImplemented
+        return self.__getstate__() == other.__getstate__()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.__getstate__().values()))
 
 
 def fit_temperature(
@@ -269,8 +288,8 @@ def fit_temperature(
         temperature=minimum.temperature,
         loss=minimum.model.value(t) - objective.penalty / 2 * t * t,
         bound=minimum.bound,
-        _find_interval=minimum.interval,
-        _find_loss_before=lambda: objective.loss.value(1.0),
+        find_interval=minimum.interval,
+        find_loss_before=lambda: objective.loss.value(1.0),
     )
 
 

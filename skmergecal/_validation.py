@@ -108,7 +108,7 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, remedy: str) -> IntArra
         If y holds a label that is not among the classes; the message ends with the remedy.
     """
     if _are_columns(y, classes):
-        return y.astype(np.intp)
+        return y.reshape(-1).astype(np.intp)
     found, inverse = np.unique(y, return_inverse=True)
     position = {label: code for code, label in enumerate(classes.tolist())}
     codes = np.array([position.get(label, -1) for label in found.tolist()], dtype=np.intp)

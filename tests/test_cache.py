@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -217,3 +218,38 @@ def test_recent_answers_are_bounded_and_read_only():
     assert recent.get(("large",)) is None
     with pytest.raises(ValueError, match="read-only"):
         recent.get(("d",))[0] = 1.0
+
+
+class Reusing(ClassifierMixin, BaseEstimator):
+    """Writes each answer over the last one, as nets with buffers of their own do."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        self.buffer_ = np.empty((len(X), len(self.classes_)))
+        return self
+
+    def predict_proba(self, X):
+        out = self.buffer_[: len(X)]
+        out[:] = np.abs(X[:, : out.shape[1]]) + 0.1
+        out /= out.sum(axis=1, keepdims=True)
+        return out
+
+
+def test_buffers_of_members_are_copied(blobs, tmp_path):
+    member = Reusing().fit(blobs.X, blobs.y)
+    merged = MergedClassifier.from_fitted(
+        [member], blobs.X_held, blobs.y_held, weights=None, memory=tmp_path
+    )
+    first = merged.predict_proba(blobs.X_test)
+    merged.predict_proba(blobs.X_held)
+    np.testing.assert_array_equal(merged.predict_proba(blobs.X_test), first)
+    assert member.buffer_.flags.writeable
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")  # the discriminant's own, in fit
+def test_a_source_decided_without_rows_is_checked_where_there_are_some(blobs, cache):
+    """Where a prior is 0, the decision function is no logit: only rows can show that."""
+    model = LinearDiscriminantAnalysis(priors=[0.0, 0.5, 0.5]).fit(blobs.X, blobs.y)
+    fingerprint = cache.fingerprint(FrozenEstimator(model))
+    assert cache.source("lda", model, None, fingerprint) == "decision_function"
+    assert cache.source("lda", model, blobs.X_held, fingerprint) == "proba"

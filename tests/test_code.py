@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import itertools
 import sys
 import types
@@ -16,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skmergecal import MergedClassifier
-from skmergecal.members._code import own_code
+from skmergecal.members._code import _plain_parts, own_code
 
 FUNCTION = "def features(x):\n    return x[:, :4]\n"
 VARIANTS = {
@@ -43,6 +45,14 @@ VARIANTS = {
     "def features(x):\n    return x[:, :n()]\n",
     "cached otherwise": "import functools\n@functools.cache\ndef n():\n    return 3\n"
     "def features(x):\n    return x[:, :n()]\n",
+    "an ellipsis": "def features(x):\n    return x[..., :] * 2.5\n",
+    "another factor": "def features(x):\n    return x[..., :] * 1.5\n",
+    "a set": "def features(x):\n    return x if 3 in {1, 2, 3} else -x\n",
+    "another set": "def features(x):\n    return x if 3 in {1, 2, 4} else -x\n",
+    "a partial": "import functools\nf = functools.partial(lambda n, x: x[:, :n], 4)\n"
+    "def features(x):\n    return f(x)\n",
+    "another partial": "import functools\nf = functools.partial(lambda n, x: x[:, -n:], 4)\n"
+    "def features(x):\n    return f(x)\n",
     "a loop": "def features(x):\n    return features(x[:, :4]) if x.shape[1] > 4 else x\n",
 }
 CLASS = """
@@ -57,12 +67,15 @@ class Base(LogisticRegression):
     @property
     def factor(self):
         return {factor}
+    @functools.cached_property
+    def offset(self):
+        return {offset}
 class Own(Base):
     def predict_proba(self, X):
         p = self.power(super().predict_proba(X)) + self.shift + self.made()
         return p / p.sum(axis=1, keepdims=True) * self.factor
 """
-PARTS = {"shift": 0.0, "power": 1, "made": 0, "factor": 1.0}
+PARTS = {"shift": 0.0, "power": 1, "made": 0, "factor": 1.0, "offset": 0}
 
 
 @pytest.fixture
@@ -72,7 +85,7 @@ def module(monkeypatch):
 
     def run(source):
         made = types.ModuleType(name)
-        made.LogisticRegression = LogisticRegression
+        made.LogisticRegression, made.functools = LogisticRegression, functools
         monkeypatch.setitem(sys.modules, name, made)
         exec(source, made.__dict__)
         return made
@@ -99,7 +112,7 @@ def test_every_part_of_a_class_belongs_to_its_code(module):
 
     same = hashed()
     assert hashed() == same
-    for change in ({"shift": 0.1}, {"power": 2}, {"made": 1}, {"factor": 2.0}):
+    for change in ({"shift": 0.1}, {"power": 2}, {"made": 1}, {"factor": 2.0}, {"offset": 1}):
         assert hashed(**change) != same
 
 
@@ -112,6 +125,46 @@ def test_libraries_and_values_that_change_are_left_out(blobs, module):
     member.transform(blobs.X)
     assert counting.CALLS == [1]
     assert joblib.hash(own_code(member)) == before
+
+
+@pytest.mark.parametrize("how", ["import helpers_of_a_user", "from helpers_of_a_user import f"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_functions_of_other_own_modules_are_followed(module, monkeypatch, how, inside):
+    call = "helpers_of_a_user.f(x)" if how.startswith("import") else "f(x)"
+    body = f"    {how}\n    return {call}\n" if inside else f"    return {call}\n"
+    source = f"def features(x):\n{body}" if inside else f"{how}\ndef features(x):\n{body}"
+
+    def hashed(n):
+        helpers = types.ModuleType("helpers_of_a_user")
+        exec(f"def f(x):\n    return x[:, :{n}]", helpers.__dict__)
+        monkeypatch.setitem(sys.modules, "helpers_of_a_user", helpers)
+        return joblib.hash(own_code(piped(module, source)))
+
+    assert hashed(4) == hashed(4) != hashed(3)
+
+
+def test_names_are_not_asked_for_what_they_stand_for(module):
+    """Lazy proxies, of requests or connections, do anything when they are asked."""
+
+    class Proxy:
+        def __getattribute__(self, name):
+            raise RuntimeError(name)
+
+    made = module("def features(x):\n    proxy\n    return x\n")
+    made.proxy = Proxy()
+    assert "proxy" in own_code(FunctionTransformer(made.features))
+
+
+def test_sets_have_one_order_in_every_process():
+    names = frozenset(f"name {i}" for i in range(50))
+    assert list(_plain_parts(names)) == sorted(map(repr, names))
+
+
+def test_copies_leave_the_code_as_it_is(module):
+    model = module(CLASS.format(**PARTS)).Own()
+    before = joblib.hash(own_code(model))
+    copy.copy(model)  # notes the slots in the class
+    assert joblib.hash(own_code(model)) == before
 
 
 @pytest.mark.parametrize("frozen", [False, True])

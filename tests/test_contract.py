@@ -10,7 +10,7 @@ import pytest
 import sklearn
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -29,7 +29,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
-from skmergecal.members._fit import sample_weight_param
 
 
 def own():
@@ -231,18 +230,6 @@ def test_weights_reach_members_that_hand_them_on(blobs, which):
     np.testing.assert_allclose(
         weighted.predict_proba(blobs.X_test), repeated.predict_proba(blobs.X_test), atol=1e-4
     )
-
-
-def test_an_ensemble_takes_weights_if_all_inside_do(blobs):
-    pair = [("logistic", LogisticRegression()), ("near", KNeighborsClassifier())]
-    for ensemble in (VotingClassifier(pair, voting="soft"), StackingClassifier(pair)):
-        assert sample_weight_param(ensemble) is None
-        ensemble.set_params(near=GaussianNB())
-        assert sample_weight_param(ensemble) == "sample_weight"
-        ensemble.set_params(near="drop")
-        assert sample_weight_param(ensemble) == "sample_weight"
-    ensemble.set_params(final_estimator=KNeighborsClassifier())
-    assert sample_weight_param(ensemble) is None
 
 
 def test_fit_transform_is_out_of_fold(blobs):

@@ -19,6 +19,8 @@ from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
 )
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -35,6 +37,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal._numerics import log_softmax
+from skmergecal.members._fit import sample_weight_param
 from skmergecal.members._member import read_raw
 from skmergecal.members._sources import resolve_source
 
@@ -282,3 +285,17 @@ def test_a_discriminant_with_a_prior_of_zero_is_read_as_probabilities(blobs):
 def test_members_from_a_generator(members, blobs):
     merged = MergedClassifier.from_fitted((m for m in members.values()), weights=None)
     assert len(merged.estimators_) == len(members)
+
+
+def test_an_ensemble_takes_weights_if_all_inside_do(blobs):
+    pair = [("logistic", LogisticRegression()), ("near", KNeighborsClassifier())]
+    for ensemble in (VotingClassifier(pair, voting="soft"), StackingClassifier(pair)):
+        assert sample_weight_param(ensemble) is None
+        ensemble.set_params(near=GaussianNB())
+        assert sample_weight_param(ensemble) == "sample_weight"
+        ensemble.set_params(near="drop")
+        assert sample_weight_param(ensemble) == "sample_weight"
+    ensemble.set_params(final_estimator=KNeighborsClassifier())
+    assert sample_weight_param(ensemble) is None
+    near = FrozenEstimator(KNeighborsClassifier().fit(blobs.X, blobs.y))
+    assert sample_weight_param(StackingClassifier([("near", near)])) == "sample_weight"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -279,3 +280,16 @@ def test_a_copy_of_a_fit_needs_no_rows():
         assert (copied.interval, copied.loss_before) == numbers
         assert copied == fit
         assert repr(copied) == repr(fit)
+
+
+def test_a_fit_may_be_asked_from_several_threads():
+    rng = np.random.default_rng(0)
+    z = 2 * rng.normal(size=(20_000, 4))
+    y = draw_labels(rng, log_softmax(z / 1.5))
+    expected = fit_temperature(z, y)
+    numbers = {"interval": expected.interval, "loss_before": expected.loss_before}
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            fit = fit_temperature(z, y)
+            found = list(pool.map(lambda name, fit=fit: getattr(fit, name), numbers))
+            assert found == list(numbers.values())

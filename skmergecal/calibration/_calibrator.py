@@ -46,7 +46,8 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         each clone did not see, and refitted on everything. With None the calibrator is a step on
         logits (log-probabilities are logits; probabilities are not: take their log).
     temperature : float, default=None
-        The temperature; None fits it. T > 1 softens probabilities, T < 1 sharpens them.
+        The temperature, at least 1e-150; None fits it. T > 1 softens probabilities, T < 1 sharpens
+        them.
     cv : int, splitter or iterable, default=5
         How to cross-fit an estimator that is not frozen. Not used where the estimator hands over
         held-out log-probabilities of its own (`MergedClassifier`).

@@ -111,6 +111,6 @@ class TemperatureStatistics:
             temperature=temperature,
             loss=value(t) - alpha / self.total / 2 * t * t,
             bound=bound,
-            _find_interval=lambda: profile_interval(point, value, self.total, t, model, REACH),
-            _find_loss_before=lambda: float(self._objective(0.0)(0.0)),
+            find_interval=lambda: profile_interval(point, value, self.total, t, model, REACH),
+            find_loss_before=lambda: float(self._objective(0.0)(0.0)),
         )

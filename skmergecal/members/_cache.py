@@ -87,12 +87,12 @@ class Cache:
         except _CANNOT_BE_IDENTIFIED:
             return None
 
-    def estimator_key(self, estimator: Estimator, *parts: Any) -> str | None:
-        """The same for an estimator, the code of its own functions and classes, and parts."""
+    def estimator_key(self, *parts: Any) -> str | None:
+        """The same for an estimator and other parts, and the code that they refer to."""
         if not self.active:
             return None
         try:
-            return self.key(estimator, own_code(estimator), *parts)
+            return self.key(own_code(parts), *parts)
         except _CANNOT_BE_IDENTIFIED:
             return None
 
@@ -114,10 +114,9 @@ class Cache:
         """Where a fitted member is read: decided once, on the first rows that came."""
         if not self.active or fingerprint is None:
             return resolve_source(name, estimator, X)
-        memo = Memo((self.memory.location, fingerprint))
-        return memo.result(
-            ("source",), lambda: self._kept(_resolve)(fingerprint, name, estimator, X)
-        )
+        known = f"{fingerprint} by its family" if X is None else fingerprint
+        memo = Memo((self.memory.location, known))
+        return memo.result(("source",), lambda: self._kept(_resolve)(known, name, estimator, X))
 
     def data(self, X: Any) -> Data:
         """Rows whose key is hashed when it is needed."""
@@ -153,7 +152,8 @@ class Cache:
         if place is None:
             return member.read(data.X)
         key = _key(member, data)
-        return Memo(place).array(("read",), lambda: self._kept(_read)(key, member, data.X))
+        # A copy: the member may write its next answer over the last one.
+        return Memo(place).array(("read",), lambda: self._kept(_read)(key, member, data.X).copy())
 
     def _is_read(self, member: Member, data: Data) -> bool:
         if self._place(member, data) is None:

@@ -290,12 +290,17 @@ class _Work:
     def tasks(self, estimators: NamedEstimators, plan: list[IntArray | None]) -> Iterator[FitTask]:
         X, labels = self.rows.X, self.rows.labels
         data = self.cache.key(X, labels) if estimators else None
+        keys = {
+            name: self.cache.estimator_key(clone(estimator), self.params.get(name, {}), data)
+            for name, estimator in estimators
+            if data is not None and is_reproducible(estimator)
+        }
         for train in plan:
             for name, estimator in estimators:
                 params = self.params.get(name, {})
-                key = None
-                if data is not None and is_reproducible(estimator):
-                    key = self.cache.estimator_key(clone(estimator), data, train, params)
+                key = keys.get(name)
+                if key is not None:
+                    key = self.cache.key(key, train)
                 yield FitTask(name, estimator, X, labels, train, params, key)
 
     def softened(self, member: Member, total_weight: float) -> Member:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
@@ -35,7 +36,7 @@ def sample_weight_param(estimator: Estimator) -> str | None:
     if is_sklearn(estimator, "BaseSearchCV"):
         return sample_weight_param(estimator.estimator)
     if any(is_sklearn(estimator, ensemble) for ensemble in _ENSEMBLES):
-        inside = [e for _, e in estimator.estimators if e != "drop"]
+        inside = [e for _, e in estimator.estimators if not isinstance(e, str | FrozenEstimator)]
         if getattr(estimator, "final_estimator", None) is not None:
             inside.append(estimator.final_estimator)
         takes = all(sample_weight_param(e) == "sample_weight" for e in inside)

@@ -72,15 +72,16 @@ def _learn_best(found: Collected, settings: Settings) -> Combination:
     if settings.weights != "greedy":
         return CombinedCombination.learn(found, settings, with_linear=True)
     learners = (LogarithmicCombination.learn, _learn_linear)
-    # Compared without a temperature of their own: one that is fitted afterwards, by a step of its
-    # own, changes no choice either.
+    # Compared without a temperature of the merged logits: one that is fitted afterwards, by another
+    # step, changes no choice either.
     before = settings.without_merged_temperature()
-    losses = []
-    for learn in learners:
-        pool = learn(found, before)
-        z = pool.log_proba(pool.held_out_scores(found))
-        losses.append(mean_loss(z, found.y, found.sample_weight))
-    return learners[int(np.argmin(losses))](found, settings)
+    pools = [learn(found, before) for learn in learners]
+    losses = [
+        mean_loss(pool.log_proba(pool.held_out_scores(found)), found.y, found.sample_weight)
+        for pool in pools
+    ]
+    best = int(np.argmin(losses))
+    return learners[best](found, settings) if settings.calibrates_merged else pools[best]
 
 
 def _learn_linear(found: Collected, settings: Settings) -> Combination:

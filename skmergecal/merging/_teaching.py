@@ -42,7 +42,7 @@ class TeachingMixin:
         pool = self._combination
         if isinstance(pool, ParameterCombination):
             pool = LogarithmicCombination(pool.members, pool.weights, pool.member_temperatures, 1.0)
-        cache = Cache(self.memory)
+        cache = Cache.for_prediction(self.memory, X)
         data = cache.data(X)
         scores = pool.scores(lambda member: cache.opinion(member, data))
         return log_softmax(pool.scaled(scores))

@@ -68,6 +68,9 @@ def _constrained_newton_target(gradient: Array, hessian: Array, x: Array) -> Arr
 
     That is the minimiser over all v where it is positive, else a non-negative least squares.
     """
+    if not np.isfinite(hessian).all():
+        msg = "the Hessian of the loss holds NaN or infinity"
+        raise ValueError(msg)
     diagonal = np.diag(hessian)
     smallest = np.finfo(float).eps * diagonal.max() or 1.0
     scale = 1.0 / np.sqrt(np.maximum(diagonal, smallest))
@@ -78,9 +81,6 @@ def _constrained_newton_target(gradient: Array, hessian: Array, x: Array) -> Arr
         upper, target, failed = dposv(regular, linear)
         if not failed:
             break
-    else:
-        msg = "the Hessian of the loss holds NaN or infinity"
-        raise ValueError(msg)
     if (target > 0).all():
         return np.asarray(target * scale)
     # In v / scale: minimise |U v - b|^2 with U'b = regular (x / scale) - scaled gradient.
