@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
 from skmergecal._compat import _is_fitted
-from skmergecal._numerics import soften, softmax
+from skmergecal._numerics import log_softmax, soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members._recent import NOTHING, Memo
 from skmergecal.members._sources import SOURCES, transform_to_final
@@ -59,8 +59,18 @@ def classes_of(name: str, estimator: Estimator) -> np.ndarray:
     return np.asarray(classes)
 
 
-def read_raw(name: str, estimator: Estimator, source: str, X: Any, n_classes: int) -> Array:
+def read_raw(
+    name: str,
+    estimator: Estimator,
+    source: str,
+    X: Any,
+    n_classes: int,
+    *,
+    normalised: bool = True,
+) -> Array:
     """Log-probabilities or probabilities in the member's own columns, checked.
+
+    Without ``normalised``, log-probabilities may have a constant added to each row.
 
     Raises
     ------
@@ -87,8 +97,9 @@ def read_raw(name: str, estimator: Estimator, source: str, X: Any, n_classes: in
             ": mend or drop this member"
         )
         raise ValueError(msg)
-    if not SOURCES[source].logarithmic:
-        _check_proba(name, output)
+    if SOURCES[source].logarithmic:
+        return log_softmax(output) if normalised else output
+    _check_proba(name, output)
     return output
 
 
@@ -220,6 +231,14 @@ class Member:
             p[:, self.missing] = 0.0
             p /= p.sum(axis=1, keepdims=True)
         return p
+
+    def read_scores(self, X: Any) -> Array:
+        """What `read_log_proba` gives, up to a constant a row."""
+        if not self.logarithmic or len(self.missing):
+            return self.read_log_proba(X)
+        own = len(self.columns)
+        raw = read_raw(self.name, self.estimator, self.source, X, own, normalised=False)
+        return self.align(raw).values
 
     def softened_for(self, opinion: Opinion, total_weight: float) -> Member:
         """The member with the softening that its held-out opinion calls for."""

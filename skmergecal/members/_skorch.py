@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from skmergecal._numerics import log_softmax
 from skmergecal._optional import is_instance_of
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import encode_labels
@@ -24,7 +23,7 @@ __all__ = [
     "fit_net",
     "is_binary_net",
     "is_skorch",
-    "net_log_proba",
+    "net_logits",
     "net_proba",
     "outputs_logits",
 ]
@@ -99,8 +98,8 @@ def untouched(net: Estimator) -> Iterator[None]:
             part.training = training
 
 
-def net_log_proba(net: Estimator, X: Any) -> Array:
-    """Log-softmax of the raw output, read before the non-linearity, in float64."""
+def net_logits(net: Estimator, X: Any) -> Array:
+    """The raw output, read before the non-linearity, in float64."""
     with untouched(net):
         output = net.forward(as_net_input(net, X), training=False)
     if isinstance(output, tuple):
@@ -108,7 +107,7 @@ def net_log_proba(net: Estimator, X: Any) -> Array:
     logits = output.detach().double().cpu().numpy()
     if logits.ndim == 1:
         logits = np.column_stack([np.zeros_like(logits), logits])
-    return log_softmax(logits)
+    return np.asarray(logits)
 
 
 def net_proba(net: Estimator, X: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._numerics import SMALLEST, log_softmax, softmax
 from skmergecal._typing import Array, Estimator
-from skmergecal.members._skorch import is_skorch, net_log_proba, net_proba, outputs_logits
+from skmergecal.members._skorch import is_skorch, net_logits, net_proba, outputs_logits
 
 __all__ = ["SOURCES", "has_held_out", "last_step", "resolve_source", "transform_to_final"]
 
@@ -101,25 +101,23 @@ def _transforms(pipeline: Pipeline) -> bool:
 
 
 def _as_logits(scores: Any) -> Array:
-    """Decision values as log-probabilities; a binary margin d means logits (0, d)."""
+    """Decision values as logits; a binary margin d means logits (0, d)."""
     scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim == 1:
-        scores = np.column_stack([np.zeros_like(scores), scores])
-    return log_softmax(scores)
+    return np.column_stack([np.zeros_like(scores), scores]) if scores.ndim == 1 else scores
 
 
 def _joint_log_proba(estimator: Estimator, X: Any) -> Array:
-    """Normalised joint log-probabilities, down to the log of the smallest positive float.
+    """Joint log-probabilities, down to the log of the smallest positive float.
 
     A naive Bayes model multiplies densities of features as if they were independent; without
     the floor a single odd row has log-probabilities of -1e9 and rules any pool it takes part in.
     """
-    z = _as_logits(estimator.predict_joint_log_proba(X))
-    return log_softmax(np.maximum(z, np.log(SMALLEST)))
+    z = log_softmax(estimator.predict_joint_log_proba(X))
+    return np.maximum(z, np.log(SMALLEST))
 
 
-def _network_log_proba(network: Estimator, X: Any) -> Array:
-    """Log-softmax of an MLPClassifier's last layer: its own forward pass with no output link."""
+def _network_logits(network: Estimator, X: Any) -> Array:
+    """An MLPClassifier's last layer: its own forward pass with no output link."""
     linear = copy.copy(network)
     linear.out_activation_ = "identity"
     output = linear.predict_proba(X)
@@ -135,13 +133,13 @@ class Source(NamedTuple):
 
     read: Callable[[Estimator, Any], Array]
     logarithmic: bool
-    """Whether it gives log-probabilities (else probabilities)."""
+    """Whether it gives log-probabilities up to a constant a row (else probabilities)."""
 
 
 SOURCES: dict[str, Source] = {
-    "log_proba": Source(lambda e, X: log_softmax(np.asarray(e.transform(X))), True),
-    "network": Source(_network_log_proba, True),
-    "skorch_logits": Source(net_log_proba, True),
+    "log_proba": Source(lambda e, X: np.asarray(e.transform(X)), True),
+    "network": Source(_network_logits, True),
+    "skorch_logits": Source(net_logits, True),
     "skorch_proba": Source(net_proba, False),
     "joint_log_proba": Source(_joint_log_proba, True),
     "decision_function": Source(lambda e, X: _as_logits(e.decision_function(X)), True),

@@ -364,6 +364,8 @@ class MergedClassifier(
         if not hasattr(self, "weights_"):  # check_is_fitted asks every member for its tags
             check_is_fitted(self, "weights_")
         self._check_features(X, reset=False)
+        if isinstance(self._combination, ParameterCombination):
+            return self._combination.merged.read_scores(X)
         cache = Cache.for_prediction(self.memory, X)
         data = cache.data(X)
         return self._combination.scores(lambda member: cache.opinion(member, data))

@@ -12,12 +12,12 @@ import torch
 from skorch.utils import to_tensor
 from torch import nn
 
-from skmergecal._numerics import SMALLEST
+from skmergecal._numerics import SMALLEST, log_softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members._skorch import (
     as_net_input,
     is_binary_net,
-    net_log_proba,
+    net_logits,
     net_proba,
     outputs_logits,
     untouched,
@@ -106,7 +106,7 @@ class TorchTrainee(Trainee):
 
     def log_proba(self, X: Any) -> Array:
         if outputs_logits(self.net):
-            return net_log_proba(self.net, X)
+            return log_softmax(net_logits(self.net, X))
         return np.log(np.maximum(net_proba(self.net, X), SMALLEST, dtype=np.float64))
 
     def state(self) -> list[dict[str, Any]]:
