@@ -62,5 +62,6 @@ def test_merged_parameters(compare, data, widths, call):
         f"{call} of 8,000 rows, 4 nets of {widths} units as one",
         lambda: getattr(merged, call)(X_new),
         {"one member": (lambda: getattr(members[0], call)(X_new), 1.05)},
-        rounds=60,
+        rounds=20,
+        calls=5,
     )
