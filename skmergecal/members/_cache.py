@@ -126,6 +126,11 @@ class Cache:
         """What a member says of some rows, from the cache where it is there."""
         return member.align(self._read(member, data), self._memo(member, data))
 
+    def reader(self, X: Any) -> Callable[[Member], Opinion]:
+        """What members say of X, one after the other."""
+        data = self.data(X)
+        return lambda member: self.opinion(member, data)
+
     def says_zero(self, member: Member, data: Data) -> bool:
         """Whether a member gives a probability of exactly 0 somewhere, or does not know a class.
 
@@ -151,14 +156,15 @@ class Cache:
         place = self._place(member, data)
         if place is None:
             return member.read(data.X)
-        key = _key(member, data)
+        call = _key(place), member, data.X
         # A copy: the member may write its next answer over the last one.
-        return Memo(place).array(("read",), lambda: self._kept(_read)(key, member, data.X).copy())
+        return Memo(place).array(("read",), lambda: self._kept(_read)(*call).copy())
 
     def _is_read(self, member: Member, data: Data) -> bool:
-        if self._place(member, data) is None:
+        place = self._place(member, data)
+        if place is None:
             return False
-        return bool(self._kept(_read).check_call_in_cache(_key(member, data), member, data.X))
+        return bool(self._kept(_read).check_call_in_cache(_key(place), member, data.X))
 
     def _memo(self, member: Member, data: Data) -> Memo:
         """Remembers what follows from a member's opinion of some rows, in the merged columns."""
@@ -203,8 +209,9 @@ class Data:
         return Data(self.cache, _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE)))
 
 
-def _key(member: Member, data: Data) -> str:
-    return f"{member.fingerprint}-{member.source}-{data.key}"
+def _key(place: tuple[Hashable, ...]) -> str:
+    """What identifies an answer within its folder."""
+    return "-".join(map(str, place[1:]))
 
 
 def _as_memory(memory: Any) -> Any:

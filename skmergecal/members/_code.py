@@ -160,7 +160,7 @@ def _values_of_function(function: FunctionType) -> Iterator[Any]:
     for code in _nested(function.__code__):
         yield code.co_code
         yield from (code.co_argcount, code.co_kwonlyargcount, code.co_flags, code.co_varnames)
-        yield getattr(code, "co_exceptiontable", b"")
+        yield code.co_exceptiontable
         yield code.co_consts
         yield from _named(code, function.__globals__)
 

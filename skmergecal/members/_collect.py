@@ -112,13 +112,10 @@ def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
     """The sets of labels without those that another one repeats."""
     kept: list[np.ndarray] = []
     for part in parts:
-        if not any(_same_labels(other, part) for other in kept):
+        same = (p.dtype == part.dtype and np.array_equal(p, part) for p in kept)
+        if not any(same):
             kept.append(part)
     return kept
-
-
-def _same_labels(some: np.ndarray, others: np.ndarray) -> bool:
-    return some.dtype == others.dtype and np.array_equal(some, others)
 
 
 def _net_inside(estimator: Estimator) -> Estimator | None:
@@ -155,9 +152,7 @@ def _make_member(
     own = classes_of(name, estimator)
     if trained_on is not None and is_binary_net(transform_to_final(estimator)[0]):
         own = np.unique(trained_on)  # the net itself calls them 0 and 1
-    columns = np.arange(len(classes))
-    if not _same_labels(own, classes):
-        columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
+    columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
     source = cache.source(name, estimator, X, fingerprint)
     return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)
 

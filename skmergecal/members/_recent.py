@@ -11,8 +11,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from skmergecal._typing import Array
-
 __all__ = ["NOTHING", "RECENT", "Memo", "Recent", "joined"]
 
 Result = TypeVar("Result")
@@ -73,7 +71,7 @@ class Memo:
 
     key: tuple[Hashable, ...] | None = None
 
-    def array(self, what: tuple[Hashable, ...], make: Callable[[], Array]) -> Array:
+    def array(self, what: tuple[Hashable, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
         """The array that ``make`` gives; a remembered one is read-only."""
         if self.key is None:
             return make()
@@ -85,16 +83,11 @@ class Memo:
         return known
 
     def result(self, what: tuple[Hashable, ...], make: Callable[[], Result]) -> Result:
-        """The small object that ``make`` gives, or a copy of it that nobody else holds."""
+        """The small object that ``make`` gives; a remembered one as a copy of its own."""
         if self.key is None:
             return make()
-        place = (*self.key, *what)
-        known = RECENT.get(place)
-        if known is not None:
-            made: Result = pickle.loads(known.data)  # pickled below, in this process
-            return made
-        made = make()
-        RECENT.put(place, np.frombuffer(pickle.dumps(made), dtype=np.uint8))
+        packed = self.array(what, lambda: np.frombuffer(pickle.dumps(make()), dtype=np.uint8))
+        made: Result = pickle.loads(packed.data)  # pickled above, in this process
         return made
 
 

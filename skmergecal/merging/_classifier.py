@@ -366,9 +366,7 @@ class MergedClassifier(
         self._check_features(X, reset=False)
         if isinstance(self._combination, ParameterCombination):
             return self._combination.merged.read_scores(X)
-        cache = Cache.for_prediction(self.memory, X)
-        data = cache.data(X)
-        return self._combination.scores(lambda member: cache.opinion(member, data))
+        return self._combination.scores(Cache.for_prediction(self.memory, X).reader(X))
 
     def _scaled(self, scores: Array) -> Array:
         return self._combination.scaled(scores)

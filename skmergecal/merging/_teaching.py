@@ -42,7 +42,5 @@ class TeachingMixin:
         pool = self._combination
         if isinstance(pool, ParameterCombination):
             pool = LogarithmicCombination(pool.members, pool.weights, pool.member_temperatures, 1.0)
-        cache = Cache.for_prediction(self.memory, X)
-        data = cache.data(X)
-        scores = pool.scores(lambda member: cache.opinion(member, data))
+        scores = pool.scores(Cache.for_prediction(self.memory, X).reader(X))
         return log_softmax(pool.scaled(scores))
