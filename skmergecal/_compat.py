@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 # The release, for errors about structures that another release may change.
-from sklearn import __version__ as sklearn_version
-
 # Validates constructor parameters before `fit`; every scikit-learn estimator uses it.
 from sklearn.base import _fit_context
 
@@ -43,17 +37,8 @@ try:
 except ImportError:
     from sklearn.utils._estimator_html_repr import _VisualBlock
 
-# Callbacks came with 1.9; before, nobody is told how far a fit is.
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:
-    from skmergecal._no_callbacks import CallbackSupportMixin, with_callbacks
-
-from skmergecal._typing import Array
-from skmergecal.exceptions import IncompatibleEstimatorsError
 
 __all__ = [
-    "BoostedTrees",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
@@ -69,92 +54,24 @@ __all__ = [
     "_raise_for_params",
     "_routing_enabled",
     "_safe_indexing",
-    "read_boosted_trees",
-    "tree_with_values",
     "with_callbacks",
-    "write_boosted_trees",
 ]
 
 
-_TREES = "trees"
-_BOOSTING = "histogram gradient boosting models"
+class _NoCallbacks:
+    """Stands in for scikit-learn's mixin: no callback is called."""
+
+    def _init_callback_context(self, **settings: Any) -> None:
+        return None
 
 
-def _unknown_structure(what: str) -> IncompatibleEstimatorsError:
-    return IncompatibleEstimatorsError(
-        f"{what} of scikit-learn {sklearn_version} are not built in the way that this version of "
-        "skmergecal knows, so that they cannot be merged into one: keep the MergedClassifier, "
-        "or update skmergecal"
-    )
+def _as_it_is(method: Any) -> Any:
+    """The method itself."""
+    return method
 
 
-def tree_with_values(tree: Any, values: Array) -> Any:
-    """A copy of a ``tree_`` with other values in its nodes, (n_nodes, 1, n_classes)."""
-    # The values of a finished tree can be replaced only through its state, as pickle does it.
-    try:
-        make, (n_features, n_classes, n_outputs), state = tree.__reduce__()
-        copied = make(n_features, np.full_like(n_classes, values.shape[-1]), n_outputs)
-        copied.__setstate__({**state, "values": np.ascontiguousarray(values)})
-    except (TypeError, ValueError) as error:
-        raise _unknown_structure(_TREES) from error
-    if not np.array_equal(copied.value, values):
-        raise _unknown_structure(_TREES)
-    return copied
-
-
-@dataclass(frozen=True)
-class BoostedTrees:
-    """What a fitted HistGradientBoostingClassifier predicts with.
-
-    Attributes
-    ----------
-    baseline : ndarray
-        Raw prediction before any tree.
-    iterations : list of list of tree
-        For each iteration one tree, or one a class; ``nodes["value"]`` are added to the raw
-        prediction as they are, the learning rate is part of them.
-    categories : str or None
-        The categories of categorical features, in a form that can be compared.
-    """
-
-    baseline: Array
-    iterations: list[list[Any]]
-    categories: str | None
-
-
-#: State of the training of histogram gradient boosting, which a merged model does not have.
-_BOOSTING_TRAINING = (
-    "_feature_subsample_rng",
-    "_random_seed",
-    "_scorer",
-    "train_score_",
-    "validation_score_",
-)
-
-
-def read_boosted_trees(model: Any) -> BoostedTrees:
-    """Read baseline and trees, none of which scikit-learn makes public."""
-    try:
-        encoder = model._preprocessor and model._preprocessor.named_transformers_["encoder"]
-        found = BoostedTrees(
-            baseline=np.asarray(model._baseline_prediction, dtype=np.float64),
-            iterations=model._predictors,
-            categories=encoder and repr([c.tolist() for c in encoder.categories_]),
-        )
-        names = {name for trees in found.iterations for t in trees for name in t.nodes.dtype.names}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _unknown_structure(_BOOSTING) from error
-    if found.baseline.size != model.n_trees_per_iteration_ or not {"value", "is_leaf"} <= names:
-        raise _unknown_structure(_BOOSTING)
-    return found
-
-
-def write_boosted_trees(like: Any, trees: BoostedTrees) -> Any:
-    """A model that predicts with other trees; ``like`` is not changed."""
-    model = copy.copy(like)
-    for name in _BOOSTING_TRAINING:
-        vars(model).pop(name, None)
-    model.max_iter = len(trees.iterations)
-    model._baseline_prediction = trees.baseline
-    model._predictors = trees.iterations
-    return copy.deepcopy(model)
+# Callbacks came with 1.9.
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+    CallbackSupportMixin, with_callbacks = _NoCallbacks, _as_it_is

@@ -6,13 +6,14 @@ operations run on C-contiguous arrays, and sums run along the contiguous axis.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from skmergecal._typing import Array
 
-__all__ = ["SMALLEST", "log_softmax", "mean_loss", "soften", "softmax"]
+__all__ = ["SMALLEST", "add_weighted", "log_softmax", "mean_loss", "soften", "softmax", "sum_of"]
 
 #: The smallest positive float: a probability of 0 that nothing softens is taken as this.
 SMALLEST = float(np.nextafter(0.0, 1.0))
@@ -57,3 +58,22 @@ def mean_loss(log_proba: Array, y: Any, sample_weight: Array | None) -> float:
     """Weighted mean of -log p of the true class; ``y`` holds column numbers."""
     losses = -log_proba[np.arange(len(y)), y]
     return float(np.average(losses, weights=sample_weight))
+
+
+def sum_of(parts: Iterable[Array]) -> Array:
+    """Sum in the given order, one part in memory at a time beside the first, which is changed."""
+    total: Array | None = None
+    for part in parts:
+        total = part if total is None else np.add(total, part, out=total)
+    if total is None:
+        msg = "there should be at least one member's opinion; got none"
+        raise ValueError(msg)
+    return total
+
+
+def add_weighted(opinions: Iterable[Array], weights: Iterable[float]) -> Array:
+    """Sum of weights times opinions, member by member, so that a row alone gives the same bits."""
+    return sum_of(
+        w * np.ascontiguousarray(z, dtype=np.float64)
+        for z, w in zip(opinions, weights, strict=True)
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Estimator", "HeldOutLogProba", "IntArray"]
+__all__ = ["Array", "Estimator", "HeldOutLogProba", "IntArray", "NamedEstimators"]
 
 Array: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.intp]
@@ -22,3 +23,6 @@ class HeldOutLogProba(NamedTuple):
     """Shape (n_held_out, n_classes), columns in the order of ``classes_``."""
     rows: IntArray
     """Shape (n_held_out,): the row of the data of ``fit`` that each line belongs to."""
+
+
+NamedEstimators = Sequence[tuple[str, Estimator]]

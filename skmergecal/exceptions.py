@@ -1,5 +1,7 @@
 """Errors and warnings that skmergecal adds to scikit-learn's own."""
 
+from __future__ import annotations
+
 __all__ = [
     "IncompatibleEstimatorsError",
     "MergeBarrierError",

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from skmergecal._networks._network import as_float64, dense_network
+from skmergecal._networks._reparametrise import balance, check_same_function, reparametrise
+from skmergecal._networks._spaces import find_spaces
+from skmergecal._networks._trace import UntraceableError, trace
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import align_parameters, merge_parameters, read_parameters
-from skmergecal.parameters._network import as_float64, dense_network
-from skmergecal.parameters._symmetry import balance, check_same_function, reparametrise
-from skmergecal.parameters._trace import UntraceableError, trace
-from skmergecal.parameters._units import find_spaces
 from tests.networks import (
     architectures,
     arrays_of,

@@ -17,9 +17,9 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
+from skmergecal._memory._recent import RecentArrays
 from skmergecal.members import Cache
 from skmergecal.members._member import Member
-from skmergecal.members._recent import Recent
 
 
 class SureOfPositive(ClassifierMixin, BaseEstimator):
@@ -137,7 +137,7 @@ def test_another_process_finds_the_answers_in_the_folder(blobs, tmp_path, monkey
     ]
     model = MergedClassifier(frozen, weights=weights, memory=tmp_path)
     expected = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
-    monkeypatch.setattr("skmergecal.members._recent.RECENT", Recent(capacity=1 << 20))
+    monkeypatch.setattr("skmergecal._memory._recent.RECENT", RecentArrays(capacity=1 << 20))
     monkeypatch.setattr(Member, "read", lambda self, X: pytest.fail("read again"))
     again = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
     np.testing.assert_array_equal(again, expected)
@@ -205,7 +205,7 @@ def test_zeros_beyond_the_first_rows_belong_to_the_rows_that_hold_them(blobs, tm
 
 
 def test_recent_answers_are_bounded_and_read_only():
-    recent = Recent(capacity=100)
+    recent = RecentArrays(capacity=100)
     for name in "abc":
         recent.put((name,), np.zeros(5))
     assert len(recent) == 2

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters import _checkpoints, merge_checkpoints
-from skmergecal.parameters._safetensors import decode, encode
+from skmergecal.parameters import merge_checkpoints
+from skmergecal.parameters.checkpoints import _merge as _checkpoints
+from skmergecal.parameters.checkpoints._safetensors import decode, encode
 
 NAMES = {"bool": "BOOL", "int64": "I64", "float16": "F16", "float32": "F32", "float64": "F64"}
 
@@ -278,7 +279,7 @@ def test_an_error_leaves_nothing_behind(tmp_path, files, monkeypatch, point, old
 
 DYING = """
 import os, sys
-from skmergecal.parameters import _checkpoints
+from skmergecal.parameters.checkpoints import _merge as _checkpoints
 *paths, out, point = sys.argv[1:]
 owners = {"fsync": _checkpoints.os, "replace": _checkpoints.Path}
 setattr(owners.get(point, _checkpoints), point, lambda *args: os._exit(9))

@@ -19,8 +19,7 @@ from skmergecal.pooling import (
     logarithmic_pool,
 )
 from skmergecal.pooling._classwise import ClasswiseProblem
-from skmergecal.pooling._linear import linear_pool_without_row
-from skmergecal.pooling._logarithmic import logarithmic_pool_without_row
+from skmergecal.pooling._leave_one_out import loo_linear_pool, loo_log_pool
 
 
 def opinions(seed: int, n: int = 80, k: int = 3, strengths=(0.5, 1.25, 2.0)):
@@ -109,7 +108,7 @@ def test_leave_one_out_of_the_logarithmic_pool(alpha):
     z, y = opinions(3, n=60)
     pool = fit_logarithmic_pool(z, y, alpha=alpha)
     beta = pool.weights / pool.temperature
-    fast = logarithmic_pool_without_row(z, y, None, beta, alpha)
+    fast = loo_log_pool(z, y, None, beta, alpha)
     with_row = log_softmax(sum(b * m for b, m in zip(beta, z, strict=True)))
     errors, moves = [], []
     for i in range(len(y)):
@@ -129,7 +128,7 @@ def test_leave_one_out_of_the_classwise_pool():
     start = np.full(3, 0.4)
     problem = ClasswiseProblem(z, y, None, start)
     theta, factor = problem.minimise(10.0, problem.pooled())
-    fast = problem.leave_one_out(theta, factor)
+    fast = problem.loo_scores(theta, factor)
     with_row = log_softmax(sum_of_scores(problem, theta, z))
     errors, moves = [], []
     for i in range(len(y)):
@@ -151,7 +150,7 @@ def test_leave_one_out_of_the_linear_pool():
     p = [np.exp(m) for m in z]
     weights = fit_linear_pool(p, y).weights
     assert (weights > 0).sum() > 1
-    fast = linear_pool_without_row(p, y, None, weights)
+    fast = loo_linear_pool(p, y, None, weights)
     np.testing.assert_allclose(fast.sum(axis=1), 1, atol=1e-12)
     errors, moves = [], []
     for i in range(len(y)):

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skmergecal import MergedClassifier
-from skmergecal.members._code import _plain_parts, own_code
+from skmergecal._memory._code import _plain_parts, own_code
 
 FUNCTION = "def features(x):\n    return x[:, :4]\n"
 VARIANTS = {

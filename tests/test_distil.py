@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
-from skmergecal.tuning._start import find_start
+from skmergecal.tuning._open import open_estimator
 from skmergecal.tuning._synthetic import synthetic_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
@@ -234,7 +234,7 @@ def test_scaled_rows_change_no_function(blobs):
         repair=None,
         barrier_tolerance=10.0,
     )
-    start = find_start(merged).scaled(blobs.X_held)
+    start = open_estimator(merged).scaled(blobs.X_held)
     assert start.scaler is not None
     said = start.core.predict_proba(start.rows(blobs.X_test))
     np.testing.assert_allclose(said, merged.predict_proba(blobs.X_test), atol=1e-12)

@@ -25,9 +25,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
-from skmergecal._compat import tree_with_values
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import merge_logits, merge_probabilities
+from skmergecal.parameters.exact._tree_internals import tree_with_values
 from tests.strategies import seeds
 
 LOGITS = {

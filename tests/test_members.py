@@ -39,7 +39,7 @@ from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal._numerics import log_softmax
 from skmergecal.members._fit import sample_weight_param
 from skmergecal.members._member import read_raw
-from skmergecal.members._sources import resolve_source
+from skmergecal.members._read import choose_reader
 
 MLP = {"alpha": 1.0, "max_iter": 3000, "random_state": 0}
 
@@ -72,7 +72,7 @@ def test_opinions_reproduce_the_members_own_probabilities(
 ):
     data = {2: binary, 3: blobs}[n_classes]
     model = FrozenEstimator(wrap(family).fit(data.X, data.y))
-    source = resolve_source("m", model, data.X_held)
+    source = choose_reader("m", model, data.X_held)
     assert source == {2: two, 3: three}[n_classes]
     raw = read_raw("m", model, source, data.X_test, n_classes)
     proba = raw if source == "proba" else np.exp(log_softmax(raw))
@@ -81,9 +81,9 @@ def test_opinions_reproduce_the_members_own_probabilities(
 
 def test_families_whose_decision_function_is_no_logit(binary, blobs):
     boosting = GradientBoostingClassifier(loss="exponential", n_estimators=5)
-    assert resolve_source("m", boosting.fit(binary.X, binary.y), binary.X) == "proba"
+    assert choose_reader("m", boosting.fit(binary.X, binary.y), binary.X) == "proba"
     rest = LogisticRegression(solver="liblinear").fit(binary.X, binary.y)
-    assert resolve_source("m", rest, binary.X) == "decision_function"
+    assert choose_reader("m", rest, binary.X) == "decision_function"
 
 
 def test_a_decision_function_that_lies_is_not_believed(blobs):
@@ -93,7 +93,7 @@ def test_a_decision_function_that_lies_is_not_believed(blobs):
             return p / p.sum(axis=1, keepdims=True)
 
     model = Sharpened().fit(blobs.X, blobs.y)
-    assert resolve_source("m", model, blobs.X_held) == "proba"
+    assert choose_reader("m", model, blobs.X_held) == "proba"
     merged = MergedClassifier.from_fitted([model], blobs.X_held, blobs.y_held, weights=None)
     np.testing.assert_allclose(
         merged.predict_proba(blobs.X_test), model.predict_proba(blobs.X_test), atol=1e-12
@@ -171,7 +171,7 @@ def test_probabilities_without_zeros_are_taken_as_they_are(blobs):
 def test_searches_are_read_through(blobs):
     search = GridSearchCV(MLPClassifier((4,), **MLP), {"alpha": [1.0, 2.0]}, cv=2)
     search.fit(blobs.X, blobs.y)
-    assert resolve_source("m", FrozenEstimator(search), blobs.X) == "network"
+    assert choose_reader("m", FrozenEstimator(search), blobs.X) == "network"
     merged = MergedClassifier.from_fitted([search], blobs.X_held, blobs.y_held, weights=None)
     np.testing.assert_allclose(
         merged.predict_proba(blobs.X_test), search.predict_proba(blobs.X_test), atol=1e-12

@@ -16,9 +16,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 
 from skmergecal import MergedClassifier
-from skmergecal.members import _recent
-from skmergecal.members._recent import Memo, Recent, joined
-from skmergecal.merging import _combination, _combined
+from skmergecal._memory import _recent
+from skmergecal._memory._recent import Memo, RecentArrays, joined
+from skmergecal.merging.fitted import _log_pool, _stacked_pools
 
 GRID = [
     {"method": ["auto"], "calibrate": ["members", "both"], "alpha": [0.1, 1.0]},
@@ -31,7 +31,7 @@ GRID = [
 
 @pytest.fixture(autouse=True)
 def recent(monkeypatch):
-    fresh = Recent(capacity=1 << 22)
+    fresh = RecentArrays(capacity=1 << 22)
     monkeypatch.setattr(_recent, "RECENT", fresh)
     return fresh
 
@@ -74,7 +74,7 @@ def test_a_memo_that_keeps_next_to_nothing_gives_the_same_bits(
     blobs, members, tmp_path, monkeypatch
 ):
     plain = search(MergedClassifier(members), blobs)
-    monkeypatch.setattr(_recent, "RECENT", Recent(capacity=3000))
+    monkeypatch.setattr(_recent, "RECENT", RecentArrays(capacity=3000))
     np.testing.assert_array_equal(search(MergedClassifier(members, memory=tmp_path), blobs), plain)
     assert _recent.RECENT._bytes <= 3000
 
@@ -91,8 +91,8 @@ def test_pools_are_learned_once_for_each_data_set(blobs, members, tmp_path, monk
 
         monkeypatch.setattr(module, name, counted)
 
-    counting(_combined, "fit_combined_pool")
-    counting(_combination, "fit_logarithmic_pool")
+    counting(_stacked_pools, "fit_combined_pool")
+    counting(_log_pool, "fit_logarithmic_pool")
     grid = {"calibrate": [None, "members", "merged", "both"], "alpha": [0.1, 1.0]}
     for method, name, expected in (
         ("auto", "fit_combined_pool", 3),

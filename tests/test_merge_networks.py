@@ -17,9 +17,10 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 
 from skmergecal import MergedClassifier, TemperatureCalibrator, merge_path
+from skmergecal._networks._network import dense_network
 from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierError
 from skmergecal.merging import MergeReport
-from skmergecal.parameters import Parameters, dense_network, read_parameters, write_parameters
+from skmergecal.parameters import Parameters, read_parameters, write_parameters
 from tests.networks import Embedded, Residual
 
 PARAMETERS = {"method": "parameters"}
@@ -177,16 +178,16 @@ def test_scaled_and_calibrated_members_are_aligned_with_what_is_folded_in(digits
 def test_members_fitted_here_are_merged_on_rows_that_their_fold_does_not_hold_out(
     blobs, monkeypatch
 ):
-    from skmergecal.merging import _parameters
+    from skmergecal.merging import _one_model
 
     seen = []
-    real = _parameters.merge_members
+    real = _one_model.merge_members
 
     def spy(members, weights, temperatures, settings=None, X=()):
         seen.append(sum(len(block) for block in X))
         return real(members, weights, temperatures, settings, X)
 
-    monkeypatch.setattr(_parameters, "merge_members", spy)
+    monkeypatch.setattr(_one_model, "merge_members", spy)
     members = [
         (f"{s}", MLPClassifier((8,), random_state=s, max_iter=600, tol=1e-3)) for s in range(2)
     ]

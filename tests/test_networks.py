@@ -11,12 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from skmergecal._numerics import log_softmax, softmax
-from skmergecal.parameters import merge_parameters, read_parameters, select_units
-from skmergecal.parameters._distil import TEMPERATURE, distil, fit_head, mixed_rows
-from skmergecal.parameters._network import as_float64
-from skmergecal.parameters._nodes import LayerNorm
-from skmergecal.parameters._repair import (
+from skmergecal._networks._distil import TEMPERATURE, distil, fit_head, mixed_rows
+from skmergecal._networks._network import as_float64
+from skmergecal._networks._nodes import LayerNorm
+from skmergecal._networks._repair import (
     least_squares,
     mean_values,
     member_moments,
@@ -24,8 +22,10 @@ from skmergecal.parameters._repair import (
     rescale,
     ridge,
 )
-from skmergecal.parameters._select import select_and_merge
-from skmergecal.parameters._trace import trace
+from skmergecal._networks._select import select_and_merge, select_units
+from skmergecal._networks._trace import trace
+from skmergecal._numerics import log_softmax, softmax
+from skmergecal.parameters import merge_parameters, read_parameters
 from tests.networks import Embedded, architectures, arrays_of, as_net, output, random_mlp, rows
 from tests.strategies import seeds
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
-from skmergecal.members import _diagram
+from skmergecal._estimator import _diagram
 
 X, Y = make_classification(300, 5, random_state=0)
 MEMBERS = [("straight", LogisticRegression()), ("naive", GaussianNB())]

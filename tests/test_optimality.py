@@ -10,8 +10,8 @@ from scipy.optimize import brentq
 from sklearn.exceptions import ConvergenceWarning
 
 from skmergecal._numerics import log_softmax, softmax
-from skmergecal._scaling import ScalingLoss
-from skmergecal.calibration import fit_temperature
+from skmergecal._temperature._fit import fit_temperature
+from skmergecal._temperature._loss import ScalingLoss
 from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool
 from tests.strategies import draw_labels, problems, seeds
 

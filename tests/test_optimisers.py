@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmergecal.parameters._optimisers import Adam, NesterovSGD
+from skmergecal._networks._optimisers import Adam, NesterovSGD
 
 
 def arrays():

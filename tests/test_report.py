@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
-from skmergecal.calibration import fit_temperature
+from skmergecal._temperature._fit import fit_temperature
 from skmergecal.metrics import expected_calibration_error
 
 FAST = {"n_resamples": 9}

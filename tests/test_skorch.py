@@ -16,7 +16,7 @@ from torch import nn
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal._numerics import log_softmax
 from skmergecal.members._member import read_raw
-from skmergecal.members._sources import resolve_source
+from skmergecal.members._read import choose_reader
 from tests.nets import fitted, layers, net
 
 NAMES = np.array(["ape", "bee", "cat"])
@@ -46,7 +46,7 @@ def test_raw_output_is_read_before_the_non_linearity(blobs):
     with torch.no_grad():
         model.module_[3].weight *= 1e4  # so sure that probabilities are 0 in float32
     assert (model.predict_proba(blobs.X_test.astype(np.float32)) == 0).any()
-    assert resolve_source("m", model, None) == "skorch_logits"
+    assert choose_reader("m", model, None) == "skorch_logits"
     raw = read_raw("m", model, "skorch_logits", blobs.X_test, 3)
     with torch.no_grad():
         logits = model.module_(torch.as_tensor(blobs.X_test, dtype=torch.float32)).double().numpy()
@@ -203,7 +203,7 @@ def test_a_net_that_says_probabilities_and_means_logits(blobs):
 
 def test_a_net_that_ends_in_a_softmax(blobs):
     right = fitted(blobs, criterion=nn.NLLLoss, module=layers(end=(nn.Softmax(dim=-1),)))
-    assert resolve_source("m", right) == "skorch_proba"
+    assert choose_reader("m", right) == "skorch_proba"
     for method in ("logits", "probabilities", "parameters"):
         merged = MergedClassifier.from_fitted(
             [right, right], blobs.X_held, blobs.y_held, method=method, weights=None

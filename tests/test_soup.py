@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.neural_network import MLPClassifier
 
 from skmergecal import MergedClassifier
-from skmergecal.merging._soup import greedy_soup, greedy_soup_with_replacement
+from skmergecal.pooling._greedy import greedy_soup, greedy_soup_with_replacement
 from tests.strategies import seeds
 
 

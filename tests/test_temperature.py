@@ -14,7 +14,8 @@ from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 
 from skmergecal._numerics import log_softmax, mean_loss
-from skmergecal.calibration import TemperatureCalibrator, fit_temperature
+from skmergecal._temperature._fit import fit_temperature
+from skmergecal.calibration import TemperatureCalibrator
 from tests.strategies import draw_labels, problems
 
 temperatures = st.floats(0.05, 20)

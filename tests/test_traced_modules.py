@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from skmergecal._networks._network import as_float64
+from skmergecal._networks._reparametrise import reparametrise
+from skmergecal._networks._spaces import find_spaces
 from skmergecal.parameters import align_parameters, merge_parameters, read_parameters
 from skmergecal.parameters import write_parameters as write
-from skmergecal.parameters._network import as_float64
-from skmergecal.parameters._symmetry import reparametrise
-from skmergecal.parameters._units import find_spaces
 from tests.networks import as_net, output, rows
 
 

@@ -4,38 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from operator import attrgetter
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, _fit_context
+from skmergecal._estimator import LogProbaClassifier
 from skmergecal._temperature import minimise_temperature, warn_at_bound
-from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray
+from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import LARGEST_LOGIT, check_logits, encode_labels, warn_if_few
+from skmergecal._warnings import warn_user
 from skmergecal.calibration._held_out import fit_held_out
-from skmergecal.calibration._stream import CLASSES_WITH_ESTIMATOR, StreamMixin, bare_classes
+from skmergecal.calibration._statistics import TemperatureStatistics
+from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
     Cache,
-    LogProbaClassifier,
-    NamedEstimators,
-    Rows,
+    FitRows,
     check_estimator,
     collect,
     cut_params,
     frozen_members,
     has_held_out,
-    last_step,
     route_fit_params,
+    unfitted_last_step,
 )
+from skmergecal.parameters import register_wrapper
 
 __all__ = ["TemperatureCalibrator"]
 
 
-class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
+_CLASSES_WITH_ESTIMATOR = "classes is for estimator=None only: an estimator brings its own classes"
+
+
+def _bare_classes(z: np.ndarray, seen: np.ndarray, given: Any) -> np.ndarray:
+    """Labels of the columns of logits: as given, or those seen in y."""
+    classes = seen if given is None else np.asarray(given)
+    if len(np.unique(classes)) < len(classes):
+        msg = f"classes should name each label once; got {classes.tolist()}"
+        raise ValueError(msg)
+    if z.shape[1] != len(classes):
+        msg = (
+            f"logits have {z.shape[1]} columns, but there are {len(classes)} classes "
+            f"{classes.tolist()[:10]}: pass classes= with one label for each column, in order"
+        )
+        raise ValueError(msg)
+    return classes
+
+
+_FROZEN_ONLY = (
+    "a stream, or statistics, can calibrate a frozen estimator only, which is never refitted: pass "
+    "sklearn.frozen.FrozenEstimator(estimator), or estimator=None for bare logits"
+)
+
+
+def _can_stream(calibrator: Any) -> bool:
+    if calibrator.estimator is None or isinstance(calibrator.estimator, FrozenEstimator):
+        return True
+    raise AttributeError(_FROZEN_ONLY)
+
+
+class TemperatureCalibrator(LogProbaClassifier):
     """Temperature scaling, P = softmax(z / T), of a classifier or as a step on logits.
 
     Parameters
@@ -103,6 +138,8 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
     7.9
     """
 
+    statistics_: TemperatureStatistics
+
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [HasMethods(["fit"]), None],
         "temperature": [Interval(Real, 1 / LARGEST_LOGIT, None, closed="left"), None],
@@ -164,7 +201,7 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
     ) -> tuple[Callable[[], Array], IntArray]:
         self._forget()
-        rows: Rows
+        rows: FitRows
         if self.estimator is None:
             z, rows = self._fit_bare(X, y, sample_weight)
             held = HeldOutLogProba(z, rows.kept)
@@ -176,11 +213,11 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         self._set_temperature(held.log_proba, codes, rows.weight_of(held.rows))
         return lambda: held.log_proba, held.rows
 
-    def _fit_bare(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, Rows]:
+    def _fit_bare(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, FitRows]:
         """Check logits and labels; logits of the rows that count."""
         z = check_logits(X)
-        rows = Rows.check(z, y, sample_weight)
-        self.classes_ = bare_classes(z, np.unique(rows.labels[rows.kept]), self.classes)
+        rows = FitRows.check(z, y, sample_weight)
+        self.classes_ = _bare_classes(z, np.unique(rows.labels[rows.kept]), self.classes)
         if rows.sample_weight is not None:
             warn_if_few(float(rows.sample_weight.sum()), len(self.classes_))
         self._check_features(X, reset=True)
@@ -189,13 +226,13 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
 
     def _fit_wrapped(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], held_out: bool
-    ) -> tuple[HeldOutLogProba, Rows]:
+    ) -> tuple[HeldOutLogProba, FitRows]:
         if self.classes is not None:
-            raise ValueError(CLASSES_WITH_ESTIMATOR)
+            raise ValueError(_CLASSES_WITH_ESTIMATOR)
         check_estimator("estimator", self.estimator)
-        rows = Rows.check(X, y, sample_weight)
+        rows = FitRows.check(X, y, sample_weight)
         routed = route_fit_params(self, [("estimator", self.estimator)], sample_weight, params)
-        if held_out and has_held_out(last_step(self.estimator)):
+        if held_out and has_held_out(unfitted_last_step(self.estimator)):
             params = {**routed[0].get("estimator", {}), **routed[1]}
             params = cut_params(X, params, rows.kept)
             labels = rows.labels[rows.kept]
@@ -229,6 +266,130 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
         minimum = minimise_temperature(z, y, sample_weight, self.alpha)
         warn_at_bound(minimum.bound, minimum.temperature)
         self.temperature_, self.temperature_interval_ = minimum.temperature, minimum.interval()
+
+    @available_if(_can_stream)
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Calibrate on one more batch of a stream, in constant memory.
+
+        The result agrees with `fit` on all batches together to 1e-6 of the temperature, as long
+        as that lies between 4.6e-5 and 2.2e4.
+
+        Parameters
+        ----------
+        X : array-like
+            As for `fit`.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            With ``estimator=None``: the labels in the order of the columns; needed in the first
+            call unless the parameter ``classes`` has them or the batch shows every class.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        AttributeError
+            If the estimator is not frozen: a stream cannot refit it.
+        """
+        first = not hasattr(self, "statistics_")
+        if first:
+            self._start_stream(X, y, classes, sample_weight)
+        self._check_features(X, reset=first)
+        z = self._logits(X)
+        rows = FitRows.check(z, y, sample_weight)
+        remedy = "The estimator is frozen and knows no others: drop these rows."
+        if self.estimator is None:
+            remedy = "Pass all labels as classes= in the first call."
+        labels = rows.labels[rows.kept]
+        codes = encode_labels(labels, self.classes_, remedy=remedy)
+        weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
+        batch = TemperatureStatistics.of(z[rows.kept], codes, weight, self.classes_)
+        self.statistics_ = batch if first else self.statistics_ + batch
+        self._fit_statistics()
+        return self
+
+    def _start_stream(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
+        self._forget()
+        if self.estimator is None:
+            given = self.classes if classes is None else classes
+            rows = FitRows.check(check_logits(X), y, sample_weight)
+            self.classes_ = _bare_classes(rows.X, np.unique(rows.labels[rows.kept]), given)
+            self.estimator_ = None
+        else:
+            if classes is not None or self.classes is not None:
+                raise ValueError(_CLASSES_WITH_ESTIMATOR)
+            self._take_frozen(self.estimator)
+
+    def _take_frozen(self, estimator: Estimator) -> None:
+        check_estimator("estimator", estimator, will_refit=False)
+        if not isinstance(estimator, FrozenEstimator):
+            raise ValueError(_FROZEN_ONLY)
+        (member,), self.classes_ = frozen_members([("estimator", estimator)], Cache(None))
+        self._member = member.with_default_softening()
+        self.estimator_ = estimator
+
+    def _fit_statistics(self) -> None:
+        fit = self.statistics_.fit(self.alpha)
+        if self.temperature is not None:
+            self.temperature_, self.temperature_interval_ = float(self.temperature), None
+            return
+        if self.statistics_.ends_before(fit):
+            warn_user(
+                f"the best temperature lies beyond {fit.temperature:.3g}, where the grid of the "
+                "statistics ends: divide the logits by a constant first, or use fit",
+                ConvergenceWarning,
+            )
+        else:
+            warn_at_bound(fit.bound, fit.temperature)
+        self.temperature_, self.temperature_interval_ = fit.temperature, fit.interval
+
+    @classmethod
+    def from_statistics(
+        cls, statistics: Any, estimator: Estimator | None = None, **params: Any
+    ) -> Self:
+        """Make a fitted calibrator from (summed) statistics: no rows are needed.
+
+        Parameters
+        ----------
+        statistics : TemperatureStatistics
+            ``a.statistics_ + b.statistics_`` gives two sites one temperature.
+        estimator : FrozenEstimator, default=None
+            The classifier to calibrate; None makes a step on logits.
+        **params : dict
+            Other parameters of the calibrator.
+
+        Returns
+        -------
+        TemperatureCalibrator
+            Fitted.
+        """
+        if not isinstance(statistics, TemperatureStatistics):
+            msg = (
+                "statistics should be the statistics_ of a calibrator that was fitted by "
+                f"partial_fit, or a sum of these; got {type(statistics).__name__}"
+            )
+            raise TypeError(msg)
+        self = cls(estimator, **params)
+        self._validate_params()
+        self.statistics_ = statistics
+        if estimator is None:
+            self.classes_ = np.asarray(statistics.classes)
+            self.estimator_ = None
+        else:
+            self._take_frozen(estimator)
+            if tuple(self.classes_.tolist()) != statistics.classes:
+                msg = (
+                    f"the statistics are of classes {list(statistics.classes)}, the estimator's "
+                    f"are {self.classes_.tolist()}: they should be the same, in the same order"
+                )
+                raise ValueError(msg)
+        self._fit_statistics()
+        return self
 
     def _check_features(self, X: Any, *, reset: bool) -> None:
         if self.estimator is None and not hasattr(X, "columns"):
@@ -276,3 +437,13 @@ class TemperatureCalibrator(StreamMixin, LogProbaClassifier):
             tags.classifier_tags = inner.classifier_tags
             tags.classifier_tags.multi_label = False
         return tags
+
+
+def _inner(calibrator: TemperatureCalibrator) -> Estimator:
+    if calibrator.estimator_ is None:
+        msg = "a TemperatureCalibrator on bare logits has no parameters to merge: wrap a classifier"
+        raise IncompatibleEstimatorsError(msg)
+    return calibrator.estimator_
+
+
+register_wrapper(TemperatureCalibrator, _inner, temperature=attrgetter("temperature_"))

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import BPoly
 
-from skmergecal._profile import profile_interval
-from skmergecal._roots import Point, SlopeModel
-from skmergecal._scaling import Limits, ScalingLoss
-from skmergecal._temperature import TemperatureFit
+from skmergecal._temperature import (
+    Limits,
+    Point,
+    ScalingLoss,
+    SlopeModel,
+    TemperatureFit,
+    profile_interval,
+)
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["TemperatureStatistics"]

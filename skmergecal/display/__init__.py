@@ -3,9 +3,9 @@
 from skmergecal.display._fit_orders import FitOrderDisplay
 from skmergecal.display._merge_path import MergePathDisplay
 from skmergecal.display._reliability import ReliabilityDisplay
-from skmergecal.display._reliability_curves import ReliabilityCurve
 from skmergecal.display._risk_coverage import RiskCoverageDisplay
 from skmergecal.display._weights import WeightsDisplay
+from skmergecal.metrics import ReliabilityCurve
 
 __all__ = [
     "FitOrderDisplay",

@@ -11,7 +11,7 @@ from skmergecal._optional import as_frame
 from skmergecal._typing import Array
 from skmergecal.display._style import legend_beside, line_style, new_axes, shorten
 from skmergecal.merging import merge_path
-from skmergecal.metrics._checks import check_choice
+from skmergecal.metrics import check_choice
 
 __all__ = ["MergePathDisplay"]
 

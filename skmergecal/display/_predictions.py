@@ -9,7 +9,7 @@ import numpy as np
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_labels, encode_labels
 from skmergecal.display._style import as_models
-from skmergecal.metrics._checks import check_proba
+from skmergecal.metrics import check_proba
 
 __all__ = ["encode_predictions", "predict_models"]
 

@@ -6,18 +6,8 @@ from typing import Any, Literal
 
 from skmergecal._optional import as_frame
 from skmergecal.display._predictions import encode_predictions, predict_models
-from skmergecal.display._reliability_curves import (
-    HISTOGRAM_EDGES,
-    ReliabilityCurve,
-    reliability_curves,
-)
-from skmergecal.display._style import (
-    axes_below,
-    legend_beside,
-    line_style,
-    new_axes,
-    shorten,
-)
+from skmergecal.display._style import axes_below, legend_beside, line_style, new_axes, shorten
+from skmergecal.metrics import HISTOGRAM_EDGES, ReliabilityCurve, reliability_curves
 
 __all__ = ["ReliabilityDisplay"]
 

@@ -15,7 +15,7 @@ from skmergecal._typing import Array
 from skmergecal._validation import check_sample_weight
 from skmergecal.display._predictions import encode_predictions
 from skmergecal.display._style import labelled_rows
-from skmergecal.metrics._checks import check_level
+from skmergecal.metrics import check_level
 from skmergecal.pooling import fit_logarithmic_pool
 
 __all__ = ["WeightsDisplay"]

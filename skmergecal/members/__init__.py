@@ -1,50 +1,75 @@
 """Members: fit or freeze them, align their classes, read their log-probabilities."""
 
-from skmergecal.members._base import LogProbaClassifier
-from skmergecal.members._cache import Cache
-from skmergecal.members._check import (
+from skmergecal.members._accept import (
     check_estimator,
     check_named_estimators,
     freeze,
     inside,
     name_members,
 )
+from skmergecal.members._cache import Cache
 from skmergecal.members._collect import (
-    Collected,
     Fold,
+    HeldOutMembers,
     collect,
     concatenate,
     fitted_member,
     frozen_members,
 )
 from skmergecal.members._fit import cut_params, fit_member
-from skmergecal.members._member import Member, Opinion
-from skmergecal.members._routing import NamedEstimators, route_fit_params
-from skmergecal.members._rows import Rows
-from skmergecal.members._sources import has_held_out, last_step, resolve_source
+from skmergecal.members._fit_rows import FitRows
+from skmergecal.members._member import Member, Opinion, classes_of, read_raw
+from skmergecal.members._read import (
+    READERS,
+    choose_reader,
+    fitted_last_step,
+    has_held_out,
+    is_sklearn,
+    unfitted_last_step,
+)
+from skmergecal.members._routing import route_fit_params
+from skmergecal.members._skorch import (
+    as_net_input,
+    is_binary_net,
+    is_skorch,
+    net_logits,
+    net_proba,
+    outputs_logits,
+    untouched,
+)
 
 __all__ = [
+    "READERS",
     "Cache",
-    "Collected",
+    "FitRows",
     "Fold",
-    "LogProbaClassifier",
+    "HeldOutMembers",
     "Member",
-    "NamedEstimators",
     "Opinion",
-    "Rows",
+    "as_net_input",
     "check_estimator",
     "check_named_estimators",
+    "choose_reader",
+    "classes_of",
     "collect",
     "concatenate",
     "cut_params",
     "fit_member",
+    "fitted_last_step",
     "fitted_member",
     "freeze",
     "frozen_members",
     "has_held_out",
     "inside",
-    "last_step",
+    "is_binary_net",
+    "is_sklearn",
+    "is_skorch",
     "name_members",
-    "resolve_source",
+    "net_logits",
+    "net_proba",
+    "outputs_logits",
+    "read_raw",
     "route_fit_params",
+    "unfitted_last_step",
+    "untouched",
 ]

@@ -14,13 +14,12 @@ import numpy as np
 from sklearn.utils.validation import check_memory
 
 from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._memory import NOTHING, Memo, own_code
 from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
-from skmergecal.members._code import own_code
 from skmergecal.members._fit import FitTask
 from skmergecal.members._member import Member, Opinion
-from skmergecal.members._recent import NOTHING, Memo
-from skmergecal.members._sources import resolve_source
+from skmergecal.members._read import choose_reader
 
 __all__ = ["Cache"]
 
@@ -43,7 +42,7 @@ def _read(key: str, member: Member, X: Any) -> Array:
 
 
 def _resolve(key: str, name: str, estimator: Estimator, X: Any) -> str:
-    return resolve_source(name, estimator, X)
+    return choose_reader(name, estimator, X)
 
 
 class Cache:
@@ -113,16 +112,16 @@ class Cache:
     def source(self, name: str, estimator: Estimator, X: Any, fingerprint: str | None) -> str:
         """Where a fitted member is read: decided once, on the first rows that came."""
         if not self.active or fingerprint is None:
-            return resolve_source(name, estimator, X)
+            return choose_reader(name, estimator, X)
         known = f"{fingerprint} by its family" if X is None else fingerprint
         memo = Memo((self.memory.location, known))
         return memo.result(("source",), lambda: self._kept(_resolve)(known, name, estimator, X))
 
-    def data(self, X: Any) -> Data:
+    def data(self, X: Any) -> HashedRows:
         """Rows whose key is hashed when it is needed."""
-        return Data(self, X)
+        return HashedRows(self, X)
 
-    def opinion(self, member: Member, data: Data) -> Opinion:
+    def opinion(self, member: Member, data: HashedRows) -> Opinion:
         """What a member says of some rows, from the cache where it is there."""
         return member.align(self._read(member, data), self._memo(member, data))
 
@@ -131,7 +130,7 @@ class Cache:
         data = self.data(X)
         return lambda member: self.opinion(member, data)
 
-    def says_zero(self, member: Member, data: Data) -> bool:
+    def gives_zeros(self, member: Member, data: HashedRows) -> bool:
         """Whether a member gives a probability of exactly 0 somewhere, or does not know a class.
 
         Rows are read only as far as it takes to see that, and what is in the cache is not read
@@ -140,18 +139,18 @@ class Cache:
         if member.logarithmic or len(member.missing):
             return len(member.missing) > 0
 
-        def look(rows: Data) -> bool:
+        def look(rows: HashedRows) -> bool:
             whole = data if self._is_read(member, data) else rows
             raw = self._read(member, whole)[: _num_samples(rows.X)]
             return bool((raw == 0.0).any())
 
-        def holds_zero(rows: Data) -> bool:
-            return self._memo(member, rows).result(("says_zero",), lambda: look(rows))
+        def holds_zero(rows: HashedRows) -> bool:
+            return self._memo(member, rows).result(("gives_zeros",), lambda: look(rows))
 
         # The first rows have a key of their own: training rows of different folds share them.
         return holds_zero(data.first) or (data.first is not data and holds_zero(data))
 
-    def _read(self, member: Member, data: Data) -> Array:
+    def _read(self, member: Member, data: HashedRows) -> Array:
         """The member's own columns for some rows, from the cache where they are there."""
         place = self._place(member, data)
         if place is None:
@@ -160,20 +159,20 @@ class Cache:
         # A copy: the member may write its next answer over the last one.
         return Memo(place).array(("read",), lambda: self._kept(_read)(*call).copy())
 
-    def _is_read(self, member: Member, data: Data) -> bool:
+    def _is_read(self, member: Member, data: HashedRows) -> bool:
         place = self._place(member, data)
         if place is None:
             return False
         return bool(self._kept(_read).check_call_in_cache(_key(place), member, data.X))
 
-    def _memo(self, member: Member, data: Data) -> Memo:
+    def _memo(self, member: Member, data: HashedRows) -> Memo:
         """Remembers what follows from a member's opinion of some rows, in the merged columns."""
         place = self._place(member, data)
         if place is None:
             return NOTHING
         return Memo((*place, member.columns.tobytes(), member.n_classes))
 
-    def _place(self, member: Member, data: Data) -> tuple[Hashable, ...] | None:
+    def _place(self, member: Member, data: HashedRows) -> tuple[Hashable, ...] | None:
         """What identifies a member's answer to some rows; None where it is not to be kept."""
         if member.fingerprint is None or data.key is None:
             return None
@@ -184,7 +183,7 @@ class Cache:
         return self.memory.cache(function, ignore=ignore)
 
 
-class Data:
+class HashedRows:
     """Some rows, and what identifies them.
 
     Parameters
@@ -202,11 +201,11 @@ class Data:
         return self.cache.key(self.X)
 
     @cached_property
-    def first(self) -> Data:
+    def first(self) -> HashedRows:
         """The first rows; all of them where there are few."""
         if _num_samples(self.X) <= _ROWS_TO_PROBE:
             return self
-        return Data(self.cache, _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE)))
+        return HashedRows(self.cache, _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE)))
 
 
 def _key(place: tuple[Hashable, ...]) -> str:

@@ -14,19 +14,19 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmergecal._compat import _safe_indexing
-from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal._memory import NOTHING, Memo, joined
+from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
 from skmergecal._warnings import warn_user
-from skmergecal.members._cache import Cache, Data
+from skmergecal.members._cache import Cache, HashedRows
 from skmergecal.members._fit import FitTask, is_reproducible
+from skmergecal.members._fit_rows import FitRows
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
-from skmergecal.members._recent import NOTHING, Memo, joined
-from skmergecal.members._routing import NamedEstimators, RoutedParams
-from skmergecal.members._rows import Rows
+from skmergecal.members._read import choose_reader, fitted_last_step, has_held_out
+from skmergecal.members._routing import RoutedParams
 from skmergecal.members._skorch import is_binary_net, is_skorch
-from skmergecal.members._sources import has_held_out, resolve_source, transform_to_final
 
-__all__ = ["Collected", "Fold", "collect", "concatenate", "fitted_member", "frozen_members"]
+__all__ = ["Fold", "HeldOutMembers", "collect", "concatenate", "fitted_member", "frozen_members"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Collected:
+class HeldOutMembers:
     """Fitted members, and their opinions of held-out rows.
 
     Attributes
@@ -120,7 +120,7 @@ def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
 
 def _net_inside(estimator: Estimator) -> Estimator | None:
     """A skorch net inside a frozen member, through this package's own wrappers, too."""
-    final, _ = transform_to_final(estimator)
+    final, _ = fitted_last_step(estimator)
     if is_skorch(final):
         return final
     if not has_held_out(final):
@@ -150,7 +150,7 @@ def _make_member(
     trained_on: np.ndarray | None = None,
 ) -> Member:
     own = classes_of(name, estimator)
-    if trained_on is not None and is_binary_net(transform_to_final(estimator)[0]):
+    if trained_on is not None and is_binary_net(fitted_last_step(estimator)[0]):
         own = np.unique(trained_on)  # the net itself calls them 0 and 1
     columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
     source = cache.source(name, estimator, X, fingerprint)
@@ -159,7 +159,7 @@ def _make_member(
 
 def fitted_member(name: str, estimator: Estimator, like: Member) -> Member:
     """A fitted estimator as a member with the classes of another one."""
-    source = resolve_source(name, estimator)
+    source = choose_reader(name, estimator)
     return replace(
         like, name=name, estimator=estimator, source=source, softening=0.0, fingerprint=None
     )
@@ -175,7 +175,7 @@ def frozen_members(estimators: NamedEstimators, cache: Cache) -> tuple[list[Memb
 
 def collect(
     estimators: NamedEstimators,
-    rows: Rows,
+    rows: FitRows,
     *,
     cv: Any,
     routed: RoutedParams,
@@ -183,7 +183,7 @@ def collect(
     n_jobs: int | None,
     held_out: bool = True,
     opinions: bool = True,
-) -> Collected:
+) -> HeldOutMembers:
     """Fit the members, or take the frozen ones, and read their opinions of held-out rows.
 
     Frozen members are read on all rows. The others are cross-fitted, each row read by a clone
@@ -192,7 +192,7 @@ def collect(
     Parameters
     ----------
     estimators : sequence of (str, estimator)
-    rows : Rows
+    rows : FitRows
     cv : int, splitter or iterable of (train, test)
     routed : tuple
         Parameters of each member's ``fit``, and of the splitter.
@@ -214,7 +214,7 @@ def collect(
     if rows.sample_weight is not None:
         warn_if_few(float(rows.sample_weight.sum()), len(classes))
 
-    work = _Work(rows, classes, routed[0], cache)
+    work = _MemberFits(rows, classes, routed[0], cache)
     splits = rows.splits(cv, routed[1]) if held_out and own else []
     everything = None if rows.all_kept else rows.kept
     clones = _fit_all(work, own, [*(train for train, _ in splits), everything], n_jobs)
@@ -227,7 +227,7 @@ def collect(
 
     _warn_of_missed_classes(folds, members, classes)
     weight = rows.weight_of(held_rows)
-    found = Collected(members, classes, [], held_rows, column[held_rows], weight, folds)
+    found = HeldOutMembers(members, classes, [], held_rows, column[held_rows], weight, folds)
     if not (opinions or held_out):
         softened = [work.softened(member, found.total_weight) for member in members]
         return replace(found, members=softened)
@@ -235,10 +235,10 @@ def collect(
     return _with_opinions(found, read, cache)
 
 
-def _with_opinions(found: Collected, opinions: list[Opinion], cache: Cache) -> Collected:
+def _with_opinions(found: HeldOutMembers, opinions: list[Opinion], cache: Cache) -> HeldOutMembers:
     """The collected members with held-out opinions, and softened as these call for."""
     total = found.total_weight
-    members = [m.softened_for(o, total) for m, o in zip(found.members, opinions, strict=True)]
+    members = [m.with_softening(o, total) for m, o in zip(found.members, opinions, strict=True)]
     memo = joined([o.memo for o in opinions], cache.key(found.y, found.sample_weight))
     return replace(found, members=members, opinions=opinions, memo=memo)
 
@@ -249,10 +249,10 @@ def _places(lengths: list[int]) -> list[slice]:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _MemberFits:
     """What fitting and reading need: the rows, the classes, the parameters of fit, the cache."""
 
-    rows: Rows
+    rows: FitRows
     classes: np.ndarray
     params: dict[str, dict[str, Any]]
     cache: Cache
@@ -278,7 +278,7 @@ class _Work:
         return self.member(task.name, estimator, task.key, labels)
 
     @cached_property
-    def kept(self) -> Data:
+    def kept(self) -> HashedRows:
         """The rows that count, hashed once for all members."""
         return self.cache.data(self.rows.kept_X)
 
@@ -300,7 +300,7 @@ class _Work:
 
     def softened(self, member: Member, total_weight: float) -> Member:
         """A member with its softening, read only as far as that takes."""
-        return member.softened(self.cache.says_zero(member, self.kept), total_weight)
+        return member.softened(self.cache.gives_zeros(member, self.kept), total_weight)
 
     def opinion(self, folds: list[Fold], index: int, held_rows: IntArray, frozen: bool) -> Opinion:
         """One member's opinion of the held-out rows: read fold by fold, or once if frozen."""
@@ -330,7 +330,7 @@ def concatenate(parts: list[Opinion]) -> Opinion:
 
 
 def _fit_all(
-    work: _Work, estimators: NamedEstimators, plan: list[IntArray | None], n_jobs: int | None
+    work: _MemberFits, estimators: NamedEstimators, plan: list[IntArray | None], n_jobs: int | None
 ) -> list[dict[str, Member]]:
     """Members by name, for each set of training rows of the plan."""
     if not estimators:

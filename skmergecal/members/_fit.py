@@ -13,15 +13,15 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skmergecal._compat import _check_method_params, _safe_indexing
 from skmergecal._typing import Estimator, IntArray
+from skmergecal.members._read import is_sklearn, unfitted_last_step
 from skmergecal.members._skorch import fit_net, is_skorch
-from skmergecal.members._sources import is_sklearn, last_step
+
+__all__ = ["FitTask", "cut_params", "fit_member", "is_reproducible", "sample_weight_param"]
 
 #: Ensembles that hand sample weights on to every estimator inside.
 _ENSEMBLES = ("VotingClassifier", "StackingClassifier")
 #: Solvers of LogisticRegression that ignore its random_state.
 _NO_RANDOMNESS = ("lbfgs", "newton-cg", "newton-cholesky")
-
-__all__ = ["FitTask", "cut_params", "fit_member", "is_reproducible", "sample_weight_param"]
 
 
 def sample_weight_param(estimator: Estimator) -> str | None:
@@ -85,7 +85,7 @@ def _fit(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, Any]) ->
     """Fit in place; skorch nets, also at the end of a Pipeline, get the input they can take."""
     if is_skorch(estimator):
         return fit_net(estimator, X, y, **params)
-    if isinstance(estimator, Pipeline) and is_skorch(last_step(estimator)) and not params:
+    if isinstance(estimator, Pipeline) and is_skorch(unfitted_last_step(estimator)) and not params:
         front = Pipeline(estimator.steps[:-1], memory=estimator.memory)
         Z = front.fit_transform(X, y) if front.steps else X
         name, last = estimator.steps[-1]

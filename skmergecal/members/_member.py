@@ -11,10 +11,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
 from skmergecal._compat import _is_fitted
+from skmergecal._memory import NOTHING, Memo
 from skmergecal._numerics import log_softmax, soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
-from skmergecal.members._recent import NOTHING, Memo
-from skmergecal.members._sources import SOURCES, transform_to_final
+from skmergecal.members._read import READERS, fitted_last_step
 
 __all__ = ["Member", "Opinion", "check_fitted", "classes_of", "is_fitted", "read_raw"]
 
@@ -28,7 +28,7 @@ def is_fitted(estimator: Estimator) -> bool:
     inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     if not _is_fitted(inner) and get_tags(inner).requires_fit:
         return False
-    return getattr(transform_to_final(estimator)[0], "initialized_", True) is not False
+    return getattr(fitted_last_step(estimator)[0], "initialized_", True) is not False
 
 
 def check_fitted(name: str, estimator: Estimator) -> None:
@@ -43,7 +43,7 @@ def check_fitted(name: str, estimator: Estimator) -> None:
 
 def classes_of(name: str, estimator: Estimator) -> np.ndarray:
     """The labels a fitted member knows, in the order of its columns."""
-    final, _ = transform_to_final(estimator)
+    final, _ = fitted_last_step(estimator)
     classes = getattr(final, "classes_", None)
     if classes is None:
         classes = getattr(estimator, "classes_", None)
@@ -79,8 +79,8 @@ def read_raw(
         to 1; the message names the member.
     """
     try:
-        final, Z = transform_to_final(estimator, X)
-        output = np.ascontiguousarray(SOURCES[source].read(final, Z), dtype=np.float64)
+        final, Z = fitted_last_step(estimator, X)
+        output = np.ascontiguousarray(READERS[source].read(final, Z), dtype=np.float64)
     except Exception as error:
         error.add_note(f"while reading the opinion of estimator {name!r}")
         raise
@@ -97,7 +97,7 @@ def read_raw(
             ": mend or drop this member"
         )
         raise ValueError(msg)
-    if SOURCES[source].logarithmic:
+    if READERS[source].logarithmic:
         return log_softmax(output) if normalised else output
     _check_proba(name, output)
     return output
@@ -170,7 +170,7 @@ class Member:
     estimator : estimator
         Fitted; never changed.
     source : str
-        Key of `SOURCES`.
+        Key of `READERS`.
     classes : ndarray of shape (n_own_classes,)
         The labels of the member's own columns.
     columns : ndarray of shape (n_own_classes,)
@@ -202,7 +202,7 @@ class Member:
     @property
     def logarithmic(self) -> bool:
         """Whether the member is read as log-probabilities, or as probabilities."""
-        return SOURCES[self.source].logarithmic
+        return READERS[self.source].logarithmic
 
     def align(self, raw: Array, memo: Memo = NOTHING) -> Opinion:
         """Put the member's own columns where the merged classes have them."""
@@ -240,15 +240,15 @@ class Member:
         raw = read_raw(self.name, self.estimator, self.source, X, own, normalised=False)
         return self.align(raw).values
 
-    def softened_for(self, opinion: Opinion, total_weight: float) -> Member:
+    def with_softening(self, opinion: Opinion, total_weight: float) -> Member:
         """The member with the softening that its held-out opinion calls for."""
         return self.softened(opinion.has_zeros, total_weight)
 
-    def softened(self, says_zero: bool, total_weight: float) -> Member:
+    def softened(self, gives_zeros: bool, total_weight: float) -> Member:
         """The member with the softening of one that does, or does not, say 0."""
-        return replace(self, softening=1 / (total_weight + 1) if says_zero else 0.0)
+        return replace(self, softening=1 / (total_weight + 1) if gives_zeros else 0.0)
 
-    def softened_by_default(self) -> Member:
+    def with_default_softening(self) -> Member:
         """The member with the softening of one whose held-out rows are not known."""
         amount = 0.0 if self.logarithmic else SOFTENING_WITHOUT_ROWS
         return replace(self, softening=amount)

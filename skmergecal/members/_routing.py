@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sklearn.frozen import FrozenEstimator
@@ -10,13 +9,12 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import has_fit_parameter
 
 from skmergecal._compat import _raise_for_params, _routing_enabled
-from skmergecal._typing import Estimator
+from skmergecal._typing import Estimator, NamedEstimators
 from skmergecal._warnings import warn_user
 from skmergecal.members._fit import sample_weight_param
 
-__all__ = ["NamedEstimators", "RoutedParams", "route_fit_params"]
+__all__ = ["RoutedParams", "route_fit_params"]
 
-NamedEstimators = Sequence[tuple[str, Estimator]]
 RoutedParams = tuple[dict[str, dict[str, Any]], dict[str, Any]]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,12 +13,12 @@ from sklearn.utils import Bunch, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context
-from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal._estimator import LogProbaClassifier, NamedEstimatorsMixin
+from skmergecal._numerics import log_softmax
+from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal.members import (
     Cache,
-    LogProbaClassifier,
-    NamedEstimators,
-    Rows,
+    FitRows,
     check_named_estimators,
     collect,
     freeze,
@@ -25,23 +27,20 @@ from skmergecal.members import (
     name_members,
     route_fit_params,
 )
-from skmergecal.merging._combination import Combination
-from skmergecal.merging._combine import combine, combine_without_rows
-from skmergecal.merging._combined import CombinedCombination
-from skmergecal.merging._composition import NamedMembers
+from skmergecal.merging._learn import learn_merge, learn_merge_without_rows
 from skmergecal.merging._member_report import MemberReportMixin
-from skmergecal.merging._parameters import ParameterCombination
-from skmergecal.merging._plain import PlainMixin
 from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
-from skmergecal.merging._teaching import TeachingMixin
-from skmergecal.parameters._merge import ALIGNMENTS, REPAIRS
+from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
+from skmergecal.merging.fitted._base import FittedMerge
+from skmergecal.merging.fitted._log_pool import LogPoolMerge
+from skmergecal.merging.fitted._one_model_merge import OneModelMerge
+from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
+from skmergecal.parameters import ALIGNMENTS, REPAIRS, register_wrapper
 
 __all__ = ["MergedClassifier"]
 
 
-class MergedClassifier(
-    MemberReportMixin, PlainMixin, TeachingMixin, NamedMembers, LogProbaClassifier
-):
+class MergedClassifier(MemberReportMixin, NamedEstimatorsMixin, LogProbaClassifier):
     """Merge several classifiers into one.
 
     Parameters
@@ -294,7 +293,7 @@ class MergedClassifier(
     ) -> tuple[Callable[[], Array], IntArray]:
         self._forget()
         estimators, settings = self._checked(params.pop("X_unlabeled", None))
-        rows = Rows.check(X, y, sample_weight)
+        rows = FitRows.check(X, y, sample_weight)
         cross_fit = settings.needs_held_out() or self.method == "parameters" or held_out
         found = collect(
             estimators,
@@ -306,7 +305,7 @@ class MergedClassifier(
             held_out=cross_fit,
             opinions=self.method not in ("auto", "logits"),
         )
-        learned = combine(self.method, found, settings, rows)
+        learned = learn_merge(self.method, found, settings, rows)
         self._set_fitted(learned.combination, found.classes)
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier
@@ -339,18 +338,18 @@ class MergedClassifier(
             )
             raise ValueError(msg)
         members, classes = frozen_members(estimators, Cache(self.memory))
-        members = [member.softened_by_default() for member in members]
-        self._set_fitted(combine_without_rows(self.method, members, classes, settings), classes)
+        members = [member.with_default_softening() for member in members]
+        self._set_fitted(learn_merge_without_rows(self.method, members, classes, settings), classes)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(members[0].estimator, name):
                 setattr(self, name, getattr(members[0].estimator, name))
         return self
 
-    def _set_fitted(self, combination: Combination, classes: np.ndarray) -> None:
-        if isinstance(combination, ParameterCombination):
+    def _set_fitted(self, combination: FittedMerge, classes: np.ndarray) -> None:
+        if isinstance(combination, OneModelMerge):
             self.barrier_ = combination.barrier
             self.merged_estimator_ = combination.merged.estimator
-        if isinstance(combination, CombinedCombination):
+        if isinstance(combination, StackedPoolsMerge):
             self.pool_ = combination.fit
         self._combination = combination
         self.classes_ = classes
@@ -360,11 +359,66 @@ class MergedClassifier(
         self.member_temperatures_ = combination.member_temperatures
         self.temperature_ = combination.temperature
 
+    def members_log_proba(self, X: Any) -> Array:
+        """Log-probabilities of the members' pool, every member asked.
+
+        With ``method="parameters"`` that is the logit pool of the members, with the weights and
+        the members' temperatures of the merge: what the one model was made to say, and what
+        ``FineTunedClassifier(target="members")`` teaches it. Pools give their own.
+
+        Parameters
+        ----------
+        X : array-like
+            As for ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self, "weights_")
+        pool = self._combination
+        if isinstance(pool, OneModelMerge):
+            pool = LogPoolMerge(pool.members, pool.weights, pool.member_temperatures, 1.0)
+        scores = pool.scores(Cache.for_prediction(self.memory, X).reader(X))
+        return log_softmax(pool.scaled(scores))
+
+    def to_estimator(self, X: Any = None) -> Estimator:
+        """One plain estimator of the members' own type that predicts the same.
+
+        It costs as much as what it is made of: one member for linear models, naive Bayes and
+        merged parameters; all trees of all members for forests and histogram gradient boosting.
+        It can be pickled and used where skmergecal is not installed.
+
+        Parameters
+        ----------
+        X : array-like, default=None
+            Rows on which both are compared; labels are not needed. ``fit`` keeps no rows, so with
+            None 100 rows of standard normal numbers are drawn, which shows that what was folded
+            and scaled is right, but not what rounding does far from there. Rows of text, say,
+            cannot be drawn: pass some.
+
+        Returns
+        -------
+        estimator
+            A new fitted estimator, with a temperature folded in where there is one.
+
+        Raises
+        ------
+        IncompatibleEstimatorsError
+            If there is no single estimator of the members' type that gives these probabilities;
+            the message names the reason.
+        ValueError
+            If rows are needed to compare, and X is None.
+        """
+        check_is_fitted(self, "weights_")
+        return to_plain_estimator(self, self._combination, X)
+
     def _scores(self, X: Any) -> Array:
         if not hasattr(self, "weights_"):  # check_is_fitted asks every member for its tags
             check_is_fitted(self, "weights_")
         self._check_features(X, reset=False)
-        if isinstance(self._combination, ParameterCombination):
+        if isinstance(self._combination, OneModelMerge):
             return self._combination.merged.read_scores(X)
         return self._combination.scores(Cache.for_prediction(self.memory, X).reader(X))
 
@@ -386,3 +440,13 @@ class MergedClassifier(
         tags.input_tags.sparse = all(t.input_tags.sparse for t in inner)
         tags.input_tags.allow_nan = all(t.input_tags.allow_nan for t in inner)
         return tags
+
+
+def _inner(merged: MergedClassifier) -> Estimator:
+    """The model of merged parameters, or the plain estimator of a pool, before the temperature."""
+    if hasattr(merged, "merged_estimator_"):
+        return merged.merged_estimator_
+    return plain_estimator(replace(merged._combination, temperature=1.0))
+
+
+register_wrapper(MergedClassifier, _inner, temperature=attrgetter("temperature_"))

@@ -16,10 +16,10 @@ from skmergecal._numerics import mean_loss
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import encode_labels
-from skmergecal.members import Collected, Fold, Member, Opinion, Rows
-from skmergecal.merging._combination import Combination, Reader
-from skmergecal.merging._combine import combine
+from skmergecal.members import FitRows, Fold, HeldOutMembers, Member, Opinion
+from skmergecal.merging._learn import learn_merge
 from skmergecal.merging._settings import Settings
+from skmergecal.merging.fitted._base import FittedMerge, Reader
 from skmergecal.metrics import disagreement
 
 __all__ = ["MemberReportMixin"]
@@ -32,7 +32,7 @@ class MemberReportMixin:
 
     classes_: np.ndarray
     method: str
-    _combination: Combination
+    _combination: FittedMerge
 
     def member_report(
         self,
@@ -84,7 +84,7 @@ class MemberReportMixin:
             msg = f"level should lie between 0 and 1, .95 for instance; got {level}"
             raise ValueError(msg)
         settings = self._checked(None)[1]  # type: ignore[attr-defined]
-        work = _Work(
+        work = _ReMerge(
             self.method, settings, *_read(self._combination, self.classes_, X, y, sample_weight)
         )
         table = work.table(self._combination)
@@ -96,10 +96,10 @@ class MemberReportMixin:
 
 
 def _read(
-    combination: Combination, classes: np.ndarray, X: Any, y: Any, sample_weight: Any
-) -> tuple[Collected, Any]:
+    combination: FittedMerge, classes: np.ndarray, X: Any, y: Any, sample_weight: Any
+) -> tuple[HeldOutMembers, Any]:
     """What the fitted members say of the rows that count, and these rows of X."""
-    rows = Rows.check(X, y, sample_weight)
+    rows = FitRows.check(X, y, sample_weight)
     columns = encode_labels(
         rows.labels[rows.kept], classes, remedy="Pass rows of the classes that were merged."
     )
@@ -108,19 +108,21 @@ def _read(
     weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
     n = len(columns)
     folds = [Fold(members, slice(0, n))]
-    return Collected(members, classes, opinions, np.arange(n), columns, weight, folds), rows.kept_X
+    return HeldOutMembers(
+        members, classes, opinions, np.arange(n), columns, weight, folds
+    ), rows.kept_X
 
 
 @dataclass(frozen=True)
-class _Work:
+class _ReMerge:
     """Merges anew, from opinions that were read once."""
 
     method: str
     settings: Settings
-    found: Collected
+    found: HeldOutMembers
     X: Any
 
-    def table(self, combination: Combination) -> dict[str, Any]:
+    def table(self, combination: FittedMerge) -> dict[str, Any]:
         """The columns of the report."""
         found = self.found
         everyone = list(range(len(found.members)))
@@ -157,13 +159,13 @@ class _Work:
 
     def merge(
         self, kept: Sequence[int], rows: IntArray, counts: Array | None = None
-    ) -> Combination:
+    ) -> FittedMerge:
         """Merge some members, learning from some rows, which may count several times."""
         found, weight = self.found, self.found.sample_weight
         members = [found.members[k] for k in kept]
         if counts is not None:
             weight = counts if weight is None else counts * weight
-        part = Collected(
+        part = HeldOutMembers(
             members,
             found.classes,
             [self.opinion(k, rows) for k in kept],
@@ -179,10 +181,10 @@ class _Work:
             weights = weights / total if total else np.full(len(kept), 1 / len(kept))
             settings = replace(settings, weights=weights)
         labels = found.classes[part.y]
-        data = Rows.check(_safe_indexing(self.X, rows), labels, part.sample_weight)
+        data = FitRows.check(_safe_indexing(self.X, rows), labels, part.sample_weight)
         # A member that goes may leave a merge of parameters that fails; that is what is reported.
         tolerant = replace(settings, barrier_tolerance=np.inf)
-        return combine(self.method, part, tolerant, data).combination
+        return learn_merge(self.method, part, tolerant, data).combination
 
     def opinion(self, member: int, rows: IntArray) -> Opinion:
         """What a member says of some rows."""

@@ -13,7 +13,7 @@ from skmergecal._numerics import mean_loss
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_labels, check_sample_weight, encode_labels
 from skmergecal.members import Cache, Member, fitted_member, freeze, frozen_members
-from skmergecal.merging._networks import network_rows
+from skmergecal.merging._one_model import network_rows
 from skmergecal.parameters import (
     align_parameters,
     merge_parameters,

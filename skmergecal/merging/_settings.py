@@ -8,21 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._scaling import Bound
-from skmergecal._temperature import minimise_temperature, warn_at_bound
-from skmergecal._typing import Array, IntArray
+from skmergecal._typing import Array
 from skmergecal._validation import check_member_weights
-from skmergecal.members import Collected
 
-__all__ = [
-    "LEARNED_WEIGHTS",
-    "Settings",
-    "calibrated_opinions",
-    "fit_scale",
-    "given_weights",
-    "refuse_weights",
-    "warned",
-]
+__all__ = ["LEARNED_WEIGHTS", "Settings", "given_weights", "refuse_weights"]
 
 #: Ways to learn weights.
 LEARNED_WEIGHTS = {"log_loss", "classwise", "greedy", "greedy_replacement"}
@@ -110,34 +99,3 @@ def given_weights(weights: Any, names: Sequence[str], taking_part: Sequence[str]
         )
     given = dict(zip(names, check_member_weights(weights, names), strict=True))
     return check_member_weights([given[name] for name in taking_part], taking_part)
-
-
-def warned(minimum: tuple[float, Bound], who: str) -> float:
-    """The temperature of a minimum; a bound is warned about in the name of ``who``."""
-    temperature, bound = minimum
-    warn_at_bound(bound, temperature, f"{who}: ")
-    return temperature
-
-
-def fit_scale(z: Array, y: IntArray, sample_weight: Array | None) -> float:
-    """Temperature of merged held-out logits; a bound is warned about."""
-    return warned(minimise_temperature(z, y, sample_weight)[:2], "the merged classifier")
-
-
-def calibrated_opinions(found: Collected, settings: Settings) -> tuple[list[Array], Array]:
-    """Held-out log-probabilities divided by each member's temperature, and the temperatures.
-
-    These are all 1 unless members are to be calibrated.
-    """
-    z = [m.log_proba(o) for m, o in zip(found.members, found.opinions, strict=True)]
-    if not settings.calibrates_members:
-        return z, np.ones(len(z))
-    minima = found.memo.result(
-        ("member temperatures",),
-        lambda: [minimise_temperature(m, found.y, found.sample_weight)[:2] for m in z],
-    )
-    temperatures = [
-        warned(minimum, f"estimator {member.name!r}")
-        for member, minimum in zip(found.members, minima, strict=True)
-    ]
-    return [m / t for m, t in zip(z, temperatures, strict=True)], np.array(temperatures)

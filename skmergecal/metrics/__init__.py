@@ -5,7 +5,9 @@ from skmergecal.metrics._calibration_error import (
     expected_calibration_error,
     maximum_calibration_error,
 )
-from skmergecal.metrics._calibration_test import CalibrationTest, calibration_test
+from skmergecal.metrics._checks import check_choice as check_choice
+from skmergecal.metrics._checks import check_level as check_level
+from skmergecal.metrics._checks import check_proba as check_proba
 from skmergecal.metrics._decomposition import (
     LossDecomposition,
     decompose_brier_score,
@@ -19,11 +21,15 @@ from skmergecal.metrics._diversity import (
     error_correlation,
     q_statistic,
 )
+from skmergecal.metrics._reliability_curves import HISTOGRAM_EDGES as HISTOGRAM_EDGES
+from skmergecal.metrics._reliability_curves import ReliabilityCurve as ReliabilityCurve
+from skmergecal.metrics._reliability_curves import reliability_curves as reliability_curves
 from skmergecal.metrics._risk_coverage import (
     RiskCoverageCurve,
     area_under_risk_coverage,
     risk_coverage_curve,
 )
+from skmergecal.metrics._significance import CalibrationTest, calibration_test
 from skmergecal.metrics._smooth import smooth_calibration_error
 
 __all__ = [

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from skmergecal._typing import Array
-from skmergecal.metrics._checks import Forecast, check_choice
+from skmergecal.metrics._checks import check_choice
+from skmergecal.metrics._forecasts import Forecast
 
 __all__ = ["Bins", "bin_forecast", "check_bins"]
 

@@ -8,13 +8,10 @@ import numpy as np
 
 from skmergecal._typing import Array
 from skmergecal.metrics._bins import Bins, bin_forecast, check_bins
-from skmergecal.metrics._checks import FORECASTS, Kind, check_choice, check_scored
+from skmergecal.metrics._checks import check_choice, check_scored
+from skmergecal.metrics._forecasts import FORECASTS, Kind
 
-__all__ = [
-    "classwise_calibration_error",
-    "expected_calibration_error",
-    "maximum_calibration_error",
-]
+__all__ = ["classwise_calibration_error", "expected_calibration_error", "maximum_calibration_error"]
 
 Strategy = Literal["uniform", "quantile"]
 Norm = Literal["l1", "l2", "max"]

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_sample_weight
 
-__all__ = [
-    "FORECASTS",
-    "Forecast",
-    "Kind",
-    "check_choice",
-    "check_level",
-    "check_proba",
-    "check_scored",
-    "class_wise",
-    "top_label",
-]
+__all__ = ["check_choice", "check_level", "check_proba", "check_scored"]
 
 #: Rows of probabilities add up to 1 within this; logits do not.
 TOLERANCE = 1e-3
-
-#: Which yes-no forecasts of a multiclass classifier are scored.
-Kind = Literal["top-label", "class-wise"]
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str | None]) -> None:
@@ -91,28 +78,3 @@ def check_scored(y: Any, proba: Any, sample_weight: Any) -> tuple[IntArray, Arra
         raise ValueError(msg)
     weight = check_sample_weight(sample_weight, len(p))
     return labels.astype(np.intp), p, np.ones(len(p)) if weight is None else weight
-
-
-class Forecast(NamedTuple):
-    """Forecasts of one event: how probable it was said to be, and whether it happened."""
-
-    confidence: Array
-    """Shape (n_samples,)."""
-    hit: Array
-    """Shape (n_samples,): 1.0 where it happened, else 0.0."""
-
-
-def top_label(labels: IntArray, p: Array) -> list[Forecast]:
-    """One forecast: the most probable class is right (ties: the first of them)."""
-    return [Forecast(p.max(axis=1), (p.argmax(axis=1) == labels).astype(np.float64))]
-
-
-def class_wise(labels: IntArray, p: Array) -> list[Forecast]:
-    """One forecast a class: the class is the true one."""
-    return [Forecast(p[:, c], (labels == c).astype(np.float64)) for c in range(p.shape[1])]
-
-
-FORECASTS: dict[str, Callable[[IntArray, Array], list[Forecast]]] = {
-    "top-label": top_label,
-    "class-wise": class_wise,
-}

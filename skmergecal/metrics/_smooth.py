@@ -14,7 +14,8 @@ from scipy.fft import dct, idct
 from scipy.optimize import brentq
 
 from skmergecal._typing import Array
-from skmergecal.metrics._checks import FORECASTS, Forecast, Kind, check_choice, check_scored
+from skmergecal.metrics._checks import check_choice, check_scored
+from skmergecal.metrics._forecasts import FORECASTS, Forecast, Kind
 
 __all__ = ["smooth_calibration_error"]
 

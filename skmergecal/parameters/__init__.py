@@ -1,25 +1,24 @@
 """Parameters of estimators: read them, average them, write them into one estimator."""
 
-from skmergecal.parameters import _linear, _mlp, _naive_bayes, _pipeline  # they enter the registry
-from skmergecal.parameters._average import (
-    average_parameters,
-    fold_affine_input,
-    fold_temperature,
-    register_wrapper,
+from skmergecal._networks import Network, dense_network, select_units
+from skmergecal.parameters import families  # they enter the registry
+from skmergecal.parameters._average import average_parameters
+from skmergecal.parameters._fold import fold_affine_input, fold_temperature
+from skmergecal.parameters._merge_networks import ALIGNMENTS as ALIGNMENTS
+from skmergecal.parameters._merge_networks import REPAIRS as REPAIRS
+from skmergecal.parameters._merge_networks import (
+    MergedParameters,
+    align_parameters,
+    merge_parameters,
 )
-from skmergecal.parameters._checkpoints import merge_checkpoints
-from skmergecal.parameters._exact import merge_logits, merge_probabilities
-from skmergecal.parameters._fisher import diagonal_fisher, fisher_average
-from skmergecal.parameters._merge import MergedParameters, align_parameters, merge_parameters
-from skmergecal.parameters._network import Network, dense_network
-from skmergecal.parameters._registry import (
-    FirstLayer,
-    Parameters,
-    read_parameters,
-    write_parameters,
-)
-from skmergecal.parameters._select import select_units
-from skmergecal.parameters._task_vectors import merge_task_vectors
+from skmergecal.parameters._parameters import FirstLayer, Parameters
+from skmergecal.parameters._registry import read_parameters, write_parameters
+from skmergecal.parameters._wrappers import register_wrapper
+from skmergecal.parameters._wrappers import unwrap_one as unwrap_one
+from skmergecal.parameters.averages._fisher import diagonal_fisher, fisher_average
+from skmergecal.parameters.averages._task_vectors import merge_task_vectors
+from skmergecal.parameters.checkpoints._merge import merge_checkpoints
+from skmergecal.parameters.exact._merge import merge_logits, merge_probabilities
 
 __all__ = [
     "FirstLayer",
@@ -44,4 +43,4 @@ __all__ = [
     "write_parameters",
 ]
 
-del _linear, _mlp, _naive_bayes, _pipeline
+del families

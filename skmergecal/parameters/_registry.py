@@ -18,88 +18,16 @@ A family registers two functions, `read_parameters` and `write_parameters`, for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
-import numpy as np
-
-from skmergecal._optional import is_instance_of, optional_import
+from skmergecal._optional import is_instance_of
 from skmergecal._typing import Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters._network import Network
+from skmergecal.parameters._parameters import Parameters
 
-__all__ = ["FirstLayer", "Parameters", "read_parameters", "unwrap", "write_parameters"]
-
-
-@dataclass(frozen=True)
-class FirstLayer:
-    """The affine map that meets the input: x W + b, or x W' + b with the features last.
-
-    Attributes
-    ----------
-    weight, bias : str
-        Names of its arrays.
-    feature_axis : int
-        Axis of the weight along which the features run.
-    """
-
-    weight: str
-    bias: str
-    feature_axis: int
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """Everything of a fitted estimator that averaging touches, and what must agree.
-
-    Attributes
-    ----------
-    arrays : dict of str to ndarray
-        Named parameters. Floating ones are averaged, integer ones are copied.
-    architecture : dict of str to object
-        What must be the same in all members, in the order in which it is compared.
-    first : FirstLayer or None
-        Where preprocessing can be folded in.
-    output : tuple of str
-        The arrays that give the logits: divided by T, they divide the logits by T.
-    network : Network or None
-        How the arrays become logits: with it, hidden units can be aligned.
-    untraceable : str or None
-        Why there is no such description where one was looked for.
-    """
-
-    arrays: Mapping[str, np.ndarray]
-    architecture: Mapping[str, object]
-    first: FirstLayer | None = None
-    output: tuple[str, ...] = field(default=())
-    network: Network | None = None
-    untraceable: str | None = None
-
-    @property
-    def gives_linear_logits(self) -> bool:
-        """Whether the logits are linear in the arrays: the last layer is all that there is."""
-        return bool(self.arrays) and set(self.arrays) <= set(self.output)
-
-
-def describe_features(estimator: Estimator) -> dict[str, object]:
-    """Number and names of the features, as parts of an architecture."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return {
-        "n_features": getattr(estimator, "n_features_in_", None),
-        "feature_names": None if names is None else tuple(names),
-    }
-
-
-def set_features(estimator: Estimator, parameters: Parameters) -> None:
-    """Give an estimator the features that its parameters belong to."""
-    estimator.n_features_in_ = parameters.architecture["n_features"]
-    names = parameters.architecture["feature_names"]
-    if names is not None:
-        estimator.feature_names_in_ = np.array(names, dtype=object)
-    elif hasattr(estimator, "feature_names_in_"):
-        del estimator.feature_names_in_
+__all__ = ["add_loader", "read_parameters", "write_parameters"]
 
 
 @singledispatch
@@ -119,8 +47,17 @@ def _write(estimator: Estimator, parameters: Parameters) -> Estimator:
     raise IncompatibleEstimatorsError(msg)
 
 
+#: Families of optional packages: module and name of their class, and who registers them.
+_LOADERS: list[tuple[str, str, Callable[[], None]]] = []
+
+
+def add_loader(module: str, name: str, load: Callable[[], None]) -> None:
+    """Have ``load`` called once an instance of a class of an optional package comes."""
+    _LOADERS.append((module, name, load))
+
+
 class _Registry:
-    """A singledispatch function that learns of skorch once somebody has loaded it."""
+    """A singledispatch function that learns of optional packages once an instance comes."""
 
     def __init__(self, function: Any, doc: str) -> None:
         self._function = function
@@ -131,11 +68,9 @@ class _Registry:
         return self._function.register(cls, function)
 
     def __call__(self, estimator: Estimator, *args: Any) -> Any:
-        if is_instance_of(estimator, "skorch", "NeuralNet"):
-            optional_import("torch", extra="neural", purpose="merging skorch members")
-            from skmergecal.parameters import _skorch
-
-            _skorch.register()
+        for module, name, load in _LOADERS:
+            if is_instance_of(estimator, module, name):
+                load()
         return self._function(estimator, *args)
 
 
@@ -159,9 +94,3 @@ write_parameters = _Registry(
     not changed. Classes are added with ``register``.
     """,
 )
-
-
-@singledispatch
-def unwrap(estimator: Estimator) -> tuple[Estimator, float]:
-    """The estimator within a wrapper, and the temperature by which its logits are divided."""
-    return estimator, 1.0

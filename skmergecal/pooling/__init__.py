@@ -2,10 +2,12 @@
 
 from skmergecal.pooling._classwise import ClasswiseFit, fit_classwise_pool
 from skmergecal.pooling._combined import CombinedFit, ScaledLinearPool, fit_combined_pool
-from skmergecal.pooling._fit import PoolFit
 from skmergecal.pooling._greedy import greedy_selection
+from skmergecal.pooling._greedy import greedy_soup as greedy_soup
+from skmergecal.pooling._greedy import greedy_soup_with_replacement as greedy_soup_with_replacement
 from skmergecal.pooling._linear import fit_linear_pool, linear_pool
 from skmergecal.pooling._logarithmic import fit_logarithmic_pool, logarithmic_pool
+from skmergecal.pooling._pool_fit import PoolFit
 
 __all__ = [
     "ClasswiseFit",

@@ -11,9 +11,9 @@ from scipy.linalg import cho_factor, cho_solve
 
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, IntArray
-from skmergecal.pooling._fit import check_opinions
-from skmergecal.pooling._leave_one_out import leave_one_out
+from skmergecal.pooling._leave_one_out import loo_scores
 from skmergecal.pooling._logarithmic import fit_logarithmic_pool
+from skmergecal.pooling._pool_fit import check_opinions
 
 __all__ = ["ClasswiseFit", "ClasswiseProblem", "fit_classwise_pool"]
 
@@ -162,7 +162,7 @@ class ClasswiseProblem:
             theta, (value, gradient, hessian) = candidate, new
         return theta, factor
 
-    def leave_one_out(self, theta: Array, factor: Any) -> Array:
+    def loo_scores(self, theta: Array, factor: Any) -> Array:
         """Log-probabilities of each row from a fit without it."""
         k, m = theta.shape
         inverse = cho_solve(factor, np.eye(k * m))
@@ -174,7 +174,7 @@ class ClasswiseProblem:
                 spread = spread.reshape(len(features), k, m)
                 influence[:, c] = np.einsum("ndm,ndm->nd", spread, features)
             scores = np.einsum("ncm,cm->nc", features, theta)
-            out[part] = leave_one_out(scores, influence, self.y[part], self.weight[part])
+            out[part] = loo_scores(scores, influence, self.y[part], self.weight[part])
         return out
 
     def fit_of(self, theta: Array) -> ClasswiseFit:

@@ -12,18 +12,10 @@ from skmergecal._numerics import log_softmax, soften
 from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._classwise import ClasswiseFit, ClasswiseProblem
-from skmergecal.pooling._fit import check_opinions
-from skmergecal.pooling._linear import (
-    fit_weights_of_true,
-    linear_pool,
-    linear_pool_without_row,
-    of_true,
-)
-from skmergecal.pooling._logarithmic import (
-    STACKING_ALPHA,
-    fit_logarithmic_pool,
-    logarithmic_pool_without_row,
-)
+from skmergecal.pooling._leave_one_out import loo_linear_pool, loo_log_pool
+from skmergecal.pooling._linear import fit_weights_of_true, linear_pool, of_true
+from skmergecal.pooling._logarithmic import STACKING_ALPHA, fit_logarithmic_pool
+from skmergecal.pooling._pool_fit import check_opinions
 
 __all__ = ["CombinedFit", "ScaledLinearPool", "fit_combined_pool"]
 
@@ -177,11 +169,11 @@ def fit_combined_pool(
     beta = pool.weights / pool.temperature
     problem = ClasswiseProblem(z, labels, weight, beta)
     coefficients = [problem.pooled()]
-    predictions = [logarithmic_pool_without_row(z, labels, weight, beta, alpha=1.0)]
+    predictions = [loo_log_pool(z, labels, weight, beta, alpha=1.0)]
     if coefficients[0].size <= MOST_UNKNOWNS:
         theta, factor = problem.minimise(STRENGTH, coefficients[0])
         coefficients.append(theta)
-        predictions.append(problem.leave_one_out(theta, factor))
+        predictions.append(problem.loo_scores(theta, factor))
     linear = []
     if proba is not None:
         own, _, _ = check_opinions(proba, y, sample_weight)
@@ -207,4 +199,4 @@ def _fit_scaled_linear(
     softening = 1 / (total + 1) if (pooled == 0).any() else 0.0
     temperature = minimise_temperature(soften(pooled, softening), y, weight).temperature
     fit = ScaledLinearPool(weights, softening, temperature)
-    return fit, fit.log_proba(linear_pool_without_row(proba, y, weight, weights))
+    return fit, fit.log_proba(loo_linear_pool(proba, y, weight, weights))

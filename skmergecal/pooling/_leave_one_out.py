@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, IntArray
+from skmergecal.pooling._linear import _NOTHING, of_true
+from skmergecal.pooling._pool_loss import PoolLoss
 
-__all__ = ["leave_one_out"]
+__all__ = ["loo_linear_pool", "loo_log_pool", "loo_scores"]
 
 
-def leave_one_out(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
+def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
     """Log-probabilities that each row would get from a fit without it, to second order.
 
     With scores u = J theta, theta the minimiser of a penalised sum of log losses and H its
@@ -49,3 +53,66 @@ def leave_one_out(scores: Array, influence: Array, y: IntArray, weight: Array) -
     system = np.eye(p.shape[1]) - taken * (curvature @ influence)
     push = np.linalg.solve(system, taken * gradient[:, :, None])
     return log_softmax(scores + (influence @ push)[:, :, 0])
+
+
+def loo_linear_pool(
+    proba: Sequence[Array], y: IntArray, weight: Array | None, weights: Array
+) -> Array:
+    """Pooled probabilities of each row with weights fitted without it, to second order.
+
+    With r = p_y / q_y of a row (one ratio a member), taking out one unit of its weight and one
+    Newton step moves the weights in use by (H - r r')^-1 (1 - r), H = sum r r'. Shape
+    (n_samples, n_classes).
+    """
+    used = np.flatnonzero(weights > 0).tolist()
+    true = of_true((proba[j] for j in used), y)
+    pooled = weights[used] @ true
+    ratio = np.divide(true, pooled, out=np.zeros_like(true), where=pooled > _NOTHING)
+    counts = np.ones(len(y)) if weight is None else weight
+    # A ridge of one row's size: members that say the same leave their split undetermined.
+    hessian = (ratio * counts) @ ratio.T + np.eye(len(used))
+    spread = np.linalg.solve(hessian, ratio)
+    taken = np.minimum(counts, 1.0)
+    leverage = taken * np.minimum(np.einsum("ki,ki->i", ratio, spread), 0.99)
+    push = taken * np.linalg.solve(hessian, 1.0 - ratio)
+    push += taken * spread * (np.einsum("ki,ki->i", ratio, push) / (1.0 - leverage))
+    moved = np.maximum(weights[used][:, None] + push, 0.0)
+    lost = moved.sum(axis=0) == 0
+    moved[:, lost] = weights[used][:, None]
+    moved /= moved.sum(axis=0)
+    out = np.zeros_like(proba[0])
+    for w, j in zip(moved, used, strict=True):
+        out += w[:, None] * proba[j]
+    return out
+
+
+def loo_log_pool(
+    z: Sequence[Array], y: IntArray, weight: Array | None, beta: Array, alpha: float
+) -> Array:
+    """Log-probabilities of each row from a pool fitted without it, to second order.
+
+    ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. One unit of a row's
+    weight is taken out (or all of it, if it is less), and one Newton step made, with the
+    Hessian of the other rows. Shape (n_samples, n_classes).
+    """
+    used = [m for m, b in zip(z, beta, strict=True) if b > 0]
+    if not used:
+        return np.full(z[0].shape, -np.log(z[0].shape[1]))
+    positive = beta[beta > 0]
+    loss = PoolLoss(used, y, weight)
+    curvature = loss.derivatives(positive * loss.unit)[2] * loss.total
+    hessian = curvature * np.outer(loss.unit, loss.unit) + alpha * len(z) * np.eye(len(used))
+    out = np.empty_like(z[0])
+    for start in range(0, len(y), loss.rows):
+        part = slice(start, start + loss.rows)
+        logs = np.stack([m[part] for m in used], axis=2)
+        scores = logs @ positive
+        p = softmax(scores)
+        taken = np.minimum(loss.weight[part], 1.0)[:, None]
+        mean = np.einsum("nc,nck->nk", p, logs)
+        square = (p[:, None, :] * logs.transpose(0, 2, 1)) @ logs
+        of_row = taken[:, :, None] * (square - mean[:, :, None] * mean[:, None, :])
+        gradient = taken * (mean - logs[np.arange(len(p)), y[part]])
+        move = np.linalg.solve(hessian - of_row, gradient[:, :, None])
+        out[part] = log_softmax(scores + (logs @ move)[:, :, 0])
+    return out

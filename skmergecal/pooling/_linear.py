@@ -7,19 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._numerics import SMALLEST
+from skmergecal._numerics import SMALLEST, add_weighted
 from skmergecal._typing import Array, IntArray
-from skmergecal.pooling._fit import PoolFit, check_opinions
-from skmergecal.pooling._logarithmic import add_weighted
-from skmergecal.pooling._newton import minimise_nonnegative
+from skmergecal.pooling._nonnegative_newton import minimise_nonnegative
+from skmergecal.pooling._pool_fit import PoolFit, check_opinions
 
-__all__ = [
-    "fit_linear_pool",
-    "fit_weights_of_true",
-    "linear_pool",
-    "linear_pool_without_row",
-    "of_true",
-]
+__all__ = ["fit_linear_pool", "fit_weights_of_true", "linear_pool", "of_true"]
 
 #: Pooled probabilities below this are too close to 0 to divide by.
 _NOTHING = 1e-100
@@ -104,34 +97,3 @@ def fit_weights_of_true(true: Array, weight: Array | None) -> tuple[Array, float
         weights = minimise_nonnegative(loss, weights)
         weights = weights / weights.sum()
     return weights, float(-np.log(np.maximum(weights @ true, SMALLEST)) @ share)
-
-
-def linear_pool_without_row(
-    proba: Sequence[Array], y: IntArray, weight: Array | None, weights: Array
-) -> Array:
-    """Pooled probabilities of each row with weights fitted without it, to second order.
-
-    With r = p_y / q_y of a row (one ratio a member), taking out one unit of its weight and one
-    Newton step moves the weights in use by (H - r r')^-1 (1 - r), H = sum r r'. Shape
-    (n_samples, n_classes).
-    """
-    used = np.flatnonzero(weights > 0).tolist()
-    true = of_true((proba[j] for j in used), y)
-    pooled = weights[used] @ true
-    ratio = np.divide(true, pooled, out=np.zeros_like(true), where=pooled > _NOTHING)
-    counts = np.ones(len(y)) if weight is None else weight
-    # A ridge of one row's size: members that say the same leave their split undetermined.
-    hessian = (ratio * counts) @ ratio.T + np.eye(len(used))
-    spread = np.linalg.solve(hessian, ratio)
-    taken = np.minimum(counts, 1.0)
-    leverage = taken * np.minimum(np.einsum("ki,ki->i", ratio, spread), 0.99)
-    push = taken * np.linalg.solve(hessian, 1.0 - ratio)
-    push += taken * spread * (np.einsum("ki,ki->i", ratio, push) / (1.0 - leverage))
-    moved = np.maximum(weights[used][:, None] + push, 0.0)
-    lost = moved.sum(axis=0) == 0
-    moved[:, lost] = weights[used][:, None]
-    moved /= moved.sum(axis=0)
-    out = np.zeros_like(proba[0])
-    for w, j in zip(moved, used, strict=True):
-        out += w[:, None] * proba[j]
-    return out

@@ -7,22 +7,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skmergecal._numerics import log_softmax, softmax
-from skmergecal._scaling import LIMIT, Bound, ScalingLoss
-from skmergecal._temperature import minimise_temperature
+from skmergecal._numerics import add_weighted, log_softmax
+from skmergecal._temperature import LIMIT, Bound, ScalingLoss, minimise_temperature
 from skmergecal._typing import Array, IntArray
-from skmergecal.pooling._fit import PoolFit, check_opinions
-from skmergecal.pooling._newton import LAST_STEP, minimise_nonnegative
+from skmergecal.pooling._leave_one_out import loo_log_pool
+from skmergecal.pooling._nonnegative_newton import LAST_STEP, minimise_nonnegative
+from skmergecal.pooling._pool_fit import PoolFit, check_opinions
 from skmergecal.pooling._pool_loss import PoolLoss
 
-__all__ = [
-    "STACKING_ALPHA",
-    "add_weighted",
-    "fit_logarithmic_pool",
-    "logarithmic_pool",
-    "logarithmic_pool_without_row",
-    "sum_of",
-]
+__all__ = ["STACKING_ALPHA", "fit_logarithmic_pool", "logarithmic_pool"]
 
 #: Strengths of the ridge that alpha="auto" averages over.
 STRENGTHS = (10.0, 1.0, 0.1)
@@ -35,25 +28,6 @@ STRIDE = 8
 FEW_ROWS = 128
 #: Squared Newton decrement, over the loss, at which a start is good enough.
 ROUGH = 1e-5
-
-
-def sum_of(parts: Iterable[Array]) -> Array:
-    """Sum in the given order, one part in memory at a time beside the first, which is changed."""
-    total: Array | None = None
-    for part in parts:
-        total = part if total is None else np.add(total, part, out=total)
-    if total is None:
-        msg = "there should be at least one member's opinion; got none"
-        raise ValueError(msg)
-    return total
-
-
-def add_weighted(opinions: Iterable[Array], weights: Iterable[float]) -> Array:
-    """Sum of weights times opinions, member by member, so that a row alone gives the same bits."""
-    return sum_of(
-        w * np.ascontiguousarray(z, dtype=np.float64)
-        for z, w in zip(opinions, weights, strict=True)
-    )
 
 
 def logarithmic_pool(
@@ -122,7 +96,9 @@ def fit_logarithmic_pool(
     return _summarise(beta, loss, unpenalised=alpha == 0)
 
 
-def _beta(loss: PoolLoss, alpha: float, start: Array, last_step: float = LAST_STEP) -> Array:
+def _beta(
+    loss: PoolLoss, alpha: float, start: Array, unfitted_last_step: float = LAST_STEP
+) -> Array:
     """Minimiser over beta >= 0 of the loss and a ridge."""
     unit, uniform = loss.unit, 1 / len(loss.z)
     ridge = alpha * len(loss.z) / loss.total
@@ -133,7 +109,7 @@ def _beta(loss: PoolLoss, alpha: float, start: Array, last_step: float = LAST_ST
         value += ridge / 2 * float(away @ away)
         return value, gradient + ridge * away / unit, hessian + np.diag(ridge / unit**2)
 
-    return minimise_nonnegative(penalised, start * unit, last_step) / unit
+    return minimise_nonnegative(penalised, start * unit, unfitted_last_step) / unit
 
 
 def _start(loss: PoolLoss, alpha: float) -> Array:
@@ -162,7 +138,7 @@ def _average_over_strengths(
         start = _beta(loss, alpha, start)
         betas.append(start)
     predictions = [
-        logarithmic_pool_without_row(z, y, weight, beta, alpha)
+        loo_log_pool(z, y, weight, beta, alpha)
         for beta, alpha in zip(betas, STRENGTHS, strict=True)
     ]
     stacked = PoolLoss(predictions, y, weight)
@@ -188,35 +164,3 @@ def _summarise(beta: Array, loss: PoolLoss, *, unpenalised: bool) -> PoolFit:
             beta = beta / scale
             temperature *= scale
     return PoolFit(beta * temperature, temperature, loss.value(beta), bound)
-
-
-def logarithmic_pool_without_row(
-    z: Sequence[Array], y: IntArray, weight: Array | None, beta: Array, alpha: float
-) -> Array:
-    """Log-probabilities of each row from a pool fitted without it, to second order.
-
-    ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. One unit of a row's
-    weight is taken out (or all of it, if it is less), and one Newton step made, with the
-    Hessian of the other rows. Shape (n_samples, n_classes).
-    """
-    used = [m for m, b in zip(z, beta, strict=True) if b > 0]
-    if not used:
-        return np.full(z[0].shape, -np.log(z[0].shape[1]))
-    positive = beta[beta > 0]
-    loss = PoolLoss(used, y, weight)
-    curvature = loss.derivatives(positive * loss.unit)[2] * loss.total
-    hessian = curvature * np.outer(loss.unit, loss.unit) + alpha * len(z) * np.eye(len(used))
-    out = np.empty_like(z[0])
-    for start in range(0, len(y), loss.rows):
-        part = slice(start, start + loss.rows)
-        logs = np.stack([m[part] for m in used], axis=2)
-        scores = logs @ positive
-        p = softmax(scores)
-        taken = np.minimum(loss.weight[part], 1.0)[:, None]
-        mean = np.einsum("nc,nck->nk", p, logs)
-        square = (p[:, None, :] * logs.transpose(0, 2, 1)) @ logs
-        of_row = taken[:, :, None] * (square - mean[:, :, None] * mean[:, None, :])
-        gradient = taken * (mean - logs[np.arange(len(p)), y[part]])
-        move = np.linalg.solve(hessian - of_row, gradient[:, :, None])
-        out[part] = log_softmax(scores + (logs @ move)[:, :, 0])
-    return out

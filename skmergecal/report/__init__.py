@@ -1,6 +1,7 @@
 """Reports: whether to trust the probabilities of a classifier, in words, numbers and pictures."""
 
 from skmergecal.report._assessment import Assessment, Interval
-from skmergecal.report._calibration import CalibrationReport, calibration_report
+from skmergecal.report._calibration import calibration_report
+from skmergecal.report._report import CalibrationReport
 
 __all__ = ["Assessment", "CalibrationReport", "Interval", "calibration_report"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
@@ -15,95 +14,22 @@ from skmergecal._numerics import log_softmax
 from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels
-from skmergecal.members import Cache, Member, Rows, freeze, frozen_members, has_held_out, inside
-from skmergecal.members._sources import transform_to_final
-from skmergecal.metrics._checks import check_level
-from skmergecal.report._assessment import Assessment, Interval, assess, mean_interval, row_scores
+from skmergecal.members import (
+    Cache,
+    FitRows,
+    Member,
+    fitted_last_step,
+    freeze,
+    frozen_members,
+    has_held_out,
+    inside,
+)
+from skmergecal.metrics import check_level
+from skmergecal.report._assessment import assess, mean_interval, row_scores
 from skmergecal.report._flags import find_flags
-from skmergecal.report._text import as_html, as_text
+from skmergecal.report._report import CalibrationReport
 
-__all__ = ["CalibrationReport", "calibration_report"]
-
-
-@dataclass(frozen=True)
-class CalibrationReport:
-    """Scores before and after calibration; ``print`` it, or show it in a notebook.
-
-    "Before" are the estimator's own probabilities. "After" are those of a temperature fitted on
-    other folds of the rows, so that no row is measured with a temperature that it helped to fit.
-    An estimator that applies a temperature of its own (`TemperatureCalibrator`, a
-    `MergedClassifier` whose ``temperature_`` is not 1, a Pipeline that ends in one) is measured
-    as it is: "after" are its probabilities, "before" what they would be with a temperature of 1.
-
-    Attributes
-    ----------
-    name : str
-        Class of the estimator.
-    classes : ndarray of shape (n_classes,)
-    n_samples : float
-        Number of rows, or total of their weights.
-    before, after : Assessment
-    own_temperature : float or None
-        The temperature that the estimator itself applies; None if it has none, in which case
-        "after" is cross-fitted.
-    change : Interval
-        Log loss after minus log loss before, row by row: below 0 where calibration helped.
-    flags : tuple of str
-        What makes these numbers doubtful, in sentences.
-    confidence_level : float
-        Of all intervals but those of the temperatures, which are 95 % ones.
-
-    Notes
-    -----
-    Intervals of log loss, Brier score and accuracy are normal ones. Those of calibration errors
-    are basic bootstrap intervals (`skmergecal.metrics.calibration_test`): noise makes such an
-    error too large, and the interval, which corrects for that, may lie below it. Those of
-    temperatures come from the profile likelihood, of softened log-probabilities where a classifier
-    gives zeros. Rows count as independent: with groups or series, intervals are too narrow.
-    """
-
-    name: str
-    classes: np.ndarray
-    n_samples: float
-    before: Assessment
-    after: Assessment
-    own_temperature: float | None
-    change: Interval
-    flags: tuple[str, ...]
-    confidence_level: float
-    _y: IntArray = field(repr=False)
-    _proba: dict[str, Array] = field(repr=False)
-    _weight: Array = field(repr=False)
-
-    @property
-    def verdict(self) -> str:
-        """What the probabilities are before calibration, in words."""
-        return self.before.verdict
-
-    def as_dict(self) -> dict[str, Any]:
-        """All numbers and words, in types that ``json`` knows.
-
-        Returns
-        -------
-        dict
-        """
-        return {
-            "name": self.name,
-            "classes": self.classes.tolist(),
-            "n_samples": self.n_samples,
-            "before": self.before.as_dict(),
-            "after": self.after.as_dict(),
-            "own_temperature": self.own_temperature,
-            "change": self.change._asdict(),
-            "flags": list(self.flags),
-            "confidence_level": self.confidence_level,
-        }
-
-    def __str__(self) -> str:
-        return as_text(self)
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
+__all__ = ["calibration_report"]
 
 
 def calibration_report(
@@ -162,12 +88,12 @@ def calibration_report(
     """
     check_level(confidence_level)
     check_is_fitted(estimator)
-    rows = Rows.check(X, y, sample_weight)
+    rows = FitRows.check(X, y, sample_weight)
     resampling = {"n_resamples": n_resamples, "random_state": random_state}
     return _measure(estimator, rows, cv, confidence_level=confidence_level, **resampling)
 
 
-def _measure(estimator: Estimator, rows: Rows, cv: Any, **settings: Any) -> CalibrationReport:
+def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> CalibrationReport:
     (member,), classes = frozen_members([("estimator", freeze(estimator))], Cache(None))
     codes = encode_labels(
         rows.labels[rows.kept], classes, remedy="Leave these rows out: nothing can be said of them."
@@ -206,7 +132,7 @@ _Opinion = tuple[Array, Array]
 def _before_and_after(
     estimator: Estimator,
     member: Member,
-    rows: Rows,
+    rows: FitRows,
     codes: IntArray,
     weight: Array,
     cv: Any,
@@ -215,7 +141,7 @@ def _before_and_after(
     opinion = member.align(member.read(rows.kept_X))
     softening = 1 / (float(weight.sum()) + 1) if opinion.has_zeros else 0.0
     z = opinion.log_proba(softening)
-    final, _ = transform_to_final(estimator)
+    final, _ = fitted_last_step(estimator)
     exact = _log(opinion.proba())
     if has_held_out(final):  # its log-probabilities, zeros included, in the columns of the classes
         exact = member.align(estimator.predict_log_proba(rows.kept_X)).values
@@ -233,7 +159,7 @@ def _log(p: Array) -> Array:
     return np.log(p, out=np.full(p.shape, -np.inf), where=p > 0)
 
 
-def _splits(rows: Rows, n_kept: int, cv: Any) -> Iterator[tuple[IntArray, IntArray]]:
+def _splits(rows: FitRows, n_kept: int, cv: Any) -> Iterator[tuple[IntArray, IntArray]]:
     """Folds as numbers of the rows that count.
 
     A temperature is one number for all classes, so that folds need not be stratified, and rare

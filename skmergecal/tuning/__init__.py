@@ -1,8 +1,5 @@
 """Further training: of members before they are merged, or of the merged model."""
 
-from skmergecal.tuning import _nested  # it enters the registry of parameters
 from skmergecal.tuning._classifier import FineTunedClassifier
 
 __all__ = ["FineTunedClassifier"]
-
-del _nested

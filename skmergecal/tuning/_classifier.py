@@ -22,22 +22,22 @@ from skmergecal._compat import (
     _safe_indexing,
     with_callbacks,
 )
-from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal._estimator import LogProbaClassifier
+from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import check_sample_weight
 from skmergecal.members import (
-    LogProbaClassifier,
+    FitRows,
     Member,
-    NamedEstimators,
-    Rows,
     check_estimator,
     cut_params,
     inside,
     route_fit_params,
 )
-from skmergecal.tuning._plan import SCHEDULES, Plan
+from skmergecal.parameters import register_wrapper
 from skmergecal.tuning._progress import Progress
+from skmergecal.tuning._run import TunedModel, TuningData, TuningRun
+from skmergecal.tuning._schedule import SCHEDULES, TrainingPlan
 from skmergecal.tuning._synthetic import AUGMENTS
-from skmergecal.tuning._tune import Data, Tuned, Tuning
 
 __all__ = ["FineTunedClassifier"]
 
@@ -262,7 +262,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
 
     def _checked(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], held_out: bool
-    ) -> tuple[Data, IntArray, list[tuple[IntArray, IntArray]]]:
+    ) -> tuple[TuningData, IntArray, list[tuple[IntArray, IntArray]]]:
         """What there is to learn from; its rows of X; and folds of it where these are needed."""
         check_estimator("estimator", self.estimator)
         unlabeled = params.pop("X_unlabeled", None)
@@ -279,21 +279,21 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         if frozen and (_num_samples(X) == 0 or (y is None and soft)):
             _raise_for_params(params, self, "fit")
             return (*_without_labels(X, sample_weight, unlabeled), [])
-        rows = Rows.check(X, y, sample_weight)
+        rows = FitRows.check(X, y, sample_weight)
         routed = route_fit_params(self, self._named(), sample_weight, params)
         own = cut_params(X, routed[0].get("estimator", {}), rows.kept)
         if takes:
             own["X_unlabeled"] = unlabeled
         weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
-        data = Data(rows.kept_X, rows.labels[rows.kept], weight, unlabeled, own)
+        data = TuningData(rows.kept_X, rows.labels[rows.kept], weight, unlabeled, own)
         folds = rows.splits(self.cv, routed[1]) if held_out else []
         kept = rows.kept
         places = [(np.searchsorted(kept, a), np.searchsorted(kept, b)) for a, b in folds]
         return data, kept, places
 
-    def _tuning(self, context: Any) -> Tuning:
+    def _tuning(self, context: Any) -> TuningRun:
         soft = self.target == "members"
-        plan = Plan(
+        plan = TrainingPlan(
             epochs=int(self.epochs),
             batch_size=int(self.batch_size),
             learning_rate=self.learning_rate,
@@ -302,7 +302,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
             average=bool(self.average),
             n_iter_no_change=int(self.n_iter_no_change),
         )
-        return Tuning(
+        return TuningRun(
             estimator=self.estimator,
             plan=plan,
             soft=soft,
@@ -313,7 +313,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
             progress=Progress(self, context, int(self.verbose)),
         )
 
-    def _set_fitted(self, tuned: Tuned) -> None:
+    def _set_fitted(self, tuned: TunedModel) -> None:
         self._forget()
         self._member: Member = tuned.member
         self.classes_ = tuned.classes
@@ -348,12 +348,15 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         return tags
 
 
-def _without_labels(X: Any, sample_weight: Any, unlabeled: Any) -> tuple[Data, IntArray]:
+def _without_labels(X: Any, sample_weight: Any, unlabeled: Any) -> tuple[TuningData, IntArray]:
     """Rows for a teacher, those of weight 0 left out, and their numbers."""
     n_rows = _num_samples(X)
     if n_rows == 0 or sample_weight is None:
-        return Data(X, None, unlabeled=unlabeled), np.arange(n_rows)
+        return TuningData(X, None, unlabeled=unlabeled), np.arange(n_rows)
     weight = check_sample_weight(sample_weight, n_rows)
     assert weight is not None
     kept = np.flatnonzero(weight)
-    return Data(_safe_indexing(X, kept), None, weight[kept], unlabeled), kept
+    return TuningData(_safe_indexing(X, kept), None, weight[kept], unlabeled), kept
+
+
+register_wrapper(FineTunedClassifier, lambda tuned: tuned.estimator_)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmergecal._numerics import log_softmax
-from skmergecal._typing import Array, Estimator, IntArray
-from skmergecal.tuning._plan import Plan
+from skmergecal._typing import Array, IntArray
 from skmergecal.tuning._progress import Progress
+from skmergecal.tuning._schedule import TrainingPlan
+from skmergecal.tuning.trainees._base import Trainee, cross_entropy
 
-__all__ = ["Examples", "History", "Trainee", "cross_entropy", "train"]
+__all__ = ["Examples", "History", "train"]
 
 
 class Examples(NamedTuple):
@@ -39,61 +38,6 @@ class History(NamedTuple):
     """Epochs that the kept parameters have had; with averaging, the last of them."""
 
 
-class Trainee(ABC):
-    """A copy of a fitted model, in training."""
-
-    @abstractmethod
-    def begin(self, plan: Plan, *, soft: bool) -> None:
-        """Make an optimiser; ``soft``: the goals are probabilities."""
-
-    @abstractmethod
-    def prepare(self, X: Any) -> Any:
-        """Rows in the form from which `step` takes its batches."""
-
-    @abstractmethod
-    def step(
-        self, prepared: Any, batch: IntArray, goals: np.ndarray, weight: Array | None, share: float
-    ) -> float:
-        """Learn from a batch at a share of the largest rate; its loss before that."""
-
-    @abstractmethod
-    def log_proba(self, X: Any) -> Array:
-        """Log-probabilities in the model's own columns."""
-
-    @abstractmethod
-    def state(self) -> Any:
-        """A copy of the parameters as they are."""
-
-    @abstractmethod
-    def restore(self, state: Any) -> None:
-        """Go back to a state."""
-
-    @abstractmethod
-    def mean_state(self, states: list[Any], prepared: Any) -> Any:
-        """The mean of several states; statistics of the rows are measured anew."""
-
-    @abstractmethod
-    def finish(self) -> Estimator:
-        """The trained estimator."""
-
-    def batch_size(self, plan: Plan) -> int:
-        """Rows of a step."""
-        return plan.batch_size
-
-    def randomness(self, seed: int) -> AbstractContextManager[None]:
-        """Within it, what the model draws at random follows the seed, and leaves no trace."""
-        return nullcontext()
-
-
-def cross_entropy(log_proba: Array, goals: np.ndarray, weight: Array | None) -> float:
-    """Weighted mean of -sum_c goal_c log p_c, in nats; goals as in `Examples`."""
-    if goals.ndim == 1:
-        losses = -log_proba[np.arange(len(goals)), goals]
-    else:
-        losses = -np.where(goals > 0, goals * log_proba, 0.0).sum(axis=1)
-    return float(np.average(losses, weights=weight))
-
-
 def batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[IntArray]:
     """Rows in random order; no batch has a single row where there are more."""
     order = rng.permutation(n_rows)
@@ -106,7 +50,7 @@ def batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[IntArr
 def train(
     trainee: Trainee,
     examples: Examples,
-    plan: Plan,
+    plan: TrainingPlan,
     rng: np.random.Generator,
     *,
     held_out: Examples | None = None,
@@ -119,7 +63,7 @@ def train(
     ----------
     trainee : Trainee
     examples : Examples
-    plan : Plan
+    plan : TrainingPlan
     rng : numpy Generator
     held_out : Examples, default=None
         Training stops where their loss no longer falls, and the best parameters are kept, those
@@ -157,7 +101,7 @@ def _epoch(
     trainee: Trainee,
     prepared: Any,
     examples: Examples,
-    plan: Plan,
+    plan: TrainingPlan,
     rng: np.random.Generator,
     done: int,
 ) -> float:

@@ -13,7 +13,7 @@ from skmergecal._numerics import softmax
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import encode_labels
 from skmergecal.members import Cache, check_estimator, frozen_members
-from skmergecal.tuning._start import Start
+from skmergecal.tuning._open import OpenedEstimator
 
 __all__ = ["Teacher", "find_teacher"]
 
@@ -22,7 +22,7 @@ Teacher = Callable[[Any], Array]
 
 
 def find_teacher(
-    teacher: Estimator | None, start: Start, classes: np.ndarray, X: Any, y: Any
+    teacher: Estimator | None, start: OpenedEstimator, classes: np.ndarray, X: Any, y: Any
 ) -> Teacher:
     """Probabilities to learn, columns in the order of the classes.
 
@@ -30,7 +30,7 @@ def find_teacher(
     ----------
     teacher : classifier or None
         Frozen, or to be fitted on X and y; None takes the merged classifier inside of the start.
-    start : Start
+    start : OpenedEstimator
     classes : ndarray of shape (n_classes,)
     X, y : array-like
 

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 from skmergecal import TemperatureCalibrator
-from skmergecal.calibration import fit_temperature
+from skmergecal._temperature._fit import fit_temperature
 from skmergecal.metrics import expected_calibration_error
 from skmergecal.pooling import fit_logarithmic_pool, linear_pool, logarithmic_pool
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from skmergecal._numerics import log_softmax
-from skmergecal.calibration import fit_temperature
+from skmergecal._temperature._fit import fit_temperature
 from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool, logarithmic_pool
 from tests.benchmarks.conftest import timed
 from tests.strategies import draw_labels

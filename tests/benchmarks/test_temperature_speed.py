@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skmergecal._numerics import softmax
-from skmergecal.calibration import fit_temperature
+from skmergecal._temperature._fit import fit_temperature
 from tests.benchmarks.peers import probmetrics_temperature, scikit_learn_temperature
 from tests.strategies import draw_labels
 

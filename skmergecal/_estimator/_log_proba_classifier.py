@@ -1,0 +1,249 @@
+"""What this package's classifiers share: from unscaled scores to labels and probabilities."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, TransformerMixin
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.validation import check_is_fitted
+
+from skmergecal._compat import (
+    _check_feature_names,
+    _check_n_features,
+    _fit_context,
+    _num_samples,
+    _safe_indexing,
+)
+from skmergecal._estimator._diagram import DiagramMixin
+from skmergecal._numerics import log_softmax, softmax
+from skmergecal._typing import Array, HeldOutLogProba, IntArray, NamedEstimators
+from skmergecal._validation import check_sample_weight
+
+__all__ = ["LogProbaClassifier"]
+
+
+class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
+    """Base of classifiers that work on log-probabilities.
+
+    The method ``fit_held_out`` is what the package recognises its own estimators by: their
+    ``transform`` gives log-probabilities up to a constant a row.
+    """
+
+    classes_: np.ndarray
+    cv: Any
+
+    @abstractmethod
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
+    ) -> tuple[Callable[[], Array], IntArray]:
+        """Fit; a function that gives the held-out scores, and the rows they belong to.
+
+        Without ``held_out``, nothing is cross-fitted that need not be, and the scores may be those
+        of training rows.
+        """
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_held_out(
+        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
+    ) -> HeldOutLogProba:
+        """Fit, and return log-probabilities of rows that did not train the members.
+
+        Parameters
+        ----------
+        X, y, sample_weight, **params
+            As for ``fit``.
+
+        Returns
+        -------
+        HeldOutLogProba
+            Log-probabilities after the temperature, up to a constant a row, and row numbers.
+        """
+        scores, rows = self._fit(X, y, sample_weight, params, held_out=True)
+        return HeldOutLogProba(self._scaled(scores()), rows)
+
+    @abstractmethod
+    def _scores(self, X: Any) -> np.ndarray:
+        """Scores before any temperature, whose largest is the prediction."""
+
+    @abstractmethod
+    def _scaled(self, scores: np.ndarray) -> Array:
+        """Logits after the temperature."""
+
+    def _proba(self, scores: np.ndarray) -> Array:
+        """Probabilities after the temperature."""
+        return softmax(self._scaled(scores))
+
+    def _log_proba(self, scores: np.ndarray) -> Array:
+        """Their logarithm."""
+        return log_softmax(self._scaled(scores))
+
+    @abstractmethod
+    def _named(self) -> NamedEstimators:
+        """The estimators that parameters of ``fit`` can be routed to."""
+
+    def fit_transform(
+        self, X: Any, y: Any = None, sample_weight: Any = None, **params: Any
+    ) -> Array:
+        """Fit, and transform the same rows, without having seen them where possible.
+
+        What was cross-fitted is returned out of fold, so that a following step does not learn
+        from training rows; rows of weight 0 are transformed by the final model.
+
+        Parameters
+        ----------
+        X, y, sample_weight, **params
+            As for ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-probabilities, up to a constant a row.
+
+        Raises
+        ------
+        ValueError
+            If the splits of ``cv`` do not hold out each row exactly once.
+        """
+        held = self.fit_held_out(X, y, sample_weight, **params)
+        n_samples = _num_samples(X)
+        weight = check_sample_weight(sample_weight, n_samples)
+        counts = np.bincount(held.rows, minlength=n_samples)
+        ignored = np.zeros(n_samples, dtype=bool) if weight is None else weight == 0
+        if (counts[~ignored] != 1).any():
+            msg = (
+                f"fit_transform needs each row held out once, but cv={self.cv!r} holds out "
+                f"{int((counts[~ignored] == 0).sum())} rows never and "
+                f"{int((counts > 1).sum())} several times: use a splitter that is a partition"
+            )
+            raise ValueError(msg)
+        out = np.empty((n_samples, len(self.classes_)))
+        out[held.rows] = held.log_proba
+        if ignored.any():
+            rows = np.flatnonzero(ignored)
+            out[rows] = self._scaled(self._scores(_safe_indexing(X, rows)))
+        return out
+
+    def transform(self, X: Any) -> Array:
+        """Log-probabilities after the temperature, up to a constant a row.
+
+        Parameters
+        ----------
+        X : array-like
+            As for ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        return self._scaled(self._scores(X))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities.
+
+        Parameters
+        ----------
+        X : array-like
+            As for ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``; rows add up to 1.
+        """
+        scores = self._scores(X)
+        return self._proba(scores)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Log of the probabilities, exact also where they underflow to 0.
+
+        Parameters
+        ----------
+        X : array-like
+            As for ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``; -inf where every member of a linear pool says 0.
+        """
+        scores = self._scores(X)
+        return self._log_proba(scores)
+
+    def decision_function(self, X: Any) -> Array:
+        """Logits after the temperature; for two classes their difference.
+
+        Parameters
+        ----------
+        X : array-like
+            As for ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        """
+        z = self._scaled(self._scores(X))
+        return z[:, 1] - z[:, 0] if len(self.classes_) == 2 else z
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Labels of the largest probability, taken before the temperature scales them.
+
+        Parameters
+        ----------
+        X : array-like
+            As for ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        scores = self._scores(X)
+        return self.classes_[np.argmax(scores, axis=1)]
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
+        """Names of the columns of `transform`: the class name in lower case and the label.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str objects of shape (n_classes,)
+        """
+        check_is_fitted(self, "classes_")
+        prefix = type(self).__name__.lower()
+        return np.array([f"{prefix}_{label}" for label in self.classes_.tolist()], dtype=object)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Where parameters of ``fit`` can be routed: here, to the members, to the splitter.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
+        fit_to_fit = MethodMapping().add(caller="fit", callee="fit")
+        for name, estimator in self._named():
+            router.add(**{name: estimator}, method_mapping=fit_to_fit)
+        return router.add(
+            splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split")
+        )
+
+    def _check_features(self, X: Any, *, reset: bool) -> None:
+        """Store, or compare, number and names of the features, where X has such."""
+        if getattr(X, "ndim", 2) != 2:
+            return  # the members know what to say
+        if reset or hasattr(self, "n_features_in_"):
+            _check_feature_names(self, X, reset=reset)
+            _check_n_features(self, X, reset=reset)
+
+    def _forget(self) -> None:
+        """Drop what earlier fits left."""
+        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("__")]:
+            delattr(self, name)

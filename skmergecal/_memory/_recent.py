@@ -1,0 +1,101 @@
+"""What was read or computed lately, in this process: bounded, and known by its content alone."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from threading import Lock
+from typing import TypeVar
+
+import numpy as np
+
+__all__ = ["NOTHING", "RECENT", "Memo", "RecentArrays", "joined"]
+
+Result = TypeVar("Result")
+
+
+class RecentArrays:
+    """Arrays by key, the least recently used ones dropped beyond a number of bytes.
+
+    Parameters
+    ----------
+    capacity : int
+        Bytes of all arrays together.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._arrays: OrderedDict[tuple[Hashable, ...], np.ndarray] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, key: tuple[Hashable, ...]) -> np.ndarray | None:
+        """The array of the key, or None."""
+        with self._lock:
+            if key in self._arrays:
+                self._arrays.move_to_end(key)
+            return self._arrays.get(key)
+
+    def put(self, key: tuple[Hashable, ...], array: np.ndarray) -> None:
+        """Keep an array, from now on read-only, unless it alone is too large."""
+        array.flags.writeable = False
+        with self._lock:
+            if key in self._arrays or array.nbytes > self.capacity:
+                return
+            self._arrays[key] = array
+            self._bytes += array.nbytes
+            while self._bytes > self.capacity:
+                _, dropped = self._arrays.popitem(last=False)
+                self._bytes -= dropped.nbytes
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+
+#: At most so many bytes a process.
+RECENT = RecentArrays(capacity=1 << 28)
+
+
+@dataclass(frozen=True)
+class Memo:
+    """Remembers pure functions of some data.
+
+    Attributes
+    ----------
+    key : tuple or None
+        Identifies the data by their content; None remembers nothing. The arguments of the
+        function that are not part of the data belong to its name, ``what``.
+    """
+
+    key: tuple[Hashable, ...] | None = None
+
+    def array(self, what: tuple[Hashable, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The array that ``make`` gives; a remembered one is read-only."""
+        if self.key is None:
+            return make()
+        place = (*self.key, *what)
+        known = RECENT.get(place)
+        if known is None:
+            known = make()
+            RECENT.put(place, known)
+        return known
+
+    def result(self, what: tuple[Hashable, ...], make: Callable[[], Result]) -> Result:
+        """The small object that ``make`` gives; a remembered one as a copy of its own."""
+        if self.key is None:
+            return make()
+        packed = self.array(what, lambda: np.frombuffer(pickle.dumps(make()), dtype=np.uint8))
+        made: Result = pickle.loads(packed.data)  # pickled above, in this process
+        return made
+
+
+#: Remembers nothing.
+NOTHING = Memo()
+
+
+def joined(memos: Iterable[Memo], *keys: str | None) -> Memo:
+    """Remembers what follows from several data, if all of them are identified."""
+    parts = [*(memo.key for memo in memos), *keys]
+    return NOTHING if None in parts else Memo(tuple(parts))

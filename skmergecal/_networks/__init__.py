@@ -1,0 +1,41 @@
+"""Networks as arrays: described, aligned, repaired, merged, trained."""
+
+from skmergecal._networks._align import align_networks
+from skmergecal._networks._merge import (
+    FEW_ROWS,
+    RANDOM_ROWS,
+    has_hidden,
+    merge_networks,
+    probe_rows,
+    some_rows,
+)
+from skmergecal._networks._network import Network, as_float64, dense_network, two_columns
+from skmergecal._networks._nodes import ACTIVATIONS, BatchNorm
+from skmergecal._networks._optimisers import Adam, NesterovSGD, Optimiser
+from skmergecal._networks._repair import refit_layers
+from skmergecal._networks._select import select_units
+from skmergecal._networks._trace import UntraceableError, first_names, trace
+
+__all__ = [
+    "ACTIVATIONS",
+    "FEW_ROWS",
+    "RANDOM_ROWS",
+    "Adam",
+    "BatchNorm",
+    "NesterovSGD",
+    "Network",
+    "Optimiser",
+    "UntraceableError",
+    "align_networks",
+    "as_float64",
+    "dense_network",
+    "first_names",
+    "has_hidden",
+    "merge_networks",
+    "probe_rows",
+    "refit_layers",
+    "select_units",
+    "some_rows",
+    "trace",
+    "two_columns",
+]

@@ -1,0 +1,243 @@
+"""Align hidden units of networks before they are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from skmergecal._networks._network import Network
+from skmergecal._networks._nodes import Arrays
+from skmergecal._networks._reparametrise import balance, check_same_function, reparametrise
+from skmergecal._networks._spaces import AxisSlice, UnitSpace, find_spaces
+from skmergecal._typing import Array, IntArray
+
+__all__ = ["align_networks"]
+
+#: Rounds over layers: each raises the agreement, so that they end by themselves.
+_ROUNDS = 100
+#: Rounds over members, which end by themselves, too; with many members the last ones gain little.
+_MEMBER_ROUNDS = 20
+
+#: Similarity of two networks in a space: of what has no sign, and of each group's own.
+_Similarity = tuple[Array, list[Array]]
+
+
+def align_networks(
+    network: Network,
+    members: Sequence[Arrays],
+    weights: Any,
+    X: Array,
+    *,
+    by: str = "weights",
+) -> list[dict[str, Array]]:
+    """Permute, flip and scale the hidden units of each member to match the others.
+
+    The first member keeps its order. By weights, layers are matched in turn until nothing is
+    gained, for each member to the weighted mean of the others, until no member moves. By
+    activations, each layer is matched once to the mean of the members matched so far.
+
+    Parameters
+    ----------
+    network : Network
+        The members' architecture.
+    members : sequence of dict of str to ndarray
+        Arrays of each, in float64; not changed.
+    weights : array-like of shape (n_members,)
+    X : ndarray of shape (n_rows, n_features)
+        Rows for the activations, and to check that every member still says the same.
+    by : {"weights", "activations"}, default="weights"
+
+    Returns
+    -------
+    list of dict of str to ndarray
+        The members after alignment, each the same function as before.
+
+    Raises
+    ------
+    RuntimeError
+        If a member is not the same function as before.
+
+    References
+    ----------
+    Ainsworth, Hayase and Srinivasa, "Git Re-Basin: merging models modulo permutation symmetries",
+    ICLR 2023, section 3; Singh and Jaggi, "Model fusion via optimal transport", NeurIPS 2020.
+    """
+    spaces = find_spaces(network, members[0])
+    aligned = [_copied(member) for member in members]
+    for arrays in aligned:
+        balance(arrays, spaces)
+    weights = np.asarray(weights, dtype=np.float64)
+    if by == "activations":
+        _match_activations(network, aligned, weights, spaces, X)
+    else:
+        _match_weights(aligned, weights, spaces)
+    for before, after in zip(members, aligned, strict=True):
+        check_same_function(network, before, after, X)
+    return aligned
+
+
+def _copied(arrays: Arrays) -> dict[str, Array]:
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def _scaled(arrays: Arrays, share: float) -> dict[str, Array]:
+    return {k: share * a for k, a in arrays.items() if np.issubdtype(a.dtype, np.floating)}
+
+
+def _plus(total: Arrays, arrays: Arrays, share: float) -> dict[str, Array]:
+    """A weighted sum of members with another one: the scale of a reference does not matter."""
+    return {name: array + share * arrays[name] for name, array in total.items()}
+
+
+def _match_weights(
+    aligned: list[dict[str, Array]], weights: Array, spaces: list[UnitSpace]
+) -> None:
+    shares = weights if weights.all() else weights + 1 / len(weights)
+    total = _scaled(aligned[0], shares[0])
+    for k in range(1, len(aligned)):
+        _match_to(total, aligned, k, spaces)
+        total = _plus(total, aligned[k], shares[k])
+    for _ in range(_MEMBER_ROUNDS if len(aligned) > 2 else 0):
+        moved = False
+        for k in range(len(aligned)):
+            others = _plus(total, aligned[k], -shares[k])
+            moved |= _descend(others, aligned[k], spaces)
+            total = _plus(others, aligned[k], shares[k])
+        if not moved:
+            return
+
+
+def _match_to(
+    reference: Arrays, aligned: list[dict[str, Array]], k: int, spaces: list[UnitSpace]
+) -> None:
+    """Match one member, from where it stands, or from a first match layer by layer.
+
+    Layers matched in turn find a local optimum: of the two, the better one is kept.
+    """
+    there, anew = _copied(aligned[k]), _copied(aligned[k])
+    _descend(reference, there, spaces)
+    _first_match(reference, anew, spaces)
+    _descend(reference, anew, spaces)
+    best = max((there, anew), key=lambda arrays: _agreement(reference, arrays))
+    aligned[k].update(best)
+
+
+def _agreement(reference: Arrays, arrays: Arrays) -> float:
+    return sum(float(np.vdot(array, arrays[name])) for name, array in reference.items())
+
+
+def _descend(reference: Arrays, arrays: dict[str, Array], spaces: list[UnitSpace]) -> bool:
+    """Match layers in turn until nothing is gained; whether anything moved."""
+    moved = False
+    for _ in range(_ROUNDS):
+        gained = False
+        for space in spaces:
+            gained |= _improve(reference, arrays, space)
+        moved |= gained
+        if not gained:
+            return moved
+    return moved
+
+
+def _improve(reference: Arrays, arrays: dict[str, Array], space: UnitSpace) -> bool:
+    """Match one layer, given the others; whether that gains."""
+    slots = [slot for slot in space.slots if slot.compared]
+    before = {slot.name: arrays[slot.name].copy() for slot in space.slots}
+    if not _assign(_similarity(reference, arrays, space, slots), arrays, space):
+        return False
+    # Along both axes of one array, the assignment solves a linearised problem only.
+    goal = {slot.name: reference[slot.name] for slot in slots}
+    if _agreement(goal, arrays) > _agreement(goal, before):
+        return True
+    arrays.update(before)
+    return False
+
+
+def _first_match(reference: Arrays, arrays: dict[str, Array], spaces: list[UnitSpace]) -> None:
+    """Match each layer by what meets the layers matched before it, from the input upwards."""
+    unmatched = {(slot.name, slot.axis) for space in spaces for slot in space.slots}
+    for space in spaces:
+        unmatched -= {(slot.name, slot.axis) for slot in space.slots}
+        names = {name for name, _ in unmatched}
+        known = [s for s in space.slots if s.compared and s.name not in names]
+        if known:
+            _assign(_similarity(reference, arrays, space, known), arrays, space)
+
+
+def _similarity(
+    reference: Arrays, arrays: Arrays, space: UnitSpace, slots: Sequence[AxisSlice]
+) -> _Similarity:
+    def of(chosen: Sequence[AxisSlice]) -> Array:
+        total = np.zeros((space.size, space.size))
+        for slot in chosen:
+            total += slot.table(reference) @ slot.table(arrays).T
+        return total
+
+    grouped = [[s for s in slots if group.odd and s in group.slots] for group in space.groups]
+    neutral = [s for s in slots if not any(s in g for g in grouped)]
+    return of(neutral), [of(group) for group in grouped]
+
+
+def _assign(similarity: _Similarity, arrays: dict[str, Array], space: UnitSpace) -> bool:
+    """Permute and flip the units of one space for the largest similarity; whether that gains."""
+    neutral, signed = similarity
+    score = neutral + sum(np.abs(s) for s in signed)
+    rows, order = linear_sum_assignment(score, maximize=True)
+    now = float(np.trace(neutral) + sum(np.trace(s) for s in signed))
+    found = float(score[rows, order].sum())
+    if not found > now + 1e-9 * (1.0 + np.abs(score).sum() / len(score)):
+        return False
+    signs = [np.where(s[rows, order] < 0, -1.0, 1.0) for s in signed]
+    reparametrise(arrays, space, order, signs)
+    return True
+
+
+def _match_activations(
+    network: Network,
+    aligned: list[dict[str, Array]],
+    weights: Array,
+    spaces: list[UnitSpace],
+    X: Array,
+) -> None:
+    """Match each layer by the correlation of activations on the rows."""
+    units = [
+        [_standardised(values, space) for space in spaces]
+        for values in (network.values(arrays, X) for arrays in aligned)
+    ]
+    for k in range(1, len(aligned)):
+        share = weights[:k] if weights[:k].sum() > 0 else np.ones(k)
+        for i, space in enumerate(spaces):
+            mean = sum(w * units[j][i] for j, w in enumerate(share)) / share.sum()
+            correlation = mean.T @ units[k][i] / len(mean)
+            flips = [g.odd and _reaches_values(g.slots) for g in space.groups]
+            signed = [correlation if f else np.zeros_like(correlation) for f in flips]
+            neutral = np.zeros_like(correlation) if any(flips) else correlation
+            orders = _orders(neutral, signed)
+            reparametrise(aligned[k], space, *orders)
+            sign = np.prod(orders[1], axis=0) if orders[1] else 1.0
+            units[k][i] = units[k][i][:, orders[0]] * sign
+
+
+def _reaches_values(slots: Sequence[AxisSlice]) -> bool:
+    return any(slot.power == -1 for slot in slots)
+
+
+def _orders(neutral: Array, signed: list[Array]) -> tuple[IntArray, list[Array]]:
+    score = neutral + sum(np.abs(s) for s in signed)
+    rows, order = linear_sum_assignment(score, maximize=True)
+    return order, [np.where(s[rows, order] < 0, -1.0, 1.0) for s in signed]
+
+
+def _standardised(values: list[Array], space: UnitSpace) -> Array:
+    """Activations that leave the space, each unit with mean 0 and deviation 1 (or all 0)."""
+    blocks = []
+    for node, offset in space.values:
+        value = values[node].reshape(-1, values[node].shape[-1])
+        blocks.append(value[:, offset : offset + space.size])
+    x = np.concatenate(blocks) if blocks else np.zeros((1, space.size))
+    x = x - x.mean(axis=0)
+    deviation = x.std(axis=0)
+    return np.divide(x, deviation, out=np.zeros_like(x), where=deviation > 1e-12)

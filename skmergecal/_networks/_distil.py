@@ -1,0 +1,167 @@
+"""Bring a merged network nearer to the pool of its members, on rows without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from skmergecal._networks._network import Network, two_columns
+from skmergecal._networks._nodes import AffineLayer, Arrays, BatchNorm
+from skmergecal._networks._optimisers import Adam
+from skmergecal._numerics import log_softmax, softmax
+from skmergecal._typing import Array
+
+__all__ = ["distil", "mixed_rows"]
+
+#: Logits are divided by it before they are compared: the pool's second choices count for more.
+TEMPERATURE = 2.0
+#: Epochs over the rows, at least and at most: enough of them to see this many rows.
+EPOCHS = (8, 40)
+ROWS_TO_SEE = 20_000
+BATCH = 100
+STEP = 4e-3
+#: Share of a mixed row's numbers that come from further rows.
+SWAPPED = 0.2
+#: Adam's decay of the moments. The second is short (0.999 is usual): a weight that few rows move,
+#: that of a column of zeros, say, would else go a long way for each of them.
+DECAY = (0.9, 0.95)
+#: Ridge, and most steps, of the last layer alone.
+HEAD = 1e-4
+HEAD_STEPS = 30
+
+
+def mixed_rows(network: Network, X: Array, rng: np.random.Generator) -> Array:
+    """Rows between each row and a random other one, up to half of the way, and partly swapped.
+
+    There the pool says what the members say where no row was: it costs no label. A fifth of the
+    numbers then come from rows of their own, so that the columns are seen apart from each other.
+    Columns that are embedded come from one of the two rows, all together.
+
+    References
+    ----------
+    Zhang et al., "mixup: Beyond empirical risk minimization", ICLR 2018; Bucila, Caruana and
+    Niculescu-Mizil, "Model compression", KDD 2006, section 3.
+    """
+    other = X[rng.permutation(len(X))]
+    share = rng.uniform(0.0, 0.5, size=(len(X), 1))
+    mixed = X + share * (other - X)
+    whole = network.whole_columns()
+    mixed[:, whole] = np.where(rng.random((len(X), 1)) < share, other[:, whole], X[:, whole])
+    swapped = rng.random(X.shape) < SWAPPED
+    swapped[:, whole] = False
+    mixed[swapped] = X[rng.integers(0, len(X), swapped.sum()), np.nonzero(swapped)[1]]
+    return mixed
+
+
+def distil(
+    network: Network, arrays: Arrays, pool: Callable[[Array], Array], X: Array
+) -> dict[str, Array]:
+    """Fit all layers to the pooled probabilities: a few epochs from a network that is near already.
+
+    Minimises T^2 times the cross-entropy of the pooled probabilities, both sides at the temperature
+    T = 2, on the rows and as many rows between them, anew in each epoch. By Adam, with a step that
+    falls to 0 along a half cosine, and draws from one fixed seed: the same input gives the same
+    network. Stored means and variances of BatchNorm layers stay as they are.
+
+    Parameters
+    ----------
+    network : Network
+    arrays : dict of str to ndarray
+        Where it starts; not changed.
+    pool : callable
+        Gives the pooled logits of rows.
+    X : ndarray of shape (n_rows, n_features)
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; Kingma and Ba,
+    "Adam", ICLR 2015.
+    """
+    constant = {
+        name
+        for node in network.nodes
+        if isinstance(node, BatchNorm)
+        for name in (node.mean, node.var)
+    }
+    adam = Adam(arrays, constant, betas=DECAY)
+    rng = np.random.default_rng(0)
+    goal = softmax(two_columns(pool(X)) / TEMPERATURE)
+    epochs = int(np.clip(-(-ROWS_TO_SEE // len(X)), *EPOCHS))
+    batch = min(BATCH, max(1, len(X) // 8))
+    n_steps = epochs * 2 * -(-len(X) // batch)
+    for epoch in range(2 * epochs):
+        rows, goals = X, goal
+        if epoch % 2:
+            rows = mixed_rows(network, X, rng)
+            goals = softmax(two_columns(pool(rows)) / TEMPERATURE)
+        order = rng.permutation(len(X))
+        for start in range(0, len(X), batch):
+            few = order[start : start + batch]
+            values = network.values(adam.arrays, _single(rows[few]))
+            gradient = _single(_gradient(values[-1], goals[few]))
+            step = STEP * 0.5 * (1 + np.cos(np.pi * adam.count / n_steps))
+            adam.move(network.gradients(adam.arrays, values, gradient), step)
+    return adam.like(arrays)
+
+
+def _single(array: Array) -> Array:
+    return array.astype(np.float32) if np.issubdtype(array.dtype, np.floating) else array
+
+
+def fit_head(
+    network: Network, arrays: Mapping[str, Array], pooled: Array, X: Array
+) -> dict[str, Array]:
+    """Fit the last layer alone to the pooled probabilities, a convex problem, from where it is.
+
+    The same cross-entropy as in `distil`, with a weak ridge towards the start. A network that does
+    not end in an affine layer stays as it is.
+
+    Parameters
+    ----------
+    network : Network
+    arrays : dict of str to ndarray
+        Not changed.
+    pooled : ndarray of shape (n_rows, n_outputs)
+        Logits of the pool.
+    X : ndarray of shape (n_rows, n_features)
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+    fitted = dict(arrays)
+    node = network.nodes[-1]
+    if not isinstance(node, AffineLayer) or node.bias is None:
+        return fitted
+    inputs = network.values(arrays, X)[node.inputs[0]]
+    goal = softmax(two_columns(pooled) / TEMPERATURE)
+    design = np.hstack([inputs, np.ones((len(inputs), 1))])
+    start = np.vstack([node.matrix(arrays), arrays[node.bias]])
+
+    def loss(theta: Array) -> tuple[float, Array]:
+        theta = theta.reshape(start.shape)
+        logits = design @ theta
+        said = log_softmax(two_columns(logits) / TEMPERATURE)
+        away = theta - start
+        value = -(TEMPERATURE**2) * (goal * said).sum() / len(goal) + HEAD * (away**2).sum() / 2
+        return value, (design.T @ _gradient(logits, goal) + HEAD * away).ravel()
+
+    settings: dict[str, Any] = {"method": "L-BFGS-B", "options": {"maxiter": HEAD_STEPS}}
+    found = minimize(loss, start.ravel(), jac=True, **settings)
+    theta = found.x.reshape(start.shape)
+    fitted[node.weight] = theta[:-1] if node.out_axis == 1 else np.ascontiguousarray(theta[:-1].T)
+    fitted[node.bias] = theta[-1]
+    return fitted
+
+
+def _gradient(logits: Array, goal: Array) -> Array:
+    difference = softmax(two_columns(logits) / TEMPERATURE) - goal
+    difference = difference[:, -logits.shape[1] :]  # one column of logits has its class last
+    return TEMPERATURE * difference / len(logits)

@@ -1,0 +1,149 @@
+"""A neutral description of a network: its layers in order, and what can be computed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from skmergecal._networks._nodes import (
+    Activation,
+    AffineLayer,
+    Arrays,
+    Columns,
+    Embedding,
+    Gradients,
+    Input,
+    Node,
+)
+from skmergecal._typing import Array, IntArray
+
+__all__ = ["Network", "dense_network"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """How the arrays of a net become its logits, whatever library the net is from.
+
+    With such a description in `Parameters.network`, hidden units can be aligned, and the merged
+    net repaired.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+        In the order of computation. The first is the input, the last gives the logits.
+    n_features : int
+        Columns of the input.
+    """
+
+    nodes: tuple[Node, ...]
+    n_features: int
+
+    @cached_property
+    def users(self) -> tuple[tuple[int, ...], ...]:
+        """For each node the places of the nodes that take its value."""
+        found: list[list[int]] = [[] for _ in self.nodes]
+        for place, node in enumerate(self.nodes):
+            for i in dict.fromkeys(node.inputs):
+                found[i].append(place)
+        return tuple(map(tuple, found))
+
+    def whole_columns(self) -> IntArray:
+        """Columns of the input that hold whole numbers, because they are embedded."""
+        columns = np.arange(self.n_features, dtype=np.float64)
+        found = []
+        for node in self.nodes:
+            if isinstance(node, Embedding):
+                source = self.nodes[node.inputs[0]]
+                row = columns[None]
+                taken = source.forward({}, row) if isinstance(source, Columns) else row
+                found.extend(np.ravel(taken).tolist())
+        return np.unique(np.array(found).astype(np.intp))
+
+    def values(self, arrays: Arrays, X: Array) -> list[Array]:
+        """The value of every node for the rows of X."""
+        values: list[Array] = []
+        for node in self.nodes:
+            if isinstance(node, Input):
+                values.append(X)
+            else:
+                values.append(node.forward(arrays, *(values[i] for i in node.inputs)))
+        return values
+
+    def logits(self, arrays: Arrays, X: Array) -> Array:
+        """Logits of shape (n_rows, n_outputs); only the values still needed are kept."""
+        values: dict[int, Array] = {}
+        for place, node in enumerate(self.nodes):
+            if isinstance(node, Input):
+                values[place] = X
+                continue
+            values[place] = node.forward(arrays, *(values[i] for i in node.inputs))
+            for i in node.inputs:
+                if self.users[i][-1] == place:
+                    values.pop(i, None)
+        return values[len(self.nodes) - 1]
+
+    def gradients(self, arrays: Arrays, values: list[Array], gradient: Array) -> Gradients:
+        """Gradients of a loss for every array, from its gradient for the logits."""
+        below: list[Array | None] = [None] * len(self.nodes)
+        below[-1] = gradient
+        found: Gradients = {}
+        for place in range(len(self.nodes) - 1, -1, -1):
+            node, g = self.nodes[place], below[place]
+            below[place] = None
+            if g is None:
+                continue
+            inner, grads = node.backward(arrays, g, [values[i] for i in node.inputs], values[place])
+            for name, value in grads.items():
+                found[name] = found[name] + value if name in found else value
+            for i, part in zip(node.inputs, inner, strict=True):
+                if part is not None:
+                    old = below[i]
+                    below[i] = part if old is None else old + part
+        return found
+
+
+def dense_network(
+    layers: list[tuple[str, str]], activation: str, n_features: int, *, out_axis: int = 1
+) -> Network:
+    """Affine layers with one activation between them.
+
+    Parameters
+    ----------
+    layers : list of (weight, bias)
+        Names of the arrays, from the input to the logits.
+    activation : str
+        One of "identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "gelu", "silu".
+    n_features : int
+    out_axis : int, default=1
+        Axis of the weights along which the outputs run.
+
+    Returns
+    -------
+    Network
+    """
+    nodes: list[Node] = [Input()]
+    for place, (weight, bias) in enumerate(layers):
+        if place:
+            nodes.append(Activation((len(nodes) - 1,), activation))
+        nodes.append(AffineLayer((len(nodes) - 1,), weight, bias, out_axis))
+    return Network(tuple(nodes), n_features)
+
+
+def two_columns(logits: Array) -> Array:
+    """Logits of two classes from the one column that a binary net has."""
+    if logits.ndim == 1:
+        logits = logits[:, None]
+    if logits.shape[1] > 1:
+        return logits
+    return np.hstack([np.zeros_like(logits), logits])
+
+
+def as_float64(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Floating arrays in float64; whole numbers stay what they are."""
+    return {
+        name: array.astype(np.float64) if np.issubdtype(array.dtype, np.floating) else array
+        for name, array in arrays.items()
+    }

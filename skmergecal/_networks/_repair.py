@@ -1,0 +1,218 @@
+"""Repair a merged network on rows without labels: refit its layers to what they should say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from skmergecal._networks._network import Network
+from skmergecal._networks._nodes import Add, AffineLayer, Arrays, BatchNorm, Input, as_rows
+from skmergecal._typing import Array
+
+__all__ = ["least_squares", "mean_values", "member_moments", "refit_layers", "rescale", "ridge"]
+
+#: Ridge of a refitted layer, as a share of the mean square of its inputs.
+STRENGTH = 1e-2
+
+
+def ridge(
+    inputs: Array,
+    targets: Array,
+    prior: Array,
+    sample_weight: Array | None = None,
+    *,
+    strength: float = STRENGTH,
+    free_bias: bool = False,
+) -> tuple[Array, Array]:
+    """Affine map from inputs to targets, drawn towards a prior.
+
+    With D = [inputs, 1], the minimum of mean ||D theta - targets||^2 + l ||theta - prior||^2,
+    l = strength * trace(D'D / n) / dim.
+
+    Parameters
+    ----------
+    inputs : ndarray of shape (n_rows, n_inputs)
+    targets : ndarray of shape (n_rows, n_outputs)
+    prior : ndarray of shape (n_inputs + 1, n_outputs)
+        The last row is the bias.
+    sample_weight : ndarray of shape (n_rows,), default=None
+    strength : float, default=0.01
+    free_bias : bool, default=False
+        Whether the bias is not drawn to its prior, and D holds centred inputs only: how strong the
+        ridge is does not depend on the mean of the inputs then.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_inputs, n_outputs)
+    bias : ndarray of shape (n_outputs,)
+    """
+    share = np.full(len(inputs), 1 / len(inputs))
+    if sample_weight is not None:
+        share = sample_weight / sample_weight.sum()
+    if free_bias:
+        mean = share @ inputs
+        weight = _towards(inputs - mean, targets - share @ targets, prior[:-1], share, strength)
+        return weight, share @ targets - mean @ weight
+    design = np.hstack([inputs, np.ones((len(inputs), 1))])
+    theta = _towards(design, targets, prior, share, strength)
+    return theta[:-1], theta[-1]
+
+
+def _towards(design: Array, targets: Array, prior: Array, share: Array, strength: float) -> Array:
+    weighted = design.T * share
+    gram = weighted @ design
+    pull = strength * np.trace(gram) / len(gram) + np.finfo(np.float64).tiny
+    # Solved for the difference to the prior: a layer that is right already stays as it is.
+    right = weighted @ (targets - design @ prior)
+    return prior + np.linalg.solve(gram + pull * np.eye(len(gram)), right)
+
+
+def mean_values(network: Network, members: Sequence[Arrays], weights: Any, X: Array) -> list[Array]:
+    """Weighted mean over aligned members of the value of every node."""
+    total: list[Array] = []
+    for weight, arrays in zip(weights, members, strict=True):
+        values = network.values(arrays, X)
+        if not total:
+            total = [np.zeros(value.shape) for value in values]
+        for place, value in enumerate(values):
+            total[place] += float(weight) * value
+    return total
+
+
+#: Fits one affine layer, given its place, the values of the nodes before it and its present
+#: weights and bias, shape (n_inputs + 1, n_outputs). None leaves it as it is.
+Refit = Callable[[int, AffineLayer, list[Array], Array], tuple[Array, Array] | None]
+
+
+def least_squares(
+    network: Network,
+    targets: Mapping[int, Array],
+    sample_weight: Array | None = None,
+    **how: Any,
+) -> Refit:
+    """Layers that say, as nearly as they can, what the targets of their nodes are.
+
+    The last layer of a residual branch also makes up for what the sum is off. ``how`` goes to
+    `ridge`.
+    """
+
+    def refit(
+        place: int, node: AffineLayer, values: list[Array], prior: Array
+    ) -> tuple[Array, Array] | None:
+        target = _target(network, place, targets, values)
+        if target is None:
+            return None
+        inputs = as_rows(values[node.inputs[0]])
+        weight = sample_weight
+        if weight is not None:
+            weight = np.repeat(weight, len(inputs) // len(weight))
+        return ridge(inputs, as_rows(target), prior, weight, **how)
+
+    return refit
+
+
+def member_moments(
+    network: Network, members: Sequence[Arrays], weights: Any, X: Array
+) -> list[tuple[Array, Array]]:
+    """Weighted mean over aligned members of each node's mean and deviation, unit by unit."""
+    totals: list[tuple[Array, Array]] = []
+    for weight, arrays in zip(weights, members, strict=True):
+        found = [_moments(value) for value in network.values(arrays, X)]
+        before = totals or [(0.0 * m, 0.0 * d) for m, d in found]
+        totals = [
+            (a + weight * m, b + weight * d) for (a, b), (m, d) in zip(before, found, strict=True)
+        ]
+    return totals
+
+
+def rescale(moments: Sequence[tuple[Array, Array]]) -> Refit:
+    """Layers whose units have the given mean and deviation before the activation.
+
+    References
+    ----------
+    Jordan et al., "REPAIR: REnormalizing Permuted Activations for Interpolation Repair", ICLR 2023.
+    """
+
+    def refit(
+        place: int, node: AffineLayer, values: list[Array], prior: Array
+    ) -> tuple[Array, Array] | None:
+        now, spread = _moments(values[node.inputs[0]] @ prior[:-1] + prior[-1])
+        mean, deviation = moments[place]
+        factor = np.divide(deviation, spread, out=np.ones_like(spread), where=spread > 1e-12)
+        return prior[:-1] * factor, (prior[-1] - now) * factor + mean
+
+    return refit
+
+
+def refit_layers(
+    network: Network, arrays: Arrays, X: Array, refit: Refit | None, *, statistics: bool = False
+) -> dict[str, Array]:
+    """Refit the affine layers from the input upwards, each on the merged net's own activations.
+
+    Layers without a bias, and those whose weights another layer uses, too, stay as they are.
+
+    Parameters
+    ----------
+    network : Network
+    arrays : dict of str to ndarray
+        Where the layers start from; not changed.
+    X : ndarray of shape (n_rows, n_features)
+    refit : callable or None
+        Fits one layer; None leaves all as they are.
+    statistics : bool, default=False
+        Whether to measure the means and variances of BatchNorm layers anew, exactly.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+    fitted = {name: array.copy() for name, array in arrays.items()}
+    weights = [node.weight for node in network.nodes if isinstance(node, AffineLayer)]
+    values: list[Array] = []
+    for place, node in enumerate(network.nodes):
+        if isinstance(node, Input):
+            values.append(X)
+            continue
+        if isinstance(node, AffineLayer) and refit is not None and weights.count(node.weight) == 1:
+            _refit(place, node, fitted, values, refit)
+        if isinstance(node, BatchNorm) and statistics:
+            _measure(node, fitted, values[node.inputs[0]])
+        values.append(node.forward(fitted, *(values[i] for i in node.inputs)))
+    return fitted
+
+
+def _target(
+    network: Network, place: int, targets: Mapping[int, Array], values: list[Array]
+) -> Array | None:
+    """What a layer should say; where its value only enters a sum, what the sum should be."""
+    users = network.users[place]
+    if len(users) == 1 and isinstance(network.nodes[users[0]], Add):
+        others = [i for i in network.nodes[users[0]].inputs if i != place]
+        if len(others) == 1 and others[0] < place and users[0] in targets:
+            return targets[users[0]] - values[others[0]]
+    return targets.get(place)
+
+
+def _refit(
+    place: int, node: AffineLayer, arrays: dict[str, Array], values: list[Array], refit: Refit
+) -> None:
+    if node.bias is None:
+        return
+    prior = np.vstack([node.matrix(arrays), arrays[node.bias]])
+    found = refit(place, node, values, prior)
+    if found is not None:
+        weight, arrays[node.bias] = found
+        arrays[node.weight] = weight if node.out_axis == 1 else np.ascontiguousarray(weight.T)
+
+
+def _measure(node: BatchNorm, arrays: dict[str, Array], inputs: Array) -> None:
+    rows = as_rows(inputs)
+    arrays[node.mean] = rows.mean(axis=0)
+    arrays[node.var] = rows.var(axis=0, ddof=1 if len(rows) > 1 else 0)
+
+
+def _moments(value: Array) -> tuple[Array, Array]:
+    rows = as_rows(value)
+    return rows.mean(axis=0), rows.std(axis=0)

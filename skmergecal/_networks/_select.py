@@ -1,0 +1,289 @@
+"""Merge networks by selection: keep, of all members' hidden units, those that explain the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skmergecal._networks._distil import fit_head
+from skmergecal._networks._network import Network, two_columns
+from skmergecal._networks._nodes import Add, AffineLayer, Arrays, as_rows
+from skmergecal._networks._repair import least_squares, refit_layers
+from skmergecal._networks._reparametrise import balance
+from skmergecal._networks._spaces import UnitSpace, find_spaces
+from skmergecal._numerics import softmax
+from skmergecal._typing import Array, IntArray
+
+__all__ = ["select_and_merge", "select_units", "uncertainty"]
+
+#: Rows on which units are chosen; the layers are fitted on all of them.
+_ROWS_TO_CHOOSE = 4000
+#: Ridge of the layers, as a share of the mean square of their inputs.
+_STRENGTH = 1e-3
+
+
+def uncertainty(logits: Array) -> Array:
+    """Weight of each row: the pool's 1 - sum of squared probabilities, a tenth of its mean added.
+
+    It is the trace of the Fisher information of the logits: where the pool is sure, logits may
+    move without a change in probability.
+    """
+    p = softmax(two_columns(logits))
+    found: Array = 1 - (p**2).sum(axis=1)
+    return np.maximum(found, 0.0) + 0.1 * found.mean() + 1e-12
+
+
+def select_units(
+    candidates: Array, targets: Array, n_units: int, sample_weight: Array | None = None
+) -> IntArray:
+    """Greedy forward selection of the columns whose affine combinations explain the targets.
+
+    Each step takes the candidate that lowers the squared error of all targets most, given those
+    taken before (orthogonal least squares, by a Cholesky factor that grows column by column).
+
+    Parameters
+    ----------
+    candidates : ndarray of shape (n_rows, n_candidates)
+    targets : ndarray of shape (n_rows, n_targets)
+    n_units : int
+        At most n_candidates.
+    sample_weight : ndarray of shape (n_rows,), default=None
+
+    Returns
+    -------
+    ndarray of shape (n_units,)
+        Numbers of the columns, in the order in which they were taken. Columns that add nothing
+        come last, the widest of them first.
+
+    References
+    ----------
+    Chen, Billings and Luo, "Orthogonal least squares methods", International Journal of Control
+    1989.
+    """
+    share = np.ones(len(candidates)) if sample_weight is None else sample_weight
+    share = share / share.sum()
+    root = np.sqrt(share)[:, None]
+    columns = (candidates - share @ candidates) * root
+    moment = columns.T @ ((targets - share @ targets) * root)
+    gram = columns.T @ columns
+    variance = np.diag(gram).copy()
+    left, jitter = variance.copy(), 1e-6 * variance.mean()
+    factor = np.zeros((n_units, len(gram)))
+    free = np.ones(len(gram), dtype=bool)
+    taken = np.empty(n_units, dtype=np.intp)
+    for i in range(n_units):
+        useful = free & (left > 1e-8 * variance)
+        gain = (moment**2).sum(axis=1) / (np.maximum(left, 0.0) + jitter + 1e-300)
+        score = np.where(useful, gain, -1.0) if useful.any() else np.where(free, variance, -1.0)
+        taken[i] = j = int(score.argmax())
+        free[j] = False
+        column = gram[j] - factor[:i, j] @ factor[:i]
+        column[j] += jitter
+        pivot = np.sqrt(max(column[j], 1e-300))
+        factor[i] = column / pivot
+        moment -= np.outer(factor[i], moment[j] / pivot)
+        left -= factor[i] ** 2
+    return taken
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The units of a space in the merged net: which member's, and which of its units."""
+
+    member: IntArray
+    unit: IntArray
+
+
+class _Selection:
+    """The choice of units, space by space."""
+
+    def __init__(
+        self, network: Network, members: Sequence[dict[str, Array]], weights: Any, X: Array
+    ) -> None:
+        self.network, self.members, self.weights = network, members, weights
+        self.spaces = find_spaces(network, members[0])
+        self.values = [network.values(arrays, X) for arrays in members]
+        self.chosen: dict[int, _Chosen] = {}
+        self.logits = self.pooled(len(network.nodes) - 1)
+        self.row_weight = uncertainty(self.logits)
+
+    def pooled(self, place: int) -> Array:
+        """Weighted mean of a node's value: for values whose units all members share."""
+        values = zip(self.weights, self.values, strict=True)
+        return np.sum([w * v[place] for w, v in values], axis=0)
+
+    def space_of(self, name: str, axis: int) -> int | None:
+        """The space whose units run along an axis of an array, if there is just one."""
+        for i, space in enumerate(self.spaces):
+            if any(s.name == name and s.axis == axis for s in space.slots):
+                return i
+        return None
+
+    def consumers(self, space: UnitSpace) -> list[tuple[int, int]]:
+        """Affine layers that take the units in, with the offset among their inputs."""
+        return [
+            (place, offset)
+            for place, node in enumerate(self.network.nodes)
+            if isinstance(node, AffineLayer)
+            for source, offset in space.values
+            if node.inputs[0] == source
+        ]
+
+    def target(self, place: int) -> Array | None:
+        """What the layer at a place should say, if the units above it are known."""
+        node = self.network.nodes[place]
+        assert isinstance(node, AffineLayer)
+        above = self.space_of(node.weight, node.out_axis)
+        if above is None:
+            value = self.pooled(place)
+            return value - value.mean(axis=-1, keepdims=True) if value.shape[-1] > 1 else value
+        return self.gathered(place, self.chosen[above]) if above in self.chosen else None
+
+    def gathered(self, place: int, chosen: _Chosen) -> Array:
+        """A node's value with the chosen units."""
+        out = np.empty((*self.values[0][place].shape[:-1], len(chosen.unit)))
+        for k in range(len(self.members)):
+            mine = chosen.member == k
+            out[..., mine] = self.values[k][place][..., chosen.unit[mine]]
+        return out
+
+    def run(self) -> None:
+        """Choose the units of every space, the nearest to the logits first."""
+        waiting = list(range(len(self.spaces)))[::-1]
+        while waiting:
+            known = [self.share_known(i) for i in waiting]
+            i = waiting.pop(int(np.argmax(known)))
+            self.chosen[i] = self.choose(self.spaces[i])
+
+    def share_known(self, i: int) -> float:
+        """Share of the layers above a space whose targets are known."""
+        places = [place for place, _ in self.consumers(self.spaces[i])]
+        known = [self.target(place) is not None for place in places]
+        return float(np.mean(known)) if known else 0.0
+
+    def choose(self, space: UnitSpace) -> _Chosen:
+        candidates, targets, weights = [], [], []
+        for place, offset in self.consumers(space):
+            target = self.target(place)
+            source = self.network.nodes[place].inputs[0]
+            if target is not None:
+                stop = offset + space.size
+                units = [v[source][..., offset:stop] for v in self.values]
+                candidates.append(as_rows(np.concatenate(units, axis=-1)))
+                targets.append(as_rows(target))
+                per_row = len(candidates[-1]) // len(self.row_weight)
+                weights.append(np.repeat(self.row_weight, per_row))
+        if not candidates:  # nothing to go by: the member of the largest weight
+            best = int(np.argmax(self.weights))
+            return _Chosen(np.full(space.size, best), np.arange(space.size))
+        taken = _select_for_all(candidates, targets, weights, space.size)
+        return _Chosen(taken // space.size, taken % space.size)
+
+
+def _select_for_all(
+    candidates: list[Array], targets: list[Array], weights: list[Array], n_units: int
+) -> IntArray:
+    """Units for several layers at once: each layer's rows, with targets of their own columns."""
+    widths = [t.shape[1] for t in targets]
+    starts = np.cumsum([0, *widths])
+    blocks = []
+    for t, start in zip(targets, starts[:-1], strict=True):
+        block = np.zeros((len(t), starts[-1]))
+        block[:, start : start + t.shape[1]] = t - t.mean(axis=0)
+        blocks.append(block)
+    rows = np.concatenate(candidates)
+    few = np.linspace(0, len(rows) - 1, min(len(rows), _ROWS_TO_CHOOSE)).astype(np.intp)
+    return select_units(
+        rows[few], np.concatenate(blocks)[few], n_units, np.concatenate(weights)[few]
+    )
+
+
+def select_and_merge(
+    network: Network, members: Sequence[Arrays], weights: Any, X: Array
+) -> dict[str, Array]:
+    """One network of the members' size, from the units that best explain their pooled logits.
+
+    From the top down, the units of each layer are chosen among those of all members; then, from
+    the input upwards, each layer is fitted by ridge to what the units above it said in their
+    members, and the last one to the pooled logits. Rows count by the pool's uncertainty.
+
+    Parameters
+    ----------
+    network : Network
+    members : sequence of dict of str to ndarray
+        Arrays of each member, in float64; not changed.
+    weights : array-like of shape (n_members,)
+        Of the logit pool; adding up to 1.
+    X : ndarray of shape (n_rows, n_features)
+        Rows without labels.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+    copies = [{name: array.copy() for name, array in member.items()} for member in members]
+    spaces = find_spaces(network, copies[0])
+    for arrays in copies:
+        balance(arrays, spaces)  # then a unit's size says how much it matters
+    selection = _Selection(network, copies, weights, X)
+    selection.run()
+    start = _gather(selection)
+    targets = _targets(selection)
+    how = {"strength": _STRENGTH, "free_bias": True}
+    refit = least_squares(network, targets, selection.row_weight, **how)
+    return fit_head(network, refit_layers(network, start, X, refit), selection.logits, X)
+
+
+def _gather(selection: _Selection) -> dict[str, Array]:
+    """The arrays of the chosen units: connections within a member are kept, others are 0."""
+    owners: dict[str, list[tuple[int, int, _Chosen]]] = {}
+    for i, space in enumerate(selection.spaces):
+        for slot in space.slots:
+            owners.setdefault(slot.name, []).append((slot.axis, slot.offset, selection.chosen[i]))
+    share = np.asarray(selection.weights, dtype=np.float64)
+    merged = {}
+    for name, first in selection.members[0].items():
+        stack = [arrays[name] for arrays in selection.members]
+        if name not in owners:
+            floating = np.issubdtype(first.dtype, np.floating)
+            merged[name] = np.tensordot(share, stack, axes=1) if floating else first.copy()
+        else:
+            merged[name] = _gather_array(stack, owners[name])
+    return merged
+
+
+def _gather_array(stack: list[Array], slots: list[tuple[int, int, _Chosen]]) -> Array:
+    shape = stack[0].shape
+    source = [np.full(n, -1) for n in shape]  # the member that each place is from; -1: all alike
+    place = [np.arange(n) for n in shape]
+    for axis, offset, chosen in slots:
+        stretch = slice(offset, offset + len(chosen.unit))
+        source[axis][stretch] = chosen.member
+        place[axis][stretch] = offset + chosen.unit
+    out = np.zeros(shape)
+    for k, array in enumerate(stack):
+        mine = [(s == k) | (s == -1) for s in source]
+        out[np.ix_(*mine)] = array[np.ix_(*(p[m] for p, m in zip(place, mine, strict=True)))]
+    return out
+
+
+def _targets(selection: _Selection) -> Mapping[int, Array]:
+    """What each layer above hidden units should say, and each sum, in the merged order of units."""
+    above = {place for space in selection.spaces for place, _ in selection.consumers(space)}
+    space_at: dict[int, int | None] = {}
+    targets = {}
+    for place, node in enumerate(selection.network.nodes):
+        below = [space_at.get(i) for i in node.inputs]
+        space_at[place] = next((i for i in below if i is not None), None)
+        if isinstance(node, AffineLayer):
+            space_at[place] = selection.space_of(node.weight, node.out_axis)
+        if place in above or isinstance(node, Add):
+            space = space_at[place]
+            chosen = None if space is None else selection.chosen[space]
+            targets[place] = (
+                selection.pooled(place) if chosen is None else selection.gathered(place, chosen)
+            )
+    return targets

@@ -1,0 +1,26 @@
+"""Temperature of logits: the fit of one number, its limits and its interval."""
+
+from skmergecal._temperature._fit import (
+    TemperatureFit,
+    fit_temperature,
+    minimise_temperature,
+    warn_at_bound,
+)
+from skmergecal._temperature._interval import profile_interval
+from skmergecal._temperature._limits import LIMIT, Bound, Limits
+from skmergecal._temperature._loss import ScalingLoss
+from skmergecal._temperature._search import Point, SlopeModel
+
+__all__ = [
+    "LIMIT",
+    "Bound",
+    "Limits",
+    "Point",
+    "ScalingLoss",
+    "SlopeModel",
+    "TemperatureFit",
+    "fit_temperature",
+    "minimise_temperature",
+    "profile_interval",
+    "warn_at_bound",
+]

@@ -1,0 +1,305 @@
+"""One temperature for logits: minimise the log loss of softmax(logits / T) over T."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skmergecal._temperature._blocks import Sums
+from skmergecal._temperature._interval import profile_interval
+from skmergecal._temperature._limits import Bound
+from skmergecal._temperature._loss import ScalingLoss
+from skmergecal._temperature._search import UNKNOWN, Point, SlopeModel, minimise
+from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_logits, check_sample_weight
+from skmergecal._warnings import warn_user
+
+__all__ = ["Minimum", "TemperatureFit", "fit_temperature", "minimise_temperature", "warn_at_bound"]
+
+#: Logits with this many numbers are fitted with a start from every STRIDE-th row, if these are
+#: at least FEW_ROWS.
+MANY_NUMBERS = 1 << 16
+STRIDE = 16
+FEW_ROWS = 128
+#: Error of log T up to which exponentials in float32 serve; one exact visit then remains.
+ROUGH = 1e-5
+
+
+class TemperatureObjective:
+    """The loss plus alpha * log(T)^2 / (2 n), as a function of t = log beta.
+
+    Points that were met are remembered.
+    """
+
+    def __init__(self, loss: ScalingLoss, alpha: float) -> None:
+        self.loss = loss
+        self.penalty = alpha / loss.total
+        self._met: dict[float, Point] = {}
+
+    def __call__(self, t: float) -> Point:
+        """Value and derivatives in t."""
+        if t not in self._met:
+            self._met[t] = self._point(t, self.loss.sums(_beta(t)))
+        return self._met[t]
+
+    def rough(self, t: float) -> Point:
+        """Derivatives in t from exponentials in float32, without the value."""
+        return self._point(t, self.loss.rough_sums(_beta(t)))
+
+    def _point(self, t: float, sums: Sums) -> Point:
+        value, slope, convex, third = sums
+        bend = third + 3 * convex + slope
+        # Convex in beta, not in t: where the second derivative in t is small or negative, the
+        # step of the convex problem is the safe one.
+        curvature = convex + slope
+        a = self.penalty
+        return Point(t, value + a / 2 * t * t, slope + a * t, curvature + a, bend, convex + a)
+
+    def value(self, t: float) -> float:
+        """Value alone."""
+        return self.loss.value(_beta(t)) + self.penalty / 2 * t * t
+
+
+def _beta(t: float) -> float:
+    """1 / T at t = log(1 / T), within the range of floats."""
+    return math.exp(min(max(t, -700.0), 700.0))
+
+
+class Minimum(NamedTuple):
+    """Where the loss is lowest.
+
+    Attributes
+    ----------
+    temperature : float
+    bound : {None, "lower", "upper"}
+    objective : TemperatureObjective
+    model : SlopeModel
+        The slope around the minimum, in t = log(1 / T).
+    """
+
+    temperature: float
+    bound: Bound
+    objective: TemperatureObjective
+    model: SlopeModel
+
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of T from the profile likelihood."""
+        f = self.objective
+        centre = -math.log(self.temperature)
+        return profile_interval(f, f.value, f.loss.total, centre, self.model)
+
+
+def minimise_temperature(
+    logits: np.ndarray,
+    y: np.ndarray,
+    sample_weight: Array | None = None,
+    alpha: float = 0.0,
+) -> Minimum:
+    """The temperature with the lowest loss; no checks, no interval."""
+    objective = TemperatureObjective(ScalingLoss(logits, y, sample_weight), alpha)
+    near = _approach(objective, logits, y, sample_weight, alpha)
+    start = 0.0
+    if near is not None:
+        start, rough = near
+        found = minimise(objective, start, rough.at, (rough.twist, rough.spread))
+    elif alpha > 0 or objective.loss.true_gap < 0:
+        found = minimise(objective, start)
+    else:
+        found = None
+    if found is not None:
+        return Minimum(math.exp(-found[0]), None, objective, found[1])
+    temperature, bound = objective.loss.limits.temperature(alpha, objective, start)
+    model = SlopeModel.of(None, objective(-math.log(temperature)))
+    return Minimum(temperature, bound, objective, model)
+
+
+def _approach(
+    objective: TemperatureObjective,
+    logits: np.ndarray,
+    y: np.ndarray,
+    sample_weight: Array | None,
+    alpha: float,
+) -> tuple[float, SlopeModel] | None:
+    """The minimiser to about `ROUGH`, and the rough model around it; None where it is not near.
+
+    Where there are many rows, a share of them gives the start. The share has one in its turn, so
+    that every size is visited about once.
+    """
+    start, twist, near = 0.0, UNKNOWN, None
+    if logits.size >= MANY_NUMBERS and len(logits) >= STRIDE * FEW_ROWS:
+        rows = slice(None, None, STRIDE)
+        weight = None if sample_weight is None else sample_weight[rows]
+        if weight is None or weight.any():
+            part = logits[rows], y[rows], weight
+            less = TemperatureObjective(ScalingLoss(*part), alpha / STRIDE)
+            near = _approach(less, *part, alpha / STRIDE)
+            if near is not None:
+                start, twist = near[0], (near[1].twist, near[1].spread)
+    if near is None and alpha == 0 and objective.loss.true_gap == 0:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        return minimise(objective.rough, start, None, twist, ROUGH)
+
+
+def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
+    """Warn that no finite temperature is best, and say which way the data pull."""
+    if bound is None:
+        return
+    why = {
+        "lower": "the largest logit is the true class in (nearly) every row, so that the loss "
+        "falls as T goes to 0",
+        "upper": "the logits do not inform about the classes, so that the loss falls as T goes to "
+        "infinity",
+    }[bound]
+    warn_user(
+        f"{who}no finite temperature is best: {why}. T was stopped at its {bound} bound "
+        f"{temperature:.4g}. Calibrate on more rows, or on rows that the model has not seen.",
+        ConvergenceWarning,
+    )
+
+
+class TemperatureFit:
+    """A fitted temperature.
+
+    Attributes
+    ----------
+    temperature : float
+        T, the divisor of the logits.
+    interval : tuple of float
+        95 % interval of T from the profile likelihood, rows taken as independent. An end that
+        the data do not bound is 0 or infinity.
+    loss : float
+        Mean log loss at T, in nats.
+    loss_before : float
+        Mean log loss at T = 1.
+    bound : {None, "lower", "upper"}
+        The bound at which T was stopped where no finite optimum exists.
+
+    Notes
+    -----
+    ``interval`` and ``loss_before`` are computed when they are first asked for. Until then the
+    fit holds on to the logits and weights, which should stay as they are; a pickled or copied fit
+    holds the numbers instead.
+    """
+
+    def __init__(
+        self,
+        temperature: float,
+        loss: float,
+        bound: Bound,
+        find_interval: Callable[[], tuple[float, float]],
+        find_loss_before: Callable[[], float],
+    ) -> None:
+        self.temperature, self.loss, self.bound = temperature, loss, bound
+        self._find_interval, self._find_loss_before = find_interval, find_loss_before
+        self._lock = Lock()  # both compute in the same arrays
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of T."""
+        with self._lock:
+            return self._find_interval()
+
+    @cached_property
+    def loss_before(self) -> float:
+        """Mean log loss at T = 1."""
+        with self._lock:
+            return self._find_loss_before()
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ["temperature", "interval", "loss", "loss_before", "bound"]
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={value!r}" for name, value in self.__getstate__().items())
+        return f"{type(self).__name__}({numbers})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TemperatureFit):
+            return NotImplemented
+        return self.__getstate__() == other.__getstate__()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.__getstate__().values()))
+
+
+def fit_temperature(
+    logits: Any, y: Any, sample_weight: Any = None, *, alpha: float = 0.0
+) -> TemperatureFit:
+    """Fit the temperature that minimises the log loss of softmax(logits / T).
+
+    Newton steps in log(1 / T) inside a bracket, with exact derivatives in float64.
+
+    Parameters
+    ----------
+    logits : array-like of shape (n_samples, n_classes) or (n_samples,)
+        Logits or log-probabilities; a 1-D array holds binary margins. Finite; those beyond
+        +-1e150 are taken as that. Float32 is computed with in float64, block by block.
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights: 2 means that the row counts twice, 0 that it is absent.
+    alpha : float, default=0.0
+        Strength of the penalty alpha * log(T)^2 / (2 n) that pulls T towards 1.
+
+    Returns
+    -------
+    TemperatureFit
+        The temperature, its 95 % interval, the losses and the bound it may have met.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If no finite temperature is best. Where every row is right, so that T would fall to 0, it
+        stops where all rows together lose log(2), as much as one undecided row, beyond what tied
+        largest logits lose at any T (or at 1, if they lose less there). Where the logits do not
+        inform, so that T would grow without bound, it stops at 1,000 times their scale (the
+        geometric mean of the rows' mean gaps).
+
+    References
+    ----------
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+
+    Examples
+    --------
+    >>> from skmergecal.calibration import fit_temperature
+    >>> fit = fit_temperature([[3, 0], [3, 0], [0, 3], [3, 0]], [0, 0, 1, 1])
+    >>> round(fit.temperature, 4)  # three of four are right: 3 / T = log(3)
+    2.7307
+    """
+    z = check_logits(logits)
+    labels = _check_columns(y, z)
+    weight = check_sample_weight(sample_weight, len(z))
+    minimum = minimise_temperature(z, labels, weight, alpha)
+    warn_at_bound(minimum.bound, minimum.temperature)
+    t, objective = -math.log(minimum.temperature), minimum.objective
+    return TemperatureFit(
+        temperature=minimum.temperature,
+        loss=minimum.model.value(t) - objective.penalty / 2 * t * t,
+        bound=minimum.bound,
+        find_interval=minimum.interval,
+        find_loss_before=lambda: objective.loss.value(1.0),
+    )
+
+
+def _check_columns(y: Any, z: np.ndarray) -> IntArray:
+    """Labels that are column numbers of the logits."""
+    labels = np.asarray(y)
+    if labels.shape != (len(z),) or labels.dtype.kind not in "iub":
+        msg = (
+            f"y should hold {len(z)} whole numbers 0..{z.shape[1] - 1}; "
+            f"got shape {labels.shape}, dtype {labels.dtype}"
+        )
+        raise ValueError(msg)
+    if labels.min() < 0 or labels.max() >= z.shape[1]:
+        msg = (
+            f"y should hold column numbers 0..{z.shape[1] - 1}; got {labels.min()}..{labels.max()}"
+        )
+        raise ValueError(msg)
+    return labels.astype(np.intp, copy=False)

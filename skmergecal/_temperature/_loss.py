@@ -1,0 +1,130 @@
+"""The log loss of scaled logits, its derivatives, and where they lead.
+
+With beta = 1 / T the loss is convex in beta,
+
+    NLL(beta) = mean_w[logsumexp(beta z) - beta z_y],
+    g = NLL' = mean_w[E_p z - z_y],    h = NLL'' = mean_w[Var_p z],
+
+and its statistics of blocks of rows add up. A visit to the rows makes their gaps block by block,
+so that no copy of the logits is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+import numpy as np
+
+from skmergecal._temperature._blocks import Block, Sums, cut, numbers, rows_of_block
+from skmergecal._temperature._limits import Limits
+from skmergecal._typing import Array, IntArray
+
+__all__ = ["ScalingLoss"]
+
+#: Up to this many gaps are kept from one visit to the next; more are made anew block by block.
+KEPT = 1 << 20
+
+
+class ScalingLoss:
+    """The log loss of softmax(beta * logits) and its derivatives, accumulated over blocks.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_samples, n_classes)
+        Float32 or float64, finite.
+    y : ndarray of shape (n_samples,)
+        Column numbers of the true classes.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Frequency weights; rows of weight 0 count as removed.
+    """
+
+    def __init__(
+        self,
+        logits: np.ndarray,
+        y: IntArray,
+        sample_weight: Array | None,
+    ) -> None:
+        if sample_weight is not None and not sample_weight.all():
+            kept = sample_weight > 0
+            logits, y, sample_weight = logits[kept], y[kept], sample_weight[kept]
+        n, k = logits.shape
+        self.total = float(n if sample_weight is None else sample_weight.sum())
+        self._data = logits, y, sample_weight
+        store, block = numbers(n, k), numbers(min(n, rows_of_block(k)), k)
+        self._scratch = np.empty((2, block))
+        self._rough_scratch = self._scratch.view(np.float32)
+        self._store = np.empty(store if store <= KEPT else block)
+        self._keeps = store <= KEPT
+        self._kept: list[Block] = []
+
+    def _blocks(self) -> Iterable[Block]:
+        return self._kept or self._cut()
+
+    def _cut(self) -> Iterator[Block]:
+        """The blocks, each while it is still in the cache; kept once all have been cut."""
+        blocks = []
+        for block in cut(*self._data, self._store):
+            yield block
+            blocks.append(block)
+        if self._keeps:
+            self._kept = blocks
+
+    @cached_property
+    def true_gap(self) -> float:
+        """Sum of the true classes' gaps to the largest logit; 0 if each is the largest."""
+        return sum(block.true_gap for block in self._blocks())
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What tells whether a finite temperature is best, and near which value."""
+        sums = np.zeros(5)
+        smallest, largest = np.inf, 0.0
+        for block in self._blocks():
+            mean, ties = block.rows()
+            informed = mean < 0
+            log_gap = np.log(-mean, out=np.zeros_like(mean), where=informed)
+            rows = np.array([mean, log_gap, informed, np.log(ties)])
+            sums[0] += block.true_gap
+            sums[1:] += rows.sum(axis=1) if block.weight is None else rows @ block.weight
+            if informed.any():
+                smallest = min(smallest, -float(mean[informed].max()))
+                largest = max(largest, -float(mean.min()))
+        return Limits(*[self.total, *sums.tolist(), smallest, largest])
+
+    def __call__(self, beta: float) -> tuple[float, float, float]:
+        """Mean loss at beta, its first and its second derivative."""
+        mean = self.sums(beta)
+        return mean.loss, mean.mean / beta, mean.variance / beta / beta
+
+    def sums(self, beta: float) -> Sums:
+        """Mean loss at beta, and its derivatives times powers of beta.
+
+        These are the first three cumulants of beta * (z - z_y), averaged over the rows.
+        """
+        return self._mean_sums(beta, self._scratch)
+
+    def rough_sums(self, beta: float) -> Sums:
+        """The same to about 1e-7 and without the loss: exponentials in float32, for searches.
+
+        Not finite, with NumPy's warning, where gaps are beyond the range of float32.
+        """
+        return self._mean_sums(beta, self._rough_scratch)
+
+    def _mean_sums(self, beta: float, scratch: np.ndarray) -> Sums:
+        loss = mean = variance = third = true = 0.0
+        for block in self._blocks():
+            a, b, c, d = block.sums(beta, scratch)
+            loss, mean, variance, third = loss + a, mean + b, variance + c, third + d
+            true += block.true_gap
+        n, self.true_gap = self.total, true
+        true *= beta
+        return Sums((loss - true) / n, (mean - true) / n, max(variance / n, 0.0), third / n)
+
+    def value(self, beta: float) -> float:
+        """Mean loss at beta alone."""
+        loss = true = 0.0
+        for block in self._blocks():
+            loss += block.loss(beta, self._scratch)
+            true += block.true_gap
+        return (loss - beta * true) / self.total

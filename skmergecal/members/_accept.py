@@ -1,0 +1,91 @@
+"""Which objects can be members, and what to say of those that cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
+
+from skmergecal._typing import Estimator, NamedEstimators
+from skmergecal._warnings import warn_user
+from skmergecal.exceptions import RefitWarning
+from skmergecal.members._member import is_fitted
+from skmergecal.members._read import unfitted_last_step
+
+__all__ = ["check_estimator", "check_named_estimators", "freeze", "inside", "name_members"]
+
+
+def inside(estimator: Estimator) -> Estimator:
+    """What a FrozenEstimator holds, whose tags it copies at length at every look; else itself."""
+    return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+
+
+def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True) -> None:
+    """Check that an estimator is a classifier, and warn if it is fitted but not frozen."""
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        msg = f"estimator {name!r} should be a classifier instance; got {estimator!r}"
+        raise TypeError(msg)
+    if not is_classifier(inside(estimator)):
+        msg = (
+            f"estimator {name!r} should be a classifier; got {type(estimator).__name__}, "
+            "which is none: regressors and transformers cannot be merged or calibrated"
+        )
+        raise ValueError(msg)
+    frozen = isinstance(unfitted_last_step(estimator), FrozenEstimator)
+    if will_refit and not frozen and is_fitted(estimator) and hasattr(estimator, "classes_"):
+        warn_user(
+            f"estimator {name!r} is fitted already, but a copy of it will be fitted anew. To use "
+            "it as it is, freeze it: sklearn.frozen.FrozenEstimator(estimator), or "
+            "MergedClassifier.from_fitted for several.",
+            RefitWarning,
+        )
+
+
+def check_named_estimators(estimators: Any) -> NamedEstimators:
+    """Estimators that take part, without those that are ``"drop"``.
+
+    Raises
+    ------
+    ValueError
+        If the list is empty, malformed, or everything is dropped.
+    """
+    if not isinstance(estimators, list | tuple) or not estimators:
+        msg = "estimators should be a non-empty list of (name, classifier) tuples"
+        raise ValueError(msg)
+    for item in estimators:
+        if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
+            msg = f"estimators should be (name, classifier) tuples; got {item!r}"
+            raise ValueError(msg)
+    kept = [(name, e) for name, e in estimators if not (isinstance(e, str) and e == "drop")]
+    if not kept:
+        msg = "all estimators are dropped: at least one must take part"
+        raise ValueError(msg)
+    for name, estimator in kept:
+        if name == "splitter":
+            msg = "the name 'splitter' is taken: parameters of fit are routed to cv under it"
+            raise ValueError(msg)
+        check_estimator(name, estimator)
+    return kept
+
+
+def freeze(member: Estimator) -> Estimator:
+    """A frozen member; what is frozen, or is ``"drop"``, as it is."""
+    as_is = isinstance(member, FrozenEstimator | str)
+    return member if as_is else FrozenEstimator(member)
+
+
+def name_members(members: Any) -> list[tuple[str, Estimator]]:
+    """Members by name; unnamed ones get their class's name, numbered where it comes again."""
+    if isinstance(members, Mapping):
+        return list(members.items())
+    members = list(members)
+    if all(isinstance(m, tuple) and len(m) == 2 for m in members):
+        return members
+    inner = [m.estimator if isinstance(m, FrozenEstimator) else m for m in members]
+    names = [type(m).__name__.lower() for m in inner]
+    return [
+        (f"{name}-{names[: i + 1].count(name)}" if names.count(name) > 1 else name, member)
+        for i, (name, member) in enumerate(zip(names, members, strict=True))
+    ]

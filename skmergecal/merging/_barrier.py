@@ -1,0 +1,42 @@
+"""Barrier of a merge of parameters: what is done where the one model is worse than its members."""
+
+from __future__ import annotations
+
+from skmergecal._warnings import warn_user
+from skmergecal.exceptions import MergeBarrierError, MergeBarrierWarning
+from skmergecal.merging._settings import Settings
+from skmergecal.merging.fitted._one_model_merge import OneModelMerge
+
+__all__ = ["guard_barrier"]
+
+
+def guard_barrier(combination: OneModelMerge, settings: Settings) -> bool:
+    """Whether the merged model may be used; if not, what ``on_barrier`` says is done.
+
+    Raises
+    ------
+    MergeBarrierError
+        With ``on_barrier="raise"``.
+
+    Warns
+    -----
+    MergeBarrierWarning
+        With ``on_barrier="warn"`` (and the model is used), or ``"logits"`` (and it is not).
+    """
+    tolerated = settings.barrier_tolerance * combination.member_loss
+    if not combination.barrier > tolerated:
+        return True
+    loss = combination.member_loss
+    msg = (
+        f"the averaged parameters make a model with log loss {loss + combination.barrier:.4g}, "
+        f"while the members have {loss:.4g} on average (barrier {combination.barrier:.4g}, "
+        f"tolerated {tolerated:.4g}): nets from different starts cannot be averaged as they are. "
+        "Use alignment='auto' and repair='auto', with the members' training rows as X_unlabeled, "
+        "or method='logits', or members trained from one start."
+    )
+    if settings.on_barrier == "raise":
+        raise MergeBarrierError(msg)
+    if settings.on_barrier == "logits":
+        msg += " The logit pool is used instead."
+    warn_user(msg, MergeBarrierWarning)
+    return settings.on_barrier != "logits"

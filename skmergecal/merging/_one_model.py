@@ -1,0 +1,255 @@
+"""Members that are networks: their rows as arrays, and the one network that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._networks import as_float64, two_columns
+from skmergecal._numerics import softmax
+from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.members import (
+    FitRows,
+    Fold,
+    HeldOutMembers,
+    Member,
+    Opinion,
+    as_net_input,
+    concatenate,
+    fitted_last_step,
+    fitted_member,
+    is_skorch,
+)
+from skmergecal.merging._settings import Settings
+from skmergecal.parameters import (
+    Parameters,
+    fold_temperature,
+    merge_parameters,
+    read_parameters,
+    write_parameters,
+)
+
+__all__ = ["MergedMember", "merge_members", "rows_to_merge_on"]
+
+#: A member and its description may differ by this in probability: rounding of float32 nets.
+_SAME_PROBABILITY = 1e-4
+_ROWS_TO_COMPARE = 100
+
+
+@dataclass(frozen=True)
+class MergedMember:
+    """The merged model, and the models on the way to it.
+
+    Attributes
+    ----------
+    stages : dict of str to Member
+    chosen : str
+        The stage that is the result.
+    """
+
+    stages: Mapping[str, Member]
+    chosen: str
+
+    @property
+    def member(self) -> Member:
+        """The result."""
+        return self.stages[self.chosen]
+
+
+def merge_members(
+    members: Sequence[Member],
+    weights: Array,
+    temperatures: Array,
+    settings: Settings | None = None,
+    X: Sequence[Any] = (),
+) -> MergedMember:
+    """Merge the parameters of fitted members, temperatures folded in.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    weights, temperatures : ndarray of shape (n_members,)
+    settings : Settings, default=None
+        With ``alignment`` and ``repair``; None averages the parameters as they are.
+    X : sequence of array-like
+        Blocks of rows for alignment and repair, as the members take them.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the members are not of one architecture, or cannot be aligned.
+    """
+    parameters = [
+        fold_temperature(read_parameters(member.estimator), float(t))
+        for member, t in zip(members, temperatures, strict=True)
+    ]
+    alignment = None if settings is None else settings.alignment
+    repair = None if settings is None else settings.repair
+    first = members[0]
+    rows = None
+    if (weights > 0).sum() > 1 and parameters[0].network is not None and len(X):
+        like = write_parameters(first.estimator, parameters[0])
+        blocks = [network_rows(like, block) for block in X]
+        _check_widths(blocks)
+        rows = np.concatenate(blocks)
+        if alignment is not None or repair is not None:
+            _check_descriptions(members, parameters, weights, X[0])
+    merged = merge_parameters(
+        parameters,
+        weights,
+        alignment=alignment,
+        repair=repair,
+        X=rows,
+        names=[member.name for member in members],
+    )
+    stages = {
+        name: fitted_member("merged", write_parameters(first.estimator, stage), first)
+        for name, stage in merged.stages.items()
+    }
+    return MergedMember(stages, merged.chosen)
+
+
+def rows_to_merge_on(
+    found: HeldOutMembers, fold: Fold | None, rows: FitRows, settings: Settings
+) -> list[Any]:
+    """Rows without labels that a merge may look at.
+
+    Those that were given as such; and, for the model of all rows and for frozen members, the rows
+    of ``fit``, but within a fold those that it does not hold out.
+    """
+    kept = rows.kept
+    if fold is not None and found.cross_fitted:
+        inside = np.setdiff1d(kept, found.rows[fold.places])
+        kept = inside if len(inside) else kept
+    blocks = [_safe_indexing(rows.X, kept)]
+    return blocks if settings.unlabeled is None else [*blocks, settings.unlabeled]
+
+
+def _check_widths(blocks: Sequence[Array]) -> None:
+    for block in blocks[1:]:
+        if block.shape[1:] != blocks[0].shape[1:]:
+            msg = (
+                f"X_unlabeled should have {blocks[0].shape[1]} columns, as X; "
+                f"it has {block.shape[1]}"
+            )
+            raise ValueError(msg)
+
+
+def network_rows(estimator: Estimator, X: Any) -> Array:
+    """The rows as the network of an estimator takes them, in float64."""
+    final, Z = fitted_last_step(estimator, X)
+    if is_skorch(final):
+        Z = as_net_input(final, Z)
+    return np.asarray(Z.toarray() if hasattr(Z, "toarray") else Z, dtype=np.float64)
+
+
+def _check_descriptions(
+    members: Sequence[Member], parameters: Sequence[Parameters], weights: Array, X: Any
+) -> None:
+    """Check that the description of each network says what the estimator says.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If a module computes something else than its description.
+    """
+    few: IntArray = np.arange(min(_ROWS_TO_COMPARE, _num_samples(X)))
+    X = _safe_indexing(X, few)
+    for member, own, weight in zip(members, parameters, weights, strict=True):
+        if weight == 0 or own.network is None:
+            continue
+        estimator = write_parameters(member.estimator, own)
+        written = fitted_member(member.name, estimator, member)
+        said = Opinion(written.read(X), written.logarithmic).proba()
+        described = own.network.logits(as_float64(own.arrays), network_rows(estimator, X))
+        error = float(np.abs(softmax(two_columns(described)) - said).max())
+        if error > _SAME_PROBABILITY:
+            msg = (
+                f"the description of the network of estimator {member.name!r} differs from it by "
+                f"{error:.2g} in probability: pass alignment=None, or use method='logits'"
+            )
+            raise IncompatibleEstimatorsError(msg)
+
+
+def check_rewriting(found: HeldOutMembers, temperatures: Array, rows: FitRows) -> None:
+    """Check that each member, written anew with all that is folded into it, says the same.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If preprocessing or a temperature went into a layer where it does not belong.
+    """
+    fold = found.folds[0]
+    places = slice(0, min(fold.places.stop, _ROWS_TO_COMPARE))
+    X = _safe_indexing(rows.X, found.rows[places])
+    for i, (member, t) in enumerate(zip(fold.members, temperatures, strict=True)):
+        alone = merge_members([member], np.ones(1), np.array([t])).member
+        raw = found.opinions[i].values[places][:, member.columns]
+        expected = Opinion(raw, found.opinions[i].logarithmic).log_proba(0.0) / t
+        rewritten = Opinion(alone.read(X), alone.logarithmic)
+        error = float(np.abs(softmax(rewritten.log_proba(0.0)) - softmax(expected)).max())
+        if error > _SAME_PROBABILITY:
+            msg = (
+                f"estimator {member.name!r} changes its probabilities by {error:.2g} when its "
+                "preprocessing or temperature is folded into its layers: either its module does "
+                "not begin or end with the linear layers that it defines first and last, or "
+                "features of large means lose digits in its floating type (scale the data outside "
+                "of the members then). Or use method='logits'."
+            )
+            raise IncompatibleEstimatorsError(msg)
+
+
+@dataclass
+class _Merges:
+    """The merges within the folds, and of the final members, each made once."""
+
+    found: HeldOutMembers
+    temperatures: Array
+    settings: Settings
+    rows: FitRows
+    latest: tuple[bytes, list[MergedMember]] = (b"", [])
+
+    def within_folds(self, weights: Array) -> list[MergedMember]:
+        """One merge for each fold; those of the latest weights are kept."""
+        key = weights.tobytes()
+        if self.latest[0] != key:
+            self.latest = (
+                key,
+                [self._merge(fold.members, fold, weights) for fold in self.found.folds],
+            )
+        return self.latest[1]
+
+    def _merge(self, members: Sequence[Member], fold: Fold | None, weights: Array) -> MergedMember:
+        X = rows_to_merge_on(self.found, fold, self.rows, self.settings)
+        return merge_members(members, weights, self.temperatures, self.settings, X)
+
+    def final(self, weights: Array) -> MergedMember:
+        """The merge of the final members: that of the only fold, if nothing is cross-fitted."""
+        if not self.found.cross_fitted:
+            return self.within_folds(weights)[0]
+        return self._merge(self.found.members, None, weights)
+
+    def opinion(self, weights: Array) -> Opinion:
+        """Opinions of the merged models on the rows that their folds hold out."""
+        return self._opinions([m.member for m in self.within_folds(weights)])
+
+    def stage_opinions(self, weights: Array) -> dict[str, Opinion]:
+        """The same for the stages that every fold went through."""
+        merged = self.within_folds(weights)
+        return {
+            name: self._opinions([m.stages[name] for m in merged])
+            for name in merged[0].stages
+            if all(name in m.stages for m in merged)
+        }
+
+    def _opinions(self, models: Sequence[Member]) -> Opinion:
+        parts = []
+        for model, fold in zip(models, self.found.folds, strict=True):
+            X = _safe_indexing(self.rows.X, self.found.rows[fold.places])
+            parts.append(model.align(model.read(X)))
+        return concatenate(parts)

@@ -1,0 +1,146 @@
+"""From a fitted merge to one plain estimator that says the same and needs no skmergecal."""
+
+from __future__ import annotations
+
+import copy
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from skmergecal._typing import Array, Estimator
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.merging.fitted._base import FittedMerge
+from skmergecal.merging.fitted._linear_pool import LinearPoolMerge
+from skmergecal.merging.fitted._log_pool import LogPoolMerge
+from skmergecal.merging.fitted._one_model_merge import OneModelMerge
+from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
+from skmergecal.parameters import (
+    fold_temperature,
+    merge_logits,
+    merge_probabilities,
+    read_parameters,
+    write_parameters,
+)
+
+__all__ = ["plain_estimator", "to_plain_estimator"]
+
+#: Largest difference in probability; members in float32 cannot do better than the second.
+_SAME_PROBABILITY = 1e-6
+_SAME_IN_SINGLE_PRECISION = 1e-4
+_ROWS_TO_DRAW = 100
+
+
+def to_plain_estimator(merged: Any, combination: FittedMerge, X: Any) -> Estimator:
+    """The plain estimator of a fitted merged classifier, compared with it on rows.
+
+    As documented in ``MergedClassifier.to_estimator``.
+    """
+    plain = plain_estimator(combination)
+    if set(plain.classes_.tolist()) != set(merged.classes_.tolist()):
+        msg = (
+            f"the members call the classes {plain.classes_.tolist()}, not "
+            f"{merged.classes_.tolist()}, and so would a plain estimator"
+        )
+        raise IncompatibleEstimatorsError(msg)
+    if X is not None:
+        expected, found = _both_probabilities(merged, plain, X)
+    else:
+        try:
+            expected, found = _both_probabilities(merged, plain, _drawn_rows(merged))
+        except Exception as error:
+            msg = "the members take no rows of random numbers: pass some rows to compare as X"
+            raise ValueError(msg) from error
+    _refuse_difference(expected, found, combination)
+    return plain
+
+
+def _both_probabilities(merged: Any, plain: Estimator, X: Any) -> tuple[Array, Array]:
+    columns = np.searchsorted(merged.classes_, plain.classes_)
+    expected = merged.predict_proba(X)[:, columns]
+    return expected, np.asarray(plain.predict_proba(X), dtype=np.float64)
+
+
+@singledispatch
+def plain_estimator(combination: FittedMerge) -> Estimator:
+    """The plain estimator of a fitted combination."""
+    msg = f"there is no single estimator for a {type(combination).__name__}"
+    raise IncompatibleEstimatorsError(msg)
+
+
+@plain_estimator.register
+def _(combination: StackedPoolsMerge) -> Estimator:
+    msg = (
+        "class-wise weights, and pools of both kinds at once (method='auto'), calibrate each "
+        "member and bend what it says, which no single estimator of the members' type can do: "
+        "use method='logits' with weights='log_loss', 'probabilities' or 'parameters'"
+    )
+    raise IncompatibleEstimatorsError(msg)
+
+
+@plain_estimator.register
+def _(combination: LogPoolMerge) -> Estimator:
+    active = list(combination.active())
+    return merge_logits(
+        [member.estimator for member, _, _ in active],
+        [w / (t * combination.temperature) for _, w, t in active],
+        names=[member.name for member, _, _ in active],
+    )
+
+
+@plain_estimator.register
+def _(combination: LinearPoolMerge) -> Estimator:
+    if any(combination.calibrates):
+        msg = (
+            "averaged probabilities that were calibrated are not those of one plain estimator, "
+            "because a temperature works on logits: use calibrate=None, or method='logits'"
+        )
+        raise IncompatibleEstimatorsError(msg)
+    active = list(combination.active())
+    members = [member for member, _, _ in active]
+    labels = {
+        int(column): label
+        for member in combination.members
+        for column, label in zip(member.columns, member.classes, strict=True)
+    }
+    return merge_probabilities(
+        [member.estimator for member in members],
+        [w for _, w, _ in active],
+        classes=np.array([labels[c] for c in sorted(labels)]),
+        names=[member.name for member in members],
+    )
+
+
+@plain_estimator.register
+def _(combination: OneModelMerge) -> Estimator:
+    merged = combination.merged.estimator
+    if combination.temperature == 1:
+        return copy.deepcopy(merged)
+    return write_parameters(
+        merged, fold_temperature(read_parameters(merged), combination.temperature)
+    )
+
+
+def _drawn_rows(merged: Any) -> Any:
+    """Rows of random numbers, with the names of the features where these have names."""
+    shape = (_ROWS_TO_DRAW, merged.n_features_in_)
+    rows = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    if not hasattr(merged, "feature_names_in_"):
+        return rows
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=merged.feature_names_in_)
+
+
+def _refuse_difference(expected: Array, found: Array, combination: FittedMerge) -> None:
+    parameters = isinstance(combination, OneModelMerge)
+    tolerated = _SAME_IN_SINGLE_PRECISION if parameters else _SAME_PROBABILITY
+    error = float(np.abs(expected - found).max(initial=0.0))
+    if not error <= tolerated:
+        msg = (
+            f"the plain estimator differs by {error:.2g} in probability from the merged one "
+            f"(tolerated {tolerated:.0e}): members that digits are lost of when preprocessing or a "
+            "temperature is folded in, or whose output is not the softmax of their last layer, "
+            "cannot be merged into one"
+        )
+        raise IncompatibleEstimatorsError(msg)

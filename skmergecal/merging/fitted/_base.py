@@ -1,0 +1,62 @@
+"""How the opinions of members become one: learned once, then applied to any rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from skmergecal._numerics import log_softmax, softmax
+from skmergecal._typing import Array
+from skmergecal.members import HeldOutMembers, Member, Opinion
+
+__all__ = ["FittedMerge", "Reader"]
+
+#: Reads a member's opinion of the rows at hand.
+Reader = Callable[[Member], Opinion]
+
+
+@dataclass(frozen=True)
+class FittedMerge(ABC):
+    """Fitted members with what was learned about them.
+
+    Attributes
+    ----------
+    members : list of Member
+    weights : ndarray of shape (n_members,)
+        Adding up to 1.
+    member_temperatures : ndarray of shape (n_members,)
+    temperature : float
+    """
+
+    members: Sequence[Member]
+    weights: Array
+    member_temperatures: Array
+    temperature: float
+
+    def active(self) -> Iterator[tuple[Member, float, float]]:
+        """Members of positive weight, with weight and temperature."""
+        for member, w, t in zip(self.members, self.weights, self.member_temperatures, strict=True):
+            if w > 0:
+                yield member, float(w), float(t)
+
+    @abstractmethod
+    def scores(self, read: Reader) -> Array:
+        """Merged scores before the temperature; members are read one after the other."""
+
+    def scaled(self, scores: Array) -> Array:
+        """Merged log-probabilities after the temperature."""
+        return log_softmax(scores / self.temperature)
+
+    def proba(self, scores: Array) -> Array:
+        """Merged probabilities."""
+        return softmax(scores / self.temperature)
+
+    def log_proba(self, scores: Array) -> Array:
+        """Log of the merged probabilities."""
+        return self.scaled(scores)
+
+    def held_out_scores(self, found: HeldOutMembers) -> Array:
+        """Merged scores of the held-out rows."""
+        opinions = {m.name: o for m, o in zip(found.members, found.opinions, strict=True)}
+        return self.scores(lambda member: opinions[member.name])

@@ -1,0 +1,100 @@
+"""LinearPoolMerge: the linear opinion pool of fitted members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from skmergecal._numerics import log_softmax, soften
+from skmergecal._typing import Array
+from skmergecal.members import HeldOutMembers, Member, Opinion
+from skmergecal.merging._greedy_loss import greedy_weights
+from skmergecal.merging._settings import Settings
+from skmergecal.merging.fitted._base import FittedMerge, Reader
+from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
+from skmergecal.pooling import fit_linear_pool, linear_pool
+
+__all__ = ["LinearPoolMerge"]
+
+
+@dataclass(frozen=True)
+class LinearPoolMerge(FittedMerge):
+    """Linear opinion pool: weighted average of probabilities.
+
+    Attributes
+    ----------
+    softening : float
+        Mixed into the pooled probabilities before a temperature scales their log.
+    calibrates : tuple of bool
+        Whether members, and whether the merged probabilities, were calibrated.
+    """
+
+    softening: float = 0.0
+    calibrates: tuple[bool, bool] = (False, False)
+
+    @classmethod
+    def learn(cls, found: HeldOutMembers, settings: Settings) -> Self:
+        """Learn weights and temperatures from held-out opinions."""
+        y, weight = found.y, found.sample_weight
+        temperatures = np.ones(len(found.members))
+        if settings.calibrates_members:
+            _, temperatures = calibrated_opinions(found, settings)
+        calibrates = (settings.calibrates_members, settings.calibrates_merged)
+        draft = cls(found.members, np.empty(0), temperatures, 1.0, calibrates=calibrates)
+        p = [
+            draft.member_proba(member, opinion, t)
+            for member, opinion, t in zip(found.members, found.opinions, temperatures, strict=True)
+        ]
+        weights = settings.learn_weights(
+            {
+                "log_loss": lambda: found.memo.result(
+                    ("linear pool", settings.calibrates_members),
+                    lambda: fit_linear_pool(p, y, weight).weights,
+                ),
+                "greedy": lambda: greedy_weights(p, found, settings, lambda q: soften(q, 0.0)),
+            }
+        )
+        pooled = linear_pool(p, weights)
+        softening = 1 / (found.total_weight + 1) if (pooled == 0).any() else 0.0
+        fitted = replace(draft, weights=weights, softening=softening)
+        if not settings.calibrates_merged:
+            return fitted
+        scale = fit_scale(soften(pooled, softening), y, weight)
+        return replace(fitted, temperature=scale)
+
+    @classmethod
+    def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
+        """Merge with given weights, nothing learned; zeros are softened by default."""
+        softening = max(member.softening for member in members)
+        return cls(members, weights, np.ones(len(members)), 1.0, softening=softening)
+
+    def member_proba(self, member: Member, opinion: Opinion, temperature: float) -> Array:
+        """A member's probabilities: its own, or after its temperature."""
+        if self.calibrates[0]:
+            return member.scaled_proba(opinion, temperature)
+        return opinion.proba()
+
+    def scores(self, read: Reader) -> Array:
+        """Weighted sum of probabilities."""
+        return linear_pool(
+            (self.member_proba(member, read(member), t) for member, _, t in self.active()),
+            [w for _, w, _ in self.active()],
+        )
+
+    def scaled(self, scores: Array) -> Array:
+        """Log of the softened average, divided by the temperature."""
+        return log_softmax(soften(scores, self.softening) / self.temperature)
+
+    def proba(self, scores: Array) -> Array:
+        """The average itself, or its scaled form where it was calibrated."""
+        return np.exp(self.scaled(scores)) if self.calibrates[1] else scores
+
+    def log_proba(self, scores: Array) -> Array:
+        """Log of the merged probabilities, -inf where all members say 0."""
+        if self.calibrates[1]:
+            return self.scaled(scores)
+        positive = scores > 0
+        return np.log(scores, out=np.full(scores.shape, -np.inf), where=positive)

@@ -1,0 +1,82 @@
+"""LogPoolMerge: the logarithmic opinion pool of fitted members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+
+from skmergecal._numerics import add_weighted, log_softmax
+from skmergecal._temperature import warn_at_bound
+from skmergecal._typing import Array
+from skmergecal.members import HeldOutMembers, Member
+from skmergecal.merging._greedy_loss import greedy_weights
+from skmergecal.merging._settings import Settings
+from skmergecal.merging.fitted._base import FittedMerge, Reader
+from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
+from skmergecal.pooling import fit_logarithmic_pool
+
+__all__ = ["LogPoolMerge", "refuse_missing_classes"]
+
+
+class LogPoolMerge(FittedMerge):
+    """Logarithmic opinion pool: weighted average of (calibrated) log-probabilities."""
+
+    @classmethod
+    def learn(cls, found: HeldOutMembers, settings: Settings) -> Self:
+        """Learn weights and temperatures from held-out opinions."""
+        refuse_missing_classes(found.members, found.classes)
+        if not settings.needs_held_out():
+            ones = np.ones(len(found.members))
+            return cls(found.members, np.asarray(settings.weights), ones, 1.0)
+        y, weight = found.y, found.sample_weight
+        z, temperatures = calibrated_opinions(found, settings)
+        temperature = 1.0
+
+        def by_log_loss() -> Array:
+            nonlocal temperature
+            fit = found.memo.result(
+                ("logarithmic pool", settings.alpha, settings.calibrates_members),
+                lambda: fit_logarithmic_pool(z, y, weight, alpha=settings.alpha),
+            )
+            warn_at_bound(fit.bound, fit.temperature, "the logit pool: ")
+            temperature = fit.temperature
+            return fit.weights
+
+        weights = settings.learn_weights(
+            {
+                "log_loss": by_log_loss,
+                "greedy": lambda: greedy_weights(z, found, settings, log_softmax),
+            }
+        )
+        if settings.calibrates_merged:
+            pooled = add_weighted(z, weights) / temperature
+            temperature *= fit_scale(pooled, y, weight)
+        return cls(found.members, weights, temperatures, temperature)
+
+    def scores(self, read: Reader) -> Array:
+        """Weighted sum of log-probabilities."""
+        return add_weighted(
+            (member.log_proba(read(member)) for member, _, _ in self.active()),
+            [w / t for _, w, t in self.active()],
+        )
+
+    @classmethod
+    def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
+        """Merge with given weights, nothing learned."""
+        refuse_missing_classes(members, classes)
+        return cls(members, weights, np.ones(len(members)), 1.0)
+
+
+def refuse_missing_classes(members: Sequence[Member], classes: np.ndarray) -> None:
+    """Raise ValueError if a member has no logits for a class."""
+    for member in members:
+        if len(member.missing):
+            unseen = classes[member.missing].tolist()
+            msg = (
+                f"estimator {member.name!r} never saw the classes {unseen}, so that it has no "
+                "logits for them: leave it out, train it on all classes, or use "
+                "method='probabilities', where it gives them probability 0"
+            )
+            raise ValueError(msg)

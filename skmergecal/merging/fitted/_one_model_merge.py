@@ -1,0 +1,160 @@
+"""One model from the averaged parameters of the members, and whether that was a good idea."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from skmergecal._numerics import add_weighted, log_softmax, mean_loss
+from skmergecal._typing import Array
+from skmergecal._warnings import warn_user
+from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierWarning
+from skmergecal.members import FitRows, HeldOutMembers, Member, Opinion
+from skmergecal.merging._greedy_loss import held_out_loss
+from skmergecal.merging._merge_report import MergeReport
+from skmergecal.merging._one_model import _Merges, check_rewriting, merge_members
+from skmergecal.merging._settings import Settings
+from skmergecal.merging.fitted._base import FittedMerge, Reader
+from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
+from skmergecal.pooling import fit_logarithmic_pool, greedy_soup, greedy_soup_with_replacement
+
+__all__ = ["OneModelMerge"]
+
+
+@dataclass(frozen=True)
+class OneModelMerge(FittedMerge):
+    """One model of averaged parameters.
+
+    Attributes
+    ----------
+    merged : Member
+        The model.
+    barrier : float
+        Its loss minus the weighted mean loss of the members, in nats; NaN if not measured.
+    member_loss : float
+        That weighted mean loss.
+    report : MergeReport or None
+        Losses on the way to the model.
+    """
+
+    merged: Member
+    barrier: float = np.nan
+    member_loss: float = np.nan
+    report: MergeReport | None = None
+
+    @classmethod
+    def learn(cls, found: HeldOutMembers, settings: Settings, rows: FitRows) -> tuple[Self, Array]:
+        """Learn the weights, merge within each fold to measure, and merge the final members.
+
+        Returns
+        -------
+        OneModelMerge, ndarray of shape (n_held_out, n_classes)
+            And the held-out log-probabilities of the models merged within the folds.
+        """
+        y, weight = found.y, found.sample_weight
+        _refuse_other_classes(found.members)
+        z, temperatures = calibrated_opinions(found, settings)
+        check_rewriting(found, temperatures, rows)
+
+        merges = _Merges(found, temperatures, settings, rows)
+
+        def softened(opinion: Opinion) -> Array:
+            return opinion.log_proba(1 / (found.total_weight + 1) if opinion.has_zeros else 0.0)
+
+        weights = _learn_weights(found, settings, z, lambda w: softened(merges.opinion(w)))
+        opinion = merges.opinion(weights)
+        held_out = softened(opinion)
+        final = merges.final(weights)
+        merged = final.member.with_softening(opinion, found.total_weight)
+        losses = np.array([mean_loss(log_softmax(m), y, weight) for m in z])
+        member_loss = float(weights @ losses)
+        barrier = mean_loss(held_out, y, weight) - member_loss
+        if found.cross_fitted:
+            # The model of all rows was not measured yet. On rows that it was trained on it must
+            # do no worse than its members do on rows that they did not see.
+            barrier = max(barrier, _training_loss(merged, found, rows) - member_loss)
+        temperature = 1.0
+        if settings.calibrates_merged:
+            temperature = fit_scale(held_out, y, weight)
+        losses_of_stages = {
+            name: mean_loss(softened(stage), y, weight)
+            for name, stage in merges.stage_opinions(weights).items()
+        }
+        report = MergeReport(
+            members={m.name: float(v) for m, v in zip(found.members, losses, strict=True)},
+            stages=losses_of_stages,
+            merged=mean_loss(held_out, y, weight),
+            pool=mean_loss(log_softmax(add_weighted(z, weights)), y, weight),
+            chosen=final.chosen,
+            barrier=barrier,
+        )
+        fitted = cls(
+            found.members, weights, temperatures, temperature, merged, barrier, member_loss, report
+        )
+        return fitted, held_out
+
+    @classmethod
+    def without_rows(
+        cls, members: Sequence[Member], weights: Array, settings: Settings | None = None
+    ) -> Self:
+        """Merge frozen members; without labelled rows nothing can be measured."""
+        _refuse_other_classes(members)
+        ones = np.ones(len(members))
+        X = [] if settings is None or settings.unlabeled is None else [settings.unlabeled]
+        merged = merge_members(members, weights, ones, settings, X).member.with_default_softening()
+        warn_user(
+            "without rows nobody can measure whether the averaged parameters are any good "
+            "(barrier_ is NaN): pass held-out X and y to from_fitted",
+            MergeBarrierWarning,
+        )
+        return cls(members, weights, ones, 1.0, merged)
+
+    def scores(self, read: Reader) -> Array:
+        """Log-probabilities of the merged model."""
+        return self.merged.log_proba(read(self.merged))
+
+
+def _learn_weights(
+    found: HeldOutMembers, settings: Settings, z: Sequence[Array], merged: Callable[[Array], Array]
+) -> Array:
+    """Weights for the parameters; ``merged`` gives the held-out opinion of a merge with weights."""
+
+    def by_logit_pool() -> Array:
+        return fit_logarithmic_pool(z, found.y, found.sample_weight, alpha=settings.alpha).weights
+
+    def by_soup(soup: Callable[..., Array]) -> Array:
+        loss = held_out_loss(found, settings.scoring)
+        return soup([loss(log_softmax(m)) for m in z], lambda w: loss(merged(w)))
+
+    return settings.learn_weights(
+        {
+            "log_loss": by_logit_pool,
+            "greedy": lambda: by_soup(greedy_soup),
+            "greedy_replacement": lambda: by_soup(greedy_soup_with_replacement),
+        }
+    )
+
+
+def _refuse_other_classes(members: Sequence[Member]) -> None:
+    """Raise where a member lacks a class, or has its outputs in another order than the first."""
+    first = members[0]
+    for member in members:
+        missing = len(member.columns) < member.n_classes
+        if missing or not np.array_equal(member.columns, first.columns):
+            what = "lacks a class that others know" if missing else "has them in another order"
+            msg = (
+                f"estimator {member.name!r} has the classes {member.classes.tolist()}, estimator "
+                f"{first.name!r} {first.classes.tolist()}: {member.name!r} {what}, and parameters "
+                "can be averaged only for the same classes in the same order. Use method='logits'."
+            )
+            raise IncompatibleEstimatorsError(msg)
+
+
+def _training_loss(merged: Member, found: HeldOutMembers, rows: FitRows) -> float:
+    model = merged.read_log_proba(rows.kept_X)
+    columns = np.searchsorted(found.classes, rows.labels[rows.kept])
+    weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
+    return mean_loss(model, columns, weight)

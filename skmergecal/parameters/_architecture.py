@@ -1,0 +1,47 @@
+"""Architectures of members: the same, or the first difference by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters._parameters import Parameters
+
+#: What must be the same in all because it cannot be folded in.
+PREPROCESSING = "steps before a layer that cannot take them over"
+
+#: Compared before the shapes: where these differ, so do shapes, and these say why.
+_IDENTITY = (PREPROCESSING, "type", "classes", "n_features", "feature_names")
+
+
+def check_same_architecture(parameters: Sequence[Parameters], names: Sequence[str]) -> None:
+    """Raise IncompatibleEstimatorsError naming the first difference, unless all agree."""
+    for name, other in zip(names[1:], parameters[1:], strict=True):
+        difference = _first_difference(parameters[0], other)
+        if difference is not None:
+            msg = (
+                f"estimators {names[0]!r} and {name!r} cannot be averaged: {difference}. "
+                "Use members of one architecture, or method='logits'."
+            )
+            raise IncompatibleEstimatorsError(msg)
+
+
+def _first_difference(a: Parameters, b: Parameters) -> str | None:
+    settings = list(dict.fromkeys([*a.architecture, *b.architecture]))
+    early = [key for key in settings if key in _IDENTITY]
+    late = [key for key in settings if key not in _IDENTITY]
+    for key in early:
+        if a.architecture.get(key) != b.architecture.get(key):
+            return _differ(key, a.architecture.get(key), b.architecture.get(key))
+    for key in dict.fromkeys([*a.arrays, *b.arrays]):
+        shapes = [p.arrays[key].shape if key in p.arrays else None for p in (a, b)]
+        if shapes[0] != shapes[1]:
+            return f"parameter {key!r} has shape {shapes[0]} and {shapes[1]}"
+    for key in late:
+        if a.architecture.get(key) != b.architecture.get(key):
+            return _differ(key, a.architecture.get(key), b.architecture.get(key))
+    return None
+
+
+def _differ(key: str, a: object, b: object) -> str:
+    return f"their {key} differ, {a!r} and {b!r}"

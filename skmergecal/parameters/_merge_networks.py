@@ -1,0 +1,202 @@
+"""Many networks become one: averaged, aligned, repaired, selected, distilled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skmergecal._networks import (
+    FEW_ROWS,
+    RANDOM_ROWS,
+    BatchNorm,
+    Network,
+    align_networks,
+    as_float64,
+    has_hidden,
+    merge_networks,
+    probe_rows,
+    refit_layers,
+    some_rows,
+)
+from skmergecal._typing import Array
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters._architecture import check_same_architecture
+from skmergecal.parameters._average import average_parameters
+from skmergecal.parameters._parameters import Parameters
+
+__all__ = ["ALIGNMENTS", "REPAIRS", "MergedParameters", "align_parameters", "merge_parameters"]
+
+ALIGNMENTS = ("auto", "weights", "activations", "select")
+REPAIRS = ("auto", "least_squares", "rescale")
+
+
+@dataclass(frozen=True)
+class MergedParameters:
+    """What became of the members' parameters, step by step.
+
+    Attributes
+    ----------
+    stages : dict of str to Parameters
+        "plain", and then those of "aligned", "rescale", "least_squares", "select", "distilled" that
+        were tried, in this order.
+    chosen : str
+        The stage that is the result.
+    """
+
+    stages: Mapping[str, Parameters]
+    chosen: str
+
+    @property
+    def parameters(self) -> Parameters:
+        """The result."""
+        return self.stages[self.chosen]
+
+
+def merge_parameters(
+    parameters: Sequence[Parameters],
+    weights: Array,
+    *,
+    alignment: str | None = "auto",
+    repair: str | None = "auto",
+    X: Array | None = None,
+    names: Sequence[str] | None = None,
+) -> MergedParameters:
+    """Merge the parameters of several estimators of one architecture into one.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameters
+        At least one.
+    weights : ndarray of shape (n_members,)
+        Adding up to 1. Members of weight 0 take no part.
+    alignment : {"auto", "weights", "activations", "select"} or None, default="auto"
+        How hidden units are matched. None: not at all.
+    repair : {"auto", "least_squares", "rescale"} or None, default="auto"
+        What is done afterwards. "select" ends in least squares, whatever is asked for here, and
+        is followed by the epochs of "auto" only; without alignment, "auto" does nothing.
+    X : ndarray of shape (n_rows, n_features), default=None
+        Rows without labels, as the networks take them.
+    names : sequence of str, default=None
+        Names of the members, for errors.
+
+    Returns
+    -------
+    MergedParameters
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the architectures differ, or the networks are to be aligned and cannot be described.
+    """
+    names = names or [f"number {i}" for i in range(len(parameters))]
+    plain = average_parameters(parameters, weights, names=names)
+    only_plain = MergedParameters({"plain": plain}, "plain")
+    active = [p for p, w in zip(parameters, weights, strict=True) if w > 0]
+    if alignment is None and repair not in ("least_squares", "rescale"):
+        if X is None or plain.network is None or len(active) == 1:
+            return only_plain
+        return _reset(active, plain, X)
+    network = _network(active, alignment, repair)
+    if network is None or len(active) == 1 or not has_hidden(network):
+        return only_plain
+    if X is None and (alignment in ("activations", "select") or repair not in ("auto", None)):
+        msg = (
+            f"alignment={alignment!r} and repair={repair!r} look at rows, labelled or not: pass "
+            "X, or use alignment='weights' with repair=None"
+        )
+        raise ValueError(msg)
+    members, shares = [p.arrays for p in active], weights[weights > 0]
+    stages, chosen = merge_networks(network, members, shares, X, alignment=alignment, repair=repair)
+    return MergedParameters({name: _cast(plain, a) for name, a in stages.items()}, chosen)
+
+
+def align_parameters(
+    parameters: Sequence[Parameters],
+    *,
+    by: str = "weights",
+    X: Array | None = None,
+    names: Sequence[str] | None = None,
+) -> list[Parameters]:
+    """Permute, flip and scale hidden units so that they match those of the first, in float64.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameters
+        Of one architecture; not changed.
+    by : {"weights", "activations"}, default="weights"
+    X : ndarray of shape (n_rows, n_features), default=None
+        Rows as the networks take them; needed for activations.
+    names : sequence of str, default=None
+        Names of the members, for errors.
+
+    Returns
+    -------
+    list of Parameters
+        Each the same function as before: checked.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the architectures differ, or the networks cannot be described.
+    """
+    names = names or [f"number {i}" for i in range(len(parameters))]
+    check_same_architecture(parameters, names)
+    network = _network(parameters, by, None)
+    if network is None or not has_hidden(network):
+        return list(parameters)
+    if X is None and by == "activations":
+        msg = "activations need rows: pass X, or by='weights'"
+        raise ValueError(msg)
+    rows = probe_rows(network, RANDOM_ROWS) if X is None else some_rows(X, FEW_ROWS)
+    arrays = [as_float64(p.arrays) for p in parameters]
+    shares = np.full(len(arrays), 1 / len(arrays))
+    aligned = align_networks(network, arrays, shares, rows, by=by)
+    return [replace(p, arrays=a) for p, a in zip(parameters, aligned, strict=True)]
+
+
+def _network(
+    active: Sequence[Parameters], alignment: str | None, repair: str | None
+) -> Network | None:
+    network = active[0].network
+    if any(p.network != network for p in active):
+        msg = "the networks differ in how their layers are connected: use method='logits'"
+        raise IncompatibleEstimatorsError(msg)
+    if network is None and len(active) > 1:
+        reason = active[0].untraceable
+        if reason is not None:
+            msg = (
+                f"hidden units cannot be aligned: {reason}. Pass alignment=None to average the "
+                "parameters as they are, or use method='logits'."
+            )
+            raise IncompatibleEstimatorsError(msg)
+        if alignment not in (None, "auto") or repair not in (None, "auto"):
+            msg = (
+                f"alignment={alignment!r} and repair={repair!r} need a description of the network, "
+                "which this class of estimators did not register (Parameters.network): use "
+                "alignment=None and repair=None"
+            )
+            raise IncompatibleEstimatorsError(msg)
+    return network
+
+
+def _reset(active: Sequence[Parameters], plain: Parameters, X: Array) -> MergedParameters:
+    """The plain average, its BatchNorm statistics measured on the rows."""
+    network = plain.network
+    assert network is not None
+    same = all(
+        np.array_equal(p.arrays[k], active[0].arrays[k]) for p in active for k in plain.arrays
+    )
+    if same or not any(isinstance(node, BatchNorm) for node in network.nodes):
+        return MergedParameters({"plain": plain}, "plain")
+    arrays = refit_layers(network, as_float64(plain.arrays), some_rows(X), None, statistics=True)
+    return MergedParameters({"plain": _cast(plain, arrays)}, "plain")
+
+
+def _cast(like: Parameters, arrays: Mapping[str, Array]) -> Parameters:
+    cast = {
+        name: arrays[name].astype(old.dtype) if np.issubdtype(old.dtype, np.floating) else old
+        for name, old in like.arrays.items()
+    }
+    return replace(like, arrays=cast)

@@ -1,0 +1,1 @@
+"""Averages of parameters other than the plain one: task vectors, Fisher information."""

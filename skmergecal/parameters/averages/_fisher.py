@@ -1,0 +1,190 @@
+"""Average parameters, each in proportion to how much the predictions depend on it.
+
+>>> from sklearn.datasets import load_iris
+>>> from sklearn.linear_model import LogisticRegression
+>>> from skmergecal.parameters import fisher_average
+>>> X, y = load_iris(return_X_y=True)
+>>> sites = [LogisticRegression(max_iter=1000).fit(X[i::2], y[i::2]) for i in range(2)]
+>>> merged = fisher_average(sites, X)
+>>> merged.coef_.shape
+(3, 4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+from scipy.special import softmax as softmax_of
+
+from skmergecal._networks import ACTIVATIONS
+from skmergecal._optional import is_instance_of
+from skmergecal._typing import Array, Estimator
+from skmergecal._validation import check_member_weights
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters._architecture import PREPROCESSING, check_same_architecture
+from skmergecal.parameters._parameters import Parameters
+from skmergecal.parameters._registry import read_parameters, write_parameters
+from skmergecal.parameters._wrappers import last_classifier
+from skmergecal.parameters.families._pipeline import Steps
+
+__all__ = ["diagonal_fisher", "fisher_average"]
+
+
+def fisher_average(
+    estimators: Sequence[Estimator], X: Any, *, weights: Any = None, floor: float = 1e-6
+) -> Estimator:
+    """One estimator whose parameters are averages weighted by their Fisher information.
+
+    A parameter counts for as much as the member's predictions on X depend on it:
+    theta = sum_k w_k F_k theta_k / sum_k w_k F_k, with F_k the diagonal of the Fisher information.
+
+    Parameters
+    ----------
+    estimators : sequence of fitted estimators
+        Linear models with a softmax, MLPClassifiers, or skorch nets with a cross-entropy
+        criterion, of one architecture and, nets, of one start. They are not changed.
+    X : array-like of shape (n_samples, n_features)
+        Rows; labels are not needed.
+    weights : array-like of shape (n_estimators,), default=None
+        Non-negative; scaled to add up to 1. None gives each the same.
+    floor : float, default=1e-6
+        The least Fisher information, per row, squared nats per unit: parameters that no member's
+        predictions depend on are averaged plainly.
+
+    Returns
+    -------
+    estimator
+        A new one, of the type of the first.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the architectures differ, or the Fisher information of such estimators is not known.
+
+    References
+    ----------
+    Matena and Raffel, "Merging Models with Fisher-Weighted Averaging", NeurIPS 2022.
+    """
+    names = [f"number {i}" for i in range(len(estimators))]
+    if not names or not floor > 0:
+        msg = f"fisher_average needs estimators, and a floor above 0; got {floor!r}"
+        raise ValueError(msg)
+    given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
+    parameters = [read_parameters(estimator) for estimator in estimators]
+    check_same_architecture(parameters, names)
+    importance = [
+        {name: weight * np.maximum(f, floor) for name, f in diagonal_fisher(e, X).items()}
+        for weight, e in zip(given, estimators, strict=True)
+    ]
+    first = parameters[0]
+    arrays = {
+        name: _weighted_mean([p.arrays[name] for p in parameters], [f[name] for f in importance])
+        if name in importance[0]
+        else _weighted_mean([p.arrays[name] for p in parameters], list(given))
+        for name in first.arrays
+    }
+    return write_parameters(estimators[0], replace(first, arrays=arrays))
+
+
+def _weighted_mean(arrays: Sequence[np.ndarray], importance: Sequence[Any]) -> np.ndarray:
+    if not np.issubdtype(arrays[0].dtype, np.floating):
+        return arrays[0].copy()
+    total = sum(f * array.astype(np.float64) for f, array in zip(importance, arrays, strict=True))
+    return np.asarray(total / sum(importance)).astype(arrays[0].dtype)
+
+
+def diagonal_fisher(estimator: Estimator, X: Any) -> dict[str, Array]:
+    """Diagonal of the Fisher information of the parameters, the mean over the rows of X.
+
+    The expectation over labels is exact, under the estimator's own probabilities:
+    F = mean_x sum_c p(c | x) (d log p(c | x) / d theta)^2.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        As for `fisher_average`. What `read_parameters` folds into its layers is part of them.
+    X : array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    dict of str to ndarray
+        One array for each trained parameter, in the names of `read_parameters`.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If it is not known for such an estimator.
+    """
+    parameters = read_parameters(estimator)
+    kept = parameters.architecture.get(PREPROCESSING)
+    if isinstance(kept, Steps):
+        for _, step in kept.steps:
+            X = step.transform(X)
+    if is_instance_of(last_classifier(estimator), "skorch", "NeuralNet"):
+        from skmergecal.parameters.averages._fisher_torch import fisher_of_net
+
+        net = last_classifier(write_parameters(estimator, parameters))
+        return fisher_of_net(net, X)
+    layers, activation = _layers_of(parameters, type(last_classifier(estimator)).__name__)
+    rows = X.toarray() if hasattr(X, "toarray") else np.asarray(X, dtype=np.float64)
+    return _fisher_of_layers(parameters.arrays, layers, activation, rows)
+
+
+#: A layer: names of its weight, of shape (inputs, outputs) unless transposed, and of its bias.
+_Layer = tuple[str, str, bool]
+
+
+def _layers_of(parameters: Parameters, family: str) -> tuple[list[_Layer], str]:
+    names = list(parameters.arrays)
+    if "coefs_[0]" in names:
+        depth = len(names) // 2
+        layers = [(f"coefs_[{i}]", f"intercepts_[{i}]", False) for i in range(depth)]
+        return layers, str(parameters.architecture["activation"])
+    first = parameters.first
+    if parameters.gives_linear_logits and first is not None:
+        return [(first.weight, first.bias, first.feature_axis == 1)], "identity"
+    msg = (
+        f"the Fisher information of {family} is not known: fisher_average knows linear models "
+        "with a softmax, MLPClassifier and skorch nets; use average_parameters"
+    )
+    raise IncompatibleEstimatorsError(msg)
+
+
+def _fisher_of_layers(
+    arrays: Mapping[str, np.ndarray], layers: Sequence[_Layer], activation: str, X: Array
+) -> dict[str, Array]:
+    """Forward once, then back once for each class, squares instead of gradients at the end."""
+    shape = ACTIVATIONS[activation]
+    weights = [arrays[w].T if transposed else arrays[w] for w, _, transposed in layers]
+    inputs, sums = [X], []
+    for matrix, (_, name, _) in zip(weights, layers, strict=True):
+        sums.append(inputs[-1] @ matrix + arrays[name])
+        inputs.append(shape.value(sums[-1], 0.0))
+    logits = sums[-1]
+    fisher = {name: np.zeros(arrays[name].shape) for layer in layers for name in layer[:2]}
+    for share, error in _errors_of_labels(logits):
+        for i in reversed(range(len(layers))):
+            weight, bias, transposed = layers[i]
+            squares = share[:, None] * error**2
+            found = (inputs[i] ** 2).T @ squares / len(X)
+            fisher[weight] += found.T if transposed else found
+            fisher[bias] += squares.sum(axis=0) / len(X)
+            if i > 0:
+                error = (error @ weights[i].T) * shape.slope(sums[i - 1], inputs[i], 0.0)
+    return fisher
+
+
+def _errors_of_labels(logits: Array) -> Iterator[tuple[Array, Array]]:
+    """For each label: its probability, and the gradient of its log-probability by the logits."""
+    if logits.shape[1] == 1:
+        p = expit(logits[:, 0])
+        yield p, 1 - p[:, None]
+        yield 1 - p, -p[:, None]
+        return
+    p = softmax_of(logits, axis=1)
+    for label in range(p.shape[1]):
+        yield p[:, label], np.eye(p.shape[1])[label] - p

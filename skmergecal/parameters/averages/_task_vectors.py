@@ -1,0 +1,245 @@
+"""Members tuned from one start: what each of them learned is added to the start.
+
+>>> from sklearn.datasets import load_iris
+>>> from sklearn.neural_network import MLPClassifier
+>>> from skmergecal.parameters import merge_task_vectors
+>>> X, y = load_iris(return_X_y=True)
+>>> start, *tuned = (
+...     MLPClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2]) for _ in range(3)
+... )
+>>> for i, member in enumerate(tuned):
+...     _ = member.partial_fit(X[i::2], y[i::2])
+>>> merged = merge_task_vectors(tuned, start, method="ties", density=0.2)
+>>> [coef.shape for coef in merged.coefs_]
+[(4, 100), (100, 3)]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skmergecal._typing import Array, Estimator
+from skmergecal._validation import check_member_weights
+from skmergecal.parameters._architecture import check_same_architecture
+from skmergecal.parameters._parameters import Parameters
+from skmergecal.parameters._registry import read_parameters, write_parameters
+
+__all__ = ["drop", "elect", "merge_task_vectors", "trim"]
+
+
+def _n_kept(size: int, density: float) -> int:
+    """Entries to keep of a tensor: at least one, however small it is."""
+    return math.ceil(density * size)
+
+
+def trim(delta: Array, density: float) -> Array:
+    """Keep the entries of largest absolute value, set the others to 0.
+
+    Parameters
+    ----------
+    delta : ndarray
+        Of any shape.
+    density : float
+        Share of the entries to keep, above 0; rounded up, so that at least one is left. Of equal
+        ones the first are kept.
+
+    Returns
+    -------
+    ndarray
+        A new array.
+
+    References
+    ----------
+    Yadav et al., "TIES-Merging", NeurIPS 2023.
+    """
+    flat = delta.ravel()
+    kept = np.argsort(-np.abs(flat), kind="stable")[: _n_kept(flat.size, density)]
+    trimmed = np.zeros_like(flat)
+    trimmed[kept] = flat[kept]
+    return trimmed.reshape(delta.shape)
+
+
+def drop(delta: Array, density: float, random_state: np.random.RandomState) -> Array:
+    """Keep entries drawn at random, scaled up so that the mean over all draws is ``delta``.
+
+    Parameters
+    ----------
+    delta : ndarray
+        Of any shape.
+    density : float
+        Share of the entries to keep, above 0; rounded up. The number is fixed, where the paper
+        draws each entry on its own: the bias of a small layer is never dropped whole.
+    random_state : RandomState
+
+    Returns
+    -------
+    ndarray
+        A new array.
+
+    References
+    ----------
+    Yu et al., "Language Models are Super Mario" (DARE), ICML 2024.
+    """
+    flat = delta.ravel()
+    kept = random_state.permutation(flat.size)[: _n_kept(flat.size, density)]
+    dropped = np.zeros_like(flat)
+    dropped[kept] = flat[kept] * (flat.size / max(len(kept), 1))
+    return dropped.reshape(delta.shape)
+
+
+def add(deltas: Sequence[Array], weights: Array) -> Array:
+    """Weighted sum (task arithmetic)."""
+    total = np.zeros_like(deltas[0])
+    for weight, delta in zip(weights, deltas, strict=True):
+        total += weight * delta
+    return total
+
+
+def elect(deltas: Sequence[Array], weights: Array) -> Array:
+    """Weighted mean of the entries that have the sign of the weighted sum.
+
+    Entries of the other sign, and zeros, take no part in the mean; where the sum is 0, so is the
+    result.
+
+    Parameters
+    ----------
+    deltas : sequence of ndarray
+        Of one shape.
+    weights : ndarray of shape (n_deltas,)
+        Non-negative.
+
+    Returns
+    -------
+    ndarray
+
+    References
+    ----------
+    Yadav et al., "TIES-Merging", NeurIPS 2023.
+    """
+    sign = np.sign(add(deltas, weights))
+    agrees = [(np.sign(delta) == sign) & (sign != 0) for delta in deltas]
+    total = add([delta * a for delta, a in zip(deltas, agrees, strict=True)], weights)
+    share = add([a.astype(np.float64) for a in agrees], weights)
+    return np.divide(total, share, out=np.zeros_like(total), where=share > 0)
+
+
+#: What is done to each difference, and how the differences become one.
+_Sparsify = Callable[[Array, float, np.random.RandomState], Array]
+_METHODS: dict[str, tuple[_Sparsify, Callable[[Sequence[Array], Array], Array]]] = {
+    "arithmetic": (lambda delta, density, rng: delta, add),
+    "ties": (lambda delta, density, rng: trim(delta, density), elect),
+    "dare": (drop, add),
+    "dare_ties": (drop, elect),
+}
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How differences from the start become one."""
+
+    method: str
+    density: float
+    scale: float
+
+    def check(self) -> None:
+        if self.method not in _METHODS:
+            msg = f"method should be one of {sorted(_METHODS)}; got {self.method!r}"
+            raise ValueError(msg)
+        if not 0 < self.density <= 1:
+            msg = f"density should be above 0 and at most 1; got {self.density!r}"
+            raise ValueError(msg)
+        if not math.isfinite(self.scale):
+            msg = f"scale should be a finite number; got {self.scale!r}"
+            raise ValueError(msg)
+
+    def merge(
+        self, start: np.ndarray, tuned: Sequence[np.ndarray], weights: Array, random_state: Any
+    ) -> np.ndarray:
+        """Start plus merged differences; whole numbers are those of the first."""
+        if not np.issubdtype(start.dtype, np.floating):
+            return tuned[0].copy()
+        sparsify, combine = _METHODS[self.method]
+        wide = start.astype(np.float64)
+        deltas = [array.astype(np.float64) - wide for array in tuned]
+        if self.density < 1:
+            deltas = [sparsify(delta, self.density, random_state) for delta in deltas]
+        return np.asarray(wide + self.scale * combine(deltas, weights)).astype(start.dtype)
+
+
+def merge_task_vectors(
+    estimators: Sequence[Estimator],
+    base: Estimator,
+    *,
+    weights: Any = None,
+    method: str = "arithmetic",
+    density: float = 1.0,
+    scale: float = 1.0,
+    random_state: Any = None,
+) -> Estimator:
+    """One estimator from several of one architecture that were tuned from one start.
+
+    Parameters
+    ----------
+    estimators : sequence of fitted estimators
+        They are not changed.
+    base : fitted estimator
+        Their start.
+    weights : array-like of shape (n_estimators,), default=None
+        Non-negative; scaled to add up to 1. None gives each the same.
+    method : {"arithmetic", "ties", "dare", "dare_ties"}, default="arithmetic"
+        Differences from the start are averaged as they are; trimmed to their largest entries and
+        averaged where they agree in sign; thinned out at random and averaged; or thinned out and
+        averaged where they agree in sign.
+    density : float, default=1.0
+        Share of each tensor's entries to keep, in (0, 1]; at least one. "arithmetic" keeps all.
+    scale : float, default=1.0
+        Factor of the merged difference. With "arithmetic", 1 gives the average of the parameters,
+        and the number of estimators the sum of what they learned.
+    random_state : int, RandomState or None, default=None
+        Draws the entries that "dare" and "dare_ties" keep.
+
+    Returns
+    -------
+    estimator
+        A new one, of the type of the first.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the architectures differ, or have no parameters that can be merged.
+    ValueError
+        If a setting is out of its range.
+
+    References
+    ----------
+    Ilharco et al., "Editing Models with Task Arithmetic", ICLR 2023; Yadav et al., 2023; Yu et
+    al., 2024.
+    """
+    recipe = _Recipe(method, density, scale)
+    recipe.check()
+    weights, start, tuned = _read_all(estimators, base, weights)
+    draw = check_random_state(random_state)
+    arrays = {
+        name: recipe.merge(array, [p.arrays[name] for p in tuned], weights, draw)
+        for name, array in start.arrays.items()
+    }
+    return write_parameters(estimators[0], replace(tuned[0], arrays=arrays))
+
+
+def _read_all(
+    estimators: Sequence[Estimator], base: Estimator, weights: Any
+) -> tuple[Array, Parameters, list[Parameters]]:
+    if not estimators:
+        msg = "there are no estimators to merge: pass at least one"
+        raise ValueError(msg)
+    names = [f"number {i}" for i in range(len(estimators))]
+    given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
+    start, *tuned = (read_parameters(estimator) for estimator in (base, *estimators))
+    check_same_architecture([start, *tuned], ["base", *names])
+    return given, start, tuned

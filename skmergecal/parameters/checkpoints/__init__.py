@@ -1,0 +1,1 @@
+"""Checkpoints: safetensors files merged without their models."""

@@ -1,0 +1,182 @@
+"""Average checkpoints in files, block by block, whatever their size and number."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from skmergecal._typing import Array
+from skmergecal._validation import check_member_weights
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters.checkpoints._safetensors import (
+    DTYPES,
+    Checkpoint,
+    Tensor,
+    decode,
+    encode,
+    make_header,
+    read_checkpoint,
+)
+
+__all__ = ["merge_checkpoints"]
+
+#: Numbers that are in memory at once, of all files together.
+_BLOCK = 2**19
+
+
+def merge_checkpoints(
+    paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, weights: Any = None
+) -> None:
+    """Average the tensors of safetensors files into a new file.
+
+    Sums run in float64 and are rounded once to the tensor's type. Whole numbers and truth values
+    are never averaged: they are those of the file of the largest weight (of several, of the first
+    by name). A few blocks are in memory at once, less than the largest tensor. No bit of the
+    result depends on the order of the files. The result is written under another name and then
+    renamed: after a crash there is either nothing new, or all of it.
+
+    Parameters
+    ----------
+    paths : sequence of str or path
+        Files with the same names, shapes and types of tensors, and the same metadata.
+    out : str or path
+        The file to write; another file of this name is replaced. None of ``paths``.
+    weights : array-like of shape (n_paths,), dict by path, or None, default=None
+        Non-negative; scaled to add up to 1. None gives each file the same.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the files differ in more than their numbers; the message names the first difference.
+    ValueError
+        If a file is not sound, the weights are wrong, or ``out`` is one of the files.
+
+    Notes
+    -----
+    Files are read as numbers, never unpickled: a malicious one can do no more than raise an error.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skmergecal.parameters import merge_checkpoints
+    >>> header = b'{"w":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}'
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path, out = Path(folder, "a.safetensors"), Path(folder, "merged.safetensors")
+    ...     _ = path.write_bytes(len(header).to_bytes(8, "little") + header + b"ab")
+    ...     merge_checkpoints([path, path], out)
+    ...     out.read_bytes()[-2:]
+    b'ab'
+    """
+    out = Path(out)
+    members = _read_members(paths, weights, out)
+    first = members[0][1]
+    header, order = make_header(first.tensors, first.metadata)
+    with _replacing(out) as file:
+        file.write(header)
+        for name in order:
+            for block in _merged_blocks(members, name):
+                file.write(block)
+
+
+def _read_members(
+    paths: Sequence[str | os.PathLike[str]], weights: Any, out: Path
+) -> list[tuple[float, Checkpoint]]:
+    """Files of positive weight, checked, the largest weight first."""
+    names = [os.fspath(path) for path in paths]
+    if not names:
+        msg = "there are no files to merge: paths should name at least one"
+        raise ValueError(msg)
+    given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
+    checkpoints = [read_checkpoint(name) for name in names]
+    _refuse_input_as_output(checkpoints, out)
+    _check_same_tensors(checkpoints)
+    members = [(float(w), c) for w, c in zip(given, checkpoints, strict=True) if w > 0]
+    return sorted(members, key=lambda member: (-member[0], str(member[1].path)))
+
+
+def _merged_blocks(members: Sequence[tuple[float, Checkpoint]], name: str) -> Iterator[bytes]:
+    floating = members[0][1].tensors[name].is_floating
+    taking_part = members if floating else members[:1]
+    places = [checkpoint.tensors[name] for _, checkpoint in taking_part]
+    dtype = places[0].dtype
+    size = max(_BLOCK // len(taking_part), 1) * DTYPES[dtype].itemsize
+    for begin in range(0, places[0].stop - places[0].start, size):
+        blocks = [
+            (weight, checkpoint.read(t.start + begin, min(t.start + begin + size, t.stop)))
+            for (weight, checkpoint), t in zip(taking_part, places, strict=True)
+        ]
+        yield encode(_weighted_sum(blocks, dtype), dtype) if floating else blocks[0][1]
+
+
+def _weighted_sum(blocks: list[tuple[float, bytes]], dtype: str) -> Array:
+    """Sum in the order of weights and contents, so that the order of the files does not count."""
+    blocks.sort()
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN
+        total = blocks[0][0] * decode(blocks[0][1], dtype)
+        for weight, raw in blocks[1:]:
+            total += weight * decode(raw, dtype)
+    return total
+
+
+def _refuse_input_as_output(checkpoints: Sequence[Checkpoint], out: Path) -> None:
+    for checkpoint in checkpoints:
+        if out.exists() and out.samefile(checkpoint.path):
+            msg = f"out={str(out)!r} is one of the files to merge: choose another name"
+            raise ValueError(msg)
+
+
+def _check_same_tensors(checkpoints: Sequence[Checkpoint]) -> None:
+    first = checkpoints[0]
+    for other in checkpoints[1:]:
+        for what, found in _differences(first, other):
+            if found[0] != found[1]:
+                msg = (
+                    f"{str(first.path)!r} and {str(other.path)!r} cannot be averaged: {what} is "
+                    f"{found[0]} in the first, {found[1]} in the second"
+                )
+                raise IncompatibleEstimatorsError(msg)
+
+
+def _differences(a: Checkpoint, b: Checkpoint) -> Iterator[tuple[str, list[object]]]:
+    for name in sorted({*a.tensors, *b.tensors}):
+        yield f"tensor {name!r}", [_describe(c.tensors.get(name)) for c in (a, b)]
+    for key in sorted({*a.metadata, *b.metadata}):
+        yield f"metadata {key!r}", [c.metadata.get(key) for c in (a, b)]
+
+
+def _describe(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of ``out`` once it is complete and on the disk."""
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(out)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    _sync_folder(out.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last through a power cut, where folders can be opened (not on Windows)."""
+    with suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,214 @@
+"""One plain estimator that says exactly what a pool of its members says."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skmergecal._typing import Array, Estimator
+from skmergecal._validation import union_of_classes
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters._average import average_parameters
+from skmergecal.parameters._registry import read_parameters, write_parameters
+from skmergecal.parameters._wrappers import last_classifier, unwrap
+from skmergecal.parameters.exact._boosting import BOOSTED, concatenate_boosted
+from skmergecal.parameters.exact._forests import FORESTS, concatenate_forests
+from skmergecal.parameters.families._identical import are_identical
+
+__all__ = ["merge_logits", "merge_probabilities"]
+
+
+def merge_logits(
+    estimators: Sequence[Estimator], coefficients: Any, *, names: Sequence[str] | None = None
+) -> Estimator:
+    """One estimator whose logits are the weighted sum of the estimators' logits.
+
+    Exact for linear models, naive Bayes of counts, nets without hidden layers (their parameters
+    are averaged), and histogram gradient boosting (the trees stand one after the other, their
+    leaves scaled). Steps of a Pipeline before these are folded in, or kept where they are the same
+    in all; temperatures of `TemperatureCalibrator` are folded in.
+
+    Parameters
+    ----------
+    estimators : sequence of fitted classifiers
+        Of one type, with the same classes in the same order. They are not changed.
+    coefficients : array-like of shape (n_estimators,)
+        Factors of the logits: weights divided by a temperature need not add up to 1.
+    names : sequence of str, default=None
+        Names of the estimators, for errors.
+
+    Returns
+    -------
+    estimator
+        Of the estimators' own type, which does not need skmergecal.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If there is no such estimator; the message names the reason.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import merge_logits
+    >>> X, y = load_iris(return_X_y=True)
+    >>> a, b = (LogisticRegression(C=C, max_iter=1000).fit(X, y) for C in (0.01, 1))
+    >>> merged = merge_logits([a, b], [0.25, 0.75])
+    >>> mean = 0.25 * a.decision_function(X) + 0.75 * b.decision_function(X)
+    >>> bool(np.allclose(merged.decision_function(X), mean))
+    True
+    """
+    names = names or _numbers(estimators)
+    unwrapped, temperatures = unwrap(estimators)
+    factors = np.asarray(coefficients, dtype=np.float64) / temperatures
+    family = _one_type(unwrapped, names)
+    if issubclass(family, FORESTS):
+        msg = (
+            "the logarithm of a forest's probabilities is not that of another forest: forests can "
+            "be merged exactly only with method='probabilities'"
+        )
+        raise IncompatibleEstimatorsError(msg)
+    if not issubclass(family, BOOSTED):
+        return _merge_linear(unwrapped, factors, names)
+    if _has_steps(unwrapped):
+        return _after_shared_steps(unwrapped, names, merge_logits, factors)
+    return concatenate_boosted(unwrapped, factors, names)
+
+
+def _merge_linear(
+    estimators: Sequence[Estimator], factors: Array, names: Sequence[str]
+) -> Estimator:
+    parameters = [read_parameters(estimator) for estimator in estimators]
+    for name, found in zip(names, parameters, strict=True):
+        if not found.gives_linear_logits:
+            msg = (
+                f"the logits of estimator {name!r} ({found.architecture.get('type')}) are not "
+                "linear in its parameters (hidden layers, or one model against the rest for each "
+                "class), so that no single one gives the average: use method='parameters'"
+            )
+            raise IncompatibleEstimatorsError(msg)
+    return write_parameters(estimators[0], average_parameters(parameters, factors, names=names))
+
+
+def merge_probabilities(
+    estimators: Sequence[Estimator],
+    weights: Any,
+    *,
+    classes: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+) -> Estimator:
+    """One forest whose probabilities are the weighted average of the forests' probabilities.
+
+    The trees of random forests or extra trees stand side by side. Weights that are not in
+    proportion to the numbers of trees scale the leaves of the trees: the forest's probabilities
+    are exact, those of one of its trees alone do not add up to 1 then.
+
+    Parameters
+    ----------
+    estimators : sequence of fitted forests
+        Of one type, or Pipelines with the same steps before them. They are not changed.
+    weights : array-like of shape (n_estimators,)
+        Adding up to 1.
+    classes : ndarray of shape (n_classes,), default=None
+        Sorted classes of the merged forest; None takes all that any forest has. A class that a
+        forest does not know has probability 0 there.
+    names : sequence of str, default=None
+        Names of the estimators, for errors.
+
+    Returns
+    -------
+    estimator
+        Of the estimators' own type, which does not need skmergecal.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If there is no such estimator; the message names the reason.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from skmergecal.parameters import merge_probabilities
+    >>> X, y = load_iris(return_X_y=True)
+    >>> a, b = (RandomForestClassifier(n, random_state=0).fit(X, y) for n in (5, 10))
+    >>> merged = merge_probabilities([a, b], [0.5, 0.5])
+    >>> merged.n_estimators
+    15
+    >>> mean = (a.predict_proba(X) + b.predict_proba(X)) / 2
+    >>> bool(np.allclose(merged.predict_proba(X), mean))
+    True
+    """
+    names = names or _numbers(estimators)
+    unwrapped, temperatures = unwrap(estimators)
+    _refuse_all_but_forests(_one_type(unwrapped, names), temperatures, names)
+    if _has_steps(unwrapped):
+        return _after_shared_steps(unwrapped, names, merge_probabilities, weights, classes=classes)
+    if classes is None:
+        classes = union_of_classes(*(forest.classes_ for forest in unwrapped))
+    return concatenate_forests(unwrapped, np.asarray(weights, dtype=float), classes, names)
+
+
+def _refuse_all_but_forests(family: type, temperatures: Array, names: Sequence[str]) -> None:
+    if not issubclass(family, FORESTS):
+        msg = (
+            f"the average of the probabilities of several {family.__name__} is not that of one of "
+            "them: only forests can be merged exactly with method='probabilities'"
+        )
+        raise IncompatibleEstimatorsError(msg)
+    if (temperatures != 1).any():
+        name = names[int(np.argmax(temperatures != 1))]
+        msg = (
+            f"estimator {name!r} is a forest with a temperature, and a forest has no logits that "
+            "could be divided by it: merge the forests without temperatures"
+        )
+        raise IncompatibleEstimatorsError(msg)
+
+
+def _numbers(estimators: Sequence[Estimator]) -> Sequence[str]:
+    return [f"number {i}" for i in range(len(estimators))]
+
+
+def _has_steps(estimators: Sequence[Estimator]) -> bool:
+    return any(isinstance(estimator, Pipeline) for estimator in estimators)
+
+
+def _one_type(estimators: Sequence[Estimator], names: Sequence[str]) -> type:
+    """The one type of the classifiers at the end of all."""
+    types = [type(last_classifier(estimator)) for estimator in estimators]
+    for name, found in zip(names, types, strict=True):
+        if found is not types[0]:
+            msg = (
+                f"estimator {names[0]!r} is a {types[0].__name__} and {name!r} a "
+                f"{found.__name__}: only members of one type become one estimator"
+            )
+            raise IncompatibleEstimatorsError(msg)
+    return types[0]
+
+
+def _after_shared_steps(
+    estimators: Sequence[Estimator],
+    names: Sequence[str],
+    merge: Any,
+    weights: Any,
+    **settings: Any,
+) -> Estimator:
+    """The steps that all Pipelines share, then their last steps merged."""
+    steps = [e.steps[:-1] if isinstance(e, Pipeline) else [] for e in estimators]
+    for name, other in zip(names, steps, strict=True):
+        if not are_identical([step for _, step in steps[0]], [step for _, step in other]):
+            msg = (
+                f"the steps before the last one of {names[0]!r} and {name!r} differ: trees can be "
+                "merged only after the same fitted preprocessing"
+            )
+            raise IncompatibleEstimatorsError(msg)
+    last = [e.steps[-1] if isinstance(e, Pipeline) else ("classifier", e) for e in estimators]
+    final = merge([estimator for _, estimator in last], weights, names=names, **settings)
+    return Pipeline([*copy.deepcopy(steps[0]), (last[0][0], final)]) if steps[0] else final

@@ -1,0 +1,20 @@
+"""Families of estimators whose parameters can be read and written: each registers itself.
+
+That of skorch nets, which needs torch, is loaded when the first net comes.
+"""
+
+from skmergecal._optional import optional_import
+from skmergecal.parameters._registry import add_loader
+from skmergecal.parameters.families import _linear, _mlp, _naive_bayes, _pipeline
+
+
+def _load_skorch() -> None:
+    optional_import("torch", extra="neural", purpose="merging skorch members")
+    from skmergecal.parameters.families._skorch import register
+
+    register()
+
+
+add_loader("skorch", "NeuralNet", _load_skorch)
+
+del _linear, _mlp, _naive_bayes, _pipeline

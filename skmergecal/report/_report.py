@@ -1,0 +1,180 @@
+"""CalibrationReport: the result, as text and as HTML."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skmergecal._typing import Array, IntArray
+from skmergecal.display import ReliabilityDisplay
+from skmergecal.report._assessment import Assessment, Interval
+
+__all__ = ["CalibrationReport", "as_html", "as_text"]
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """Scores before and after calibration; ``print`` it, or show it in a notebook.
+
+    "Before" are the estimator's own probabilities. "After" are those of a temperature fitted on
+    other folds of the rows, so that no row is measured with a temperature that it helped to fit.
+    An estimator that applies a temperature of its own (`TemperatureCalibrator`, a
+    `MergedClassifier` whose ``temperature_`` is not 1, a Pipeline that ends in one) is measured
+    as it is: "after" are its probabilities, "before" what they would be with a temperature of 1.
+
+    Attributes
+    ----------
+    name : str
+        Class of the estimator.
+    classes : ndarray of shape (n_classes,)
+    n_samples : float
+        Number of rows, or total of their weights.
+    before, after : Assessment
+    own_temperature : float or None
+        The temperature that the estimator itself applies; None if it has none, in which case
+        "after" is cross-fitted.
+    change : Interval
+        Log loss after minus log loss before, row by row: below 0 where calibration helped.
+    flags : tuple of str
+        What makes these numbers doubtful, in sentences.
+    confidence_level : float
+        Of all intervals but those of the temperatures, which are 95 % ones.
+
+    Notes
+    -----
+    Intervals of log loss, Brier score and accuracy are normal ones. Those of calibration errors
+    are basic bootstrap intervals (`skmergecal.metrics.calibration_test`): noise makes such an
+    error too large, and the interval, which corrects for that, may lie below it. Those of
+    temperatures come from the profile likelihood, of softened log-probabilities where a classifier
+    gives zeros. Rows count as independent: with groups or series, intervals are too narrow.
+    """
+
+    name: str
+    classes: np.ndarray
+    n_samples: float
+    before: Assessment
+    after: Assessment
+    own_temperature: float | None
+    change: Interval
+    flags: tuple[str, ...]
+    confidence_level: float
+    _y: IntArray = field(repr=False)
+    _proba: dict[str, Array] = field(repr=False)
+    _weight: Array = field(repr=False)
+
+    @property
+    def verdict(self) -> str:
+        """What the probabilities are before calibration, in words."""
+        return self.before.verdict
+
+    def as_dict(self) -> dict[str, Any]:
+        """All numbers and words, in types that ``json`` knows.
+
+        Returns
+        -------
+        dict
+        """
+        return {
+            "name": self.name,
+            "classes": self.classes.tolist(),
+            "n_samples": self.n_samples,
+            "before": self.before.as_dict(),
+            "after": self.after.as_dict(),
+            "own_temperature": self.own_temperature,
+            "change": self.change._asdict(),
+            "flags": list(self.flags),
+            "confidence_level": self.confidence_level,
+        }
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+
+_CELL = "padding:2px 10px;text-align:left"
+
+
+def _how(report: CalibrationReport) -> str:
+    if report.own_temperature is None:
+        return "After: one temperature, fitted on the other folds of these rows."
+    return (
+        f"After: the estimator as it is, with its own temperature {report.own_temperature:.4g}. "
+        "Before: without it."
+    )
+
+
+def _rows(report: CalibrationReport) -> list[tuple[str, str, str]]:
+    before, after = report.before, report.after
+    rows = [(name, str(score), str(after.scores[name])) for name, score in before.scores.items()]
+    rows.append(("temperature wanted", str(before.temperature), str(after.temperature)))
+    tests = (f"{side.p_value:.4g}" for side in (before, after))
+    rows.append(("p-value of calibration", *tests))  # type: ignore[arg-type]
+    return rows
+
+
+def _sentences(report: CalibrationReport) -> list[str]:
+    return [
+        f"{report.name} on {report.n_samples:.6g} rows of {len(report.classes)} classes",
+        f"Before: {report.before.verdict}. After: {report.after.verdict}.",
+        f"Change of the log loss: {report.change}.",
+        _how(report),
+        f"In brackets: {100 * report.confidence_level:.4g} % intervals; of temperatures 95 %. "
+        "Those of calibration errors leave out what noise adds to the errors.",
+    ]
+
+
+def as_text(report: CalibrationReport) -> str:
+    """A table between a heading and what to know of it."""
+    title, verdict, change, how, brackets = _sentences(report)
+    table = [("", "before", "after"), *_rows(report)]
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    flags = [f"! {flag}" for flag in report.flags]
+    return "\n".join([title, "", *lines, "", verdict, change, how, brackets, *flags])
+
+
+def as_html(report: CalibrationReport) -> str:
+    """The same with the reliability diagram, if matplotlib is installed."""
+    title, *sentences = (html.escape(sentence) for sentence in _sentences(report))
+    head = "".join(f'<th style="{_CELL}">{name}</th>' for name in ("", "before", "after"))
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL}">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in _rows(report)
+    )
+    notes = "".join(f"<p>{sentence}</p>" for sentence in sentences)
+    flags = "".join(f"<li>{html.escape(flag)}</li>" for flag in report.flags)
+    return (
+        f"<div><h4>{title}</h4><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"{notes}{f'<ul>{flags}</ul>' if flags else ''}{_picture(report)}</div>"
+    )
+
+
+def _picture(report: CalibrationReport) -> str:
+    """The reliability diagram inside an ``img``; nothing without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return ""
+    figure = Figure(figsize=(7.5, 5.0), layout="constrained")
+    ReliabilityDisplay.from_predictions(
+        report._y,
+        report._proba,
+        classes=range(len(report.classes)),
+        sample_weight=report._weight,
+        ax=figure.subplots(),
+    )
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    encoded = base64.b64encode(drawn.getvalue()).decode("ascii")
+    alt = "Reliability diagram before and after calibration"
+    return f'<img alt="{alt}" src="data:image/png;base64,{encoded}" style="max-width:100%">'

@@ -1,0 +1,275 @@
+"""From a fitted classifier and rows to one that was trained further on them."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from sklearn.model_selection import train_test_split
+
+from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal._validation import encode_labels
+from skmergecal.members import (
+    Cache,
+    FitRows,
+    Member,
+    classes_of,
+    collect,
+    cut_params,
+    fitted_member,
+    frozen_members,
+    is_binary_net,
+)
+from skmergecal.tuning._loop import Examples, History, train
+from skmergecal.tuning._open import OpenedEstimator, open_estimator
+from skmergecal.tuning._progress import Progress
+from skmergecal.tuning._schedule import TrainingPlan
+from skmergecal.tuning._synthetic import check_augmentable, synthetic_rows
+from skmergecal.tuning._teacher import Teacher, find_teacher
+
+__all__ = ["TunedModel", "TuningData", "TuningRun"]
+
+
+@dataclass(frozen=True)
+class TuningData:
+    """What there is to learn from.
+
+    Attributes
+    ----------
+    X : array-like
+    labels : ndarray of shape (n_samples,) or None
+        None where there are none, or no rows.
+    weight : ndarray of shape (n_samples,) or None
+        Positive.
+    unlabeled : array-like or None
+        Further rows, for a teacher.
+    params : dict
+        Parameters for the fit of an estimator that is not frozen.
+    """
+
+    X: Any
+    labels: np.ndarray | None
+    weight: Array | None = None
+    unlabeled: Any = None
+    params: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """The result.
+
+    Attributes
+    ----------
+    member : Member
+        The trained estimator, and how it is read.
+    classes : ndarray of shape (n_classes,)
+    history : History
+    """
+
+    member: Member
+    classes: np.ndarray
+    history: History
+
+
+@dataclass(frozen=True)
+class TuningRun:
+    """Further training, ready to be run on any rows.
+
+    Attributes
+    ----------
+    estimator : classifier
+        Frozen: what is trained; else a copy is fitted first.
+    plan : TrainingPlan
+    soft : bool
+        Whether it learns from a teacher, not from labels.
+    teacher : classifier or None
+    augment : str or None
+    validation_fraction : float or None
+        Share of the rows that is held out to stop on.
+    seed : int
+    progress : Progress
+    """
+
+    estimator: Estimator
+    plan: TrainingPlan
+    soft: bool
+    teacher: Estimator | None
+    augment: str | None
+    validation_fraction: float | None
+    seed: int
+    progress: Progress
+
+    def run(self, data: TuningData) -> TunedModel:
+        """Fit, if need be, and train."""
+        member, classes = self._fitted(data)
+        start = open_estimator(member.estimator)
+        own = member.classes if is_binary_net(start.core) else classes_of("estimator", start.core)
+        columns = encode_labels(own, classes, remedy="They are classes of the estimator.")
+        rows, weight = self._rows(data)
+        if _num_samples(rows) == 0 or self.plan.epochs == 0 or len(classes) == 1:
+            start.trainee()  # what cannot be trained is refused here, too
+            estimator, history = start.rebuilt(copy.deepcopy(start.core)), History([], [], 0)
+        else:
+            start = start.scaled(rows)
+            teach: Teacher | None = None
+            goals: np.ndarray
+            if self.soft:
+                said = find_teacher(self.teacher, start, classes, data.X, data.labels)
+                teach = partial(_columns_of, said, columns)
+                goals = teach(rows)
+            else:
+                goals = encode_labels(np.asarray(data.labels), own, remedy=_KNOWN)
+            estimator, history = self._train(start, Examples(rows, goals, weight), teach)
+        tuned = replace(fitted_member("estimator", estimator, member), classes=own, columns=columns)
+        total = float(_num_samples(rows) if weight is None else weight.sum())
+        cache = Cache(None)
+        gives_zeros = _num_samples(rows) > 0 and cache.gives_zeros(tuned, cache.data(rows))
+        return TunedModel(tuned.softened(gives_zeros, total), classes, history)
+
+    def held_out(
+        self, data: TuningData, train: IntArray, test: IntArray, classes: np.ndarray
+    ) -> Array:
+        """Log-probabilities of some rows from a run without them, columns in order of classes."""
+        assert data.labels is not None
+        fold = replace(
+            data,
+            X=_safe_indexing(data.X, train),
+            labels=data.labels[train],
+            weight=None if data.weight is None else data.weight[train],
+            params=cut_params(data.X, data.params or {}, train),
+        )
+        tuned = self.run(fold).member
+        columns = encode_labels(tuned.classes, classes, remedy="They are classes of a fold.")
+        member = replace(tuned, columns=columns, n_classes=len(classes))
+        if len(member.missing):
+            member = member.softened(True, float(len(train)))
+        return member.read_log_proba(_safe_indexing(data.X, test))
+
+    def _fitted(self, data: TuningData) -> tuple[Member, np.ndarray]:
+        """The estimator fitted, or as it is, as a member; and the classes."""
+        estimators = [("estimator", self.estimator)]
+        if data.labels is None:
+            (member,), classes = frozen_members(estimators, Cache(None))
+            return member, classes
+        found = collect(
+            estimators,
+            FitRows.check(data.X, data.labels, data.weight),
+            cv=None,
+            routed=({"estimator": data.params or {}}, {}),
+            cache=Cache(None),
+            n_jobs=None,
+            held_out=False,
+            opinions=False,
+        )
+        return found.members[0], found.classes
+
+    def _rows(self, data: TuningData) -> tuple[Any, Array | None]:
+        """The rows to train on, and their weights."""
+        if not self.soft or data.unlabeled is None:
+            return data.X, data.weight
+        rows = stacked(data.X, data.unlabeled)
+        if data.weight is None:
+            return rows, None
+        return rows, np.concatenate([data.weight, np.ones(_num_samples(data.unlabeled))])
+
+    def _train(
+        self, start: OpenedEstimator, examples: Examples, teach: Teacher | None
+    ) -> tuple[Estimator, History]:
+        """Train a copy of the core; examples have rows as the user passes them."""
+        rng = np.random.default_rng(self.seed)
+        held_out = None
+        if self.validation_fraction is not None:
+            examples, held_out = _split(examples, self.validation_fraction, self.seed)
+            held_out = held_out._replace(X=start.rows(held_out.X))
+        redraw = None
+        if self.augment is not None and teach is not None:
+            check_augmentable(examples.X)
+            redraw = _Redraw(start, examples, teach, self.augment)
+        trainee = start.trainee()
+        self.progress.begin(self.plan.epochs)
+        with trainee.randomness(self.seed):
+            history = train(
+                trainee,
+                examples._replace(X=start.rows(examples.X)),
+                self.plan,
+                rng,
+                held_out=held_out,
+                redraw=redraw,
+                progress=self.progress,
+            )
+        self.progress.end()
+        return start.rebuilt(trainee.finish()), history
+
+
+_KNOWN = "The estimator that is trained further knows no others: drop these rows."
+
+
+def _columns_of(said: Teacher, columns: IntArray, X: Any) -> Array:
+    return said(X)[:, columns]
+
+
+@dataclass(frozen=True)
+class _Redraw:
+    """Synthetic examples, drawn anew for each epoch."""
+
+    start: OpenedEstimator
+    examples: Examples
+    teach: Teacher
+    augment: str
+
+    def __call__(self, rng: np.random.Generator) -> Examples:
+        whole = self.start.whole_columns()
+        X = synthetic_rows(self.examples.X, self.augment, whole, rng)
+        return Examples(self.start.rows(X), self.teach(X), self.examples.weight)
+
+
+def _split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
+    """Examples to train on and to stop on, of every class in both where that is possible."""
+    X, goals, weight = examples
+    n_held_out = int(np.ceil(share * len(goals)))
+    strata = None
+    if goals.ndim == 1:
+        counts = np.unique(goals, return_counts=True)[1]
+        if counts.min() > 1 and len(counts) <= min(n_held_out, len(goals) - n_held_out):
+            strata = goals
+    parts = train_test_split(
+        np.arange(len(goals)), test_size=share, stratify=strata, random_state=seed
+    )
+    kept, held_out = (
+        Examples(_safe_indexing(X, rows), goals[rows], None if weight is None else weight[rows])
+        for rows in parts
+    )
+    return kept, held_out
+
+
+def stacked(X: Any, unlabeled: Any) -> Any:
+    """Rows with further rows below them, in the container of the first.
+
+    Raises
+    ------
+    ValueError
+        If their columns differ.
+    """
+    if isinstance(X, list):
+        return [*X, *unlabeled]
+    if hasattr(X, "iloc"):
+        if list(X.columns) != list(getattr(unlabeled, "columns", [])):
+            msg = "X_unlabeled should be a DataFrame with the columns of X, in the same order"
+            raise ValueError(msg)
+        return sys.modules["pandas"].concat([X, unlabeled], ignore_index=True)
+    if np.shape(X)[1:] != np.shape(unlabeled)[1:]:
+        msg = (
+            f"X_unlabeled should have {np.shape(X)[1:]} columns, as X; "
+            f"it has {np.shape(unlabeled)[1:]}"
+        )
+        raise ValueError(msg)
+    if hasattr(X, "toarray"):
+        both: list[Any] = [X, unlabeled]
+        return scipy.sparse.vstack(both, format="csr")
+    return np.concatenate([X, unlabeled])

@@ -1,0 +1,1 @@
+"""Trainees: models in training, one file for each kind."""

@@ -1,0 +1,130 @@
+"""Train a network that is described as arrays: MLPClassifier, and registered families."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+
+from skmergecal._networks import Adam, BatchNorm, NesterovSGD, Network, Optimiser, two_columns
+from skmergecal._numerics import log_softmax, softmax
+from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal.members import is_sklearn
+from skmergecal.parameters import Parameters, write_parameters
+from skmergecal.tuning._schedule import DISTILLATION, TrainingPlan
+from skmergecal.tuning.trainees._base import Trainee, cross_entropy
+
+__all__ = ["NetworkTrainee"]
+
+
+class NetworkTrainee(Trainee):
+    """Arrays and their network; steps in single precision.
+
+    With labels, an MLPClassifier keeps its solver's settings ("lbfgs" becomes Adam), its learning
+    rate and its ``alpha``; other families get those that it has by default.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Fitted; not changed.
+    parameters : Parameters
+        Its own, with a network.
+    """
+
+    def __init__(self, estimator: Estimator, parameters: Parameters) -> None:
+        assert parameters.network is not None
+        self.estimator, self.parameters = estimator, parameters
+        self.network: Network = parameters.network
+        self.constant = [
+            name
+            for node in self.network.nodes
+            if isinstance(node, BatchNorm)
+            for name in (node.mean, node.var)
+        ]
+        self.optimiser: Optimiser = Adam(parameters.arrays, self.constant)
+        self.rate = self.penalty = 0.0
+
+    def begin(self, plan: TrainingPlan, *, soft: bool) -> None:
+        arrays, constant = self.parameters.arrays, self.constant
+        own = self.estimator if is_sklearn(self.estimator, "MLPClassifier") else MLPClassifier()
+        decay = plan.weight_decay
+        if soft:
+            self.rate = DISTILLATION.learning_rate
+            decay = DISTILLATION.weight_decay if decay is None else decay
+            self.optimiser = Adam(arrays, constant, weight_decay=decay)
+        else:
+            self.rate = own.learning_rate_init
+            self.penalty = own.alpha if decay is None else 0.0
+            self.optimiser = _own_optimiser(own, arrays, constant, decay or 0.0)
+        if plan.learning_rate is not None:
+            self.rate = plan.learning_rate
+
+    def prepare(self, X: Any) -> Array:
+        return _dense(X)
+
+    def step(
+        self,
+        prepared: Array,
+        batch: IntArray,
+        goals: np.ndarray,
+        weight: Array | None,
+        share: float,
+    ) -> float:
+        arrays = self.optimiser.arrays
+        values = self.network.values(arrays, prepared[batch])
+        logits = two_columns(values[-1])
+        if goals.ndim == 1:
+            goals = np.eye(logits.shape[1], dtype=np.float32)[goals]
+        difference = softmax(logits) - goals
+        if weight is None:
+            difference /= len(batch)
+        else:
+            difference *= (weight / weight.sum())[:, None]
+        # One column of logits has its class last.
+        gradient = difference[:, -values[-1].shape[-1] :].astype(np.float32)
+        gradients = self.network.gradients(arrays, values, gradient)
+        if self.penalty:
+            share_of_rows = self.penalty / len(batch)
+            for name, array in arrays.items():
+                if array.ndim > 1 and name in gradients:
+                    gradients[name] = gradients[name] + share_of_rows * array
+        self.optimiser.move(gradients, self.rate * share)
+        return cross_entropy(log_softmax(logits), goals, weight)
+
+    def log_proba(self, X: Any) -> Array:
+        return log_softmax(two_columns(self.network.logits(self.optimiser.arrays, _dense(X))))
+
+    def state(self) -> Array:
+        return self.optimiser.vector.copy()
+
+    def restore(self, state: Array) -> None:
+        self.optimiser.vector[...] = state
+
+    def mean_state(self, states: list[Array], prepared: Array) -> Array:
+        return np.mean(states, axis=0, dtype=np.float64)
+
+    def finish(self) -> Estimator:
+        arrays = self.optimiser.like(self.parameters.arrays)
+        return write_parameters(self.estimator, replace(self.parameters, arrays=arrays))
+
+
+def _own_optimiser(
+    estimator: Estimator, arrays: Any, constant: list[str], weight_decay: float
+) -> Optimiser:
+    if estimator.solver == "sgd":
+        if weight_decay:
+            msg = (
+                "weight_decay is apart from the gradient, which MLPClassifier(solver='sgd') does "
+                "not know: set its alpha instead"
+            )
+            raise ValueError(msg)
+        momentum, nesterov = estimator.momentum, estimator.nesterovs_momentum
+        return NesterovSGD(arrays, constant, momentum=momentum, nesterov=nesterov)
+    betas = (estimator.beta_1, estimator.beta_2)
+    return Adam(arrays, constant, betas=betas, epsilon=estimator.epsilon, weight_decay=weight_decay)
+
+
+def _dense(X: Any) -> np.ndarray:
+    return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float32)

@@ -1,0 +1,202 @@
+"""Train a skorch net: its module, its criterion, its optimiser. Loaded when the first net comes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.utils import to_tensor
+from torch import nn
+
+from skmergecal._numerics import SMALLEST, log_softmax
+from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal.members import (
+    as_net_input,
+    is_binary_net,
+    net_logits,
+    net_proba,
+    outputs_logits,
+    untouched,
+)
+from skmergecal.tuning._schedule import DISTILLATION, TrainingPlan
+from skmergecal.tuning.trainees._base import Trainee
+
+__all__ = ["TorchTrainee"]
+
+
+class TorchTrainee(Trainee):
+    """A copy of a net, whose optimiser begins anew.
+
+    Batches are cut from the rows as they are: transforms of a custom ``dataset``, and callbacks,
+    take no part. With labels, optimiser, criterion, ``get_loss`` and dropout are the net's own.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Fitted; not changed.
+    """
+
+    def __init__(self, net: Estimator) -> None:
+        self.start = net
+        self.net = copy.deepcopy(net)
+        self.optimiser: Any = None
+        self.rates: list[float] = []
+        self.soft = False
+
+    def begin(self, plan: TrainingPlan, *, soft: bool) -> None:
+        self.soft, decay = soft, plan.weight_decay
+        net = self.net.initialize_optimizer()  # that of the net's fit remembers other weights
+        if soft:
+            free = [p for p in net.module_.parameters() if p.requires_grad]
+            decay = DISTILLATION.weight_decay if decay is None else decay
+            self.optimiser = torch.optim.AdamW(free, lr=DISTILLATION.learning_rate)
+        else:
+            self.optimiser = net.optimizer_
+        for group in self.optimiser.param_groups:
+            if decay is not None:
+                group["weight_decay"] = decay
+            if plan.learning_rate is not None:
+                group["lr"] = plan.learning_rate
+        self.rates = [float(group["lr"]) for group in self.optimiser.param_groups]
+
+    def prepare(self, X: Any) -> Any:
+        X = as_net_input(self.net, X)
+        if hasattr(X, "columns"):
+            return {str(c): self._tensor(X[c].to_numpy().reshape(-1, 1)) for c in X.columns}
+        return self._tensor(X)
+
+    def _tensor(self, X: Any) -> Any:
+        return to_tensor(X, device=self.net.device, accept_sparse=True)
+
+    def step(
+        self, prepared: Any, batch: IntArray, goals: np.ndarray, weight: Array | None, share: float
+    ) -> float:
+        net, rows = self.net, torch.as_tensor(batch, device=self.net.device)
+        if isinstance(prepared, dict):
+            X = {name: column[rows] for name, column in prepared.items()}
+        else:
+            X = prepared.index_select(0, rows) if prepared.is_sparse else prepared[rows]
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * share
+        net.module_.train()
+        if isinstance(net.criterion_, nn.Module):
+            net.criterion_.train()
+        self.optimiser.zero_grad()
+        output = net.infer(X)
+        weights = None if weight is None else self._tensor(weight / weight.sum())
+        loss = self._loss_of(output, X, goals, weights)
+        loss.backward()
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def _loss_of(self, output: Any, X: Any, goals: np.ndarray, weights: Any) -> Any:
+        if self.soft:
+            losses = _soft_losses(self.net, output, self._tensor(goals))
+            return losses.mean() if weights is None else (weights * losses).sum()
+        y = goals.astype(np.float32 if is_binary_net(self.net) else np.int64)
+        if weights is None:
+            return self.net.get_loss(output, self._tensor(y), X=X, training=True)
+        with _row_by_row(self.net.criterion_):
+            losses = self.net.get_loss(output, self._tensor(y), X=X, training=True)
+        return (weights.to(losses.dtype) * losses).sum()
+
+    def log_proba(self, X: Any) -> Array:
+        if outputs_logits(self.net):
+            return log_softmax(net_logits(self.net, X))
+        return np.log(np.maximum(net_proba(self.net, X), SMALLEST, dtype=np.float64))
+
+    def state(self) -> list[dict[str, Any]]:
+        return [
+            {name: tensor.detach().clone() for name, tensor in part.state_dict().items()}
+            for part in _parts(self.net)
+        ]
+
+    def restore(self, state: list[dict[str, Any]]) -> None:
+        for part, tensors in zip(_parts(self.net), state, strict=True):
+            part.load_state_dict(tensors)
+
+    def mean_state(self, states: list[list[dict[str, Any]]], prepared: Any) -> Any:
+        mean = [
+            {name: _mean([parts[i][name] for parts in states]) for name in part}
+            for i, part in enumerate(states[-1])
+        ]
+        norms = [
+            m for m in self.net.module_.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
+        ]
+        if norms:
+            self.restore(mean)
+            _measure(self.net, norms, prepared)
+            mean = self.state()
+        return mean
+
+    def finish(self) -> Estimator:
+        # As skorch leaves a net: it cuts its flags by itself where they matter.
+        self.net.initialize_optimizer()
+        return self.net
+
+    @contextmanager
+    def randomness(self, seed: int) -> Iterator[None]:
+        with untouched(self.start):
+            torch.manual_seed(seed)
+            yield
+
+
+def _parts(net: Estimator) -> list[Any]:
+    return [part for part in (net.module_, net.criterion_) if isinstance(part, nn.Module)]
+
+
+def _soft_losses(net: Estimator, output: Any, goals: Any) -> Any:
+    """Cross-entropy of each row from probabilities as goals."""
+    if isinstance(output, tuple):
+        output = output[0]
+    if not outputs_logits(net):
+        if output.ndim == 1:
+            output = torch.stack([1 - output, output], dim=1)
+        log_proba = torch.log(output + torch.finfo(output.dtype).eps)
+    else:
+        if output.ndim == 1 or output.shape[1] == 1:
+            output = output.reshape(-1, 1)
+            output = torch.cat([torch.zeros_like(output), output], dim=1)
+        log_proba = torch.log_softmax(output, dim=1)
+    return -(goals.to(log_proba.dtype) * log_proba).sum(dim=1)
+
+
+@contextmanager
+def _row_by_row(criterion: Any) -> Iterator[None]:
+    """Within it, the criterion gives one loss a row."""
+    if getattr(criterion, "reduction", None) not in ("mean", "sum", "none"):
+        msg = (
+            f"the criterion {type(criterion).__name__} has no reduction='none', so that rows "
+            "cannot be weighted: fit without sample_weight, or use target='members'"
+        )
+        raise ValueError(msg)
+    before = criterion.reduction
+    criterion.reduction = "none"
+    try:
+        yield
+    finally:
+        criterion.reduction = before
+
+
+def _mean(tensors: list[Any]) -> Any:
+    if not tensors[0].is_floating_point():
+        return tensors[-1]
+    return torch.stack([t.double() for t in tensors]).mean(dim=0).to(tensors[0].dtype)
+
+
+def _measure(net: Estimator, norms: list[Any], prepared: Any) -> None:
+    """Means and variances of BatchNorm layers, over all rows at once, dropout off."""
+    momenta = [norm.momentum for norm in norms]
+    net.module_.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # of one batch with all rows the mean is exact
+        norm.train()
+    with torch.no_grad():
+        net.infer(prepared)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
