@@ -14,7 +14,7 @@ from torch import nn
 from skmergecal._networks._network import as_float64, dense_network
 from skmergecal._networks._reparametrise import balance, check_same_function, reparametrise
 from skmergecal._networks._spaces import find_spaces
-from skmergecal._networks._trace import UntraceableError, trace
+from skmergecal._networks.trace import UntraceableError, trace
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import align_parameters, merge_parameters, read_parameters
 from tests.networks import (

@@ -23,7 +23,7 @@ from skmergecal._networks._repair import (
     ridge,
 )
 from skmergecal._networks._select import select_and_merge, select_units
-from skmergecal._networks._trace import trace
+from skmergecal._networks.trace import trace
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal.parameters import merge_parameters, read_parameters
 from tests.networks import Embedded, architectures, arrays_of, as_net, output, random_mlp, rows

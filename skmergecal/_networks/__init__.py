@@ -14,7 +14,6 @@ from skmergecal._networks._nodes import ACTIVATIONS, BatchNorm
 from skmergecal._networks._optimisers import Adam, NesterovSGD, Optimiser
 from skmergecal._networks._repair import refit_layers
 from skmergecal._networks._select import select_units
-from skmergecal._networks._trace import UntraceableError, first_names, trace
 
 __all__ = [
     "ACTIVATIONS",
@@ -25,17 +24,14 @@ __all__ = [
     "NesterovSGD",
     "Network",
     "Optimiser",
-    "UntraceableError",
     "align_networks",
     "as_float64",
     "dense_network",
-    "first_names",
     "has_hidden",
     "merge_networks",
     "probe_rows",
     "refit_layers",
     "select_units",
     "some_rows",
-    "trace",
     "two_columns",
 ]

@@ -21,8 +21,8 @@ _BOOSTING = "histogram gradient boosting models"
 
 def _unknown_structure(what: str) -> IncompatibleEstimatorsError:
     return IncompatibleEstimatorsError(
-        f"{what} of scikit-learn {sklearn.__version__} are not built in the way that this version of "
-        "skmergecal knows, so that they cannot be merged into one: keep the MergedClassifier, "
+        f"{what} of scikit-learn {sklearn.__version__} are not built in the way that this version "
+        "of skmergecal knows, so that they cannot be merged into one: keep the MergedClassifier, "
         "or update skmergecal"
     )
 

@@ -9,7 +9,7 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
-from skmergecal._networks import UntraceableError, first_names, trace
+from skmergecal._networks.trace import UntraceableError, first_names, trace
 from skmergecal._typing import Estimator
 from skmergecal.parameters._parameters import FirstLayer, Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
