@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import copy
+import importlib
+import inspect
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from sklearn.linear_model import SGDClassifier
 
-from skmergecal import __version__
+import skmergecal
+from skmergecal import (
+    FineTunedClassifier,
+    MergedClassifier,
+    TemperatureCalibrator,
+    __version__,
+)
 from skmergecal._optional import optional_import
 
 ALLOWED = {"joblib", "numpy", "scipy", "skmergecal", "sklearn", "threadpoolctl"}
@@ -26,9 +39,117 @@ def loaded(statement):
 
 
 def test_import_loads_no_module_outside_a_listed_set():
-    ours = loaded("import skmergecal")
+    ours = loaded("from skmergecal import *")
+    assert "sklearn" in ours
     assert not ours & {"torch", "skorch", "matplotlib", "pandas", "hypothesis", "pytest"}
     assert ours - loaded(SKLEARN) - set(sys.stdlib_module_names) <= ALLOWED
+
+
+def added(statement):
+    """Every module that the statement loads, beyond those of a bare start."""
+    bare, ours = (
+        subprocess.run(
+            [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        for code in ("pass", statement)
+    )
+    return set(ours) - set(bare)
+
+
+def test_import_alone_loads_no_subpackage_and_no_other_package():
+    names = added("import skmergecal")
+    assert {name for name in names if "skmergecal" in name} == {"skmergecal", "skmergecal._version"}
+    assert {name.partition(".")[0] for name in names} <= {"skmergecal", *sys.stdlib_module_names}
+
+
+def test_metrics_load_neither_models_nor_pictures():
+    names = added("import skmergecal; skmergecal.metrics.calibration_test")
+    ours = {name.split(".")[1] for name in names if name.startswith("skmergecal.")}
+    assert "metrics" in ours
+    assert not ours & {"calibration", "display", "members", "merging", "orders", "report", "tuning"}
+    assert not names & {"torch", "skorch", "matplotlib"}
+
+
+def for_type_checkers():
+    """The imports of the ``if TYPE_CHECKING`` block: name -> module, "" for a subpackage."""
+    tree = ast.parse(Path(skmergecal.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    return {
+        alias.asname or alias.name: node.module.removeprefix("skmergecal").removeprefix(".")
+        for node in block.body
+        for alias in node.names
+    }
+
+
+def test_the_lists_of_public_names_agree():
+    assert for_type_checkers() == skmergecal._SOURCES
+    assert {*skmergecal._SOURCES, "__version__"} == set(skmergecal.__all__)
+    assert len(skmergecal.__all__) == len(set(skmergecal.__all__))
+    assert dir(skmergecal) == sorted(skmergecal.__all__)
+
+
+@pytest.mark.parametrize(("name", "source"), skmergecal._SOURCES.items())
+def test_a_public_name_is_its_subpackages_own(name, source):
+    module = importlib.import_module(f"skmergecal.{source or name}")
+    assert skmergecal.__getattr__(name) is (getattr(module, name) if source else module)
+    assert getattr(skmergecal, name) is skmergecal.__getattr__(name)
+    assert not source or name in module.__all__
+
+
+def test_an_unknown_name_is_refused_as_python_does():
+    with pytest.raises(AttributeError, match=r"^module 'skmergecal' has no attribute 'merge'$"):
+        _ = skmergecal.merge
+    with pytest.raises(ImportError, match="cannot import name 'merge' from 'skmergecal'"):
+        exec("from skmergecal import merge")
+    assert not hasattr(skmergecal, "__wrapped__")
+    from skmergecal import members  # not public, but a submodule as any other
+
+    assert inspect.ismodule(members)
+
+
+def test_a_reload_keeps_the_objects():
+    code = (
+        "import importlib, skmergecal; before = skmergecal.MergedClassifier; "
+        "again = importlib.reload(skmergecal); assert again is skmergecal; "
+        "assert again.MergedClassifier is before is skmergecal.merging.MergedClassifier; "
+        "assert again.metrics is importlib.import_module('skmergecal.metrics')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+X = [[-2.0], [-1.0], [1.0], [2.0]] * 5
+Y = [0, 1, 0, 1] * 5
+# Each enters the registry of parameters as its subpackage loads.
+WRAPPERS = {
+    "calibration": lambda inner: TemperatureCalibrator(inner),
+    "merging": lambda inner: MergedClassifier([("a", inner), ("b", inner)], method="parameters"),
+    "tuning": lambda inner: FineTunedClassifier(inner),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("subpackage", WRAPPERS)
+def test_parameters_of_a_model_unpickled_in_a_fresh_process(subpackage, tmp_path):
+    model = WRAPPERS[subpackage](SGDClassifier(loss="log_loss", random_state=0)).fit(X, Y)
+    copied = copy.deepcopy(model)
+    assert copied.predict_proba(X).tolist() == model.predict_proba(X).tolist()
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(model))
+    code = (
+        "import pickle, sys; from pathlib import Path; "
+        "model = pickle.loads(Path(sys.argv[1]).read_bytes()); "
+        "from skmergecal.parameters import merge_parameters, read_parameters; "
+        "merged = merge_parameters([read_parameters(model)] * 2, [0.5, 0.5]); "
+        "print(type(model).__name__, type(merged.parameters).__name__)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True
+    )
+    assert run.stdout.split() == [type(model).__name__, "Parameters"]
 
 
 def test_a_missing_extra_is_named():
