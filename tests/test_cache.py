@@ -154,13 +154,13 @@ def test_fixed_weights_read_a_member_until_it_says_zero(blobs, monkeypatch):
     smooth = RandomForestClassifier(5, min_samples_leaf=40, random_state=0).fit(blobs.X, blobs.y)
     members = [("zeros", FrozenEstimator(forest)), ("none", FrozenEstimator(smooth))]
     fixed = MergedClassifier(members, weights=None).fit(blobs.X_held, blobs.y_held)
-    zeros, none = fixed._combination.members
+    zeros, none = fixed._merge.members
     assert zeros.softening == 1 / (len(blobs.y_held) + 1)
     assert none.softening == (0.0 if (smooth.predict_proba(blobs.X_held) > 0).all() else 1 / 201)
     assert rows_read[0] == 100
     learned = MergedClassifier(members).fit(blobs.X_held, blobs.y_held)
-    assert [m.softening for m in learned._combination.members] == [
-        m.softening for m in fixed._combination.members
+    assert [m.softening for m in learned._merge.members] == [
+        m.softening for m in fixed._merge.members
     ]
 
 
@@ -182,7 +182,7 @@ def test_first_rows_that_folds_share_are_read_once(blobs, tmp_path, monkeypatch)
     softened = model.set_params(weights=None).fit(blobs.X_held, blobs.y_held)
     assert rows_read == []
     plain = MergedClassifier([("forest", forest)], weights=None).fit(blobs.X_held, blobs.y_held)
-    assert softened._combination.members[0].softening == plain._combination.members[0].softening
+    assert softened._merge.members[0].softening == plain._merge.members[0].softening
 
 
 def test_zeros_beyond_the_first_rows_belong_to_the_rows_that_hold_them(blobs, tmp_path):
@@ -197,11 +197,11 @@ def test_zeros_beyond_the_first_rows_belong_to_the_rows_that_hold_them(blobs, tm
     for rows, expected in ((X, 0.0), (late, 1 / 151), (X, 0.0), (late, 1 / 151)):
         for memory in (tmp_path, None):
             model = MergedClassifier([("m", member)], weights=None, memory=memory).fit(rows, y)
-            assert model._combination.members[0].softening == expected
+            assert model._merge.members[0].softening == expected
     model = MergedClassifier([("m", member)], memory=tmp_path / "other").fit(late, y)
     model.set_params(weights=None).fit(late, y)  # known as a whole before its first rows are
-    assert model._combination.members[0].softening == 1 / 151
-    assert model.fit(X, y)._combination.members[0].softening == 0.0
+    assert model._merge.members[0].softening == 1 / 151
+    assert model.fit(X, y)._merge.members[0].softening == 0.0
 
 
 def test_recent_answers_are_bounded_and_read_only():

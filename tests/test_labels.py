@@ -183,7 +183,7 @@ def test_a_class_that_one_fold_missed_is_softened_with_a_warning(blobs):
         with pytest.warns(UserWarning, match=r"training rows miss classes: {'m': \[2\]}"):
             held = merged.fit_held_out(blobs.X, y)
         assert np.isfinite(held.log_proba).all()
-        member_view = merged._combination.members[0]
+        member_view = merged._merge.members[0]
         assert member_view.softening == pytest.approx(1 / 201)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.neural_network import MLPClassifier
 
 from skmergecal import MergedClassifier
 
@@ -17,6 +20,13 @@ SETTINGS = [
     {"method": "probabilities", "weights": "greedy"},
     {"weights": [1, 2, 3, 0, 1]},
 ]
+
+
+@pytest.fixture(scope="module")
+def nets(digits):
+    """Nets from three starts."""
+    how = {"hidden_layer_sizes": (12,), "max_iter": 300, "learning_rate_init": 0.01}
+    return [MLPClassifier(random_state=k, **how).fit(digits.X, digits.y) for k in range(3)]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -121,3 +131,46 @@ def test_unknown_labels(blobs, members):
     merged = MergedClassifier.from_fitted(members, weights=None)
     with pytest.raises(ValueError, match="Pass rows of the classes that were merged"):
         merged.member_report(blobs.X_held, np.full(len(blobs.y_held), 99))
+
+
+@pytest.mark.parametrize(
+    "later",
+    [{"weights": "log_loss"}, {"method": "parameters"}, {"estimators": []}, {"calibrate": "both"}],
+    ids=str,
+)
+def test_parameters_set_after_the_fit_change_nothing(blobs, members, later):
+    X, y = blobs.X_held, blobs.y_held
+    two = {name: members[name] for name in ("lda", "bayes")}
+    merged = MergedClassifier.from_fitted(two, X, y, method="logits", weights=[1, 0])
+    before = merged.member_report(X, y)
+    after = merged.set_params(**later).member_report(X, y)
+    np.testing.assert_array_equal(after.to_numpy(), before.to_numpy())
+
+
+def test_unlabeled_rows_of_the_fit_align_in_the_report_too(digits, nets):
+    X, y = digits.X_held, digits.y_held
+    how = {"method": "parameters", "weights": None, "alignment": "activations", "repair": "rescale"}
+    how["barrier_tolerance"] = 1e6
+    few = MergedClassifier.from_fitted(nets, X, y, **how).member_report(X, y)
+    more = MergedClassifier.from_fitted(nets, X, y, X_unlabeled=digits.X, **how)
+    gains = more.member_report(X, y)["gain"].to_numpy()
+    assert np.abs(gains - few["gain"].to_numpy()).min() > 1e-6
+    again = pickle.loads(pickle.dumps(more)).member_report(X, y)["gain"]
+    np.testing.assert_array_equal(again, gains)
+
+
+def test_unlabeled_rows_are_not_kept_by_a_pool(blobs, members):
+    two = {name: members[name] for name in ("lda", "bayes")}
+    X = np.tile(blobs.X, (50, 1))
+    merged = MergedClassifier.from_fitted(two, blobs.X_held, blobs.y_held, X_unlabeled=X)
+    assert len(pickle.dumps(merged)) < X.nbytes / 2
+
+
+def test_barrier_without_a_member_is_reported_not_raised(digits, nets):
+    """Only the first net takes part; without it two that cannot be averaged are left."""
+    X, y = digits.X_held, digits.y_held
+    how = {"method": "parameters", "alignment": None, "repair": None, "on_barrier": "raise"}
+    merged = MergedClassifier.from_fitted(nets, X, y, weights=[1, 0, 0], **how)
+    report = merged.member_report(X, y)
+    assert report["gain"].iloc[0] > 0.3
+    np.testing.assert_allclose(report["gain"].iloc[1:], 0, atol=1e-9)

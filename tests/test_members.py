@@ -145,7 +145,7 @@ def test_exact_zeros_are_softened_by_the_number_of_rows(blobs):
     weighted = MergedClassifier.from_fitted(
         [tree], blobs.X_held, blobs.y_held, sample_weight=np.full(200, 3.0), weights=None
     )
-    assert weighted._combination.members[0].softening == pytest.approx(1 / 601)
+    assert weighted._merge.members[0].softening == pytest.approx(1 / 601)
     raw = MergedClassifier.from_fitted([tree], weights=None, method="probabilities")
     np.testing.assert_array_equal(raw.predict_proba(blobs.X_test), tree.predict_proba(blobs.X_test))
     assert (raw.predict_log_proba(blobs.X_test) == -np.inf).any()
@@ -215,7 +215,7 @@ def test_frames_with_text_and_missing_values_pass_through(frozen):
     assert list(merged.classes_) == ["bad", "good"]
     np.testing.assert_array_equal(merged.feature_names_in_, ["age", "income", "city"])
     logistic, forest = (m.predict_proba(X) for m in merged.estimators_)
-    softening = merged._combination.members[1].softening
+    softening = merged._merge.members[1].softening
     mean = (np.log(logistic) + np.log((1 - softening) * forest + softening / 2)) / 2
     expected = np.exp(mean) / np.exp(mean).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(merged.predict_proba(X), expected, atol=1e-9)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
 
-from skmergecal import MergedClassifier, TemperatureCalibrator
+from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
 from skmergecal._estimator import _diagram
 
 X, Y = make_classification(300, 5, random_state=0)
@@ -97,3 +97,12 @@ def test_no_address_where_the_package_is_not_installed(monkeypatch):
     _diagram.documentation.cache_clear()
     assert _diagram.documentation() == ""
     _diagram.documentation.cache_clear()
+
+
+def test_fitted_models_show_what_they_were_fitted_with():
+    fresh = [("naive", GaussianNB()), ("other", GaussianNB(var_smoothing=1e-3))]
+    merged = MergedClassifier(fresh, method="logits", weights=None).fit(X, Y)
+    assert "merged by logits" in estimator_html_repr(merged.set_params(method="parameters"))
+    net = SGDClassifier(loss="log_loss", random_state=0)
+    tuned = FineTunedClassifier(net, epochs=1, random_state=0).fit(X, Y)
+    assert "tuned on labels" in estimator_html_repr(tuned.set_params(target="members"))

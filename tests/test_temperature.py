@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.naive_bayes import GaussianNB
 
 from skmergecal._numerics import log_softmax, mean_loss
 from skmergecal._temperature._fit import fit_temperature
@@ -294,3 +295,13 @@ def test_a_fit_may_be_asked_from_several_threads():
             fit = fit_temperature(z, y)
             found = list(pool.map(lambda name, fit=fit: getattr(fit, name), numbers))
             assert found == list(numbers.values())
+
+
+def test_estimator_set_after_the_fit_leaves_a_calibrator_of_margins_as_it_was():
+    margins, y = np.array([2.0, 1.0, -1.0, -2.0, 0.5, -0.5]), np.array([1, 1, 0, 0, 0, 1])
+    fitted = TemperatureCalibrator().fit(margins, y)
+    before = fitted.predict_proba(margins.tolist())
+    fitted.set_params(estimator=GaussianNB())
+    np.testing.assert_array_equal(fitted.predict_proba(margins.tolist()), before)
+    with pytest.raises(ValueError, match="has 3 features, but TemperatureCalibrator"):
+        fitted.predict_proba(np.zeros((2, 3)).tolist())

@@ -18,6 +18,7 @@ class NamedEstimatorsMixin(_BaseComposition):
 
     estimators: Any
     method: str
+    _settings: Any
     named_estimators_: Bunch
     weights_: Array
     member_temperatures_: Array
@@ -65,9 +66,9 @@ class NamedEstimatorsMixin(_BaseComposition):
         return self
 
     def _diagram(self) -> tuple[list[tuple[str, Estimator, str]], str]:
-        merge = f"merged by {self.method}"
         if not hasattr(self, "weights_"):
-            return [(name, estimator, "") for name, estimator in self.estimators], merge
+            members = [(name, estimator, "") for name, estimator in self.estimators]
+            return members, f"merged by {self.method}"
         fitted = zip(
             self.named_estimators_.items(), self.weights_, self.member_temperatures_, strict=True
         )
@@ -75,6 +76,7 @@ class NamedEstimatorsMixin(_BaseComposition):
             (name, estimator, f"weight {weight:.3g}" + _and_temperature(temperature))
             for (name, estimator), weight, temperature in fitted
         ]
+        merge = f"merged by {self._settings.method}"
         return members, merge + _and_temperature(self.temperature_)
 
 

@@ -392,7 +392,8 @@ class TemperatureCalibrator(LogProbaClassifier):
         return self
 
     def _check_features(self, X: Any, *, reset: bool) -> None:
-        if self.estimator is None and not hasattr(X, "columns"):
+        bare = (self.estimator if reset else self.estimator_) is None
+        if bare and not hasattr(X, "columns"):
             X = np.asarray(X)
             X = X.reshape(-1, 1) if X.ndim == 1 else X
         super()._check_features(X, reset=reset)

@@ -43,12 +43,10 @@ class LearnedMerge:
     report: MergeReport | None = None
 
 
-def learn_merge(
-    method: str, found: HeldOutMembers, settings: Settings, rows: FitRows
-) -> LearnedMerge:
+def learn_merge(found: HeldOutMembers, settings: Settings, rows: FitRows) -> LearnedMerge:
     """Learn from held-out opinions how to combine the members."""
-    if method != "parameters":
-        return _pool(_LEARN[method](found, settings), found, None)
+    if settings.method != "parameters":
+        return _pool(_LEARN[settings.method](found, settings), found, None)
     merged, held_out = OneModelMerge.learn(found, settings, rows)
     if guard_barrier(merged, settings):
         return LearnedMerge(merged, lambda: held_out, merged.barrier, merged.report)
@@ -97,12 +95,12 @@ _LEARN: dict[str, Callable[[HeldOutMembers, Settings], FittedMerge]] = {
 
 
 def learn_merge_without_rows(
-    method: str, members: Sequence[Member], classes: np.ndarray, settings: Settings
+    members: Sequence[Member], classes: np.ndarray, settings: Settings
 ) -> FittedMerge:
     """Combine frozen members with given weights, nothing learned."""
     weights = np.asarray(settings.weights)
-    if method == "parameters":
+    if settings.method == "parameters":
         return OneModelMerge.without_rows(members, weights, settings)
-    if method == "probabilities":
+    if settings.method == "probabilities":
         return LinearPoolMerge.without_rows(members, classes, weights)
     return LogPoolMerge.without_rows(members, classes, weights)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import _safe_indexing
 from skmergecal._numerics import mean_loss
@@ -22,77 +21,43 @@ from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, Reader
 from skmergecal.metrics import disagreement
 
-__all__ = ["MemberReportMixin"]
+__all__ = ["member_report"]
 
 _FOLDS = 5
 
 
-class MemberReportMixin:
-    """Adds `member_report` to the merged classifier."""
+def member_report(
+    merge: FittedMerge,
+    settings: Settings,
+    classes: np.ndarray,
+    rows: tuple[Any, Any, Any],
+    *,
+    level: float | None,
+    n_resamples: int,
+    random_state: Any,
+) -> Any:
+    """The table of ``MergedClassifier.member_report``.
 
-    classes_: np.ndarray
-    method: str
-    _combination: FittedMerge
-
-    def member_report(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        level: float | None = None,
-        n_resamples: int = 200,
-        random_state: Any = None,
-    ) -> Any:
-        """What each member is worth: its weight, its loss, and the loss without it.
-
-        Parameters
-        ----------
-        X, y : array-like
-            Rows and labels **that no member has seen**; those of ``fit`` where all members were
-            frozen, or others.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Frequency weights.
-        level : float in (0, 1), default=None
-            Confidence level of intervals for the weights, .95 for instance; None for no
-            intervals. Weights are learned anew on bootstrap samples of the rows, and the interval
-            holds the middle share ``level`` of them. How often these cover was simulated: see
-            "How good, and how fast" in the documentation.
-        n_resamples : int, default=200
-            Number of bootstrap samples.
-        random_state : int, RandomState or None, default=None
-            Draws them.
-
-        Returns
-        -------
-        pandas.DataFrame, or dict of ndarray where pandas is not installed
-            One row a member, indexed by name (in the dict: "member"). ``weight`` and
-            ``temperature`` are the fitted ones; ``log_loss`` is the member's own;
-            ``log_loss_without`` that of the other members merged in the same way, and ``gain`` by
-            how much it exceeds the loss of all, both cross-validated over five folds of the rows
-            on the members' fixed opinions (below 0: the rows do not need the member);
-            ``disagrees_with_NAME`` the share of rows where both predict different labels;
-            ``weight_low`` and ``weight_high`` the interval.
-
-        Notes
-        -----
-        Given weights are not learned: without a member the others' are scaled to add up to 1.
-        With ``method="parameters"`` models are merged anew for each member and fold.
-        """
-        check_is_fitted(self, "weights_")
-        if level is not None and not 0 < level < 1:
-            msg = f"level should lie between 0 and 1, .95 for instance; got {level}"
-            raise ValueError(msg)
-        settings = self._checked(None)[1]  # type: ignore[attr-defined]
-        work = _ReMerge(
-            self.method, settings, *_read(self._combination, self.classes_, X, y, sample_weight)
-        )
-        table = work.table(self._combination)
-        if level is not None:
-            draws = work.resampled_weights(n_resamples, check_random_state(random_state))
-            ends = [(1 - level) / 2, (1 + level) / 2]
-            table["weight_low"], table["weight_high"] = np.quantile(draws, ends, axis=0)
-        return as_frame(table, index="member")
+    Parameters
+    ----------
+    merge : FittedMerge
+    settings : Settings
+        Those of the fit.
+    classes : ndarray of shape (n_classes,)
+    rows : tuple of (X, y, sample_weight)
+    level, n_resamples, random_state
+        As documented there.
+    """
+    if level is not None and not 0 < level < 1:
+        msg = f"level should lie between 0 and 1, .95 for instance; got {level}"
+        raise ValueError(msg)
+    work = _ReMerge(settings, *_read(merge, classes, *rows))
+    table = work.table(merge)
+    if level is not None:
+        draws = work.resampled_weights(n_resamples, check_random_state(random_state))
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        table["weight_low"], table["weight_high"] = np.quantile(draws, ends, axis=0)
+    return as_frame(table, index="member")
 
 
 def _read(
@@ -117,7 +82,6 @@ def _read(
 class _ReMerge:
     """Merges anew, from opinions that were read once."""
 
-    method: str
     settings: Settings
     found: HeldOutMembers
     X: Any
@@ -184,7 +148,7 @@ class _ReMerge:
         data = FitRows.check(_safe_indexing(self.X, rows), labels, part.sample_weight)
         # A member that goes may leave a merge of parameters that fails; that is what is reported.
         tolerant = replace(settings, barrier_tolerance=np.inf)
-        return learn_merge(self.method, part, tolerant, data).combination
+        return learn_merge(part, tolerant, data).combination
 
     def opinion(self, member: int, rows: IntArray) -> Opinion:
         """What a member says of some rows."""

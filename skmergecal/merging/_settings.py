@@ -23,6 +23,7 @@ class Settings:
 
     Attributes
     ----------
+    method : {"auto", "logits", "probabilities", "parameters"}
     weights : str or ndarray of shape (n_members,)
         "log_loss", "classwise", "greedy", "greedy_replacement", or weights that add up to 1.
     calibrate : {None, "members", "merged", "both"}
@@ -36,6 +37,7 @@ class Settings:
         Further rows for alignment and repair.
     """
 
+    method: str
     weights: str | Array
     calibrate: str | None = None
     alpha: Any = "auto"
@@ -59,6 +61,10 @@ class Settings:
     def without_merged_temperature(self) -> Settings:
         """The same, but the merged logits stay as they are."""
         return replace(self, calibrate="members" if self.calibrates_members else None)
+
+    def to_keep(self) -> Settings:
+        """What a fitted merge keeps of them: further rows only where merging anew needs them."""
+        return self if self.method == "parameters" else replace(self, unlabeled=None)
 
     def needs_held_out(self) -> bool:
         """Whether anything is learned from held-out opinions."""

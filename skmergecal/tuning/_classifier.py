@@ -318,6 +318,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         self._member: Member = tuned.member
         self.classes_ = tuned.classes
         self.estimator_ = tuned.member.estimator
+        self._target = self.target
         self.loss_curve_ = tuned.history.loss
         self.n_epochs_ = tuned.history.best_epoch
         if self.early_stopping:
@@ -338,7 +339,8 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         fitted = hasattr(self, "estimator_")
         epochs = self.n_epochs_ if fitted else self.epochs
         inner = self.estimator_ if fitted else self.estimator
-        return [("estimator", inner, "")], f"tuned on {self.target}, {epochs} epochs"
+        target = self._target if fitted else self.target
+        return [("estimator", inner, "")], f"tuned on {target}, {epochs} epochs"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
