@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from skmergecal import FitOrderDisplay
-from tests.test_display import labels_of, outside, overlaps
+from tests.display.test_displays import labels_of, outside, overlaps
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

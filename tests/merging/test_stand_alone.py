@@ -16,7 +16,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
-from tests.test_exact import ALONE
+from tests.parameters.exact.test_merge import ALONE
 
 
 def skorch_net(seed):
