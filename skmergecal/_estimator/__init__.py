@@ -1,6 +1,6 @@
 """Estimators of this package: what they share."""
 
-from skmergecal._estimator._log_proba_classifier import LogProbaClassifier
+from skmergecal._estimator._log_proba_classifier import HeldOutScores, LogProbaClassifier
 from skmergecal._estimator._named_members import NamedEstimatorsMixin
 
-__all__ = ["LogProbaClassifier", "NamedEstimatorsMixin"]
+__all__ = ["HeldOutScores", "LogProbaClassifier", "NamedEstimatorsMixin"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import ClassifierMixin, TransformerMixin
@@ -23,7 +23,16 @@ from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import check_sample_weight
 
-__all__ = ["LogProbaClassifier"]
+__all__ = ["HeldOutScores", "LogProbaClassifier"]
+
+
+class HeldOutScores(NamedTuple):
+    """Scores before the temperature, of rows that did not train the members."""
+
+    scores: np.ndarray
+    """Shape (n_held_out, n_classes)."""
+    rows: IntArray
+    """Shape (n_held_out,): the row of the data of ``fit`` that each line belongs to."""
 
 
 class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
@@ -39,11 +48,10 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
     @abstractmethod
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
-    ) -> tuple[Callable[[], Array], IntArray]:
-        """Fit; a function that gives the held-out scores, and the rows they belong to.
+    ) -> HeldOutScores | None:
+        """Fit, and give the scores of rows that did not train the members where asked for.
 
-        Without ``held_out``, nothing is cross-fitted that need not be, and the scores may be those
-        of training rows.
+        Without ``held_out``, nothing is cross-fitted that need not be, and None may be returned.
         """
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -62,8 +70,9 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         HeldOutLogProba
             Log-probabilities after the temperature, up to a constant a row, and row numbers.
         """
-        scores, rows = self._fit(X, y, sample_weight, params, held_out=True)
-        return HeldOutLogProba(self._scaled(scores()), rows)
+        held = self._fit(X, y, sample_weight, params, held_out=True)
+        assert held is not None
+        return HeldOutLogProba(self._scaled(held.scores), held.rows)
 
     @abstractmethod
     def _scores(self, X: Any) -> np.ndarray:

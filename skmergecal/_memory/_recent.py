@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["NOTHING", "RECENT", "Memo", "RecentArrays", "joined"]
+__all__ = ["RECENT", "Memo", "RecentArrays"]
 
 Result = TypeVar("Result")
 
@@ -71,6 +71,17 @@ class Memo:
 
     key: tuple[Hashable, ...] | None = None
 
+    @classmethod
+    def none(cls) -> Memo:
+        """A memo that remembers nothing."""
+        return cls()
+
+    @classmethod
+    def of_all(cls, memos: Iterable[Memo], *keys: str | None) -> Memo:
+        """A memo of what follows from several data together, if all of them are identified."""
+        parts = [*(memo.key for memo in memos), *keys]
+        return cls.none() if None in parts else cls(tuple(parts))
+
     def array(self, what: tuple[Hashable, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
         """The array that ``make`` gives; a remembered one is read-only."""
         if self.key is None:
@@ -89,13 +100,3 @@ class Memo:
         packed = self.array(what, lambda: np.frombuffer(pickle.dumps(make()), dtype=np.uint8))
         made: Result = pickle.loads(packed.data)  # pickled above, in this process
         return made
-
-
-#: Remembers nothing.
-NOTHING = Memo()
-
-
-def joined(memos: Iterable[Memo], *keys: str | None) -> Memo:
-    """Remembers what follows from several data, if all of them are identified."""
-    parts = [*(memo.key for memo in memos), *keys]
-    return NOTHING if None in parts else Memo(tuple(parts))

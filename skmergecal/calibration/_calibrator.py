@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from operator import attrgetter
 from typing import Any, ClassVar, Self
@@ -16,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, _fit_context
-from skmergecal._estimator import LogProbaClassifier
+from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import LARGEST_LOGIT, check_logits, encode_labels, warn_if_few
@@ -199,7 +198,7 @@ class TemperatureCalibrator(LogProbaClassifier):
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
-    ) -> tuple[Callable[[], Array], IntArray]:
+    ) -> HeldOutScores | None:
         self._forget()
         rows: FitRows
         if self.estimator is None:
@@ -211,7 +210,7 @@ class TemperatureCalibrator(LogProbaClassifier):
             rows.labels[held.rows], self.classes_, remedy="Pass all labels as classes=."
         )
         self._set_temperature(held.log_proba, codes, rows.weight_of(held.rows))
-        return lambda: held.log_proba, held.rows
+        return HeldOutScores(held.log_proba, held.rows)
 
     def _fit_bare(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, FitRows]:
         """Check logits and labels; logits of the rows that count."""

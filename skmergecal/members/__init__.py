@@ -4,8 +4,8 @@ from skmergecal.members._accept import (
     check_estimator,
     check_named_estimators,
     freeze,
-    inside,
     name_members,
+    unfrozen,
 )
 from skmergecal.members._cache import Cache
 from skmergecal.members._collect import (
@@ -60,7 +60,6 @@ __all__ = [
     "freeze",
     "frozen_members",
     "has_held_out",
-    "inside",
     "is_binary_net",
     "is_sklearn",
     "is_skorch",
@@ -71,5 +70,6 @@ __all__ = [
     "read_raw",
     "route_fit_params",
     "unfitted_last_step",
+    "unfrozen",
     "untouched",
 ]

@@ -14,10 +14,10 @@ from skmergecal.exceptions import RefitWarning
 from skmergecal.members._member import is_fitted
 from skmergecal.members._read import unfitted_last_step
 
-__all__ = ["check_estimator", "check_named_estimators", "freeze", "inside", "name_members"]
+__all__ = ["check_estimator", "check_named_estimators", "freeze", "name_members", "unfrozen"]
 
 
-def inside(estimator: Estimator) -> Estimator:
+def unfrozen(estimator: Estimator) -> Estimator:
     """What a FrozenEstimator holds, whose tags it copies at length at every look; else itself."""
     return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
 
@@ -27,7 +27,7 @@ def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True)
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         msg = f"estimator {name!r} should be a classifier instance; got {estimator!r}"
         raise TypeError(msg)
-    if not is_classifier(inside(estimator)):
+    if not is_classifier(unfrozen(estimator)):
         msg = (
             f"estimator {name!r} should be a classifier; got {type(estimator).__name__}, "
             "which is none: regressors and transformers cannot be merged or calibrated"

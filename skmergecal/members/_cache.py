@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils.validation import check_memory
 
 from skmergecal._compat import _num_samples, _safe_indexing
-from skmergecal._memory import NOTHING, Memo, own_code
+from skmergecal._memory import Memo, own_code
 from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.members._fit import FitTask
@@ -169,7 +169,7 @@ class Cache:
         """Remembers what follows from a member's opinion of some rows, in the merged columns."""
         place = self._place(member, data)
         if place is None:
-            return NOTHING
+            return Memo.none()
         return Memo((*place, member.columns.tobytes(), member.n_classes))
 
     def _place(self, member: Member, data: HashedRows) -> tuple[Hashable, ...] | None:

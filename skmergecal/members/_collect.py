@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmergecal._compat import _safe_indexing
-from skmergecal._memory import NOTHING, Memo, joined
+from skmergecal._memory import Memo
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
 from skmergecal._warnings import warn_user
@@ -68,7 +68,7 @@ class HeldOutMembers:
     y: IntArray
     sample_weight: Array | None
     folds: list[Fold]
-    memo: Memo = NOTHING
+    memo: Memo = field(default_factory=Memo.none)
 
     @property
     def total_weight(self) -> float:
@@ -227,20 +227,22 @@ def collect(
 
     _warn_of_missed_classes(folds, members, classes)
     weight = rows.weight_of(held_rows)
-    found = HeldOutMembers(members, classes, [], held_rows, column[held_rows], weight, folds)
+    collected = HeldOutMembers(members, classes, [], held_rows, column[held_rows], weight, folds)
     if not (opinions or held_out):
-        softened = [work.softened(member, found.total_weight) for member in members]
-        return replace(found, members=softened)
+        softened = [work.softened(member, collected.total_weight) for member in members]
+        return replace(collected, members=softened)
     read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
-    return _with_opinions(found, read, cache)
+    return _with_opinions(collected, read, cache)
 
 
-def _with_opinions(found: HeldOutMembers, opinions: list[Opinion], cache: Cache) -> HeldOutMembers:
+def _with_opinions(
+    collected: HeldOutMembers, opinions: list[Opinion], cache: Cache
+) -> HeldOutMembers:
     """The collected members with held-out opinions, and softened as these call for."""
-    total = found.total_weight
-    members = [m.with_softening(o, total) for m, o in zip(found.members, opinions, strict=True)]
-    memo = joined([o.memo for o in opinions], cache.key(found.y, found.sample_weight))
-    return replace(found, members=members, opinions=opinions, memo=memo)
+    total = collected.total_weight
+    members = [m.with_softening(o, total) for m, o in zip(collected.members, opinions, strict=True)]
+    memo = Memo.of_all([o.memo for o in opinions], cache.key(collected.y, collected.sample_weight))
+    return replace(collected, members=members, opinions=opinions, memo=memo)
 
 
 def _places(lengths: list[int]) -> list[slice]:
@@ -310,7 +312,7 @@ class _MemberFits:
             if held_rows is self.rows.kept:
                 return whole
             position = np.searchsorted(self.rows.kept, held_rows)
-            memo = joined([whole.memo], self.cache.key(position))
+            memo = Memo.of_all([whole.memo], self.cache.key(position))
             return Opinion(whole.values[position], whole.logarithmic, memo)
         parts = []
         for fold in folds:
@@ -322,7 +324,7 @@ class _MemberFits:
 
 def concatenate(parts: list[Opinion]) -> Opinion:
     """Opinions of several blocks of rows as one."""
-    memo = joined([part.memo for part in parts])
+    memo = Memo.of_all([part.memo for part in parts])
     if len({part.logarithmic for part in parts}) > 1:
         parts = [Opinion(part.proba(), logarithmic=False) for part in parts]
     values = np.concatenate([part.values for part in parts])

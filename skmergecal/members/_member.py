@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
 from skmergecal._compat import _is_fitted
-from skmergecal._memory import NOTHING, Memo
+from skmergecal._memory import Memo
 from skmergecal._numerics import log_softmax, soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members._read import READERS, fitted_last_step
@@ -134,7 +134,7 @@ class Opinion:
 
     values: Array
     logarithmic: bool
-    memo: Memo = NOTHING
+    memo: Memo = field(default_factory=Memo.none)
 
     @property
     def has_zeros(self) -> bool:
@@ -204,8 +204,9 @@ class Member:
         """Whether the member is read as log-probabilities, or as probabilities."""
         return READERS[self.source].logarithmic
 
-    def align(self, raw: Array, memo: Memo = NOTHING) -> Opinion:
+    def align(self, raw: Array, memo: Memo | None = None) -> Opinion:
         """Put the member's own columns where the merged classes have them."""
+        memo = memo or Memo.none()
         if np.array_equal(self.columns, np.arange(self.n_classes)):
             return Opinion(raw, self.logarithmic, memo)
         values = np.full((len(raw), self.n_classes), -np.inf if self.logarithmic else 0.0)

@@ -10,7 +10,7 @@ from skmergecal.merging.fitted._one_model_merge import OneModelMerge
 __all__ = ["guard_barrier"]
 
 
-def guard_barrier(combination: OneModelMerge, settings: Settings) -> bool:
+def guard_barrier(merge: OneModelMerge, settings: Settings) -> bool:
     """Whether the merged model may be used; if not, what ``on_barrier`` says is done.
 
     Raises
@@ -23,13 +23,13 @@ def guard_barrier(combination: OneModelMerge, settings: Settings) -> bool:
     MergeBarrierWarning
         With ``on_barrier="warn"`` (and the model is used), or ``"logits"`` (and it is not).
     """
-    tolerated = settings.barrier_tolerance * combination.member_loss
-    if not combination.barrier > tolerated:
+    tolerated = settings.barrier_tolerance * merge.member_loss
+    if not merge.barrier > tolerated:
         return True
-    loss = combination.member_loss
+    loss = merge.member_loss
     msg = (
-        f"the averaged parameters make a model with log loss {loss + combination.barrier:.4g}, "
-        f"while the members have {loss:.4g} on average (barrier {combination.barrier:.4g}, "
+        f"the averaged parameters make a model with log loss {loss + merge.barrier:.4g}, "
+        f"while the members have {loss:.4g} on average (barrier {merge.barrier:.4g}, "
         f"tolerated {tolerated:.4g}): nets from different starts cannot be averaged as they are. "
         "Use alignment='auto' and repair='auto', with the members' training rows as X_unlabeled, "
         "or method='logits', or members trained from one start."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from operator import attrgetter
@@ -13,9 +13,9 @@ from sklearn.utils import Bunch, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context
-from skmergecal._estimator import LogProbaClassifier, NamedEstimatorsMixin
+from skmergecal._estimator import HeldOutScores, LogProbaClassifier, NamedEstimatorsMixin
 from skmergecal._numerics import log_softmax
-from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
+from skmergecal._typing import Array, Estimator, NamedEstimators
 from skmergecal.members import (
     Cache,
     FitRows,
@@ -23,16 +23,15 @@ from skmergecal.members import (
     collect,
     freeze,
     frozen_members,
-    inside,
     name_members,
     route_fit_params,
+    unfrozen,
 )
 from skmergecal.merging._learn import learn_merge, learn_merge_without_rows
 from skmergecal.merging._member_report import member_report
 from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
 from skmergecal.merging.fitted._base import FittedMerge
-from skmergecal.merging.fitted._log_pool import LogPoolMerge
 from skmergecal.merging.fitted._one_model_merge import OneModelMerge
 from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
 from skmergecal.parameters import ALIGNMENTS, REPAIRS, register_wrapper
@@ -284,18 +283,19 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         -------
         self : MergedClassifier
         """
-        params["X_unlabeled"] = X_unlabeled
-        self._fit(X, y, sample_weight, params, held_out=False)
+        self._fit(X, y, sample_weight, {**params, "X_unlabeled": X_unlabeled}, held_out=False)
         return self
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
-    ) -> tuple[Callable[[], Array], IntArray]:
+    ) -> HeldOutScores | None:
+        params = dict(params)
+        unlabeled = params.pop("X_unlabeled", None)
         self._forget()
-        estimators, settings = self._checked(params.pop("X_unlabeled", None))
+        estimators, settings = self._checked(unlabeled)
         rows = FitRows.check(X, y, sample_weight)
         cross_fit = settings.needs_held_out() or self.method == "parameters" or held_out
-        found = collect(
+        members = collect(
             estimators,
             rows,
             cv=self.cv,
@@ -305,13 +305,13 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             held_out=cross_fit,
             opinions=self.method not in ("auto", "logits"),
         )
-        learned = learn_merge(found, settings, rows)
-        self._set_fitted(learned.combination, found.classes, settings)
+        learned = learn_merge(members, settings, rows)
+        self._set_fitted(learned.merge, members.classes, settings)
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier
             self.merge_report_ = learned.report
         self._check_features(X, reset=True)
-        return learned.held_out_scores, found.rows
+        return HeldOutScores(learned.scores(members), members.rows) if held_out else None
 
     def _checked(self, unlabeled: Any) -> tuple[NamedEstimators, Settings]:
         """Estimators that take part, and the settings that belong to them."""
@@ -340,28 +340,26 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             raise ValueError(msg)
         members, classes = frozen_members(estimators, Cache(self.memory))
         members = [member.with_default_softening() for member in members]
-        combination = learn_merge_without_rows(members, classes, settings)
-        self._set_fitted(combination, classes, settings)
+        merge = learn_merge_without_rows(members, classes, settings)
+        self._set_fitted(merge, classes, settings)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(members[0].estimator, name):
                 setattr(self, name, getattr(members[0].estimator, name))
         return self
 
-    def _set_fitted(
-        self, combination: FittedMerge, classes: np.ndarray, settings: Settings
-    ) -> None:
-        if isinstance(combination, OneModelMerge):
-            self.barrier_ = combination.barrier
-            self.merged_estimator_ = combination.merged.estimator
-        if isinstance(combination, StackedPoolsMerge):
-            self.pool_ = combination.fit
-        self._merge, self._settings = combination, settings.to_keep()
+    def _set_fitted(self, merge: FittedMerge, classes: np.ndarray, settings: Settings) -> None:
+        if isinstance(merge, OneModelMerge):
+            self.barrier_ = merge.barrier
+            self.merged_estimator_ = merge.merged.estimator
+        if isinstance(merge, StackedPoolsMerge):
+            self.pool_ = merge.fit
+        self._merge, self._settings = merge, settings.to_keep()
         self.classes_ = classes
-        self.estimators_ = [member.estimator for member in combination.members]
-        self.named_estimators_ = Bunch(**{m.name: m.estimator for m in combination.members})
-        self.weights_ = combination.weights
-        self.member_temperatures_ = combination.member_temperatures
-        self.temperature_ = combination.temperature
+        self.estimators_ = [member.estimator for member in merge.members]
+        self.named_estimators_ = Bunch(**{m.name: m.estimator for m in merge.members})
+        self.weights_ = merge.weights
+        self.member_temperatures_ = merge.member_temperatures
+        self.temperature_ = merge.temperature
 
     def member_report(
         self,
@@ -437,11 +435,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self, "weights_")
-        pool = self._merge
-        if isinstance(pool, OneModelMerge):
-            pool = LogPoolMerge(pool.members, pool.weights, pool.member_temperatures, 1.0)
-        scores = pool.scores(Cache.for_prediction(self.memory, X).reader(X))
-        return log_softmax(pool.scaled(scores))
+        pool = self._merge.members_pool()
+        return log_softmax(pool.scaled(pool.read_scores(X, self.memory)))
 
     def to_estimator(self, X: Any = None) -> Estimator:
         """One plain estimator of the members' own type that predicts the same.
@@ -478,9 +473,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         if not hasattr(self, "weights_"):  # check_is_fitted asks every member for its tags
             check_is_fitted(self, "weights_")
         self._check_features(X, reset=False)
-        if isinstance(self._merge, OneModelMerge):
-            return self._merge.merged.read_scores(X)
-        return self._merge.scores(Cache.for_prediction(self.memory, X).reader(X))
+        return self._merge.read_scores(X, self.memory)
 
     def _scaled(self, scores: Array) -> Array:
         return self._merge.scaled(scores)
@@ -496,7 +489,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = [get_tags(inside(e)) for _, e in self._named()]
+        inner = [get_tags(unfrozen(e)) for _, e in self._named()]
         tags.input_tags.sparse = all(t.input_tags.sparse for t in inner)
         tags.input_tags.allow_nan = all(t.input_tags.allow_nan for t in inner)
         return tags

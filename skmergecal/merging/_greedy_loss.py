@@ -20,12 +20,12 @@ __all__ = ["held_out_loss"]
 
 def greedy_weights(
     opinions: Sequence[Array],
-    found: HeldOutMembers,
+    held_out: HeldOutMembers,
     settings: Settings,
     to_log_proba: Callable[[Array], Array],
 ) -> Array:
     """Greedy selection by the chosen score of the averaged opinions."""
-    loss = held_out_loss(found, settings.scoring)
+    loss = held_out_loss(held_out, settings.scoring)
     return greedy_selection(opinions, lambda mean: loss(to_log_proba(mean)))
 
 
@@ -53,7 +53,7 @@ class _Forecaster(ClassifierMixin, BaseEstimator):
         return self.classes[X.argmax(axis=1)]
 
 
-def held_out_loss(found: HeldOutMembers, scoring: Any) -> Callable[[Array], float]:
+def held_out_loss(held_out: HeldOutMembers, scoring: Any) -> Callable[[Array], float]:
     """A loss of log-probabilities of the held-out rows: log loss, or minus a score.
 
     Raises
@@ -64,10 +64,10 @@ def held_out_loss(found: HeldOutMembers, scoring: Any) -> Callable[[Array], floa
         If there are sample weights and the scorer takes none.
     """
     if scoring is None:
-        return lambda log_proba: mean_loss(log_proba, found.y, found.sample_weight)
+        return lambda log_proba: mean_loss(log_proba, held_out.y, held_out.sample_weight)
     scorer = get_scorer(scoring)
-    forecaster, y = _Forecaster(found.classes), found.classes[found.y]
-    weighted = {} if found.sample_weight is None else {"sample_weight": found.sample_weight}
+    forecaster, y = _Forecaster(held_out.classes), held_out.classes[held_out.y]
+    weighted = {} if held_out.sample_weight is None else {"sample_weight": held_out.sample_weight}
 
     def loss(log_proba: Array) -> float:
         try:

@@ -1,9 +1,9 @@
-"""From the method's name to a fitted combination of members."""
+"""From the method's name to a fitted merge of members."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,67 +24,71 @@ __all__ = ["LearnedMerge", "learn_merge", "learn_merge_without_rows"]
 
 @dataclass(frozen=True)
 class LearnedMerge:
-    """A fitted combination.
+    """A fitted merge.
 
     Attributes
     ----------
-    combination : FittedMerge
-    held_out_scores : callable
-        Gives the scores of the held-out rows; not kept with the combination.
+    merge : FittedMerge
+    held_out_scores : ndarray of shape (n_held_out, n_classes) or None
+        Scores of the held-out rows, where learning had to compute them.
     barrier : float or None
         Of the averaged parameters, also where they are not used.
     report : MergeReport or None
         The same.
     """
 
-    combination: FittedMerge
-    held_out_scores: Callable[[], Array]
+    merge: FittedMerge
+    held_out_scores: Array | None = None
     barrier: float | None = None
     report: MergeReport | None = None
 
+    def scores(self, held_out: HeldOutMembers) -> Array:
+        """Scores of the held-out rows before the temperature."""
+        if self.held_out_scores is not None:
+            return self.held_out_scores
+        return self.merge.held_out_scores(held_out)
 
-def learn_merge(found: HeldOutMembers, settings: Settings, rows: FitRows) -> LearnedMerge:
+
+def learn_merge(held_out: HeldOutMembers, settings: Settings, rows: FitRows) -> LearnedMerge:
     """Learn from held-out opinions how to combine the members."""
     if settings.method != "parameters":
-        return _pool(_LEARN[settings.method](found, settings), found, None)
-    merged, held_out = OneModelMerge.learn(found, settings, rows)
+        return LearnedMerge(_LEARN[settings.method](held_out, settings))
+    merged, scores = OneModelMerge.learn(held_out, settings, rows)
     if guard_barrier(merged, settings):
-        return LearnedMerge(merged, lambda: held_out, merged.barrier, merged.report)
-    pooled = _pool(_learn_logarithmic(found, settings), found, merged.barrier)
-    return replace(pooled, report=merged.report)
+        return LearnedMerge(merged, scores, merged.barrier, merged.report)
+    pool = _learn_logarithmic(held_out, settings)
+    return LearnedMerge(pool, None, merged.barrier, merged.report)
 
 
-def _pool(combination: FittedMerge, found: HeldOutMembers, barrier: float | None) -> LearnedMerge:
-    return LearnedMerge(combination, lambda: combination.held_out_scores(found), barrier)
-
-
-def _learn_logarithmic(found: HeldOutMembers, settings: Settings) -> FittedMerge:
+def _learn_logarithmic(held_out: HeldOutMembers, settings: Settings) -> FittedMerge:
     if isinstance(settings.weights, str) and settings.weights == "classwise":
-        return StackedPoolsMerge.learn(found, settings, with_linear=False)
-    return LogPoolMerge.learn(found, settings)
+        return StackedPoolsMerge.learn(held_out, settings, with_linear=False)
+    return LogPoolMerge.learn(held_out, settings)
 
 
-def _learn_best(found: HeldOutMembers, settings: Settings) -> FittedMerge:
+def _learn_best(held_out: HeldOutMembers, settings: Settings) -> FittedMerge:
     """All pools at once; of two greedy selections the better; given weights average logits."""
     if not isinstance(settings.weights, str):
-        return LogPoolMerge.learn(found, settings)
+        return LogPoolMerge.learn(held_out, settings)
     if settings.weights != "greedy":
-        return StackedPoolsMerge.learn(found, settings, with_linear=True)
+        return StackedPoolsMerge.learn(held_out, settings, with_linear=True)
     learners = (LogPoolMerge.learn, _learn_linear)
     # Compared without a temperature of the merged logits: one that is fitted afterwards, by another
     # step, changes no choice either.
     before = settings.without_merged_temperature()
-    pools = [learn(found, before) for learn in learners]
+    pools = [learn(held_out, before) for learn in learners]
     losses = [
-        mean_loss(pool.log_proba(pool.held_out_scores(found)), found.y, found.sample_weight)
+        mean_loss(
+            pool.log_proba(pool.held_out_scores(held_out)), held_out.y, held_out.sample_weight
+        )
         for pool in pools
     ]
     best = int(np.argmin(losses))
-    return learners[best](found, settings) if settings.calibrates_merged else pools[best]
+    return learners[best](held_out, settings) if settings.calibrates_merged else pools[best]
 
 
-def _learn_linear(found: HeldOutMembers, settings: Settings) -> FittedMerge:
-    return LinearPoolMerge.learn(found, settings)
+def _learn_linear(held_out: HeldOutMembers, settings: Settings) -> FittedMerge:
+    return LinearPoolMerge.learn(held_out, settings)
 
 
 _LEARN: dict[str, Callable[[HeldOutMembers, Settings], FittedMerge]] = {

@@ -61,14 +61,14 @@ def member_report(
 
 
 def _read(
-    combination: FittedMerge, classes: np.ndarray, X: Any, y: Any, sample_weight: Any
+    merge: FittedMerge, classes: np.ndarray, X: Any, y: Any, sample_weight: Any
 ) -> tuple[HeldOutMembers, Any]:
     """What the fitted members say of the rows that count, and these rows of X."""
     rows = FitRows.check(X, y, sample_weight)
     columns = encode_labels(
         rows.labels[rows.kept], classes, remedy="Pass rows of the classes that were merged."
     )
-    members = list(combination.members)
+    members = list(merge.members)
     opinions = [member.align(member.read(rows.kept_X)) for member in members]
     weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
     n = len(columns)
@@ -83,26 +83,26 @@ class _ReMerge:
     """Merges anew, from opinions that were read once."""
 
     settings: Settings
-    found: HeldOutMembers
+    held_out: HeldOutMembers
     X: Any
 
-    def table(self, combination: FittedMerge) -> dict[str, Any]:
+    def table(self, merge: FittedMerge) -> dict[str, Any]:
         """The columns of the report."""
-        found = self.found
-        everyone = list(range(len(found.members)))
+        held_out = self.held_out
+        everyone = list(range(len(held_out.members)))
         loss = self.loss_of(everyone)
         without = [self.loss_of([k for k in everyone if k != left]) for left in everyone]
-        proba = [opinion.proba() for opinion in found.opinions]
+        proba = [opinion.proba() for opinion in held_out.opinions]
         own = [
-            mean_loss(member.log_proba(opinion), found.y, found.sample_weight)
-            for member, opinion in zip(found.members, found.opinions, strict=True)
+            mean_loss(member.log_proba(opinion), held_out.y, held_out.sample_weight)
+            for member, opinion in zip(held_out.members, held_out.opinions, strict=True)
         ]
-        names = [member.name for member in found.members]
-        disagrees = disagreement(proba, sample_weight=found.sample_weight)
+        names = [member.name for member in held_out.members]
+        disagrees = disagreement(proba, sample_weight=held_out.sample_weight)
         return {
             "member": np.array(names, dtype=object),
-            "weight": combination.weights.copy(),
-            "temperature": combination.member_temperatures.copy(),
+            "weight": merge.weights.copy(),
+            "temperature": merge.member_temperatures.copy(),
             "log_loss": np.array(own),
             "log_loss_without": np.array(without),
             "gain": np.array(without) - loss,
@@ -114,8 +114,8 @@ class _ReMerge:
         """Cross-validated log loss of the merge of some members; NaN for none."""
         if not kept:
             return np.nan
-        y, weight = self.found.y, self.found.sample_weight
-        log_proba = np.empty((len(y), len(self.found.classes)))
+        y, weight = self.held_out.y, self.held_out.sample_weight
+        log_proba = np.empty((len(y), len(self.held_out.classes)))
         for train, test in _folds(y):
             merged = self.merge(kept, train)
             log_proba[test] = merged.log_proba(merged.scores(self.reader(test)))
@@ -125,16 +125,16 @@ class _ReMerge:
         self, kept: Sequence[int], rows: IntArray, counts: Array | None = None
     ) -> FittedMerge:
         """Merge some members, learning from some rows, which may count several times."""
-        found, weight = self.found, self.found.sample_weight
-        members = [found.members[k] for k in kept]
+        held_out, weight = self.held_out, self.held_out.sample_weight
+        members = [held_out.members[k] for k in kept]
         if counts is not None:
             weight = counts if weight is None else counts * weight
         part = HeldOutMembers(
             members,
-            found.classes,
+            held_out.classes,
             [self.opinion(k, rows) for k in kept],
             np.arange(len(rows)),
-            found.y[rows],
+            held_out.y[rows],
             None if weight is None else weight[rows],
             [Fold(members, slice(0, len(rows)))],
         )
@@ -144,20 +144,20 @@ class _ReMerge:
             total = weights.sum()
             weights = weights / total if total else np.full(len(kept), 1 / len(kept))
             settings = replace(settings, weights=weights)
-        labels = found.classes[part.y]
+        labels = held_out.classes[part.y]
         data = FitRows.check(_safe_indexing(self.X, rows), labels, part.sample_weight)
         # A member that goes may leave a merge of parameters that fails; that is what is reported.
         tolerant = replace(settings, barrier_tolerance=np.inf)
-        return learn_merge(part, tolerant, data).combination
+        return learn_merge(part, tolerant, data).merge
 
     def opinion(self, member: int, rows: IntArray) -> Opinion:
         """What a member says of some rows."""
-        whole = self.found.opinions[member]
+        whole = self.held_out.opinions[member]
         return Opinion(np.ascontiguousarray(whole.values[rows]), whole.logarithmic)
 
     def reader(self, rows: IntArray) -> Reader:
         """Reads members from the table, and models that were merged just now from X."""
-        number = {id(member.estimator): k for k, member in enumerate(self.found.members)}
+        number = {id(member.estimator): k for k, member in enumerate(self.held_out.members)}
 
         def read(member: Member) -> Opinion:
             known = number.get(id(member.estimator))
@@ -169,12 +169,12 @@ class _ReMerge:
 
     def resampled_weights(self, n_resamples: int, random: np.random.RandomState) -> Array:
         """Weights learned on bootstrap samples, shape (n_resamples, n_members)."""
-        n = len(self.found.y)
+        n = len(self.held_out.y)
         draws = []
         for _ in range(n_resamples):
             counts = random.multinomial(n, np.full(n, 1 / n)).astype(np.float64)
             rows = np.flatnonzero(counts)
-            everyone = range(len(self.found.members))
+            everyone = range(len(self.held_out.members))
             draws.append(self.merge(everyone, rows, counts).weights)
         return np.array(draws)
 

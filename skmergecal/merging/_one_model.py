@@ -115,7 +115,7 @@ def merge_members(
 
 
 def rows_to_merge_on(
-    found: HeldOutMembers, fold: Fold | None, rows: FitRows, settings: Settings
+    held_out: HeldOutMembers, fold: Fold | None, rows: FitRows, settings: Settings
 ) -> list[Any]:
     """Rows without labels that a merge may look at.
 
@@ -123,8 +123,8 @@ def rows_to_merge_on(
     of ``fit``, but within a fold those that it does not hold out.
     """
     kept = rows.kept
-    if fold is not None and found.cross_fitted:
-        inside = np.setdiff1d(kept, found.rows[fold.places])
+    if fold is not None and held_out.cross_fitted:
+        inside = np.setdiff1d(kept, held_out.rows[fold.places])
         kept = inside if len(inside) else kept
     blocks = [_safe_indexing(rows.X, kept)]
     return blocks if settings.unlabeled is None else [*blocks, settings.unlabeled]
@@ -176,7 +176,7 @@ def _check_descriptions(
             raise IncompatibleEstimatorsError(msg)
 
 
-def check_rewriting(found: HeldOutMembers, temperatures: Array, rows: FitRows) -> None:
+def check_rewriting(held_out: HeldOutMembers, temperatures: Array, rows: FitRows) -> None:
     """Check that each member, written anew with all that is folded into it, says the same.
 
     Raises
@@ -184,13 +184,13 @@ def check_rewriting(found: HeldOutMembers, temperatures: Array, rows: FitRows) -
     IncompatibleEstimatorsError
         If preprocessing or a temperature went into a layer where it does not belong.
     """
-    fold = found.folds[0]
+    fold = held_out.folds[0]
     places = slice(0, min(fold.places.stop, _ROWS_TO_COMPARE))
-    X = _safe_indexing(rows.X, found.rows[places])
+    X = _safe_indexing(rows.X, held_out.rows[places])
     for i, (member, t) in enumerate(zip(fold.members, temperatures, strict=True)):
         alone = merge_members([member], np.ones(1), np.array([t])).member
-        raw = found.opinions[i].values[places][:, member.columns]
-        expected = Opinion(raw, found.opinions[i].logarithmic).log_proba(0.0) / t
+        raw = held_out.opinions[i].values[places][:, member.columns]
+        expected = Opinion(raw, held_out.opinions[i].logarithmic).log_proba(0.0) / t
         rewritten = Opinion(alone.read(X), alone.logarithmic)
         error = float(np.abs(softmax(rewritten.log_proba(0.0)) - softmax(expected)).max())
         if error > _SAME_PROBABILITY:
@@ -208,7 +208,7 @@ def check_rewriting(found: HeldOutMembers, temperatures: Array, rows: FitRows) -
 class _Merges:
     """The merges within the folds, and of the final members, each made once."""
 
-    found: HeldOutMembers
+    held_out: HeldOutMembers
     temperatures: Array
     settings: Settings
     rows: FitRows
@@ -220,19 +220,19 @@ class _Merges:
         if self.latest[0] != key:
             self.latest = (
                 key,
-                [self._merge(fold.members, fold, weights) for fold in self.found.folds],
+                [self._merge(fold.members, fold, weights) for fold in self.held_out.folds],
             )
         return self.latest[1]
 
     def _merge(self, members: Sequence[Member], fold: Fold | None, weights: Array) -> MergedMember:
-        X = rows_to_merge_on(self.found, fold, self.rows, self.settings)
+        X = rows_to_merge_on(self.held_out, fold, self.rows, self.settings)
         return merge_members(members, weights, self.temperatures, self.settings, X)
 
     def final(self, weights: Array) -> MergedMember:
         """The merge of the final members: that of the only fold, if nothing is cross-fitted."""
-        if not self.found.cross_fitted:
+        if not self.held_out.cross_fitted:
             return self.within_folds(weights)[0]
-        return self._merge(self.found.members, None, weights)
+        return self._merge(self.held_out.members, None, weights)
 
     def opinion(self, weights: Array) -> Opinion:
         """Opinions of the merged models on the rows that their folds hold out."""
@@ -249,7 +249,7 @@ class _Merges:
 
     def _opinions(self, models: Sequence[Member]) -> Opinion:
         parts = []
-        for model, fold in zip(models, self.found.folds, strict=True):
-            X = _safe_indexing(self.rows.X, self.found.rows[fold.places])
+        for model, fold in zip(models, self.held_out.folds, strict=True):
+            X = _safe_indexing(self.rows.X, self.held_out.rows[fold.places])
             parts.append(model.align(model.read(X)))
         return concatenate(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,10 +69,6 @@ class Settings:
     def needs_held_out(self) -> bool:
         """Whether anything is learned from held-out opinions."""
         return isinstance(self.weights, str) or self.calibrate is not None
-
-    def learn_weights(self, learners: dict[str, Callable[[], Array]]) -> Array:
-        """The given weights, or what the learner of that name finds."""
-        return learners[self.weights]() if isinstance(self.weights, str) else self.weights
 
 
 def refuse_weights(weights: str, method: str) -> None:

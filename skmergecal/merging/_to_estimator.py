@@ -31,12 +31,12 @@ _SAME_IN_SINGLE_PRECISION = 1e-4
 _ROWS_TO_DRAW = 100
 
 
-def to_plain_estimator(merged: Any, combination: FittedMerge, X: Any) -> Estimator:
+def to_plain_estimator(merged: Any, merge: FittedMerge, X: Any) -> Estimator:
     """The plain estimator of a fitted merged classifier, compared with it on rows.
 
     As documented in ``MergedClassifier.to_estimator``.
     """
-    plain = plain_estimator(combination)
+    plain = plain_estimator(merge)
     if set(plain.classes_.tolist()) != set(merged.classes_.tolist()):
         msg = (
             f"the members call the classes {plain.classes_.tolist()}, not "
@@ -51,7 +51,7 @@ def to_plain_estimator(merged: Any, combination: FittedMerge, X: Any) -> Estimat
         except Exception as error:
             msg = "the members take no rows of random numbers: pass some rows to compare as X"
             raise ValueError(msg) from error
-    _refuse_difference(expected, found, combination)
+    _refuse_difference(expected, found, merge)
     return plain
 
 
@@ -62,14 +62,14 @@ def _both_probabilities(merged: Any, plain: Estimator, X: Any) -> tuple[Array, A
 
 
 @singledispatch
-def plain_estimator(combination: FittedMerge) -> Estimator:
-    """The plain estimator of a fitted combination."""
-    msg = f"there is no single estimator for a {type(combination).__name__}"
+def plain_estimator(merge: FittedMerge) -> Estimator:
+    """The plain estimator of a fitted merge."""
+    msg = f"there is no single estimator for a {type(merge).__name__}"
     raise IncompatibleEstimatorsError(msg)
 
 
 @plain_estimator.register
-def _(combination: StackedPoolsMerge) -> Estimator:
+def _(merge: StackedPoolsMerge) -> Estimator:
     msg = (
         "class-wise weights, and pools of both kinds at once (method='auto'), calibrate each "
         "member and bend what it says, which no single estimator of the members' type can do: "
@@ -79,28 +79,28 @@ def _(combination: StackedPoolsMerge) -> Estimator:
 
 
 @plain_estimator.register
-def _(combination: LogPoolMerge) -> Estimator:
-    active = list(combination.active())
+def _(merge: LogPoolMerge) -> Estimator:
+    active = list(merge.active())
     return merge_logits(
         [member.estimator for member, _, _ in active],
-        [w / (t * combination.temperature) for _, w, t in active],
+        [w / (t * merge.temperature) for _, w, t in active],
         names=[member.name for member, _, _ in active],
     )
 
 
 @plain_estimator.register
-def _(combination: LinearPoolMerge) -> Estimator:
-    if any(combination.calibrates):
+def _(merge: LinearPoolMerge) -> Estimator:
+    if any(merge.calibrates):
         msg = (
             "averaged probabilities that were calibrated are not those of one plain estimator, "
             "because a temperature works on logits: use calibrate=None, or method='logits'"
         )
         raise IncompatibleEstimatorsError(msg)
-    active = list(combination.active())
+    active = list(merge.active())
     members = [member for member, _, _ in active]
     labels = {
         int(column): label
-        for member in combination.members
+        for member in merge.members
         for column, label in zip(member.columns, member.classes, strict=True)
     }
     return merge_probabilities(
@@ -112,13 +112,11 @@ def _(combination: LinearPoolMerge) -> Estimator:
 
 
 @plain_estimator.register
-def _(combination: OneModelMerge) -> Estimator:
-    merged = combination.merged.estimator
-    if combination.temperature == 1:
+def _(merge: OneModelMerge) -> Estimator:
+    merged = merge.merged.estimator
+    if merge.temperature == 1:
         return copy.deepcopy(merged)
-    return write_parameters(
-        merged, fold_temperature(read_parameters(merged), combination.temperature)
-    )
+    return write_parameters(merged, fold_temperature(read_parameters(merged), merge.temperature))
 
 
 def _drawn_rows(merged: Any) -> Any:
@@ -132,8 +130,8 @@ def _drawn_rows(merged: Any) -> Any:
     return pd.DataFrame(rows, columns=merged.feature_names_in_)
 
 
-def _refuse_difference(expected: Array, found: Array, combination: FittedMerge) -> None:
-    parameters = isinstance(combination, OneModelMerge)
+def _refuse_difference(expected: Array, found: Array, merge: FittedMerge) -> None:
+    parameters = isinstance(merge, OneModelMerge)
     tolerated = _SAME_IN_SINGLE_PRECISION if parameters else _SAME_PROBABILITY
     error = float(np.abs(expected - found).max(initial=0.0))
     if not error <= tolerated:

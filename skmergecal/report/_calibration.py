@@ -22,7 +22,7 @@ from skmergecal.members import (
     freeze,
     frozen_members,
     has_held_out,
-    inside,
+    unfrozen,
 )
 from skmergecal.metrics import check_level
 from skmergecal.report._assessment import assess, mean_interval, row_scores
@@ -110,7 +110,7 @@ def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> C
     level = settings["confidence_level"]
     rejected = assessed[1].p_value < 1 - level
     return CalibrationReport(
-        name=type(inside(estimator)).__name__,
+        name=type(unfrozen(estimator)).__name__,
         classes=classes,
         n_samples=float(weight.sum()),
         before=assessed[0],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -22,7 +21,7 @@ from skmergecal._compat import (
     _safe_indexing,
     with_callbacks,
 )
-from skmergecal._estimator import LogProbaClassifier
+from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import check_sample_weight
 from skmergecal.members import (
@@ -30,8 +29,8 @@ from skmergecal.members import (
     Member,
     check_estimator,
     cut_params,
-    inside,
     route_fit_params,
+    unfrozen,
 )
 from skmergecal.parameters import register_wrapper
 from skmergecal.tuning._progress import Progress
@@ -237,14 +236,13 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
             If the estimator is not of a kind that can be trained further, or there is nothing to
             learn from.
         """
-        params["X_unlabeled"] = X_unlabeled
-        self._fit(X, y, sample_weight, params, held_out=False)
+        self._fit(X, y, sample_weight, {**params, "X_unlabeled": X_unlabeled}, held_out=False)
         return self
 
     @with_callbacks
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
-    ) -> tuple[Callable[[], Array], IntArray]:
+    ) -> HeldOutScores | None:
         data, kept, folds = self._checked(X, y, sample_weight, params, held_out)
         context = self._init_callback_context(max_subtasks=1 + len(folds))
         if context is not None:
@@ -256,15 +254,20 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
             context.call_on_fit_task_end(estimator=self, X=X, y=y)
         self._set_fitted(tuned)
         self._check_features(X, reset=True)
+        if not held_out:
+            return None
         if not folds:
-            return lambda: self._scores(data.X), kept
-        return lambda: np.concatenate(parts), kept[np.concatenate([test for _, test in folds])]
+            return HeldOutScores(self._scores(data.X), kept)
+        return HeldOutScores(
+            np.concatenate(parts), kept[np.concatenate([test for _, test in folds])]
+        )
 
     def _checked(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], held_out: bool
     ) -> tuple[TuningData, IntArray, list[tuple[IntArray, IntArray]]]:
         """What there is to learn from; its rows of X; and folds of it where these are needed."""
         check_estimator("estimator", self.estimator)
+        params = dict(params)
         unlabeled = params.pop("X_unlabeled", None)
         frozen = isinstance(self.estimator, FrozenEstimator)
         soft = self.target == "members"
@@ -344,7 +347,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = get_tags(inside(self.estimator))
+        inner = get_tags(unfrozen(self.estimator))
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags

@@ -17,7 +17,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from skmergecal import MergedClassifier
 from skmergecal._memory import _recent
-from skmergecal._memory._recent import Memo, RecentArrays, joined
+from skmergecal._memory._recent import Memo, RecentArrays
 from skmergecal.merging.fitted import _log_pool, _stacked_pools
 
 GRID = [
@@ -241,9 +241,9 @@ def test_without_memory_nothing_is_remembered(blobs, members, recent):
 
 def test_data_without_a_key_are_not_remembered(recent):
     memos = [Memo(("a",)), Memo(("b",))]
-    assert joined(memos, "c").key is not None
-    assert joined(memos, "c") != joined(memos[::-1], "c")
-    for unknown in (joined([*memos, Memo()]), joined(memos, None), Memo()):
+    assert Memo.of_all(memos, "c").key is not None
+    assert Memo.of_all(memos, "c") != Memo.of_all(memos[::-1], "c")
+    for unknown in (Memo.of_all([*memos, Memo()]), Memo.of_all(memos, None), Memo()):
         assert unknown.result(("x",), lambda: [1]) == [1]
         assert unknown.result(("x",), lambda: [2]) == [2]
     assert len(recent) == 0

@@ -1,14 +1,15 @@
-"""How the opinions of members become one: learned once, then applied to any rows."""
+"""FittedMerge: members with what was learned about them, applied to any rows."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array
-from skmergecal.members import HeldOutMembers, Member, Opinion
+from skmergecal.members import Cache, HeldOutMembers, Member, Opinion
 
 __all__ = ["FittedMerge", "Reader"]
 
@@ -44,6 +45,14 @@ class FittedMerge(ABC):
     def scores(self, read: Reader) -> Array:
         """Merged scores before the temperature; members are read one after the other."""
 
+    def read_scores(self, X: Any, memory: Any) -> Array:
+        """Merged scores of any rows; what the members answered is remembered in ``memory``."""
+        return self.scores(Cache.for_prediction(memory, X).reader(X))
+
+    def members_pool(self) -> FittedMerge:
+        """The pool of the members, every member asked."""
+        return self
+
     def scaled(self, scores: Array) -> Array:
         """Merged log-probabilities after the temperature."""
         return log_softmax(scores / self.temperature)
@@ -56,7 +65,7 @@ class FittedMerge(ABC):
         """Log of the merged probabilities."""
         return self.scaled(scores)
 
-    def held_out_scores(self, found: HeldOutMembers) -> Array:
+    def held_out_scores(self, held_out: HeldOutMembers) -> Array:
         """Merged scores of the held-out rows."""
-        opinions = {m.name: o for m, o in zip(found.members, found.opinions, strict=True)}
+        opinions = {m.name: o for m, o in zip(held_out.members, held_out.opinions, strict=True)}
         return self.scores(lambda member: opinions[member.name])

@@ -36,33 +36,26 @@ class LinearPoolMerge(FittedMerge):
     calibrates: tuple[bool, bool] = (False, False)
 
     @classmethod
-    def learn(cls, found: HeldOutMembers, settings: Settings) -> Self:
+    def learn(cls, held_out: HeldOutMembers, settings: Settings) -> Self:
         """Learn weights and temperatures from held-out opinions."""
-        y, weight = found.y, found.sample_weight
-        temperatures = np.ones(len(found.members))
+        temperatures = np.ones(len(held_out.members))
         if settings.calibrates_members:
-            _, temperatures = calibrated_opinions(found, settings)
+            _, temperatures = calibrated_opinions(held_out, settings)
         calibrates = (settings.calibrates_members, settings.calibrates_merged)
-        draft = cls(found.members, np.empty(0), temperatures, 1.0, calibrates=calibrates)
+        draft = cls(held_out.members, np.empty(0), temperatures, 1.0, calibrates=calibrates)
         p = [
             draft.member_proba(member, opinion, t)
-            for member, opinion, t in zip(found.members, found.opinions, temperatures, strict=True)
+            for member, opinion, t in zip(
+                held_out.members, held_out.opinions, temperatures, strict=True
+            )
         ]
-        weights = settings.learn_weights(
-            {
-                "log_loss": lambda: found.memo.result(
-                    ("linear pool", settings.calibrates_members),
-                    lambda: fit_linear_pool(p, y, weight).weights,
-                ),
-                "greedy": lambda: greedy_weights(p, found, settings, lambda q: soften(q, 0.0)),
-            }
-        )
+        weights = _weights(p, held_out, settings)
         pooled = linear_pool(p, weights)
-        softening = 1 / (found.total_weight + 1) if (pooled == 0).any() else 0.0
+        softening = 1 / (held_out.total_weight + 1) if (pooled == 0).any() else 0.0
         fitted = replace(draft, weights=weights, softening=softening)
         if not settings.calibrates_merged:
             return fitted
-        scale = fit_scale(soften(pooled, softening), y, weight)
+        scale = fit_scale(soften(pooled, softening), held_out.y, held_out.sample_weight)
         return replace(fitted, temperature=scale)
 
     @classmethod
@@ -98,3 +91,15 @@ class LinearPoolMerge(FittedMerge):
             return self.scaled(scores)
         positive = scores > 0
         return np.log(scores, out=np.full(scores.shape, -np.inf), where=positive)
+
+
+def _weights(p: list[Array], held_out: HeldOutMembers, settings: Settings) -> Array:
+    """Given weights, or those learned in the way that the settings name."""
+    if not isinstance(settings.weights, str):
+        return settings.weights
+    if settings.weights != "log_loss":
+        return greedy_weights(p, held_out, settings, lambda mean: soften(mean, 0.0))
+    y, weight = held_out.y, held_out.sample_weight
+    return held_out.memo.result(
+        ("linear pool", settings.calibrates_members), lambda: fit_linear_pool(p, y, weight).weights
+    )

@@ -24,36 +24,18 @@ class LogPoolMerge(FittedMerge):
     """Logarithmic opinion pool: weighted average of (calibrated) log-probabilities."""
 
     @classmethod
-    def learn(cls, found: HeldOutMembers, settings: Settings) -> Self:
+    def learn(cls, held_out: HeldOutMembers, settings: Settings) -> Self:
         """Learn weights and temperatures from held-out opinions."""
-        refuse_missing_classes(found.members, found.classes)
+        refuse_missing_classes(held_out.members, held_out.classes)
         if not settings.needs_held_out():
-            ones = np.ones(len(found.members))
-            return cls(found.members, np.asarray(settings.weights), ones, 1.0)
-        y, weight = found.y, found.sample_weight
-        z, temperatures = calibrated_opinions(found, settings)
-        temperature = 1.0
-
-        def by_log_loss() -> Array:
-            nonlocal temperature
-            fit = found.memo.result(
-                ("logarithmic pool", settings.alpha, settings.calibrates_members),
-                lambda: fit_logarithmic_pool(z, y, weight, alpha=settings.alpha),
-            )
-            warn_at_bound(fit.bound, fit.temperature, "the logit pool: ")
-            temperature = fit.temperature
-            return fit.weights
-
-        weights = settings.learn_weights(
-            {
-                "log_loss": by_log_loss,
-                "greedy": lambda: greedy_weights(z, found, settings, log_softmax),
-            }
-        )
+            ones = np.ones(len(held_out.members))
+            return cls(held_out.members, np.asarray(settings.weights), ones, 1.0)
+        z, temperatures = calibrated_opinions(held_out, settings)
+        weights, temperature = _weights_and_temperature(z, held_out, settings)
         if settings.calibrates_merged:
             pooled = add_weighted(z, weights) / temperature
-            temperature *= fit_scale(pooled, y, weight)
-        return cls(found.members, weights, temperatures, temperature)
+            temperature *= fit_scale(pooled, held_out.y, held_out.sample_weight)
+        return cls(held_out.members, weights, temperatures, temperature)
 
     def scores(self, read: Reader) -> Array:
         """Weighted sum of log-probabilities."""
@@ -67,6 +49,23 @@ class LogPoolMerge(FittedMerge):
         """Merge with given weights, nothing learned."""
         refuse_missing_classes(members, classes)
         return cls(members, weights, np.ones(len(members)), 1.0)
+
+
+def _weights_and_temperature(
+    z: list[Array], held_out: HeldOutMembers, settings: Settings
+) -> tuple[Array, float]:
+    """Given weights, or those learned in the way that the settings name."""
+    if not isinstance(settings.weights, str):
+        return settings.weights, 1.0
+    if settings.weights != "log_loss":  # every greedy selection here is one with replacement
+        return greedy_weights(z, held_out, settings, log_softmax), 1.0
+    y, weight = held_out.y, held_out.sample_weight
+    fit = held_out.memo.result(
+        ("logarithmic pool", settings.alpha, settings.calibrates_members),
+        lambda: fit_logarithmic_pool(z, y, weight, alpha=settings.alpha),
+    )
+    warn_at_bound(fit.bound, fit.temperature, "the logit pool: ")
+    return fit.weights, fit.temperature
 
 
 def refuse_missing_classes(members: Sequence[Member], classes: np.ndarray) -> None:

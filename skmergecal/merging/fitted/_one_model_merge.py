@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._one_model import _Merges, check_rewriting, merge_members
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, Reader
+from skmergecal.merging.fitted._log_pool import LogPoolMerge
 from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
 from skmergecal.pooling import fit_logarithmic_pool, greedy_soup, greedy_soup_with_replacement
 
@@ -46,7 +47,9 @@ class OneModelMerge(FittedMerge):
     report: MergeReport | None = None
 
     @classmethod
-    def learn(cls, found: HeldOutMembers, settings: Settings, rows: FitRows) -> tuple[Self, Array]:
+    def learn(
+        cls, held_out: HeldOutMembers, settings: Settings, rows: FitRows
+    ) -> tuple[Self, Array]:
         """Learn the weights, merge within each fold to measure, and merge the final members.
 
         Returns
@@ -54,47 +57,54 @@ class OneModelMerge(FittedMerge):
         OneModelMerge, ndarray of shape (n_held_out, n_classes)
             And the held-out log-probabilities of the models merged within the folds.
         """
-        y, weight = found.y, found.sample_weight
-        _refuse_other_classes(found.members)
-        z, temperatures = calibrated_opinions(found, settings)
-        check_rewriting(found, temperatures, rows)
+        y, weight = held_out.y, held_out.sample_weight
+        _refuse_other_classes(held_out.members)
+        z, temperatures = calibrated_opinions(held_out, settings)
+        check_rewriting(held_out, temperatures, rows)
 
-        merges = _Merges(found, temperatures, settings, rows)
+        merges = _Merges(held_out, temperatures, settings, rows)
 
         def softened(opinion: Opinion) -> Array:
-            return opinion.log_proba(1 / (found.total_weight + 1) if opinion.has_zeros else 0.0)
+            return opinion.log_proba(1 / (held_out.total_weight + 1) if opinion.has_zeros else 0.0)
 
-        weights = _learn_weights(found, settings, z, lambda w: softened(merges.opinion(w)))
+        weights = _learn_weights(held_out, settings, z, lambda w: softened(merges.opinion(w)))
         opinion = merges.opinion(weights)
-        held_out = softened(opinion)
+        log_proba = softened(opinion)
         final = merges.final(weights)
-        merged = final.member.with_softening(opinion, found.total_weight)
+        merged = final.member.with_softening(opinion, held_out.total_weight)
         losses = np.array([mean_loss(log_softmax(m), y, weight) for m in z])
         member_loss = float(weights @ losses)
-        barrier = mean_loss(held_out, y, weight) - member_loss
-        if found.cross_fitted:
+        barrier = mean_loss(log_proba, y, weight) - member_loss
+        if held_out.cross_fitted:
             # The model of all rows was not measured yet. On rows that it was trained on it must
             # do no worse than its members do on rows that they did not see.
-            barrier = max(barrier, _training_loss(merged, found, rows) - member_loss)
+            barrier = max(barrier, _training_loss(merged, held_out, rows) - member_loss)
         temperature = 1.0
         if settings.calibrates_merged:
-            temperature = fit_scale(held_out, y, weight)
+            temperature = fit_scale(log_proba, y, weight)
         losses_of_stages = {
             name: mean_loss(softened(stage), y, weight)
             for name, stage in merges.stage_opinions(weights).items()
         }
         report = MergeReport(
-            members={m.name: float(v) for m, v in zip(found.members, losses, strict=True)},
+            members={m.name: float(v) for m, v in zip(held_out.members, losses, strict=True)},
             stages=losses_of_stages,
-            merged=mean_loss(held_out, y, weight),
+            merged=mean_loss(log_proba, y, weight),
             pool=mean_loss(log_softmax(add_weighted(z, weights)), y, weight),
             chosen=final.chosen,
             barrier=barrier,
         )
         fitted = cls(
-            found.members, weights, temperatures, temperature, merged, barrier, member_loss, report
+            held_out.members,
+            weights,
+            temperatures,
+            temperature,
+            merged,
+            barrier,
+            member_loss,
+            report,
         )
-        return fitted, held_out
+        return fitted, log_proba
 
     @classmethod
     def without_rows(
@@ -116,26 +126,30 @@ class OneModelMerge(FittedMerge):
         """Log-probabilities of the merged model."""
         return self.merged.log_proba(read(self.merged))
 
+    def read_scores(self, X: Any, memory: Any) -> Array:
+        """Scores from the merged model alone, which no cache can make faster."""
+        return self.merged.read_scores(X)
+
+    def members_pool(self) -> FittedMerge:
+        """The logit pool of the members, which the one model was made to follow."""
+        return LogPoolMerge(self.members, self.weights, self.member_temperatures, 1.0)
+
 
 def _learn_weights(
-    found: HeldOutMembers, settings: Settings, z: Sequence[Array], merged: Callable[[Array], Array]
+    held_out: HeldOutMembers,
+    settings: Settings,
+    z: Sequence[Array],
+    merged: Callable[[Array], Array],
 ) -> Array:
     """Weights for the parameters; ``merged`` gives the held-out opinion of a merge with weights."""
-
-    def by_logit_pool() -> Array:
-        return fit_logarithmic_pool(z, found.y, found.sample_weight, alpha=settings.alpha).weights
-
-    def by_soup(soup: Callable[..., Array]) -> Array:
-        loss = held_out_loss(found, settings.scoring)
-        return soup([loss(log_softmax(m)) for m in z], lambda w: loss(merged(w)))
-
-    return settings.learn_weights(
-        {
-            "log_loss": by_logit_pool,
-            "greedy": lambda: by_soup(greedy_soup),
-            "greedy_replacement": lambda: by_soup(greedy_soup_with_replacement),
-        }
-    )
+    if not isinstance(settings.weights, str):
+        return settings.weights
+    if settings.weights == "log_loss":
+        y, weight = held_out.y, held_out.sample_weight
+        return fit_logarithmic_pool(z, y, weight, alpha=settings.alpha).weights
+    soup = greedy_soup if settings.weights == "greedy" else greedy_soup_with_replacement
+    loss = held_out_loss(held_out, settings.scoring)
+    return soup([loss(log_softmax(m)) for m in z], lambda w: loss(merged(w)))
 
 
 def _refuse_other_classes(members: Sequence[Member]) -> None:
@@ -153,8 +167,8 @@ def _refuse_other_classes(members: Sequence[Member]) -> None:
             raise IncompatibleEstimatorsError(msg)
 
 
-def _training_loss(merged: Member, found: HeldOutMembers, rows: FitRows) -> float:
+def _training_loss(merged: Member, held_out: HeldOutMembers, rows: FitRows) -> float:
     model = merged.read_log_proba(rows.kept_X)
-    columns = np.searchsorted(found.classes, rows.labels[rows.kept])
+    columns = np.searchsorted(held_out.classes, rows.labels[rows.kept])
     weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
     return mean_loss(model, columns, weight)

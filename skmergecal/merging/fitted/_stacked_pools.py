@@ -40,24 +40,24 @@ class StackedPoolsMerge(FittedMerge):
     softening: float
 
     @classmethod
-    def learn(cls, found: HeldOutMembers, settings: Settings, *, with_linear: bool) -> Self:
+    def learn(cls, held_out: HeldOutMembers, settings: Settings, *, with_linear: bool) -> Self:
         """Learn temperatures, class-wise weights and, if wanted, a linear pool beside them."""
-        refuse_missing_classes(found.members, found.classes)
-        y, weight = found.y, found.sample_weight
-        softening = 1 / (found.total_weight + 1)
+        refuse_missing_classes(held_out.members, held_out.classes)
+        y, weight = held_out.y, held_out.sample_weight
+        softening = 1 / (held_out.total_weight + 1)
         what = (with_linear, None if with_linear else settings.alpha)
-        temperatures, fit = found.memo.result(
-            ("combined pool", *what), lambda: _fit(found, softening, *what)
+        temperatures, fit = held_out.memo.result(
+            ("combined pool", *what), lambda: _fit(held_out, softening, *what)
         )
         factors = fit.member_factors
         total = float(factors.sum())
         weights = factors / total if total else np.full(len(factors), 1 / len(factors))
-        learned = cls(found.members, weights, temperatures, 1.0, fit, softening)
+        learned = cls(held_out.members, weights, temperatures, 1.0, fit, softening)
         if not settings.calibrates_merged:
             return learned
-        minimum = found.memo.result(
+        minimum = held_out.memo.result(
             ("its temperature", *what),
-            lambda: minimise_temperature(learned.held_out_scores(found), y, weight)[:2],
+            lambda: minimise_temperature(learned.held_out_scores(held_out), y, weight)[:2],
         )
         return replace(learned, temperature=warned(minimum, "the merged classifier"))
 
@@ -76,17 +76,17 @@ class StackedPoolsMerge(FittedMerge):
 
 
 def _fit(
-    found: HeldOutMembers, softening: float, with_linear: bool, alpha: Any
+    held_out: HeldOutMembers, softening: float, with_linear: bool, alpha: Any
 ) -> tuple[Array, CombinedFit]:
     """The members' temperatures, and the pools."""
-    y, weight = found.y, found.sample_weight
+    y, weight = held_out.y, held_out.sample_weight
     logs, temperatures = [], []
-    for member, opinion in zip(found.members, found.opinions, strict=True):
+    for member, opinion in zip(held_out.members, held_out.opinions, strict=True):
         z = member.log_proba(opinion)
         temperatures.append(minimise_temperature(z, y, weight, _TEMPERATURE_ALPHA).temperature)
         logs.append(_calibrated(member, opinion, temperatures[-1], softening)[1])
     if with_linear:
-        proba = [opinion.proba() for opinion in found.opinions]
+        proba = [opinion.proba() for opinion in held_out.opinions]
         fit = fit_combined_pool(logs, y, weight, proba=proba)
     elif alpha == "auto":
         fit = fit_combined_pool(logs, y, weight)

@@ -24,20 +24,20 @@ def fit_scale(z: Array, y: IntArray, sample_weight: Array | None) -> float:
     return warned(minimise_temperature(z, y, sample_weight)[:2], "the merged classifier")
 
 
-def calibrated_opinions(found: HeldOutMembers, settings: Settings) -> tuple[list[Array], Array]:
+def calibrated_opinions(held_out: HeldOutMembers, settings: Settings) -> tuple[list[Array], Array]:
     """Held-out log-probabilities divided by each member's temperature, and the temperatures.
 
     These are all 1 unless members are to be calibrated.
     """
-    z = [m.log_proba(o) for m, o in zip(found.members, found.opinions, strict=True)]
+    z = [m.log_proba(o) for m, o in zip(held_out.members, held_out.opinions, strict=True)]
     if not settings.calibrates_members:
         return z, np.ones(len(z))
-    minima = found.memo.result(
+    minima = held_out.memo.result(
         ("member temperatures",),
-        lambda: [minimise_temperature(m, found.y, found.sample_weight)[:2] for m in z],
+        lambda: [minimise_temperature(m, held_out.y, held_out.sample_weight)[:2] for m in z],
     )
     temperatures = [
         warned(minimum, f"estimator {member.name!r}")
-        for member, minimum in zip(found.members, minima, strict=True)
+        for member, minimum in zip(held_out.members, minima, strict=True)
     ]
     return [m / t for m, t in zip(z, temperatures, strict=True)], np.array(temperatures)
