@@ -14,6 +14,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
+from sklearn.utils import estimator_html_repr
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.exceptions import (
@@ -197,6 +198,40 @@ def test_collapsed_merge_falls_back_to_logits(digits, collapsing):
         merged.predict_proba(digits.X_test), pooled.predict_proba(digits.X_test)
     )
     assert not hasattr(merged, "merged_estimator_")
+
+
+def doubt(estimator, X, y):
+    """A score of how undecided probabilities are: collapsed merges win it."""
+    return -float(estimator.predict_proba(X).max(axis=1).mean())
+
+
+def test_collapsed_soup_falls_back_to_a_greedy_pool(digits, collapsing):
+    settings = {"scoring": doubt, "alignment": None, "repair": None, "on_barrier": "logits"}
+    with pytest.warns(MergeBarrierWarning, match="logit pool is used instead"):
+        merged = MergedClassifier.from_fitted(
+            collapsing,
+            digits.X_held,
+            digits.y_held,
+            method="parameters",
+            weights="greedy_replacement",
+            **settings,
+        )
+    pooled = MergedClassifier.from_fitted(
+        collapsing, digits.X_held, digits.y_held, method="logits", weights="greedy", scoring=doubt
+    )
+    np.testing.assert_array_equal(merged.weights_, pooled.weights_)
+    assert not hasattr(merged, "merged_estimator_")
+
+
+def test_collapsed_merge_is_reported_as_the_pool_that_it_is(digits, collapsing):
+    X, y = digits.X_held, digits.y_held
+    with pytest.warns(MergeBarrierWarning, match="logit pool is used instead"):
+        merged = MergedClassifier.from_fitted(
+            collapsing, X, y, method="parameters", alignment=None, on_barrier="logits"
+        )
+    pooled = MergedClassifier.from_fitted(collapsing, X, y, method="logits")
+    np.testing.assert_array_equal(merged.member_report(X, y), pooled.member_report(X, y))
+    assert "merged by logits" in estimator_html_repr(merged)
 
 
 def test_collapsed_merge_of_members_fitted_here_warns(digits):

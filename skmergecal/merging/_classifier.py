@@ -306,7 +306,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             opinions=self.method not in ("auto", "logits"),
         )
         learned = learn_merge(members, settings, rows)
-        self._set_fitted(learned.merge, members.classes, settings)
+        self._set_fitted(learned.merge, members.classes, learned.settings)
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier
             self.merge_report_ = learned.report

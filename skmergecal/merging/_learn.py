@@ -29,6 +29,8 @@ class LearnedMerge:
     Attributes
     ----------
     merge : FittedMerge
+    settings : Settings
+        What it was learned with: those of the logit pool where that was the way out.
     held_out_scores : ndarray of shape (n_held_out, n_classes) or None
         Scores of the held-out rows, where learning had to compute them.
     barrier : float or None
@@ -38,6 +40,7 @@ class LearnedMerge:
     """
 
     merge: FittedMerge
+    settings: Settings
     held_out_scores: Array | None = None
     barrier: float | None = None
     report: MergeReport | None = None
@@ -52,12 +55,13 @@ class LearnedMerge:
 def learn_merge(held_out: HeldOutMembers, settings: Settings, rows: FitRows) -> LearnedMerge:
     """Learn from held-out opinions how to combine the members."""
     if settings.method != "parameters":
-        return LearnedMerge(_LEARN[settings.method](held_out, settings))
+        return LearnedMerge(_LEARN[settings.method](held_out, settings), settings)
     merged, scores = OneModelMerge.learn(held_out, settings, rows)
     if guard_barrier(merged, settings):
-        return LearnedMerge(merged, scores, merged.barrier, merged.report)
-    pool = _learn_logarithmic(held_out, settings)
-    return LearnedMerge(pool, None, merged.barrier, merged.report)
+        return LearnedMerge(merged, settings, scores, merged.barrier, merged.report)
+    instead = settings.of_logit_pool()
+    pool = _learn_logarithmic(held_out, instead)
+    return LearnedMerge(pool, instead, None, merged.barrier, merged.report)
 
 
 def _learn_logarithmic(held_out: HeldOutMembers, settings: Settings) -> FittedMerge:

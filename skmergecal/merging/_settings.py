@@ -62,6 +62,13 @@ class Settings:
         """The same, but the merged logits stay as they are."""
         return replace(self, calibrate="members" if self.calibrates_members else None)
 
+    def of_logit_pool(self) -> Settings:
+        """Those of the logit pool that takes the place of a merge of parameters."""
+        weights = self.weights
+        if isinstance(weights, str) and weights == "greedy_replacement":
+            weights = "greedy"  # the selection of a pool is one with replacement
+        return replace(self, method="logits", weights=weights)
+
     def to_keep(self) -> Settings:
         """What a fitted merge keeps of them: further rows only where merging anew needs them."""
         return self if self.method == "parameters" else replace(self, unlabeled=None)

@@ -97,7 +97,7 @@ def _weights(p: list[Array], held_out: HeldOutMembers, settings: Settings) -> Ar
     """Given weights, or those learned in the way that the settings name."""
     if not isinstance(settings.weights, str):
         return settings.weights
-    if settings.weights != "log_loss":
+    if settings.weights == "greedy":
         return greedy_weights(p, held_out, settings, lambda mean: soften(mean, 0.0))
     y, weight = held_out.y, held_out.sample_weight
     return held_out.memo.result(

@@ -57,7 +57,7 @@ def _weights_and_temperature(
     """Given weights, or those learned in the way that the settings name."""
     if not isinstance(settings.weights, str):
         return settings.weights, 1.0
-    if settings.weights != "log_loss":  # every greedy selection here is one with replacement
+    if settings.weights == "greedy":
         return greedy_weights(z, held_out, settings, log_softmax), 1.0
     y, weight = held_out.y, held_out.sample_weight
     fit = held_out.memo.result(
