@@ -1,6 +1,6 @@
 """Memory: recent arrays, and keys of what identifies estimators and rows."""
 
-from skmergecal._memory._code import own_code
+from skmergecal._memory._keys import HashedRows, content_key, estimator_key, fingerprint
 from skmergecal._memory._recent import Memo
 
-__all__ = ["Memo", "own_code"]
+__all__ = ["HashedRows", "Memo", "content_key", "estimator_key", "fingerprint"]

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import pickle
-import weakref
 from collections.abc import Callable, Hashable
-from functools import cached_property
 from typing import Any, Self
 
-import joblib
-import numpy as np
 from sklearn.utils.validation import check_memory
 
-from skmergecal._compat import _num_samples, _safe_indexing
-from skmergecal._memory import Memo, own_code
+from skmergecal._compat import _num_samples
+from skmergecal._memory import HashedRows, Memo, content_key, estimator_key, fingerprint
 from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.members._fit import FitTask
@@ -23,14 +18,8 @@ from skmergecal.members._read import choose_reader
 
 __all__ = ["Cache"]
 
-#: Fingerprints of frozen estimators: computed once a process, dropped with the object.
-_FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
 #: Predictions of fewer rows are not kept.
 _ROWS_TO_KEEP = 20
-#: What hashing a lambda raises, say: what cannot be identified is not cached.
-_CANNOT_BE_IDENTIFIED = (pickle.PicklingError, TypeError, AttributeError)
-#: Where it is to be seen only whether a member says 0, this many rows are looked at first.
-_ROWS_TO_PROBE = 100
 
 
 def _fit(key: str, task: FitTask) -> Estimator:
@@ -79,29 +68,15 @@ class Cache:
 
     def key(self, *parts: Any) -> str | None:
         """Hash of the content of the parts; None where nothing is kept, or can be."""
-        if not self.active:
-            return None
-        try:
-            return str(joblib.hash(parts, hash_name="sha1"))
-        except _CANNOT_BE_IDENTIFIED:
-            return None
+        return content_key(*parts) if self.active else None
 
     def estimator_key(self, *parts: Any) -> str | None:
-        """The same for an estimator and other parts, and the code that they refer to."""
-        if not self.active:
-            return None
-        try:
-            return self.key(own_code(parts), *parts)
-        except _CANNOT_BE_IDENTIFIED:
-            return None
+        """The same for an estimator and other parts, with the code that they refer to."""
+        return estimator_key(*parts) if self.active else None
 
     def fingerprint(self, estimator: Estimator) -> str | None:
-        """Hash of a frozen estimator, computed once a process."""
-        if not self.active:
-            return None
-        if estimator not in _FINGERPRINTS:
-            _FINGERPRINTS[estimator] = self.estimator_key(estimator)
-        return _FINGERPRINTS[estimator]
+        """Hash of a frozen estimator, computed once per process."""
+        return fingerprint(estimator) if self.active else None
 
     def fit(self, task: FitTask) -> Estimator:
         """The fitted clone that a task makes, from the cache where it is there."""
@@ -119,7 +94,7 @@ class Cache:
 
     def data(self, X: Any) -> HashedRows:
         """Rows whose key is hashed when it is needed."""
-        return HashedRows(self, X)
+        return HashedRows(X, hashed=self.active)
 
     def opinion(self, member: Member, data: HashedRows) -> Opinion:
         """What a member says of some rows, from the cache where it is there."""
@@ -181,31 +156,6 @@ class Cache:
     def _kept(self, function: Callable[..., Any]) -> Any:
         ignore = [name for name in inspect.signature(function).parameters if name != "key"]
         return self.memory.cache(function, ignore=ignore)
-
-
-class HashedRows:
-    """Some rows, and what identifies them.
-
-    Parameters
-    ----------
-    cache : Cache
-    X : array-like
-    """
-
-    def __init__(self, cache: Cache, X: Any) -> None:
-        self.cache, self.X = cache, X
-
-    @cached_property
-    def key(self) -> str | None:
-        """Hash of the content, computed once; None where nothing is kept."""
-        return self.cache.key(self.X)
-
-    @cached_property
-    def first(self) -> HashedRows:
-        """The first rows; all of them where there are few."""
-        if _num_samples(self.X) <= _ROWS_TO_PROBE:
-            return self
-        return HashedRows(self.cache, _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE)))
 
 
 def _key(place: tuple[Hashable, ...]) -> str:

@@ -14,11 +14,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmergecal._compat import _safe_indexing
-from skmergecal._memory import Memo
+from skmergecal._memory import HashedRows, Memo
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
 from skmergecal._warnings import warn_user
-from skmergecal.members._cache import Cache, HashedRows
+from skmergecal.members._cache import Cache
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._fit_rows import FitRows
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of

@@ -1,0 +1,74 @@
+"""Keys: what identifies estimators and rows by their content."""
+
+from __future__ import annotations
+
+import pickle
+import weakref
+from functools import cached_property
+from typing import Any
+
+import joblib
+import numpy as np
+
+from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._memory._code import own_code
+from skmergecal._typing import Estimator
+
+__all__ = ["HashedRows", "content_key", "estimator_key", "fingerprint"]
+
+#: Fingerprints of frozen estimators: computed once per process, dropped with the object.
+_FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
+#: What hashing a lambda raises, for example: what cannot be identified is not cached.
+_CANNOT_BE_IDENTIFIED = (pickle.PicklingError, TypeError, AttributeError)
+#: Where only zeros are looked for, this many rows are looked at first.
+_ROWS_TO_PROBE = 100
+
+
+def content_key(*parts: Any) -> str | None:
+    """Hash of the content of the parts; None where they cannot be identified."""
+    try:
+        return str(joblib.hash(parts, hash_name="sha1"))
+    except _CANNOT_BE_IDENTIFIED:
+        return None
+
+
+def estimator_key(*parts: Any) -> str | None:
+    """The same for an estimator and other parts, with the code that they refer to."""
+    try:
+        return content_key(own_code(parts), *parts)
+    except _CANNOT_BE_IDENTIFIED:
+        return None
+
+
+def fingerprint(estimator: Estimator) -> str | None:
+    """Hash of a frozen estimator, computed once per process."""
+    if estimator not in _FINGERPRINTS:
+        _FINGERPRINTS[estimator] = estimator_key(estimator)
+    return _FINGERPRINTS[estimator]
+
+
+class HashedRows:
+    """Some rows, and what identifies them.
+
+    Parameters
+    ----------
+    X : array-like
+    hashed : bool
+        Whether anything is kept, so that a key is needed.
+    """
+
+    def __init__(self, X: Any, *, hashed: bool) -> None:
+        self.X, self.hashed = X, hashed
+
+    @cached_property
+    def key(self) -> str | None:
+        """Hash of the content, computed once; None where nothing is kept."""
+        return content_key(self.X) if self.hashed else None
+
+    @cached_property
+    def first(self) -> HashedRows:
+        """The first rows; all of them where there are few."""
+        if _num_samples(self.X) <= _ROWS_TO_PROBE:
+            return self
+        few = _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE))
+        return HashedRows(few, hashed=self.hashed)
