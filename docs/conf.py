@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import skmergecal
 
@@ -59,7 +60,7 @@ autosummary_context = {
     }
 }
 
-# Every example is run, and tests/test_examples.py runs them, too.
+# Every example is run; tests/test_examples.py reads what they printed.
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
@@ -90,3 +91,19 @@ html_theme_options = {
 PAGES = ("getting_started", "quality", "comparison", "contributing", "changes")
 html_sidebars = {page: [] for page in PAGES}
 html_copy_source = False
+
+
+def setup(app: object) -> None:
+    """Warnings are errors while the examples run, except those about deprecations elsewhere."""
+    strict = warnings.catch_warnings()
+
+    def begin(app: object) -> None:
+        strict.__enter__()
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+    def end(app: object) -> None:
+        strict.__exit__(None, None, None)
+
+    app.connect("builder-inited", begin, priority=1)  # the gallery runs at the priority between
+    app.connect("builder-inited", end, priority=999)

@@ -16,8 +16,8 @@ that come with scikit-learn, next to what one would do without this package: tak
 member, or glue ``VotingClassifier`` and ``CalibratedClassifierCV`` together.
 
 The rows are split in three: members are trained on the first part, merged and calibrated on the
-second, which they have not seen, and scored on the third. One such test part has only 114 rows in
-the smaller data set, too few to tell the candidates apart. So there are five rounds, in which
+second, which they have not seen, and scored on the third. One such test part has only 190 rows in
+the smaller data set, too few to tell the candidates apart. So there are three rounds, in which
 each row is tested once; tables and curves are over all rows. :doc:`/guide/order` is the page on
 this in the guide.
 """
@@ -186,7 +186,7 @@ class Results:
 def run(X: np.ndarray, y: np.ndarray) -> Results:
     """Test every candidate on every row."""
     results = Results(y)
-    rounds = StratifiedKFold(5, shuffle=True, random_state=0).split(X, y)
+    rounds = StratifiedKFold(3, shuffle=True, random_state=0).split(X, y)
     for seed, (rest, test) in enumerate(rounds):
         # Half of the rest is held out: a temperature needs rows where the classifier is wrong,
         # and these members are seldom wrong.
@@ -203,7 +203,7 @@ def run(X: np.ndarray, y: np.ndarray) -> Results:
 
 def print_table(title: str, results: Results) -> None:
     """Print one line for each candidate."""
-    print(f"\n{title}: {len(results.y)} test rows in five rounds; ms: for the rows of one round")
+    print(f"\n{title}: {len(results.y)} test rows in three rounds; ms: for the rows of one round")
     print(f"{'':28s} {'log loss':>8s} {'Brier':>7s} {'ECE':>7s} {'accuracy':>8s} {'ms':>6s}")
     for name in results.proba:
         loss, brier, ece, accuracy, ms = results.scores(name)

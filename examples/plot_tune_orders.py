@@ -37,7 +37,7 @@ with warnings.catch_warnings():
         weights=None,
         tune={"epochs": 10, **further},
         distil={"epochs": 20, **further},
-        cv=5,
+        cv=3,
         random_state=0,
     )
 

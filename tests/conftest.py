@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -16,7 +18,16 @@ from sklearn.preprocessing import StandardScaler
 
 # The same examples in every run; machines are noisy, so that no example is timed.
 settings.register_profile("default", derandomize=True, deadline=None)
-settings.load_profile("default")
+settings.register_profile("few", settings.get_profile("default"), max_examples=20)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the sweeps of hypothesis and the tests of extreme inputs."""
+    for item in items:
+        sweep = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if sweep or item.path.name == "test_extremes.py":
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture(scope="session", autouse=True)

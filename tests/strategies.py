@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from skmergecal.pooling import logarithmic_pool
+
+
+def at_most(n):
+    """So many examples, or fewer where the profile says so."""
+    return settings(max_examples=min(n, settings().max_examples))
 
 
 def draw_labels(rng, log_proba):

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -27,10 +27,10 @@ from tests.networks import (
     rows,
     with_arrays,
 )
-from tests.strategies import seeds
+from tests.strategies import at_most, seeds
 
 HALF = np.array([0.5, 0.5])
-FEW = settings(max_examples=25)
+FEW = at_most(25)
 
 
 def logits(parameters, X):

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -27,9 +27,9 @@ from skmergecal._networks.trace import trace
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal.parameters import merge_parameters, read_parameters
 from tests.networks import Embedded, architectures, arrays_of, as_net, output, random_mlp, rows
-from tests.strategies import seeds
+from tests.strategies import at_most, seeds
 
-FEW = settings(max_examples=25)
+FEW = at_most(25)
 
 
 @FEW

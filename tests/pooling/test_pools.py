@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -16,7 +16,7 @@ from skmergecal.pooling import (
     linear_pool,
     logarithmic_pool,
 )
-from tests.strategies import problems, seeds
+from tests.strategies import at_most, problems, seeds
 
 
 def penalised(beta, z, y, weight, alpha):
@@ -179,7 +179,7 @@ def test_linear_weights_with_zeros_of_true_classes():
 
 
 @given(seeds)
-@settings(max_examples=40)
+@at_most(40)
 def test_linear_weights_on_few_hard_rows(seed):
     rng = np.random.default_rng(seed)
     n, k = int(rng.integers(2, 30)), int(rng.integers(2, 6))
