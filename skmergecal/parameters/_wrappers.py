@@ -1,4 +1,26 @@
-"""Wrappers around estimators: registered, and unwrapped."""
+"""Wrappers around estimators: registered, and unwrapped.
+
+There are six words for what is inside of an estimator, in three layers:
+
+======================  ============================================  ==========================
+function                goes through                                  gives
+======================  ============================================  ==========================
+``unfrozen``            one FrozenEstimator                           what it holds
+``unfitted_last_step``  Pipelines; a FrozenEstimator stays closed     the step that will be
+                                                                      fitted last
+``fitted_last_step``    FrozenEstimators, fitted Pipelines and        the last classifier, and
+                        searches                                      the rows that it takes
+``unwrap_one``          one registered wrapper (FrozenEstimator, our  its inner estimator, and
+                        own estimators)                               its temperature
+``unwrap``              registered wrappers within each other         the same, temperatures
+                                                                      multiplied
+``last_classifier``     Pipelines and registered wrappers, in any     the last classifier
+                        order
+======================  ============================================  ==========================
+
+The first three are in ``members``, which reads opinions; the others are here, where parameters are
+read.
+"""
 
 from __future__ import annotations
 

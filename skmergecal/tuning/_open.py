@@ -41,9 +41,9 @@ class OpenedEstimator:
 
     Attributes
     ----------
-    core : classifier
+    net : classifier
         What is trained, temperatures folded in; never changed.
-    front : sequence of (str, transformer)
+    steps_before : sequence of (str, transformer)
         Fitted steps that stay before it.
     name : str
         Its name in a Pipeline.
@@ -55,16 +55,16 @@ class OpenedEstimator:
         The merged classifiers that it was found in, outermost first.
     """
 
-    core: Estimator
-    front: Sequence[tuple[str, Any]] = ()
+    net: Estimator
+    steps_before: Sequence[tuple[str, Any]] = ()
     name: str = "classifier"
     folded: bool = False
     scaler: StandardScaler | None = None
     teachers: Sequence[Estimator] = ()
 
     def rows(self, X: Any) -> Any:
-        """Rows as the core takes them."""
-        for _, step in self.front:
+        """Rows as the net takes them."""
+        for _, step in self.steps_before:
             X = step.transform(X)
         return X if self.scaler is None else self.scaler.transform(X)
 
@@ -75,55 +75,55 @@ class OpenedEstimator:
         gradients of some features are thousands of times those of others. The net stays the same
         function, and `rebuilt` gives it back in its own units.
         """
-        parameters = _read(self.core)
+        parameters = _read(self.net)
         if not self.folded or parameters is None or parameters.first is None:
             return self
         scaler = StandardScaler().fit(self.rows(X))
         inner = fold_affine_input(parameters, scaler.scale_, scaler.mean_)
-        return replace(self, core=write_parameters(self.core, inner), scaler=scaler)
+        return replace(self, net=write_parameters(self.net, inner), scaler=scaler)
 
-    def rebuilt(self, core: Estimator) -> Estimator:
-        """The trained core behind the same steps."""
+    def rebuilt(self, net: Estimator) -> Estimator:
+        """The trained net behind the same steps."""
         if self.scaler is not None:
-            scaled = Pipeline([("scale", self.scaler), ("core", core)])
-            core = write_parameters(scaled, read_parameters(scaled))
-        return Pipeline([*self.front, (self.name, core)]) if self.front else core
+            scaled = Pipeline([("scale", self.scaler), ("net", net)])
+            net = write_parameters(scaled, read_parameters(scaled))
+        return Pipeline([*self.steps_before, (self.name, net)]) if self.steps_before else net
 
     def whole_columns(self) -> IntArray:
-        """Columns of the rows that hold whole numbers, because the core embeds them."""
-        parameters = _read(self.core)
-        if self.front or parameters is None or parameters.network is None:
+        """Columns of the rows that hold whole numbers, because the net embeds them."""
+        parameters = _read(self.net)
+        if self.steps_before or parameters is None or parameters.network is None:
             return np.empty(0, dtype=np.intp)
         return parameters.network.whole_columns()
 
     def trainee(self) -> Trainee:
-        """A copy of the core, ready for training.
+        """A copy of the net, ready for training.
 
         Raises
         ------
         ValueError
             If it cannot be trained further.
         """
-        if is_skorch(self.core):
+        if is_skorch(self.net):
             optional_import("torch", extra="neural", purpose="tuning skorch nets")
             from skmergecal.tuning.trainees._torch import TorchTrainee
 
-            return TorchTrainee(self.core)
-        parameters = _read(self.core)
+            return TorchTrainee(self.net)
+        parameters = _read(self.net)
         if parameters is not None and parameters.network is not None:
-            return NetworkTrainee(self.core, parameters)
-        if hasattr(self.core, "partial_fit"):
-            return IncrementalTrainee(self.core)
+            return NetworkTrainee(self.net, parameters)
+        if hasattr(self.net, "partial_fit"):
+            return IncrementalTrainee(self.net)
         msg = (
-            f"{type(self.core).__name__} cannot be trained further: its fit begins anew and "
+            f"{type(self.net).__name__} cannot be trained further: its fit begins anew and "
             f"would forget what it starts from. {_WHAT_CAN}."
         )
         raise ValueError(msg)
 
 
-def _read(core: Estimator) -> Parameters | None:
+def _read(net: Estimator) -> Parameters | None:
     try:
-        return read_parameters(core)
+        return read_parameters(net)
     except IncompatibleEstimatorsError:
         return None
 
@@ -138,17 +138,21 @@ def open_estimator(estimator: Estimator) -> OpenedEstimator:
     """
     inner, temperature = _opened(estimator)
     if inner is not estimator:
-        start = open_estimator(inner)
+        opened = open_estimator(inner)
         if hasattr(estimator, "members_log_proba"):
-            folded = start.folded or (not start.front and _have_steps(estimator.estimators_))
-            start = replace(start, folded=folded, teachers=[estimator, *start.teachers])
+            folded = opened.folded or (
+                not opened.steps_before and _have_steps(estimator.estimators_)
+            )
+            opened = replace(opened, folded=folded, teachers=[estimator, *opened.teachers])
         return (
-            start if temperature == 1.0 else replace(start, core=_cooled(start.core, temperature))
+            opened if temperature == 1.0 else replace(opened, net=_cooled(opened.net, temperature))
         )
     if isinstance(estimator, Pipeline):
-        start = open_estimator(estimator.steps[-1][1])
+        opened = open_estimator(estimator.steps[-1][1])
         steps = [(n, s) for n, s in estimator.steps[:-1] if s is not None and s != "passthrough"]
-        return replace(start, front=[*steps, *start.front], name=estimator.steps[-1][0])
+        return replace(
+            opened, steps_before=[*steps, *opened.steps_before], name=estimator.steps[-1][0]
+        )
     return OpenedEstimator(estimator)
 
 
@@ -176,5 +180,5 @@ def _have_steps(members: Sequence[Estimator]) -> bool:
     return False
 
 
-def _cooled(core: Estimator, temperature: float) -> Estimator:
-    return write_parameters(core, fold_temperature(read_parameters(core), temperature))
+def _cooled(net: Estimator, temperature: float) -> Estimator:
+    return write_parameters(net, fold_temperature(read_parameters(net), temperature))

@@ -108,24 +108,24 @@ class TuningRun:
     def run(self, data: TuningData) -> TunedModel:
         """Fit, if need be, and train."""
         member, classes = self._fitted(data)
-        start = open_estimator(member.estimator)
-        own = member.classes if is_binary_net(start.core) else classes_of("estimator", start.core)
+        opened = open_estimator(member.estimator)
+        own = member.classes if is_binary_net(opened.net) else classes_of("estimator", opened.net)
         columns = encode_labels(own, classes, remedy="They are classes of the estimator.")
         rows, weight = self._rows(data)
         if _num_samples(rows) == 0 or self.plan.epochs == 0 or len(classes) == 1:
-            start.trainee()  # what cannot be trained is refused here, too
-            estimator, history = start.rebuilt(copy.deepcopy(start.core)), History([], [], 0)
+            opened.trainee()  # what cannot be trained is refused here, too
+            estimator, history = opened.rebuilt(copy.deepcopy(opened.net)), History([], [], 0)
         else:
-            start = start.scaled(rows)
+            opened = opened.scaled(rows)
             teach: Teacher | None = None
             goals: np.ndarray
             if self.soft:
-                said = find_teacher(self.teacher, start, classes, data.X, data.labels)
+                said = find_teacher(self.teacher, opened, classes, data.X, data.labels)
                 teach = partial(_columns_of, said, columns)
                 goals = teach(rows)
             else:
                 goals = encode_labels(np.asarray(data.labels), own, remedy=_KNOWN)
-            estimator, history = self._train(start, Examples(rows, goals, weight), teach)
+            estimator, history = self._train(opened, Examples(rows, goals, weight), teach)
         tuned = replace(fitted_member("estimator", estimator, member), classes=own, columns=columns)
         total = float(_num_samples(rows) if weight is None else weight.sum())
         cache = Cache(None)
@@ -179,24 +179,24 @@ class TuningRun:
         return rows, np.concatenate([data.weight, np.ones(_num_samples(data.unlabeled))])
 
     def _train(
-        self, start: OpenedEstimator, examples: Examples, teach: Teacher | None
+        self, opened: OpenedEstimator, examples: Examples, teach: Teacher | None
     ) -> tuple[Estimator, History]:
-        """Train a copy of the core; examples have rows as the user passes them."""
+        """Train a copy of the net; examples have rows as the user passes them."""
         rng = np.random.default_rng(self.seed)
         held_out = None
         if self.validation_fraction is not None:
             examples, held_out = _split(examples, self.validation_fraction, self.seed)
-            held_out = held_out._replace(X=start.rows(held_out.X))
+            held_out = held_out._replace(X=opened.rows(held_out.X))
         redraw = None
         if self.augment is not None and teach is not None:
             check_augmentable(examples.X)
-            redraw = _Redraw(start, examples, teach, self.augment)
-        trainee = start.trainee()
+            redraw = _Redraw(opened, examples, teach, self.augment)
+        trainee = opened.trainee()
         self.progress.begin(self.plan.epochs)
         with trainee.randomness(self.seed):
             history = train(
                 trainee,
-                examples._replace(X=start.rows(examples.X)),
+                examples._replace(X=opened.rows(examples.X)),
                 self.plan,
                 rng,
                 held_out=held_out,
@@ -204,7 +204,7 @@ class TuningRun:
                 progress=self.progress,
             )
         self.progress.end()
-        return start.rebuilt(trainee.finish()), history
+        return opened.rebuilt(trainee.finish()), history
 
 
 _KNOWN = "The estimator that is trained further knows no others: drop these rows."
@@ -218,15 +218,15 @@ def _columns_of(said: Teacher, columns: IntArray, X: Any) -> Array:
 class _Redraw:
     """Synthetic examples, drawn anew for each epoch."""
 
-    start: OpenedEstimator
+    opened: OpenedEstimator
     examples: Examples
     teach: Teacher
     augment: str
 
     def __call__(self, rng: np.random.Generator) -> Examples:
-        whole = self.start.whole_columns()
+        whole = self.opened.whole_columns()
         X = synthetic_rows(self.examples.X, self.augment, whole, rng)
-        return Examples(self.start.rows(X), self.teach(X), self.examples.weight)
+        return Examples(self.opened.rows(X), self.teach(X), self.examples.weight)
 
 
 def _split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:

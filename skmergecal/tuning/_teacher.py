@@ -22,7 +22,7 @@ Teacher = Callable[[Any], Array]
 
 
 def find_teacher(
-    teacher: Estimator | None, start: OpenedEstimator, classes: np.ndarray, X: Any, y: Any
+    teacher: Estimator | None, opened: OpenedEstimator, classes: np.ndarray, X: Any, y: Any
 ) -> Teacher:
     """Probabilities to learn, columns in the order of the classes.
 
@@ -30,7 +30,7 @@ def find_teacher(
     ----------
     teacher : classifier or None
         Frozen, or to be fitted on X and y; None takes the merged classifier inside of the start.
-    start : OpenedEstimator
+    opened : OpenedEstimator
     classes : ndarray of shape (n_classes,)
     X, y : array-like
 
@@ -40,14 +40,14 @@ def find_teacher(
         If there is no teacher, or it does not know all the classes.
     """
     if teacher is None:
-        if not start.teachers:
+        if not opened.teachers:
             msg = (
                 "target='members' needs members to learn from: pass a "
                 "MergedClassifier(method='parameters') as the estimator, or a frozen classifier as "
                 "teacher="
             )
             raise ValueError(msg)
-        merged = start.teachers[0]
+        merged = opened.teachers[0]
         _check_classes(merged.classes_, classes)
         columns = encode_labels(classes, merged.classes_, remedy="")
         return lambda rows: softmax(merged.members_log_proba(rows)[:, columns])

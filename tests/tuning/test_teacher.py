@@ -236,9 +236,9 @@ def test_scaled_rows_change_no_function(blobs):
     )
     start = open_estimator(merged).scaled(blobs.X_held)
     assert start.scaler is not None
-    said = start.core.predict_proba(start.rows(blobs.X_test))
+    said = start.net.predict_proba(start.rows(blobs.X_test))
     np.testing.assert_allclose(said, merged.predict_proba(blobs.X_test), atol=1e-12)
-    back = start.rebuilt(start.core).predict_proba(blobs.X_test)
+    back = start.rebuilt(start.net).predict_proba(blobs.X_test)
     np.testing.assert_allclose(back, merged.predict_proba(blobs.X_test), atol=1e-12)
 
 
