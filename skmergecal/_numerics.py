@@ -13,10 +13,26 @@ import numpy as np
 
 from skmergecal._typing import Array
 
-__all__ = ["SMALLEST", "add_weighted", "log_softmax", "mean_loss", "soften", "softmax", "sum_of"]
+__all__ = [
+    "ROWS_TO_COMPARE",
+    "SAME_IN_SINGLE_PRECISION",
+    "SAME_PROBABILITY",
+    "SMALLEST",
+    "add_weighted",
+    "log_softmax",
+    "mean_loss",
+    "soften",
+    "softmax",
+    "sum_of",
+]
 
 #: The smallest positive float: a probability of 0 that nothing softens is taken as this.
 SMALLEST = float(np.nextafter(0.0, 1.0))
+#: Probabilities of two forms of one model are taken as the same within this; models that compute in
+#: single precision cannot do better than the second. Compared on so many rows.
+SAME_PROBABILITY = 1e-6
+SAME_IN_SINGLE_PRECISION = 1e-4
+ROWS_TO_COMPARE = 100
 #: Up to this many classes the largest of each row is found class by class.
 _FEW_CLASSES = 16
 

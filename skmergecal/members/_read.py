@@ -11,15 +11,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from skmergecal._compat import _num_samples, _safe_indexing
-from skmergecal._numerics import SMALLEST, log_softmax, softmax
+from skmergecal._numerics import ROWS_TO_COMPARE, SAME_PROBABILITY, SMALLEST, log_softmax, softmax
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._skorch import is_skorch, net_logits, net_proba, outputs_logits
 
 __all__ = ["READERS", "choose_reader", "fitted_last_step", "has_held_out", "unfitted_last_step"]
 
-#: Rows on which a decision function is compared with the member's own probabilities.
-_ROWS_TO_COMPARE = 100
-_SAME_PROBABILITY = 1e-6
 
 #: scikit-learn's classifiers whose decision function is their logit (binary: the margin d of
 #: logits (0, d)), with what must hold besides.
@@ -208,10 +205,10 @@ def _reproduces(estimator: Estimator, X: Any) -> bool:
     """Whether the softmax of the decision function is the member's ``predict_proba``."""
     if X is None:
         return True
-    rows = _safe_indexing(X, np.arange(min(_num_samples(X), _ROWS_TO_COMPARE)))
+    rows = _safe_indexing(X, np.arange(min(_num_samples(X), ROWS_TO_COMPARE)))
     final, Z = fitted_last_step(estimator, rows)
     proba = np.asarray(final.predict_proba(Z))
     ours = READERS["decision_function"].read(final, Z)
     if ours.shape != proba.shape or not np.isfinite(ours).all():
         return False
-    return bool(np.abs(softmax(ours) - proba).max() <= _SAME_PROBABILITY)
+    return bool(np.abs(softmax(ours) - proba).max() <= SAME_PROBABILITY)

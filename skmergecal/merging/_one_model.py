@@ -10,7 +10,7 @@ import numpy as np
 
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._networks import as_float64, two_columns
-from skmergecal._numerics import softmax
+from skmergecal._numerics import ROWS_TO_COMPARE, SAME_IN_SINGLE_PRECISION, softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
@@ -35,10 +35,6 @@ from skmergecal.parameters import (
 )
 
 __all__ = ["MergedMember", "merge_members", "rows_to_merge_on"]
-
-#: A member and its description may differ by this in probability: rounding of float32 nets.
-_SAME_PROBABILITY = 1e-4
-_ROWS_TO_COMPARE = 100
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ def _check_descriptions(
     IncompatibleEstimatorsError
         If a module computes something else than its description.
     """
-    few: IntArray = np.arange(min(_ROWS_TO_COMPARE, _num_samples(X)))
+    few: IntArray = np.arange(min(ROWS_TO_COMPARE, _num_samples(X)))
     X = _safe_indexing(X, few)
     for member, own, weight in zip(members, parameters, weights, strict=True):
         if weight == 0 or own.network is None:
@@ -168,7 +164,7 @@ def _check_descriptions(
         said = Opinion(written.read(X), written.logarithmic).proba()
         described = own.network.logits(as_float64(own.arrays), network_rows(estimator, X))
         error = float(np.abs(softmax(two_columns(described)) - said).max())
-        if error > _SAME_PROBABILITY:
+        if error > SAME_IN_SINGLE_PRECISION:
             msg = (
                 f"the description of the network of estimator {member.name!r} differs from it by "
                 f"{error:.2g} in probability: pass alignment=None, or use method='logits'"
@@ -185,7 +181,7 @@ def check_rewriting(held_out: HeldOutMembers, temperatures: Array, rows: FitRows
         If preprocessing or a temperature went into a layer where it does not belong.
     """
     fold = held_out.folds[0]
-    places = slice(0, min(fold.places.stop, _ROWS_TO_COMPARE))
+    places = slice(0, min(fold.places.stop, ROWS_TO_COMPARE))
     X = _safe_indexing(rows.X, held_out.rows[places])
     for i, (member, t) in enumerate(zip(fold.members, temperatures, strict=True)):
         alone = merge_members([member], np.ones(1), np.array([t])).member
@@ -193,7 +189,7 @@ def check_rewriting(held_out: HeldOutMembers, temperatures: Array, rows: FitRows
         expected = Opinion(raw, held_out.opinions[i].logarithmic).log_proba(0.0) / t
         rewritten = Opinion(alone.read(X), alone.logarithmic)
         error = float(np.abs(softmax(rewritten.log_proba(0.0)) - softmax(expected)).max())
-        if error > _SAME_PROBABILITY:
+        if error > SAME_IN_SINGLE_PRECISION:
             msg = (
                 f"estimator {member.name!r} changes its probabilities by {error:.2g} when its "
                 "preprocessing or temperature is folded into its layers: either its module does "

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skmergecal._numerics import ROWS_TO_COMPARE, SAME_IN_SINGLE_PRECISION, SAME_PROBABILITY
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.merging.fitted._base import FittedMerge
@@ -24,11 +25,6 @@ from skmergecal.parameters import (
 )
 
 __all__ = ["plain_estimator", "to_plain_estimator"]
-
-#: Largest difference in probability; members in float32 cannot do better than the second.
-_SAME_PROBABILITY = 1e-6
-_SAME_IN_SINGLE_PRECISION = 1e-4
-_ROWS_TO_DRAW = 100
 
 
 def to_plain_estimator(merged: Any, merge: FittedMerge, X: Any) -> Estimator:
@@ -121,7 +117,7 @@ def _(merge: OneModelMerge) -> Estimator:
 
 def _drawn_rows(merged: Any) -> Any:
     """Rows of random numbers, with the names of the features where these have names."""
-    shape = (_ROWS_TO_DRAW, merged.n_features_in_)
+    shape = (ROWS_TO_COMPARE, merged.n_features_in_)
     rows = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     if not hasattr(merged, "feature_names_in_"):
         return rows
@@ -132,7 +128,7 @@ def _drawn_rows(merged: Any) -> Any:
 
 def _refuse_difference(expected: Array, found: Array, merge: FittedMerge) -> None:
     parameters = isinstance(merge, OneModelMerge)
-    tolerated = _SAME_IN_SINGLE_PRECISION if parameters else _SAME_PROBABILITY
+    tolerated = SAME_IN_SINGLE_PRECISION if parameters else SAME_PROBABILITY
     error = float(np.abs(expected - found).max(initial=0.0))
     if not error <= tolerated:
         msg = (
