@@ -57,7 +57,7 @@ else:  # hidden from type checkers, which would take every name for one that __g
     }
 
     def __getattr__(name):
-        """Load what a public name stands for, on its first use."""
+        """Load a public name on its first use."""
         if name not in _SOURCES:
             msg = f"module {__name__!r} has no attribute {name!r}"
             raise AttributeError(msg)

@@ -19,8 +19,8 @@ class MergeBarrierError(ValueError):
 
 
 class MergeBarrierWarning(UserWarning):
-    """The model of the averaged parameters is worse than its members, or nobody measured it."""
+    """The model of the averaged parameters is worse than its members, or it was not measured."""
 
 
 class RefitWarning(UserWarning):
-    """A member is fitted already but not frozen, so that ``fit`` trains a copy of it anew."""
+    """A member is fitted already but not frozen, so that ``fit`` trains a copy of it again."""

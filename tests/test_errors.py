@@ -129,7 +129,7 @@ def test_output_that_is_not_finite_names_the_member(blobs, members, bad):
 def test_probabilities_that_are_none_name_the_member(blobs, members, row):
     broken = Constant(row).fit(blobs.X, blobs.y)
     named = {"good": members["logistic"], "broken": broken}
-    with pytest.raises(ValueError, match="'broken' gives 'probabilities' that are none"):
+    with pytest.raises(ValueError, match="'broken' gives outputs that are not probabilities"):
         MergedClassifier.from_fitted(named, blobs.X_held, blobs.y_held)
 
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of the package's classifiers: members, fitted numbers, a link."""
+"""Diagram in a notebook: members, fitted numbers, a link to the documentation."""
 
 from __future__ import annotations
 

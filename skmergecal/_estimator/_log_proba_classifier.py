@@ -1,4 +1,4 @@
-"""What this package's classifiers share: from unscaled scores to labels and probabilities."""
+"""LogProbaClassifier: base of our classifiers, from unscaled scores to probabilities."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
     """Base of classifiers that work on log-probabilities.
 
     The method ``fit_held_out`` is what the package recognises its own estimators by: their
-    ``transform`` gives log-probabilities up to a constant a row.
+    ``transform`` gives log-probabilities up to a constant per row.
     """
 
     classes_: np.ndarray
@@ -68,7 +68,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         Returns
         -------
         HeldOutLogProba
-            Log-probabilities after the temperature, up to a constant a row, and row numbers.
+            Log-probabilities after the temperature, up to a constant per row, and row numbers.
         """
         held = self._fit(X, y, sample_weight, params, held_out=True)
         assert held is not None
@@ -110,7 +110,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Log-probabilities, up to a constant a row.
+            Log-probabilities, up to a constant per row.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         return out
 
     def transform(self, X: Any) -> Array:
-        """Log-probabilities after the temperature, up to a constant a row.
+        """Log-probabilities after the temperature, up to a constant per row.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``; -inf where every member of a linear pool says 0.
+            Columns in the order of ``classes_``; -inf where every member of a linear pool gives 0.
         """
         scores = self._scores(X)
         return self._log_proba(scores)
@@ -247,7 +247,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
     def _check_features(self, X: Any, *, reset: bool) -> None:
         """Store, or compare, number and names of the features, where X has such."""
         if getattr(X, "ndim", 2) != 2:
-            return  # the members know what to say
+            return  # the members raise the error
         if reset or hasattr(self, "n_features_in_"):
             _check_feature_names(self, X, reset=reset)
             _check_n_features(self, X, reset=reset)

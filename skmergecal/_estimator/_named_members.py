@@ -1,4 +1,4 @@
-"""Named members as parameters of a meta-estimator."""
+"""NamedEstimatorsMixin: named members as parameters of a meta-estimator."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NamedEstimatorsMixin(_BaseComposition):
     @classmethod
     @cache
     def _get_param_names(cls) -> list[str]:
-        """Names of the constructor's parameters, whose signature a class has for good."""
+        """Names of the constructor's parameters, whose signature never changes for a class."""
         return list(super()._get_param_names())
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class TemperatureCalibrator(LogProbaClassifier):
     estimator_ : classifier or None
         The fitted estimator.
     statistics_ : TemperatureStatistics
-        Only after `partial_fit` or `from_statistics`: what the rows said, to be added up.
+        Only after `partial_fit` or `from_statistics`: sums over the rows, which can be added up.
     n_features_in_ : int
         Number of features seen during ``fit``, where X has columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -133,7 +133,7 @@ class TemperatureCalibrator(LogProbaClassifier):
     >>> from skmergecal import TemperatureCalibrator
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> model = TemperatureCalibrator(GaussianNB()).fit(X, y)
-    >>> round(model.temperature_, 1)  # naive Bayes is far too sure of itself
+    >>> round(model.temperature_, 1)  # naive Bayes is far too confident
     7.9
     """
 
@@ -402,7 +402,9 @@ class TemperatureCalibrator(LogProbaClassifier):
         if self.estimator_ is None:
             z = check_logits(X)
             if z.shape[1] != len(self.classes_):
-                msg = f"logits should have {len(self.classes_)} columns, one a class; got {z.shape}"
+                msg = (
+                    f"logits should have {len(self.classes_)} columns, one per class; got {z.shape}"
+                )
                 raise ValueError(msg)
             return z
         return self._member.read_log_proba(X)

@@ -1,4 +1,4 @@
-"""Fit an estimator of this package, also at the end of a Pipeline, and get held-out opinions."""
+"""Held-out opinions of our own estimators, also at the end of a Pipeline."""
 
 from __future__ import annotations
 

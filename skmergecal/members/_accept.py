@@ -1,4 +1,4 @@
-"""Which objects can be members, and what to say of those that cannot."""
+"""Acceptance of members: which objects can be one, and the errors for those that cannot."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True)
         raise TypeError(msg)
     if not is_classifier(unfrozen(estimator)):
         msg = (
-            f"estimator {name!r} should be a classifier; got {type(estimator).__name__}, "
-            "which is none: regressors and transformers cannot be merged or calibrated"
+            f"estimator {name!r} should be a classifier; {type(estimator).__name__} "
+            "is not one: regressors and transformers cannot be merged or calibrated"
         )
         raise ValueError(msg)
     frozen = isinstance(unfitted_last_step(estimator), FrozenEstimator)
     if will_refit and not frozen and is_fitted(estimator) and hasattr(estimator, "classes_"):
         warn_user(
-            f"estimator {name!r} is fitted already, but a copy of it will be fitted anew. To use "
+            f"estimator {name!r} is fitted already, but a copy of it will be fitted again. To use "
             "it as it is, freeze it: sklearn.frozen.FrozenEstimator(estimator), or "
             "MergedClassifier.from_fitted for several.",
             RefitWarning,

@@ -1,4 +1,4 @@
-"""A cache of member fits and member opinions, on top of joblib.Memory."""
+"""Cache of member fits and member opinions, on top of joblib.Memory."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ class Cache:
         return HashedRows(X, hashed=self.active)
 
     def opinion(self, member: Member, data: HashedRows) -> Opinion:
-        """What a member says of some rows, from the cache where it is there."""
+        """The opinion of a member on some rows, from the cache where it is there."""
         return member.align(self._read(member, data), self._memo(member, data))
 
     def reader(self, X: Any) -> Callable[[Member], Opinion]:
-        """What members say of X, one after the other."""
+        """Reads the opinions of members on X, one after the other."""
         data = self.data(X)
         return lambda member: self.opinion(member, data)
 

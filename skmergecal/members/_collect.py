@@ -1,4 +1,4 @@
-"""From estimators to fitted members and what they say of rows that they did not see."""
+"""Collection of members: fitted, with their opinions on rows that they did not see."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Fold:
 
     members: list[Member]
     places: slice
-    """Where the fold's rows stand among the held-out rows."""
+    """Where the fold's rows are among the held-out rows."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class HeldOutMembers:
     classes : ndarray of shape (n_classes,)
         Union of the labels of the members and of y.
     opinions : list of Opinion
-        One a member, on the held-out rows; empty where none was asked for.
+        One per member, on the held-out rows; empty where none was asked for.
     rows : ndarray of shape (n_held_out,)
         The row of X that each line of the opinions belongs to.
     y : ndarray of shape (n_held_out,)
@@ -202,7 +202,7 @@ def collect(
         Whether held-out opinions are needed. Else nothing is cross-fitted, and members fitted
         here are read on their own training rows: that is enough to see zeros.
     opinions : bool, default=True
-        Whether any are needed. Else members are read only until one is seen to say 0.
+        Whether any are needed. Else members are read only until a zero is seen.
     """
     names = [name for name, _ in estimators]
     own = [(name, e) for name, e in estimators if not _is_frozen(e)]

@@ -1,4 +1,4 @@
-"""Fit a clone of a member on some rows."""
+"""Fit of a clone of a member on some rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sample_weight_param(estimator: Estimator) -> str | None:
 
 
 def cut_params(X: Any, params: dict[str, Any], rows: IntArray) -> dict[str, Any]:
-    """Parameters of ``fit`` for some rows of X: those with one entry a row are cut to them.
+    """Parameters of ``fit`` for some rows of X: those with one entry per row are cut to them.
 
     ``X_unlabeled`` has rows of its own, as many as it likes.
     """
@@ -108,7 +108,7 @@ class FitTask:
     rows : ndarray or None
         The rows to fit on; None means all.
     params : dict
-        Parameters of ``fit``; those with one entry a row are cut to the rows.
+        Parameters of ``fit``; those with one entry per row are cut to the rows.
     key : str or None
         Identifies estimator, data, rows and parameters; None where the result must not be kept.
     """

@@ -1,4 +1,4 @@
-"""The rows of ``fit`` that count, and how they are split into folds."""
+"""FitRows: the rows of ``fit`` that count, and how they are split into folds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fitted member, and its opinion of some rows: log-probabilities or probabilities."""
+"""Member that is fitted, and Opinion: its log-probabilities or probabilities of some rows."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def read_raw(
         row = int(np.flatnonzero(~np.isfinite(output).all(axis=1))[0])
         msg = (
             f"estimator {name!r} gives NaN or infinite output (first in row {row} of {len(output)})"
-            ": mend or drop this member"
+            ": correct or drop this member"
         )
         raise ValueError(msg)
     if READERS[source].logarithmic:
@@ -109,7 +109,7 @@ def _check_proba(name: str, proba: Array) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
         msg = (
-            f"estimator {name!r} gives 'probabilities' that are none: row {row} is "
+            f"estimator {name!r} gives outputs that are not probabilities: row {row} is "
             f"{proba[row].tolist()[:5]}, with sum {sums[row]:.4g}. A skorch net whose module "
             "returns logits needs criterion=torch.nn.CrossEntropyLoss (with NLLLoss, skorch "
             "expects the module to end in a softmax)."
@@ -119,7 +119,7 @@ def _check_proba(name: str, proba: Array) -> None:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What a member says about some rows, in the columns of the merged classes.
+    """The opinion of a member on some rows, in the columns of the merged classes.
 
     Attributes
     ----------
@@ -234,7 +234,7 @@ class Member:
         return p
 
     def read_scores(self, X: Any) -> Array:
-        """What `read_log_proba` gives, up to a constant a row."""
+        """What `read_log_proba` gives, up to a constant per row."""
         if not self.logarithmic or len(self.missing):
             return self.read_log_proba(X)
         own = len(self.columns)
@@ -246,7 +246,7 @@ class Member:
         return self.softened(opinion.has_zeros, total_weight)
 
     def softened(self, gives_zeros: bool, total_weight: float) -> Member:
-        """The member with the softening of one that does, or does not, say 0."""
+        """The member with the softening of one that does, or does not, give zeros."""
         return replace(self, softening=1 / (total_weight + 1) if gives_zeros else 0.0)
 
     def with_default_softening(self) -> Member:

@@ -1,4 +1,4 @@
-"""Where a fitted member's opinion is read: decided once, never from the values of a batch."""
+"""Readers of a fitted member's opinion: chosen once, never from the values of a batch."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Reader(NamedTuple):
 
     read: Callable[[Estimator, Any], Array]
     logarithmic: bool
-    """Whether it gives log-probabilities up to a constant a row (else probabilities)."""
+    """Whether it gives log-probabilities up to a constant per row (else probabilities)."""
 
 
 READERS: dict[str, Reader] = {

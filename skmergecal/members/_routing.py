@@ -1,4 +1,4 @@
-"""Which parameters of ``fit`` go to which member, and to the splitter."""
+"""Routing of the parameters of ``fit`` to the members and to the splitter."""
 
 from __future__ import annotations
 

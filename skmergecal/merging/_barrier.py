@@ -11,7 +11,7 @@ __all__ = ["guard_barrier"]
 
 
 def guard_barrier(merge: OneModelMerge, settings: Settings) -> bool:
-    """Whether the merged model may be used; if not, what ``on_barrier`` says is done.
+    """Whether the merged model may be used; if not, ``on_barrier`` decides what is done.
 
     Raises
     ------

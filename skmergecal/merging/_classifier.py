@@ -79,7 +79,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         weights, by activations, or by choosing among all members' units those that explain the
         logit pool. "auto" takes what comes nearest to the pool.
     repair : {"auto", "least_squares", "rescale"} or None, default="auto"
-        How the merged net is mended on rows without labels: layers refitted to the members'
+        How the merged net is repaired on rows without labels: layers refitted to the members'
         activations (which "select" does anyway), units rescaled (after "select": not), or not.
         "auto" fits all layers to the pool in a few epochs, but not where ``alignment`` is None.
     on_barrier : {"warn", "raise", "logits"}, default="warn"
@@ -382,7 +382,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             Frequency weights.
         level : float in (0, 1), default=None
             Confidence level of intervals for the weights, .95 for instance; None for no
-            intervals. Weights are learned anew on bootstrap samples of the rows, and the interval
+            intervals. Weights are learned again on bootstrap samples of the rows, and the interval
             holds the middle share ``level`` of them. How often these cover was simulated: see
             "How good, and how fast" in the documentation.
         n_resamples : int, default=200
@@ -393,7 +393,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Returns
         -------
         pandas.DataFrame, or dict of ndarray where pandas is not installed
-            One row a member, indexed by name (in the dict: "member"). ``weight`` and
+            One row per member, indexed by name (in the dict: "member"). ``weight`` and
             ``temperature`` are the fitted ones; ``log_loss`` is the member's own;
             ``log_loss_without`` that of the other members merged in the same way, and ``gain`` by
             how much it exceeds the loss of all, both cross-validated over five folds of the rows
@@ -404,7 +404,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Notes
         -----
         Given weights are not learned: without a member the others' are scaled to add up to 1.
-        With ``method="parameters"`` models are merged anew for each member and fold.
+        With ``method="parameters"`` models are merged again for each member and fold.
         """
         check_is_fitted(self, "weights_")
         return member_report(
@@ -421,7 +421,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         """Log-probabilities of the members' pool, every member asked.
 
         With ``method="parameters"`` that is the logit pool of the members, with the weights and
-        the members' temperatures of the merge: what the one model was made to say, and what
+        the members' temperatures of the merge: what the one model was fitted to, and what
         ``FineTunedClassifier(target="members")`` teaches it. Pools give their own.
 
         Parameters
@@ -450,8 +450,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         X : array-like, default=None
             Rows on which both are compared; labels are not needed. ``fit`` keeps no rows, so with
             None 100 rows of standard normal numbers are drawn, which shows that what was folded
-            and scaled is right, but not what rounding does far from there. Rows of text, say,
-            cannot be drawn: pass some.
+            and scaled is right, but not what rounding does far from there. Rows of text,
+            for example, cannot be drawn: pass some.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The loss that greedy selection minimises: log loss, or any scorer of scikit-learn."""
+"""Loss that greedy selection minimises: log loss, or any scorer of scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the method's name to a fitted merge of members."""
+"""Learning of a merge: from the name of the method to a fitted merge of members."""
 
 from __future__ import annotations
 

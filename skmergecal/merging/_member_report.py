@@ -1,4 +1,4 @@
-"""Which members complement each other, and which could go."""
+"""Report of the members: which complement each other, and which could be left out."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def member_report(
 def _read(
     merge: FittedMerge, classes: np.ndarray, X: Any, y: Any, sample_weight: Any
 ) -> tuple[HeldOutMembers, Any]:
-    """What the fitted members say of the rows that count, and these rows of X."""
+    """Opinions of the fitted members on the rows that count, and these rows of X."""
     rows = FitRows.check(X, y, sample_weight)
     columns = encode_labels(
         rows.labels[rows.kept], classes, remedy="Pass rows of the classes that were merged."
@@ -80,7 +80,7 @@ def _read(
 
 @dataclass(frozen=True)
 class _ReMerge:
-    """Merges anew, from opinions that were read once."""
+    """Merges some members again, from opinions that were read once."""
 
     settings: Settings
     held_out: HeldOutMembers
@@ -151,7 +151,7 @@ class _ReMerge:
         return learn_merge(part, tolerant, data).merge
 
     def opinion(self, member: int, rows: IntArray) -> Opinion:
-        """What a member says of some rows."""
+        """The opinion of a member on some rows."""
         whole = self.held_out.opinions[member]
         return Opinion(np.ascontiguousarray(whole.values[rows]), whole.logarithmic)
 

@@ -1,4 +1,4 @@
-"""What a merge of parameters did to the loss, step by step."""
+"""MergeReport: the losses of a merge of parameters, step by step."""
 
 from __future__ import annotations
 

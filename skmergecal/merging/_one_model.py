@@ -1,4 +1,4 @@
-"""Members that are networks: their rows as arrays, and the one network that they become."""
+"""One model from the parameters of members: merged for each fold and for the final members."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def network_rows(estimator: Estimator, X: Any) -> Array:
 def _check_descriptions(
     members: Sequence[Member], parameters: Sequence[Parameters], weights: Array, X: Any
 ) -> None:
-    """Check that the description of each network says what the estimator says.
+    """Check that the description of each network gives what the estimator gives.
 
     Raises
     ------
@@ -161,9 +161,9 @@ def _check_descriptions(
             continue
         estimator = write_parameters(member.estimator, own)
         written = fitted_member(member.name, estimator, member)
-        said = Opinion(written.read(X), written.logarithmic).proba()
+        given = Opinion(written.read(X), written.logarithmic).proba()
         described = own.network.logits(as_float64(own.arrays), network_rows(estimator, X))
-        error = float(np.abs(softmax(two_columns(described)) - said).max())
+        error = float(np.abs(softmax(two_columns(described)) - given).max())
         if error > SAME_IN_SINGLE_PRECISION:
             msg = (
                 f"the description of the network of estimator {member.name!r} differs from it by "
@@ -173,7 +173,7 @@ def _check_descriptions(
 
 
 def check_rewriting(held_out: HeldOutMembers, temperatures: Array, rows: FitRows) -> None:
-    """Check that each member, written anew with all that is folded into it, says the same.
+    """Check that each member, written again with all that is folded into it, gives the same.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Loss and accuracy along the straight line between two members."""
+"""MergePath: loss and accuracy along the straight line between two members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user chose, and how weights are learned from held-out opinions."""
+"""Settings of a merge, as the user chose them, and the checks of given weights."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Settings:
         return replace(self, method="logits", weights=weights)
 
     def to_keep(self) -> Settings:
-        """What a fitted merge keeps of them: further rows only where merging anew needs them."""
+        """What a fitted merge keeps of them: further rows only where merging again needs them."""
         return self if self.method == "parameters" else replace(self, unlabeled=None)
 
     def needs_held_out(self) -> bool:

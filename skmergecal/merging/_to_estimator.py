@@ -1,4 +1,4 @@
-"""From a fitted merge to one plain estimator that says the same and needs no skmergecal."""
+"""Plain estimators: one that gives what a fitted merge gives, and needs no skmergecal."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def plain_estimator(merge: FittedMerge) -> Estimator:
 def _(merge: StackedPoolsMerge) -> Estimator:
     msg = (
         "class-wise weights, and pools of both kinds at once (method='auto'), calibrate each "
-        "member and bend what it says, which no single estimator of the members' type can do: "
+        "member and change its probabilities in a way that no single estimator of its type can: "
         "use method='logits' with weights='log_loss', 'probabilities' or 'parameters'"
     )
     raise IncompatibleEstimatorsError(msg)
@@ -133,7 +133,7 @@ def _refuse_difference(expected: Array, found: Array, merge: FittedMerge) -> Non
     if not error <= tolerated:
         msg = (
             f"the plain estimator differs by {error:.2g} in probability from the merged one "
-            f"(tolerated {tolerated:.0e}): members that digits are lost of when preprocessing or a "
+            f"(tolerated {tolerated:.0e}): members that lose digits when preprocessing or a "
             "temperature is folded in, or whose output is not the softmax of their last layer, "
             "cannot be merged into one"
         )

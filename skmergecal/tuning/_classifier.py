@@ -65,7 +65,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         With ``target="members"``: whose probabilities are learned, instead of the members'. Frozen,
         or fitted on the rows of ``fit``.
     augment : {"mixup", "jitter", "both"} or None, default=None
-        With ``target="members"``: learn from synthetic rows, drawn anew in each epoch and labelled
+        With ``target="members"``: learn from synthetic rows, drawn again in each epoch and labelled
         by the teacher. "mixup" moves each row up to half of the way to another one, "jitter" adds
         noise with a fifth of each column's deviation, "both" adds noise to all rows and moves half
         of them. Worth it where the teacher knows the rows by heart, with ``epochs=50`` and
@@ -118,7 +118,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
 
     Notes
     -----
-    A skorch net keeps its optimiser (begun anew), criterion and dropout; its callbacks and its
+    A skorch net keeps its optimiser (started again), criterion and dropout; its callbacks and its
     ``train_split`` take no part. An MLPClassifier keeps its solver ("lbfgs" becomes Adam). Nothing
     that is passed in is changed, also when training is interrupted. Where the members of a merged
     net had scalers, it is trained on scaled rows. For batches there is no difference between a

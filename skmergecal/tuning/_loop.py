@@ -17,7 +17,7 @@ __all__ = ["Examples", "History", "train"]
 
 
 class Examples(NamedTuple):
-    """Rows, what is to be said of them, and how often they count."""
+    """Rows, the goals to be learned, and how often the rows count."""
 
     X: Any
     """As the model takes them."""
@@ -142,7 +142,7 @@ class _Watch:
         self.losses.append(loss)
 
     def keep(self, epoch: int) -> int:
-        """Go back to the best parameters, and say how many epochs they have had."""
+        """Go back to the best parameters; the epochs that they have had."""
         if self.held_out is None:
             return epoch
         self.trainee.restore(self.best)

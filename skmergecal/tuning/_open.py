@@ -1,4 +1,4 @@
-"""What of a fitted estimator is trained further, and how the result is put in its place."""
+"""Opening of a fitted estimator: the net inside that is trained, and how it is put back."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class OpenedEstimator:
         if hasattr(self.net, "partial_fit"):
             return IncrementalTrainee(self.net)
         msg = (
-            f"{type(self.net).__name__} cannot be trained further: its fit begins anew and "
+            f"{type(self.net).__name__} cannot be trained further: its fit starts again and "
             f"would forget what it starts from. {_WHAT_CAN}."
         )
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Who is told how far training is: scikit-learn's callbacks, and the terminal."""
+"""Progress of training: reported to scikit-learn's callbacks, and to the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a fitted classifier and rows to one that was trained further on them."""
+"""Run of further training: from a fitted classifier and rows to the trained one."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ class TuningRun:
             teach: Teacher | None = None
             goals: np.ndarray
             if self.soft:
-                said = find_teacher(self.teacher, opened, classes, data.X, data.labels)
-                teach = partial(_columns_of, said, columns)
+                teacher_proba = find_teacher(self.teacher, opened, classes, data.X, data.labels)
+                teach = partial(_columns_of, teacher_proba, columns)
                 goals = teach(rows)
             else:
                 goals = encode_labels(np.asarray(data.labels), own, remedy=_KNOWN)
@@ -210,13 +210,13 @@ class TuningRun:
 _KNOWN = "The estimator that is trained further knows no others: drop these rows."
 
 
-def _columns_of(said: Teacher, columns: IntArray, X: Any) -> Array:
-    return said(X)[:, columns]
+def _columns_of(teacher_proba: Teacher, columns: IntArray, X: Any) -> Array:
+    return teacher_proba(X)[:, columns]
 
 
 @dataclass(frozen=True)
 class _Redraw:
-    """Synthetic examples, drawn anew for each epoch."""
+    """Synthetic examples, drawn again for each epoch."""
 
     opened: OpenedEstimator
     examples: Examples

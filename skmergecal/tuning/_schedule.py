@@ -1,4 +1,4 @@
-"""How a model is trained further: epochs, rates, when to stop, what to keep."""
+"""Plan of a training run: epochs, learning rates, when to stop, what to keep."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class Distillation:
-    """What learning from probabilities does unless told otherwise: AdamW."""
+    """What learning from probabilities does unless set otherwise: AdamW."""
 
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4

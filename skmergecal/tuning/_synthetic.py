@@ -1,4 +1,4 @@
-"""Rows that were never observed, for a teacher to label: mixed and jittered."""
+"""Synthetic rows for a teacher to label: mixed and jittered."""
 
 from __future__ import annotations
 

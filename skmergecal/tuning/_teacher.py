@@ -1,4 +1,4 @@
-"""The probabilities that a net is to learn: those of a teacher, or of its own members."""
+"""Teachers: the probabilities that a net learns, those of a classifier or of its own members."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class LinearPoolMerge(FittedMerge):
         return np.exp(self.scaled(scores)) if self.calibrates[1] else scores
 
     def log_proba(self, scores: Array) -> Array:
-        """Log of the merged probabilities, -inf where all members say 0."""
+        """Log of the merged probabilities, -inf where all members give 0."""
         if self.calibrates[1]:
             return self.scaled(scores)
         positive = scores > 0

@@ -1,4 +1,4 @@
-"""One model from the averaged parameters of the members, and whether that was a good idea."""
+"""OneModelMerge: one model from the parameters of the members, with its barrier."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class OneModelMerge(FittedMerge):
         X = [] if settings is None or settings.unlabeled is None else [settings.unlabeled]
         merged = merge_members(members, weights, ones, settings, X).member.with_default_softening()
         warn_user(
-            "without rows nobody can measure whether the averaged parameters are any good "
+            "without rows it cannot be measured how good the averaged parameters are "
             "(barrier_ is NaN): pass held-out X and y to from_fitted",
             MergeBarrierWarning,
         )

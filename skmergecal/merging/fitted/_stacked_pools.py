@@ -1,4 +1,4 @@
-"""Class-wise and combined pools of calibrated members."""
+"""StackedPoolsMerge: several pools of calibrated members, weighted by leave-one-out loss."""
 
 from __future__ import annotations
 
