@@ -3,9 +3,9 @@ Credit decisions need calibrated probabilities
 ==============================================
 
 A loan that is not paid back costs ten times what a good one earns, so that a loan should be given
-where the probability of default is below 1/11. This works if probabilities can be taken at their
-word. Two members are trained: a forest, and a linear model with class weights, which says that far
-more loans default than do.
+where the probability of default is below 1/11. This works if probabilities can be trusted. Two
+members are trained: a forest, and a linear model with class weights, whose probabilities of default
+are far too high.
 
 The loans are generated, of which some 11 % default, so that the example runs offline. With the
 argument ``openml`` it fetches 30,000 customers of a bank in Taiwan instead, of whom 22 % default:
@@ -46,8 +46,8 @@ models = members | {"merged": merged}
 
 # %%
 # Profit on the test rows if every loan with a probability of default below 1/11 is given. A good
-# loan earns 1, a default costs 10. Nobody who gives loans at the wrong threshold knows that it is
-# wrong: the linear model refuses nearly everybody.
+# loan earns 1, a default costs 10. The linear model refuses nearly all loans, and nothing in its
+# output shows that this is wrong.
 LOSS, THRESHOLD = 10, 1 / 11
 
 
@@ -57,15 +57,15 @@ def profit(p, threshold=THRESHOLD):
 
 
 default = {name: model.predict_proba(X_test)[:, 1] for name, model in models.items()}
-print(f"{'':16s} log loss  said  profit")
+print(f"{'':16s} log loss  mean  profit")
 for name, p in default.items():
     print(f"{name:16s} {log_loss(y_test, p):8.3f} {p.mean():5.2f} {profit(p):7.3f}")
 print(f"share of defaults: {y_test.mean():.2f}")
 
 # %%
-# What other thresholds would have earned: the best one of the linear model is somewhere else, and
-# only rows that are known already could tell where. That of the merged classifier is where the
-# costs say.
+# What other thresholds would have earned: the best one of the linear model is elsewhere, and can
+# be found only from rows with known labels. That of the merged classifier is the one that follows
+# from the costs.
 fig, ax = plt.subplots(figsize=(6.5, 4.5), layout="constrained")
 thresholds = np.geomspace(0.01, 0.99, 100)
 for (name, p), line in zip(default.items(), ("k-", "C1--", "C0-."), strict=True):
@@ -79,8 +79,8 @@ ax.legend(loc="lower left")
 plt.show()
 
 # %%
-# Why: class weights shift what the linear model says. What the package does about this and other
-# traps: :doc:`/guide/pitfalls`.
+# Why: class weights shift the probabilities of the linear model. What the package does about this
+# and other pitfalls: :doc:`/guide/pitfalls`.
 display = ReliabilityDisplay.from_estimator(models, X_test, y_test)
 display.ax_.set_title("Default")
 plt.show()

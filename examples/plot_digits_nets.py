@@ -2,8 +2,8 @@
 Nets from different seeds
 =========================
 
-Two nets that differ in their random start alone say nearly the same, and yet the mean of their
-weights is worse than either: the hidden units stand in different orders. Matched, they can be
+Two nets that differ only in their random start give nearly the same predictions, yet the mean of
+their weights is worse than either: the hidden units are in different orders. Matched, they can be
 averaged; and a few epochs towards the members' pool, without labels, make one net of them.
 :ref:`nets` is the section on this in the guide.
 """
@@ -34,8 +34,8 @@ display.ax_.set_title("Digits: nets between two nets")
 plt.show()
 
 # %%
-# ``method="parameters"`` does this and mends what is left. The rows that the nets were trained on
-# are of use, without labels.
+# ``method="parameters"`` does this and repairs what is left. The rows that the nets were trained on
+# help, without labels.
 one = MergedClassifier.from_fitted(nets, X_held, y_held, method="parameters", X_unlabeled=X_train)
 print(one.merge_report_)
 

@@ -10,8 +10,8 @@ default), or combines the members in one of three ways:
 - ``method="probabilities"`` averages probabilities,
 - ``method="parameters"`` averages the weights of nets of one architecture, which makes one net,
 
-and ``calibrate=`` says where temperatures are fitted: nowhere, for each member before merging, for
-the merged classifier, or both. This example tries every method with every order on two data sets
+and ``calibrate=`` chooses where temperatures are fitted: nowhere, for each member before merging,
+for the merged classifier, or both. This example tries every method with every order on two data sets
 that come with scikit-learn, next to what one would do without this package: take the best
 member, or glue ``VotingClassifier`` and ``CalibratedClassifierCV`` together.
 
@@ -98,7 +98,7 @@ def train_members(X: np.ndarray, y: np.ndarray, seed: int) -> Models:
 
 
 def freeze(members: Models) -> list[tuple[str, FrozenEstimator]]:
-    """Fitted classifiers as members that nobody fits again."""
+    """Fitted classifiers as members that are not fitted again."""
     return [(name, FrozenEstimator(member)) for name, member in members.items()]
 
 
@@ -251,12 +251,12 @@ def compare(results: Results, name: str, other: str) -> str:
 
 
 def conclude(title: str, results: Results) -> Iterator[str]:
-    """Say what the numbers of one data set say, in log loss."""
+    """Conclusions from the numbers of one data set, in log loss."""
     loss = {name: results.losses(name).mean() for name in results.proba}
     ece, ms = ({n: results.scores(n)[i] for n in results.proba} for i in (2, 4))
     member = min(MEMBERS, key=loss.__getitem__)
     yield (
-        f"{title}: MergedClassifier as it comes ({DEFAULT}) against {CALIBRATED_VOTE}: "
+        f"{title}: MergedClassifier by default ({DEFAULT}) against {CALIBRATED_VOTE}: "
         f"{compare(results, DEFAULT, CALIBRATED_VOTE)}. Against the best member, {member}, known "
         f"only with hindsight: {compare(results, DEFAULT, member)}. ECE: {ece[VOTE]:.3f} after "
         f"voting, {ece[CALIBRATED_VOTE]:.3f} after calibrating the vote, {ece[DEFAULT]:.3f} merged."

@@ -42,7 +42,7 @@ print(f"test log loss {log_loss(y_test, search.predict_proba(X_test)):.4f}")
 
 # %%
 # Log loss of each candidate over the folds, with the standard error of its mean. Those of one
-# picture are scored on the same folds, so that differences are surer than the lines look.
+# picture are scored on the same folds, so that differences are more certain than the lines suggest.
 found = search.cv_results_
 labels = [f"{p['method']}, {p['calibrate']}" for p in found["params"]]
 order = np.argsort(found["mean_test_score"])

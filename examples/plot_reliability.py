@@ -2,7 +2,7 @@
 Reliability before and after
 ============================
 
-A naive Bayes model counts evidence twice, and is far too sure of itself. One temperature takes away
+A naive Bayes model counts evidence twice, and is strongly over-confident. One temperature removes
 most of that. Shallow trees err in the other direction; both merged are nearer to the diagonal than
 any of these. :ref:`report` is the page on this in the guide.
 """
@@ -28,13 +28,13 @@ bayes = GaussianNB(var_smoothing=0.01).fit(X_train, y_train)
 trees = ExtraTreesClassifier(100, max_depth=4, random_state=0).fit(X_train, y_train)
 
 # %%
-# The report compares what the model says with what a temperature, fitted on other folds of these
-# rows, would make of it.
+# The report compares the probabilities of the model with those after a temperature that is fitted
+# on other folds of these rows.
 print(calibration_report(bayes, X_held, y_held))
 
 # %%
-# Rows that nothing has seen show the same. A bar is the interval of a bin's frequency: of the few
-# rows in the middle not much can be said.
+# Rows that nothing has seen show the same. A bar is the interval of a bin's frequency: it is wide
+# for the few rows in the middle.
 calibrated = TemperatureCalibrator(FrozenEstimator(bayes)).fit(X_held, y_held)
 members = {"naive Bayes": bayes, "trees": trees}
 merged = MergedClassifier.from_fitted(members, X_held, y_held)

@@ -48,10 +48,10 @@ print(
 )
 
 # %%
-# How good is it? A model trained and calibrated on the rows of all sites, which nobody may bring
-# together, is what to compare with. Log loss of rows that no site has, with 95 % bootstrap
+# How good is it? The comparison is a model trained and calibrated on the rows of all sites, which
+# could not be brought together in practice. Log loss of rows that no site has, with 95 % bootstrap
 # intervals: each site alone, and the sites together. :doc:`/guide/calibrating` and
-# :doc:`/guide/parameters` say more on sums and on merged parameters.
+# :doc:`/guide/parameters` explain sums and merged parameters.
 everything = make_pipeline(StandardScaler(), LogisticRegression(C=100)).fit(
     *(np.concatenate([site[part][::2] for site in sites]) for part in range(2))
 )

@@ -4,8 +4,8 @@ Tune, then merge, or merge, then tune?
 
 Three nets of handwritten digits, trained from different seeds, are to become one net, and it is to
 be trained a little further. Before merging, each net; or afterwards, the one net? With labels, or
-with what the three say together? :func:`~skmergecal.compare_fit_orders` fits the nets once in each
-fold and every order on rows that they have not seen, and compares the orders on the same test rows.
+with the pooled probabilities of the three? :func:`~skmergecal.compare_fit_orders` fits the nets
+once in each fold and every order on rows that they have not seen, and compares the orders on the same test rows.
 :doc:`/guide/tuning` is the page on this in the guide, with a study of twelve data sets.
 """
 
@@ -46,7 +46,7 @@ with warnings.catch_warnings():
 # alone; they take into account that folds share training rows. Temperatures are left out here
 # (``calibrate=False``), to see what training does. These nets are trained out: no interval leaves
 # 0 on one side, and there is no reason to take more than the merged net. Nets that were stopped
-# early gain from either order, as the study shows that the guide leads to.
+# early gain from either order, as the study linked from the guide shows.
 display = FitOrderDisplay.from_results(table)
 display.ax_.set_title("Digits: three nets become one")
 plt.show()

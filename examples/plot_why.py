@@ -2,8 +2,8 @@
 Why merge, and why calibrate?
 =============================
 
-Three classifiers of handwritten digits: a forest that is not sure enough, a linear model, and a
-naive Bayes model that is far too sure. What is one to make of them? The rows are split in three:
+Three classifiers of handwritten digits: an under-confident forest, a linear model, and a
+strongly over-confident naive Bayes model. How can they be combined? The rows are split in three:
 members are trained on the first part, merged and calibrated on the second, and scored on the third.
 """
 
@@ -28,7 +28,7 @@ members = {
 }
 
 # %%
-# A vote averages their probabilities. Calibrating it helps, but gives the weak members as much say
+# A vote averages their probabilities. Calibrating it helps, but weak members have the same weight
 # as the strong one; merging learns weights and temperatures at once.
 frozen = [(name, FrozenEstimator(member)) for name, member in members.items()]
 vote = VotingClassifier(frozen, voting="soft").fit(X_held, y_held)
@@ -50,8 +50,8 @@ for name, model in models.items():
     print(f"{name:17s} accuracy {accuracy:.3f}, log loss {loss:.3f}")
 
 # %%
-# On the left, points above the diagonal are too unsure, points below it too sure. On the right, the
-# log loss, which sees both accuracy and calibration, with twice its standard error.
+# On the left, points above the diagonal are under-confident, points below it over-confident. On the
+# right, the log loss, which depends on accuracy and calibration, with twice its standard error.
 fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
 shown = {name: models[name] for name in ("forest", "naive Bayes", "vote", "merged")}
 ReliabilityDisplay.from_estimator(shown, X_test, y_test, strategy="quantile", n_bins=6, ax=left)
