@@ -11,8 +11,8 @@ default), or combines the members in one of three ways:
 - ``method="parameters"`` averages the weights of nets of one architecture, which makes one net,
 
 and ``calibrate=`` chooses where temperatures are fitted: nowhere, for each member before merging,
-for the merged classifier, or both. This example tries every method with every order on two data sets
-that come with scikit-learn, next to what one would do without this package: take the best
+for the merged classifier, or both. This example tries every method with every order on two data
+sets that come with scikit-learn, next to what one would do without this package: take the best
 member, or glue ``VotingClassifier`` and ``CalibratedClassifierCV`` together.
 
 The rows are split in three: members are trained on the first part, merged and calibrated on the

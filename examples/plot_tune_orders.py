@@ -5,8 +5,9 @@ Tune, then merge, or merge, then tune?
 Three nets of handwritten digits, trained from different seeds, are to become one net, and it is to
 be trained a little further. Before merging, each net; or afterwards, the one net? With labels, or
 with the pooled probabilities of the three? :func:`~skmergecal.compare_fit_orders` fits the nets
-once in each fold and every order on rows that they have not seen, and compares the orders on the same test rows.
-:doc:`/guide/tuning` is the page on this in the guide, with a study of twelve data sets.
+once in each fold and every order on rows that they have not seen, and compares the orders on the
+same test rows. :doc:`/guide/tuning` is the page on this in the guide, with a study of twelve data
+sets.
 """
 
 import warnings
