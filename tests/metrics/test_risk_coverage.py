@@ -103,6 +103,12 @@ def test_the_sign_of_z():
     assert calibration_test(under, p).statistic < -3
 
 
+@pytest.mark.parametrize("rows", [[[1.0, 0.0]], [[0.5, 0.5]], [[1.0, 0.0], [0.5, 0.5]]])
+def test_z_of_rows_that_are_certain_or_uniform_is_not_defined(rows):
+    with pytest.raises(ValueError, match="every row is certain or uniform"):
+        calibration_test([0, 1] * len(rows), np.repeat(rows, 2, axis=0))
+
+
 TEN_BINS = partial(expected_calibration_error, n_bins=10)
 
 

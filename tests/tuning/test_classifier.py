@@ -330,6 +330,17 @@ def test_fit_transform_is_out_of_fold(starts, blobs):
     )
 
 
+def test_no_batch_has_a_single_row(starts, blobs):
+    """Batch norm has no variance of one row: torch would refuse it."""
+    rows = slice(0, 2 * 16 + 1)
+    model = FineTunedClassifier(
+        FrozenEstimator(starts["skorch"]), epochs=1, batch_size=16, random_state=0
+    )
+    model.fit(blobs.X_held[rows], blobs.y_held[rows])
+    assert model.n_epochs_ == 1
+    assert np.isfinite(model.predict_proba(blobs.X_test)).all()
+
+
 def test_embedded_columns_stay_whole(blobs):
     class Rows:
         X = np.column_stack([np.arange(200) % 4, blobs.X[:, 1:]])
