@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.neural_network import MLPClassifier
 
 from skmergecal import MergedClassifier
-from skmergecal.pooling._greedy import greedy_soup, greedy_soup_with_replacement
+from skmergecal.pooling import greedy_selection, greedy_soup, greedy_soup_with_replacement
 from tests.strategies import seeds
 
 
@@ -59,6 +59,35 @@ def test_weights_with_replacement_by_hand():
     # 1/2 is .2 away, nearer than 0; then 1/3, and with 1/4 and 2/4 nothing is gained
     np.testing.assert_allclose(weights, [2 / 3, 1 / 3])
     np.testing.assert_allclose(greedy_soup(losses, lambda w: abs(w @ points - 0.3)), [0.5, 0.5])
+
+
+ENDS = [np.array([[0.0]]), np.array([[1.0]])]
+
+
+def test_selection_takes_a_member_already_in_where_losses_tie():
+    def loss(mean):
+        return {0.0: 2.0, 0.5: 1 - 1e-14, 1 / 3: 0.5}.get(float(mean[0, 0]), 1.0)
+
+    np.testing.assert_array_equal(greedy_selection(ENDS, loss), [0, 1])
+
+
+def test_selection_goes_back_to_its_best_step():
+    weights = greedy_selection(ENDS, lambda mean: abs(float(mean[0, 0]) - 0.5), n_steps=5)
+    np.testing.assert_array_equal(weights, [0.5, 0.5])
+
+
+def test_soup_keeps_what_does_not_harm_and_replacement_adds_only_what_helps():
+    np.testing.assert_array_equal(greedy_soup([1.0, 1.0], lambda w: 1.0), [0.5, 0.5])
+    weights = greedy_soup_with_replacement([1.0, 1.0], lambda w: 1.0 if w[1] else 1.1)
+    np.testing.assert_array_equal(weights, [1, 0])
+
+
+def test_soup_of_one_member_needs_no_merge():
+    def never(weights):
+        raise AssertionError
+
+    for soup in (greedy_soup, greedy_soup_with_replacement):
+        np.testing.assert_array_equal(soup([1.0], never), [1])
 
 
 @pytest.mark.parametrize("weights", ["greedy", "greedy_replacement"])

@@ -153,6 +153,9 @@ def test_greedy_selection_breaks_ties_without_chance():
         ([np.zeros((2, 2)), np.zeros((2, 3))], [0, 1], "number 1"),
         ([np.full((2, 2), np.nan)], [0, 1], "number 0 contains NaN"),
         ([np.zeros((2, 2))], [0, 5], "column numbers"),
+        ([np.zeros((2, 2))], [0, -1], "column numbers"),
+        ([np.zeros((2, 2))], [0], "column numbers"),
+        ([np.zeros((2, 2, 2))], [0, 1], "number 0 has"),
     ],
 )
 def test_wrong_opinions(opinions, y, match):
