@@ -1,0 +1,47 @@
+"""Combined pools: which parts take part, and softening."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skmergecal.pooling import ClasswiseFit, CombinedFit, ScaledLinearPool, fit_combined_pool
+from tests.pooling.test_classwise import opinions
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_softening_of_a_linear_pool_is_for_zeros_alone(zeros):
+    z, y = opinions(0, n=40)
+    p = [np.exp(m) for m in z]
+    if zeros:
+        for m in p:
+            m[3] = np.eye(3)[y[3]]
+    fit = fit_combined_pool(z, y, proba=p)
+    assert fit.linear[0].softening == (1 / 41 if zeros else 0)
+    assert fit.linear[1].softening == 0
+
+
+@pytest.mark.parametrize(("n_classes", "takes_part"), [(10, True), (150, False)])
+def test_classwise_pool_of_many_unknowns_is_left_out(n_classes, takes_part):
+    z, y = opinions(0, n=60, k=n_classes)
+    assert fit_combined_pool(z, y).classwise.proba_weights.any() == takes_part
+
+
+def test_members_of_no_weight_are_not_asked():
+    nothing = np.zeros((2, 2))
+    classwise = ClasswiseFit(nothing, nothing, np.zeros(2))
+    fit = CombinedFit(
+        classwise,
+        (
+            ScaledLinearPool(np.array([1.0, 0.0]), 0.0, 1.0),
+            ScaledLinearPool(np.array([0.0, 1.0]), 0.0, 1.0, factor=0.0),
+        ),
+    )
+    assert [fit.uses(k) for k in range(2)] == [True, False]
+    p = np.array([[0.25, 0.75]])
+
+    def never():
+        raise AssertionError
+
+    scores = fit.scores([(0, np.log(p), p, lambda: p), (1, np.log(p), p, never)])
+    np.testing.assert_allclose(scores, np.log(p))

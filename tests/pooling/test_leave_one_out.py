@@ -1,0 +1,81 @@
+"""Leave-one-out predictions where weights are small and where pools say 0."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skmergecal._numerics import log_softmax
+from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool
+from skmergecal.pooling._classwise import ClasswiseProblem
+from skmergecal.pooling._leave_one_out import loo_linear_pool, loo_log_pool
+from tests.pooling.test_classwise import opinions, sum_of_scores
+
+LIGHT = 0.5
+
+
+def by_log_pool(z, y, weight):
+    pool = fit_logarithmic_pool(z, y, weight)
+    beta = pool.weights / pool.temperature
+    return loo_log_pool(z, y, weight, beta, 1.0), lambda rows: log_softmax(
+        sum(b * m for b, m in zip(beta, rows, strict=True))
+    )
+
+
+def by_classwise_pool(z, y, weight):
+    problem = ClasswiseProblem(z, y, weight, np.full(len(z), 0.4))
+    theta, factor = problem.minimise(10.0, problem.pooled())
+    return problem.loo_scores(theta, factor), lambda rows: log_softmax(
+        sum_of_scores(problem, theta, rows)
+    )
+
+
+def by_linear_pool(z, y, weight):
+    p = [np.exp(m) for m in z]
+    weights = fit_linear_pool(p, y, weight).weights
+    return loo_linear_pool(p, y, weight, weights), lambda rows: sum(
+        w * np.exp(m) for w, m in zip(weights, rows, strict=True)
+    )
+
+
+@pytest.mark.parametrize("pool", [by_log_pool, by_classwise_pool, by_linear_pool])
+def test_leave_one_out_takes_no_more_than_the_weight_of_a_row(pool):
+    z, y = opinions(5, n=60, strengths=(1.5, 1.5, 1.5))
+    weight = np.full(len(y), LIGHT)
+    fast, fitted = pool(z, y, weight)
+    with_row = fitted(z)
+    errors, moves = [], []
+    for i in range(len(y)):
+        kept = np.arange(len(y)) != i
+        _, left = pool([np.ascontiguousarray(m[kept]) for m in z], y[kept], weight[kept])
+        exact = left([m[[i]] for m in z])[0]
+        errors.append(np.abs(fast[i] - exact).max())
+        moves.append(np.abs(with_row[i] - exact).max())
+    assert np.mean(errors) < 0.4 * np.mean(moves)
+
+
+def test_leave_one_out_of_a_pool_that_uses_nobody_is_uniform():
+    z, y = opinions(0, n=10)
+    np.testing.assert_allclose(loo_log_pool(z, y, None, np.zeros(3), 1.0), -np.log(3))
+
+
+@pytest.mark.parametrize("rare", [1e-3, 1e-9, 1e-13])
+def test_leave_one_out_of_the_linear_pool_gives_probabilities_of_hard_rows(rare):
+    """A row that one member explains, and one that nobody does."""
+    p = [np.array([[0.0, 1.0], [0.0, 1.0], *[[0.9, 0.1]] * 8])] * 2
+    p[1] = np.array([[1.0, 0.0], [0.0, 1.0], *[[0.2, 0.8]] * 8])
+    out = loo_linear_pool(p, np.zeros(10, int), None, np.array([1 - rare, rare]))
+    assert (out >= 0).all()
+    np.testing.assert_allclose(out.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(out[1], [0, 1], atol=1e-12)
+
+
+def test_leave_one_out_of_the_linear_pool_keeps_weights_in_the_simplex():
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        p = list(rng.dirichlet([0.05, 0.05], size=(3, 6)))
+        y = rng.integers(0, 2, 6)
+        out = loo_linear_pool(p, y, None, rng.dirichlet(np.full(3, 0.2)))
+        low, high = np.min(p, axis=0), np.max(p, axis=0)
+        assert (out >= low - 1e-12).all()
+        assert (out <= high + 1e-12).all()
