@@ -241,6 +241,7 @@ def test_both_layouts_agree_with_brute_force(n_classes):
     [
         (np.zeros((3, 2)), [0, 1], "whole numbers"),
         (np.zeros((2, 2)), [0, 2], r"0\.\.1"),
+        (np.zeros((2, 2)), [0, -1], r"0\.\.1"),
         (np.zeros((2, 2)), [0.0, 1.0], "whole numbers"),
         ([[np.nan, 0.0]], [0], "row 0"),
         (np.zeros((2, 2, 2)), [0, 1], "shape"),
@@ -282,6 +283,12 @@ def test_a_copy_of_a_fit_needs_no_rows():
         assert (copied.interval, copied.loss_before) == numbers
         assert copied == fit
         assert repr(copied) == repr(fit)
+
+
+def test_a_fit_is_equal_to_fits_alone():
+    fit = fit_temperature([2.0, 2.0, -2.0], [1, 1, 1])
+    assert fit == fit_temperature([2.0, 2.0, -2.0], [1, 1, 1])
+    assert fit != fit.temperature
 
 
 def test_a_fit_may_be_asked_from_several_threads():

@@ -81,6 +81,13 @@ def test_weights_are_frequencies(problem):
         assert a.temperature == pytest.approx(b.temperature, rel=1e-6)
 
 
+def test_uniform_members_have_no_temperature():
+    fit = fit_logarithmic_pool([np.zeros((3, 2))] * 2, [0, 1, 0], alpha=0.0)
+    assert np.isfinite(fit.temperature)
+    assert fit.temperature > 0
+    assert fit.loss == pytest.approx(np.log(2))
+
+
 def test_no_ridge_and_separable_rows_have_no_optimum():
     z = [np.array([[3.0, 0.0], [0.0, 3.0]]), np.array([[1.0, 0.0], [0.0, 2.0]])]
     assert fit_logarithmic_pool(z, [0, 1], alpha=0.0).bound == "lower"
