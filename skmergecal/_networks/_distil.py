@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from skmergecal._networks._network import Network, two_columns
-from skmergecal._networks._nodes import AffineLayer, Arrays, BatchNorm
+from skmergecal._networks._nodes import AffineLayer, Arrays
 from skmergecal._networks._optimisers import Adam
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array
@@ -84,13 +84,7 @@ def distil(
     Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; Kingma and Ba,
     "Adam", ICLR 2015.
     """
-    constant = {
-        name
-        for node in network.nodes
-        if isinstance(node, BatchNorm)
-        for name in (node.mean, node.var)
-    }
-    adam = Adam(arrays, constant, betas=DECAY)
+    adam = Adam(arrays, network.statistics, betas=DECAY)
     rng = np.random.default_rng(0)
     goal = softmax(two_columns(pool(X)) / TEMPERATURE)
     epochs = int(np.clip(-(-ROWS_TO_SEE // len(X)), *EPOCHS))

@@ -12,6 +12,7 @@ from skmergecal._networks._nodes import (
     Activation,
     AffineLayer,
     Arrays,
+    BatchNorm,
     Columns,
     Embedding,
     Gradients,
@@ -49,6 +50,12 @@ class Network:
             for i in dict.fromkeys(node.inputs):
                 found[i].append(place)
         return tuple(map(tuple, found))
+
+    @cached_property
+    def statistics(self) -> frozenset[str]:
+        """Names of the stored means and variances, which no gradient moves."""
+        norms = [node for node in self.nodes if isinstance(node, BatchNorm)]
+        return frozenset(name for norm in norms for name in (norm.mean, norm.var))
 
     def whole_columns(self) -> IntArray:
         """Columns of the input that hold whole numbers, because they are embedded."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from skmergecal._networks import Adam, BatchNorm, NesterovSGD, Network, Optimiser, two_columns
+from skmergecal._networks import Adam, NesterovSGD, Network, Optimiser, two_columns
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import is_sklearn
@@ -37,17 +37,11 @@ class NetworkTrainee(Trainee):
         assert parameters.network is not None
         self.estimator, self.parameters = estimator, parameters
         self.network: Network = parameters.network
-        self.constant = [
-            name
-            for node in self.network.nodes
-            if isinstance(node, BatchNorm)
-            for name in (node.mean, node.var)
-        ]
-        self.optimiser: Optimiser = Adam(parameters.arrays, self.constant)
+        self.optimiser: Optimiser = Adam(parameters.arrays, self.network.statistics)
         self.rate = self.penalty = 0.0
 
     def begin(self, plan: TrainingPlan, *, soft: bool) -> None:
-        arrays, constant = self.parameters.arrays, self.constant
+        arrays, constant = self.parameters.arrays, self.network.statistics
         own = self.estimator if is_sklearn(self.estimator, "MLPClassifier") else MLPClassifier()
         decay = plan.weight_decay
         if soft:
@@ -111,7 +105,7 @@ class NetworkTrainee(Trainee):
 
 
 def _own_optimiser(
-    estimator: Estimator, arrays: Any, constant: list[str], weight_decay: float
+    estimator: Estimator, arrays: Any, constant: frozenset[str], weight_decay: float
 ) -> Optimiser:
     if estimator.solver == "sgd":
         if weight_decay:
