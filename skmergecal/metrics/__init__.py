@@ -1,4 +1,4 @@
-"""Scores of probabilities. Arrays in, numbers out."""
+"""Scores of predicted probabilities: functions that take arrays and return numbers."""
 
 from skmergecal.metrics._calibration_error import (
     classwise_calibration_error,

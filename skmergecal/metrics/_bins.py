@@ -1,4 +1,4 @@
-"""Forecasts in bins of confidence: what reliability diagrams and binned errors are made of."""
+"""Binning of forecasts by confidence, for reliability diagrams and binned calibration errors."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ STRATEGIES = ("uniform", "quantile")
 
 @dataclass(frozen=True)
 class Bins:
-    """Forecasts in bins, those without rows left out.
+    """Binned forecasts; empty bins are left out.
 
     Attributes
     ----------
     lower, upper : ndarray of shape (n_bins,)
-        The bins (lower, upper]; the first one contains 0, too.
+        The bins (lower, upper]; the first one also contains 0.
     weight : ndarray of shape (n_bins,)
         Sum of the weights of the rows.
     confidence, frequency : ndarray of shape (n_bins,)
-        Weighted means: of the forecasts, and of what happened.
+        Weighted means of the forecasts and of the outcomes.
     """
 
     lower: Array
@@ -44,7 +44,7 @@ class Bins:
 
 
 def check_bins(n_bins: Any, strategy: Any) -> None:
-    """Raise ValueError where the settings of the bins are wrong."""
+    """Raise ValueError if the settings of the bins are invalid."""
     if not isinstance(n_bins, Integral) or n_bins < 1:
         msg = f"n_bins should be a whole number, at least 1; got {n_bins!r}"
         raise ValueError(msg)
@@ -52,27 +52,28 @@ def check_bins(n_bins: Any, strategy: Any) -> None:
 
 
 def inner_edges(confidence: Array, weight: Array, n_bins: int, strategy: str) -> Array:
-    """The edges between bins; several quantiles may be one value, and then are one edge."""
+    """Edges between bins; quantiles of equal value give a single edge."""
     parts = np.arange(1, n_bins)
     if strategy == "uniform":
         return parts / n_bins
     order = np.argsort(confidence, kind="stable")
     reached = np.cumsum(weight[order])
-    # Multiplied out, so that whole-numbered weights are compared without rounding.
+    # n_bins * reached >= k * total instead of reached >= k * total / n_bins: without the division,
+    # integer weights are compared exactly.
     places = np.searchsorted(n_bins * reached, parts * reached[-1])
     return np.unique(confidence[order][places])
 
 
 def bin_forecast(forecast: Forecast, weight: Array, n_bins: int, strategy: str) -> Bins:
-    """Put forecasts into bins that are closed on the right.
+    """Assign forecasts to bins that are closed on the right.
 
     Parameters
     ----------
     forecast : Forecast
     weight : ndarray of shape (n_samples,)
-        Frequency weights; rows of weight 0 count as removed.
+        Frequency weights; rows of weight 0 are removed.
     n_bins : int
-        At most so many bins.
+        Maximum number of bins.
     strategy : {"uniform", "quantile"}
         Bins of equal width on [0, 1], or of about equal weight (equal forecasts share a bin).
     """

@@ -1,4 +1,4 @@
-"""Binned calibration errors: of the most probable class, and class by class."""
+"""Binned calibration errors: expected, maximum and class-wise."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ NORMS = ("l1", "l2", "max")
 
 
 def _squared_bias(bins: Bins) -> Array:
-    """What noise alone adds to a bin's squared gap; 0 where one row cannot tell."""
+    """Upward bias of each bin's squared gap due to sampling noise; 0 for a bin of one row."""
+    # The frequency a of m rows has variance p (1 - p) / m, of which a (1 - a) / (m - 1) is the
+    # unbiased estimate. One row gives no estimate.
     spread = bins.frequency * (1 - bins.frequency)
     return np.divide(spread, bins.weight - 1, out=np.zeros_like(spread), where=bins.weight > 1)
 
 
 def _error(bins: Bins, norm: str, debias: bool) -> float:
-    """Error of one forecast; with "l2" its square, which may be below 0 if debiased."""
+    """Error of one forecast; its square for "l2", which may be negative if debiased."""
     if norm == "max":
         return float(np.abs(bins.gap).max())
     terms = np.abs(bins.gap) if norm == "l1" else bins.gap**2
@@ -35,7 +37,7 @@ def _error(bins: Bins, norm: str, debias: bool) -> float:
 
 
 class _Binning(NamedTuple):
-    """How confidences are put into bins, and gaps into one number."""
+    """Settings of the bins, and of the norm that reduces the gaps to one number."""
 
     n_bins: int
     strategy: str
@@ -87,9 +89,9 @@ def expected_calibration_error(
     norm : {"l1", "l2", "max"}, default="l1"
         Mean absolute gap, root of the mean squared gap, or largest gap.
     debias : bool, default=False
-        With ``norm="l2"``: subtract from each bin's squared gap what noise alone adds to it,
-        a (1 - a) / (m - 1) for the accuracy a of m rows; if less than nothing is left, the error
-        is 0. A bin of one row cannot tell its noise and stays as it is.
+        With ``norm="l2"``: subtract from each bin's squared gap its bias due to sampling noise,
+        a (1 - a) / (m - 1) for the accuracy a of m rows; if the result is negative, the error
+        is 0. A bin of one row gives no estimate of its noise and is not corrected.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 
@@ -101,7 +103,7 @@ def expected_calibration_error(
     Raises
     ------
     ValueError
-        If ``debias`` comes with another norm, or labels, probabilities or weights are not such.
+        If ``debias`` is used with another norm, or labels, probabilities or weights are invalid.
 
     References
     ----------
@@ -130,7 +132,7 @@ def maximum_calibration_error(
 ) -> float:
     """Largest gap between mean confidence and frequency, over bins.
 
-    Bins of few rows have large gaps by chance: prefer ``strategy="quantile"`` or few bins.
+    Bins with few rows have large gaps by chance: prefer ``strategy="quantile"`` or few bins.
 
     Parameters
     ----------
@@ -178,8 +180,8 @@ def classwise_calibration_error(
 ) -> float:
     """Mean over classes of the gap between each class's probability and its frequency.
 
-    Where `expected_calibration_error` looks at the most probable class alone, this looks at every
-    class, so that a probability of .2 has to be right, too.
+    `expected_calibration_error` uses the most probable class only; this uses every class, so that
+    small probabilities have to be calibrated, too.
 
     Parameters
     ----------

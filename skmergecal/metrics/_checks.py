@@ -1,4 +1,4 @@
-"""Checks of labels and probabilities, and the yes-no forecasts that they hold."""
+"""Checks of labels, probabilities, weights and settings that the scores share."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TOLERANCE = 1e-3
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str | None]) -> None:
-    """Raise ValueError where a setting is none of its choices."""
+    """Raise ValueError if a setting is not one of its choices."""
     if value not in choices:
         msg = f"{name} should be one of {list(choices)}; got {value!r}"
         raise ValueError(msg)
 
 
 def check_level(confidence_level: Any) -> None:
-    """Raise ValueError where the level of an interval is not between 0 and 1."""
+    """Raise ValueError if the level of an interval is not between 0 and 1."""
     if not 0 < confidence_level < 1:
         msg = f"confidence_level should be between 0 and 1; got {confidence_level!r}"
         raise ValueError(msg)
@@ -36,7 +36,7 @@ def check_proba(proba: Any, name: str = "proba") -> Array:
     Raises
     ------
     ValueError
-        If they are no matrix, hold NaN or negative numbers, or their rows do not add up to 1.
+        If they are not a matrix, contain NaN or negative numbers, or their rows do not sum to 1.
     """
     p: Array = np.ascontiguousarray(proba, dtype=np.float64)
     if p.ndim != 2 or 0 in p.shape:
@@ -47,19 +47,19 @@ def check_proba(proba: Any, name: str = "proba") -> Array:
         row = int(np.flatnonzero(wrong)[0])
         msg = (
             f"{name} should hold probabilities, each row non-negative and adding up to 1; row "
-            f"{row} is {p[row, :5].tolist()}: take the softmax of logits, one column a class"
+            f"{row} is {p[row, :5].tolist()}: take the softmax of logits, one column per class"
         )
         raise ValueError(msg)
     return p
 
 
 def check_scored(y: Any, proba: Any, sample_weight: Any) -> tuple[IntArray, Array, Array]:
-    """Labels, probabilities and weights (ones where there are none) that belong together.
+    """Labels, probabilities and weights of matching shapes; weights are ones if None.
 
     Raises
     ------
     ValueError
-        If shapes do not match, or y does not hold column numbers of ``proba``.
+        If shapes do not match, or y does not contain column numbers of ``proba``.
     """
     p: Array = np.asarray(proba, dtype=np.float64)
     labels = np.asarray(y)
@@ -73,7 +73,7 @@ def check_scored(y: Any, proba: Any, sample_weight: Any) -> tuple[IntArray, Arra
     if labels.dtype.kind not in "iub" or labels.min() < 0 or labels.max() >= p.shape[1]:
         msg = (
             f"y should hold column numbers 0..{p.shape[1] - 1} of proba; got {labels.dtype} labels "
-            f"{np.unique(labels)[:5].tolist()}: encode labels by their place in classes_"
+            f"{np.unique(labels)[:5].tolist()}: encode labels by their index in classes_"
         )
         raise ValueError(msg)
     weight = check_sample_weight(sample_weight, len(p))

@@ -1,4 +1,4 @@
-"""A proper loss in parts: what recalibration would mend, and what it would not."""
+"""Decomposition of a proper loss: what recalibration would correct, and what it would not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skmergecal.metrics._recalibration import RECALIBRATIONS, recalibrate
 __all__ = ["LossDecomposition", "decompose_brier_score", "decompose_log_loss"]
 
 Method = Literal["temperature", "isotonic", "class-wise"]
-#: Probabilities, labels and an amount to soften zeros by, to each row's loss.
+#: (probabilities, labels, amount by which zeros are softened) -> loss of each row.
 Loss = Callable[[Array, IntArray, float], Array]
 
 
@@ -31,14 +31,14 @@ class LossDecomposition:
     total : float
         The mean loss of the probabilities.
     calibration : float
-        What recalibration takes away. Below 0 where recalibrating does harm, as it may by a
-        little to calibrated probabilities on rows that the recalibration has not seen.
+        The loss that recalibration removes. Negative where recalibration increases the loss, as it
+        may slightly for calibrated probabilities on rows that the map was not fitted on.
     refinement : float
-        What is left after recalibration.
+        The loss that is left after recalibration.
     uncertainty : float
         The loss of the weighted frequencies of the classes, the same for every row.
     resolution : float
-        What the recalibrated probabilities are better than those frequencies.
+        How much lower the loss of the recalibrated probabilities is than ``uncertainty``.
     """
 
     total: float
@@ -89,25 +89,24 @@ def decompose_log_loss(
 ) -> LossDecomposition:
     """Decompose the log loss by recalibration.
 
-    Of all ways to recalibrate, the best one would leave the refinement. Every family of maps
-    bounds it from above; cross-validation keeps a flexible family from fitting noise. What the
-    family takes away is the calibration error, as far as the family can see it.
+    The refinement is the loss after the best of all recalibrations. Every family of maps bounds
+    it from above; cross-validation keeps a flexible family from fitting noise. The loss that the
+    family removes is the part of the calibration error that the family can express.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
         Labels, already 0..n_classes-1.
     proba : array-like of shape (n_samples, n_classes)
-        Probabilities. Rows are scaled to add up to 1, zeros are taken as the smallest positive
+        Probabilities. Rows are scaled to sum to 1, zeros are replaced by the smallest positive
         float.
     method : {"temperature", "isotonic", "class-wise"}, default="temperature"
-        One temperature; an increasing function for each class, one against the rest (one
-        function for two classes); a scale and a shift of each class's log-probability.
+        One temperature; an increasing function per class, one against the rest (one function for
+        two classes); a scale and a shift of each class's log-probability.
     cv : int, splitter or None, default=5
-        Each row is recalibrated by a map that is fitted on the other folds; a number means
-        stratified folds, in the order of the rows. None: one map, fitted on the rows that it is
-        scored on. It makes the calibration part optimistic, but with binary "isotonic" never
-        negative.
+        Each row is recalibrated by a map fitted on the other folds; an integer means stratified
+        folds without shuffling. None: one map, fitted on the rows that it is scored on, which
+        makes the calibration part optimistic, but with binary "isotonic" never negative.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 
@@ -128,7 +127,7 @@ def decompose_log_loss(
     >>> from skmergecal.metrics import decompose_log_loss
     >>> y = [0, 0, 0, 1] * 10
     >>> parts = decompose_log_loss(y, np.tile([0.9, 0.1], (40, 1)))
-    >>> round(parts.calibration, 4), round(parts.refinement, 4)  # .75 would have been right
+    >>> round(parts.calibration, 4), round(parts.refinement, 4)  # the frequency is 0.75
     (0.0923, 0.5623)
     """
     return _decompose(_log_losses, y, proba, method, cv, sample_weight)
@@ -156,9 +155,9 @@ def decompose_brier_score(
     method : {"temperature", "isotonic", "class-wise"}, default="isotonic"
         As in `decompose_log_loss`. Temperature and class-wise maps minimise the log loss.
     cv : int, splitter or None, default=5
-        As in `decompose_log_loss`. With None, binary "isotonic" gives miscalibration,
-        discrimination and uncertainty of Dimitriadis et al. as calibration, resolution and
-        uncertainty, none of them negative.
+        As in `decompose_log_loss`. With None and binary "isotonic", calibration, resolution and
+        uncertainty are the miscalibration, discrimination and uncertainty of Dimitriadis et al.,
+        none of them negative.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 

@@ -1,4 +1,4 @@
-"""How members differ: pairs of them by their predictions, and what the pool gains from it."""
+"""Diversity of members: pairwise measures, and the ambiguity that a logarithmic pool gains."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def _check_members(proba: Sequence[Any]) -> list[Array]:
     shapes = {p.shape for p in members}
     if len(shapes) != 1:
         msg = (
-            "proba should hold a matrix (n_samples, n_classes) for each of at least one member, "
-            f"all of one shape; got {[p.shape for p in members]}"
+            "proba should hold one matrix (n_samples, n_classes) per member, for at least one member, "
+            f"all of the same shape; got {[p.shape for p in members]}"
         )
         raise ValueError(msg)
     return members
 
 
 def _faults(y: Any, proba: Sequence[Any], sample_weight: Any) -> tuple[Array, Array]:
-    """Whether each member is wrong, shape (n_members, n_samples), and shares of the weight."""
+    """Errors (1.0 or 0.0) of shape (n_members, n_samples), and weights that sum to 1."""
     members = _check_members(proba)
     labels, _, weight = check_scored(y, members[0], sample_weight)
     wrong = np.array([p.argmax(axis=1) != labels for p in members], dtype=np.float64)
@@ -45,7 +45,7 @@ def _faults(y: Any, proba: Sequence[Any], sample_weight: Any) -> tuple[Array, Ar
 
 
 def _shares(wrong: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
-    """For pairs of members: the shares both wrong, only the first, only the second, none."""
+    """For pairs of members, shares of rows: both wrong, only the first, only the second, none."""
     right = 1 - wrong
     return (
         (wrong * weight) @ wrong.T,
@@ -61,12 +61,12 @@ def _ratio(above: Array, below: Array) -> Array:
 
 
 def disagreement(proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
-    """Share of the rows that two members predict differently, for every pair.
+    """Share of rows that two members predict differently, for every pair.
 
     Parameters
     ----------
     proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix of probabilities a member; its prediction is the most probable class.
+        One matrix of probabilities per member; its prediction is the most probable class.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 
@@ -95,14 +95,14 @@ def disagreement(proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
 
 
 def double_fault(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
-    """Share of the rows that two members both get wrong, for every pair.
+    """Share of rows that two members both get wrong, for every pair.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
         Labels, already 0..n_classes-1.
     proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix of probabilities a member.
+        One matrix of probabilities per member.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 
@@ -166,7 +166,7 @@ def error_correlation(y: Any, proba: Sequence[Any], *, sample_weight: Any = None
     wrong, weight = _faults(y, proba, sample_weight)
     rate = wrong @ weight
     centred = wrong - rate[:, None]
-    # A member that is always right or wrong has no spread but rounding.
+    # A member that is always right or always wrong has a spread of rounding errors only.
     varies = (wrong * (weight > 0)).any(axis=1) & ((1 - wrong) * (weight > 0)).any(axis=1)
     spread = np.where(varies, np.sqrt((centred**2) @ weight), 0.0)
     return _ratio((centred * weight) @ centred.T, np.outer(spread, spread))
@@ -174,7 +174,7 @@ def error_correlation(y: Any, proba: Sequence[Any], *, sample_weight: Any = None
 
 @dataclass(frozen=True)
 class EnsembleDecomposition:
-    """The log loss of a logarithmic pool in parts: ``pool_loss = member_loss - ambiguity``.
+    """Log loss of a logarithmic pool: ``pool_loss = member_loss - ambiguity``.
 
     Attributes
     ----------
@@ -183,8 +183,8 @@ class EnsembleDecomposition:
     member_loss : float
         Weighted mean of the members' log losses.
     ambiguity : float
-        Mean over rows of the weighted mean of KL(pool || member), at least 0: what the pool gains
-        because its members differ.
+        Mean over rows of the weighted mean of KL(pool || member), at least 0: the gain of the
+        pool from differences between its members.
     member_losses : ndarray of shape (n_members,)
         Log loss of each member.
     member_ambiguities : ndarray of shape (n_members,)
@@ -203,7 +203,7 @@ def decompose_ensemble_log_loss(
 ) -> EnsembleDecomposition:
     """Decompose the log loss of the logarithmic pool into members' loss minus ambiguity.
 
-    For weights w that add up to 1 the pool is q_c = prod_k p_kc^w_k / Z, so for each class c
+    For weights w that sum to 1, the pool is q_c = prod_k p_kc^w_k / Z, so for each class c
     log q_c = sum_k w_k log p_kc - log Z. At the true class this makes the pool's loss the
     members' mean loss plus log Z. Averaged over q it gives sum_k w_k KL(q || p_k) = -log Z, the
     ambiguity, which does not depend on the label. So the pool is never worse than the mean of
@@ -214,9 +214,9 @@ def decompose_ensemble_log_loss(
     y : array-like of shape (n_samples,)
         Labels, already 0..n_classes-1.
     proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix of probabilities a member. Zeros are taken as the smallest positive float.
+        One matrix of probabilities per member. Zeros are replaced by the smallest positive float.
     weights : array-like of shape (n_members,), default=None
-        Weights of the members, scaled to add up to 1; None: uniform.
+        Weights of the members, scaled to sum to 1; None: uniform.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 

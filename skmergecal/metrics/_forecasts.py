@@ -1,4 +1,4 @@
-"""Forecasts that a score is computed of: the top label, or every class."""
+"""Binary forecasts of a multiclass classifier: the top label, or every class."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["FORECASTS", "Forecast", "Kind", "class_wise", "top_label"]
 
-#: Which yes-no forecasts of a multiclass classifier are scored.
+#: Which binary forecasts of a multiclass classifier are scored.
 Kind = Literal["top-label", "class-wise"]
 
 
 class Forecast(NamedTuple):
-    """Forecasts of one event: how probable it was said to be, and whether it happened."""
+    """Forecasts of a binary event: its predicted probability, and whether it happened."""
 
     confidence: Array
     """Shape (n_samples,)."""
@@ -30,7 +30,7 @@ def top_label(labels: IntArray, p: Array) -> list[Forecast]:
 
 
 def class_wise(labels: IntArray, p: Array) -> list[Forecast]:
-    """One forecast a class: the class is the true one."""
+    """One forecast per class: the class is the true one."""
     return [Forecast(p[:, c], (labels == c).astype(np.float64)) for c in range(p.shape[1])]
 
 

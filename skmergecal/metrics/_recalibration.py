@@ -1,4 +1,4 @@
-"""Recalibrations that a decomposition tries: the best map of a family, on rows it did not see."""
+"""Recalibration maps for loss decompositions: temperature, isotonic and vector scaling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["RECALIBRATIONS", "recalibrate"]
 
-#: From probabilities to probabilities.
+#: Probabilities -> recalibrated probabilities.
 Map = Callable[[Array], Array]
 
 
@@ -27,7 +27,7 @@ def fit_temperature_map(p: Array, y: IntArray, weight: Array) -> Map:
 
 
 def fit_isotonic_map(p: Array, y: IntArray, weight: Array) -> Map:
-    """One increasing function a class, then rows scaled to add up to 1; binary: one function."""
+    """One increasing function per class, then rows scaled to sum to 1; binary: one function."""
     n_classes = p.shape[1]
     columns = [1] if n_classes == 2 else range(n_classes)
     functions = [
@@ -43,18 +43,22 @@ def fit_isotonic_map(p: Array, y: IntArray, weight: Array) -> Map:
             return np.column_stack([1 - fitted[0], fitted[0]])
         stacked = np.column_stack(fitted)
         total = stacked.sum(axis=1, keepdims=True)
-        # Where no class is left at all, nothing is known.
+        # Every class got 0 in this row: uniform, as scaling is impossible.
         return np.where(total > 0, stacked / np.where(total > 0, total, 1.0), 1 / n_classes)
 
     return apply
 
 
 def fit_class_wise_map(p: Array, y: IntArray, weight: Array) -> Map:
-    """Vector scaling: softmax(a_c log p_c + b_c), with a ridge of one row towards a = 1, b = 0."""
+    """Vector scaling: softmax(a_c log p_c + b_c), with a ridge penalty towards a = 1, b = 0.
+
+    The penalty weighs as much as one row.
+    """
     z = soften(p, 0.0)
     n_classes, total = z.shape[1], float(weight.sum())
     hit = np.eye(n_classes)[y]
-    # Slopes of large log-probabilities are sought in smaller steps: zeros count as -745.
+    # L-BFGS needs parameters of similar scale. The gradient of slope c is proportional to
+    # log p_c, which is -745 where p is 0, so its steps are divided by the RMS of log p_c.
     unit = np.maximum(np.sqrt(np.average(z**2, axis=0, weights=weight)), 1.0)
     unit = np.concatenate([1 / unit, np.ones(n_classes)])
     neutral = np.repeat([1.0, 0.0], n_classes)
@@ -87,10 +91,11 @@ RECALIBRATIONS: dict[str, Callable[[Array, IntArray, Array], Map]] = {
 
 
 def recalibrate(method: str, p: Array, y: IntArray, weight: Array, cv: Any) -> tuple[Array, float]:
-    """Recalibrated probabilities of every row, and by how much zeros need to be softened.
+    """Recalibrated probabilities of every row, and the amount by which to soften zeros.
 
-    With ``cv`` each row's map is fitted on the other folds; an isotonic map may give 0 to a class
-    that comes true in the fold, which 1 / (n + 1) softens. Without, one map is fitted on all rows.
+    With ``cv`` each row's map is fitted on the other folds. An isotonic map may give probability 0
+    to the true class of a held-out row; softening by 1 / (n + 1) keeps its log loss finite.
+    Without ``cv``, one map is fitted on all rows.
     """
     fit = RECALIBRATIONS[method]
     if cv is None:
@@ -99,6 +104,6 @@ def recalibrate(method: str, p: Array, y: IntArray, weight: Array, cv: Any) -> t
     for fitted, held in check_cv(cv, y, classifier=True).split(p, y):
         out[held] = fit(p[fitted], y[fitted], weight[fitted])(p[held])
     if np.isnan(out).any():
-        msg = f"cv should hold out every row once; {cv!r} leaves rows out: pass a number or KFold"
+        msg = f"cv should hold out every row once; {cv!r} skips rows: pass an integer or a KFold"
         raise ValueError(msg)
     return out, 1 / (float(weight.sum()) + 1) if method == "isotonic" else 0.0

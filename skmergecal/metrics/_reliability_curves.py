@@ -1,4 +1,4 @@
-"""The numbers of a reliability diagram, without the picture."""
+"""Reliability curves: bins, bands and histograms of a reliability diagram, without plotting."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ HISTOGRAM_EDGES = np.linspace(0, 1, 21)
 
 @dataclass(frozen=True)
 class ReliabilityCurve:
-    """One model in one facet.
+    """Reliability curve of one model in one facet of the diagram.
 
     Attributes
     ----------
     model, facet : str
-        The model's name, and what is forecast.
+        The model's name, and the event that is forecast.
     bins : Bins
         Weight, mean confidence and frequency of each bin.
     low, high : ndarray of shape (n_bins,)
-        The band.
+        Lower and upper ends of the band.
     histogram : ndarray of shape (20,)
-        Share of the weight of the confidences in bins of width .05.
+        Share of the weight in bins of confidence of width 0.05.
     """
 
     model: str
@@ -53,7 +53,7 @@ def wilson_band(bins: Bins, level: float) -> tuple[Array, Array]:
 
 
 def consistency_band(bins: Bins, level: float) -> tuple[Array, Array]:
-    """Where the frequency would be if the mean confidence were right: binomial quantiles."""
+    """Binomial quantiles of the frequency, assuming that the mean confidence is correct."""
     n = np.maximum(np.round(bins.weight), 1)
     tail = (1 - level) / 2
     p = np.clip(bins.confidence, 0.0, 1.0)
@@ -61,14 +61,14 @@ def consistency_band(bins: Bins, level: float) -> tuple[Array, Array]:
 
 
 def _forecasts(kind: str, y: IntArray, p: Array, classes: np.ndarray) -> dict[str, Forecast]:
-    """The yes-no forecasts of a kind, by the name of their facet."""
+    """Binary forecasts of a kind, by facet name."""
     if kind == "top-label":
         return {"most probable class": top_label(y, p)[0]}
     every = {f"class {c}": f for c, f in zip(classes.tolist(), class_wise(y, p), strict=True)}
     return dict([list(every.items())[1]]) if kind == "binary" else every
 
 
-#: What gives the lower and the upper ends of a band.
+#: Functions that give the lower and upper ends of a band.
 BANDS = {"wilson": wilson_band, "consistency": consistency_band, None: wilson_band}
 
 

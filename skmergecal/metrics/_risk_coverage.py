@@ -1,4 +1,4 @@
-"""Selective prediction: the risk of the rows that are kept, the surest first."""
+"""Risk-coverage curve of selective prediction: the error rate of the most confident rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RiskCoverageCurve:
     Attributes
     ----------
     coverage : ndarray of shape (n_thresholds,)
-        Share of the weight whose confidence is at least the threshold, increasing up to 1.
+        Share of the weight of rows with confidence at least the threshold, increasing up to 1.
     risk : ndarray of shape (n_thresholds,)
         Error rate of these rows.
     threshold : ndarray of shape (n_thresholds,)
@@ -35,21 +35,23 @@ class RiskCoverageCurve:
     def area(self) -> float:
         """Area under the curve.
 
-        Between two thresholds, rows of one confidence come in with an equal share of their
-        errors each, so that the errors made are linear in the coverage c and the risk is
-        a / c + s: the integral is exact, and the order of equal rows does not matter.
+        Between two thresholds, rows of equal confidence are added with equal shares of their
+        errors, so that the errors are a + s c at coverage c and the risk is a / c + s: the
+        integral is exact, and the order of tied rows does not matter.
         """
         errors = self.coverage * self.risk
         start, done = np.r_[0.0, self.coverage[:-1]], np.r_[0.0, errors[:-1]]
         width = self.coverage - start
         slope = (errors - done) / width
-        # The first block starts at no coverage and no errors: its risk is constant.
+        # The first block starts at coverage 0 with 0 errors: its risk is constant, a = 0.
         ratio = np.divide(self.coverage, start, out=np.ones_like(start), where=start > 0)
         return float(((done - slope * start) * np.log(ratio) + slope * width).sum())
 
     @property
     def excess_area(self) -> float:
-        """Area beyond that of the same errors in the best order, all of them last."""
+        """Area in excess of the optimum, in which all errors have the lowest confidence."""
+        # Accuracy r: the risk is 0 up to coverage r and 1 - r / c above, so the optimum is
+        # integral_r^1 (1 - r / c) dc = 1 - r + r log r.
         right = 1 - float(self.risk[-1])
         best = 1 - right + (right * float(np.log(right)) if right > 0 else 0.0)
         return self.area - best
@@ -58,7 +60,7 @@ class RiskCoverageCurve:
 def risk_coverage_curve(
     y: Any, proba: Any, *, confidence: Any = None, sample_weight: Any = None
 ) -> RiskCoverageCurve:
-    """Error rate among the surest rows, for every share of rows kept.
+    """Error rate among the most confident rows, for every share of rows kept.
 
     Parameters
     ----------
@@ -67,14 +69,14 @@ def risk_coverage_curve(
     proba : array-like of shape (n_samples, n_classes)
         Probabilities; the prediction is the most probable class (ties: the first).
     confidence : array-like of shape (n_samples,), default=None
-        Larger for the rows to keep first. None: the largest probability.
+        Rows with larger values are kept first. None: the largest probability.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 
     Returns
     -------
     RiskCoverageCurve
-        One point for each distinct confidence: equal rows come in together.
+        One point for each distinct confidence: tied rows are added together.
 
     References
     ----------
@@ -104,7 +106,7 @@ def risk_coverage_curve(
 def area_under_risk_coverage(
     y: Any, proba: Any, *, confidence: Any = None, sample_weight: Any = None
 ) -> float:
-    """Mean error rate over all shares of rows kept, the surest first.
+    """Mean error rate over all shares of rows kept, the most confident first.
 
     Parameters
     ----------
@@ -114,8 +116,8 @@ def area_under_risk_coverage(
     Returns
     -------
     float
-        In [0, 1]; 0 is best. The integral over the coverage, ties handled exactly; a sum over
-        rows, as often printed, differs by the order of log(n) / n.
+        In [0, 1]; 0 is best. The integral over coverage, ties handled exactly; the usual sum over
+        rows differs from it by an amount of order log(n) / n.
 
     References
     ----------

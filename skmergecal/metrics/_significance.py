@@ -1,4 +1,4 @@
-"""Whether a calibration error is more than chance, and how uncertain it is."""
+"""Calibration test: p-value and interval of a calibration error."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class CalibrationTest:
     statistic : float
         Spiegelhalter's z, or the score.
     p_value : float
-        Probability of a statistic as extreme as this one if the labels follow the probabilities.
-        That of a score is exact, as labels are drawn from the probabilities: at most a share a of
-        calibrated data sets gets p <= a, at any size.
+        Probability of a statistic as extreme as this one if labels are drawn from the
+        probabilities. For a score it is exact, as such labels are simulated: P(p <= a) <= a for
+        calibrated probabilities, at any sample size.
     interval : tuple of float
-        Interval for what the statistic estimates. That of a score is the basic bootstrap interval,
-        cut at 0, which takes off the upward bias that resampling shows. It is somewhat too narrow:
-        in simulations of 150 to 2,000 rows, 90 % intervals of errors in 10 bins covered 81 to 90 %,
-        least where the error was about as small as the noise of a bin.
+        Interval for the quantity that the statistic estimates. For a score it is the basic
+        bootstrap interval, clipped at 0, which corrects the upward bias seen in resampling. It is
+        somewhat too narrow: in simulations of 150 to 2,000 rows, 90 % intervals of errors in 10
+        bins covered 81 to 90 %, least where the error was about as small as the noise of a bin.
     """
 
     statistic: float
@@ -63,19 +63,20 @@ def calibration_test(
     proba : array-like of shape (n_samples, n_classes)
         Probabilities.
     score : "spiegelhalter" or callable, default="spiegelhalter"
-        Spiegelhalter's z: the Brier score minus what the probabilities themselves expect, over
-        its standard deviation. Positive if over-confident, negative if under-confident; two-sided
-        p-value, no random numbers. Or a calibration error, at least 0 and larger for worse, that
-        is called as ``score(y, proba, sample_weight=weights)``, such as
+        Spiegelhalter's z: the Brier score minus its expectation under the probabilities, divided
+        by its standard deviation. Positive if over-confident, negative if under-confident;
+        two-sided p-value, no random numbers. Or a non-negative calibration error, larger for
+        worse, that is called as ``score(y, proba, sample_weight=weights)``, such as
         `expected_calibration_error`: one-sided p-value and bootstrap interval.
     n_resamples : int, default=999
-        Sets of labels for the p-value of a callable, and bootstrap samples for its interval.
+        For a callable: number of simulated label sets for the p-value, and of bootstrap samples
+        for the interval.
     confidence_level : float, default=0.95
         Level of the interval.
     random_state : int, RandomState instance or None, default=None
         Used with a callable only.
     sample_weight : array-like of shape (n_samples,), default=None
-        Frequency weights: 3 stands for three rows. 2.5 gives a callable three rows of 5/6.
+        Frequency weights: 3 means three rows. A callable gets 2.5 as three rows of weight 5/6.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def calibration_test(
     >>> import numpy as np
     >>> from skmergecal.metrics import calibration_test
     >>> result = calibration_test([0] * 25 + [1] * 15, np.tile([0.9, 0.1], (40, 1)))
-    >>> round(result.statistic, 2), round(result.p_value, 4)  # .9 was said, .625 came true
+    >>> round(result.statistic, 2), round(result.p_value, 4)  # predicted 0.9, observed 0.625
     (5.8, 0.0)
     """
     _check_settings(score, n_resamples, confidence_level)
@@ -108,7 +109,7 @@ def calibration_test(
 
 def _check_settings(score: Any, n_resamples: Any, confidence_level: Any) -> None:
     if not callable(score) and score != "spiegelhalter":
-        msg = f'score should be "spiegelhalter" or a callable (y, proba, sample_weight); {score!r}'
+        msg = f'score should be "spiegelhalter" or a callable (y, proba, sample_weight): {score!r}'
         raise ValueError(msg)
     if not isinstance(n_resamples, Integral) or n_resamples < 1:
         msg = f"n_resamples should be a whole number, at least 1; got {n_resamples!r}"
@@ -117,7 +118,10 @@ def _check_settings(score: Any, n_resamples: Any, confidence_level: Any) -> None
 
 
 def _spiegelhalter(y: IntArray, p: Array, weight: Array, level: float) -> CalibrationTest:
-    """The z test; of a row's Brier score 1 - 2 p_y + sum(p^2) only p_y is random."""
+    """Spiegelhalter's z test."""
+    # Brier score of a row: b = 1 - 2 p_y + sum(p^2), where only p_y is random if y ~ p. Then
+    # E[p_y] = sum(p^2), so b - E[b] = 2 (sum(p^2) - p_y) and
+    # Var[b] = 4 Var[p_y] = 4 (sum(p^3) - sum(p^2)^2).
     squares = (p**2).sum(axis=1)
     excess = 2 * (squares - p[np.arange(len(y)), y])
     variance = 4 * np.maximum((p**3).sum(axis=1) - squares**2, 0.0)
@@ -125,7 +129,7 @@ def _spiegelhalter(y: IntArray, p: Array, weight: Array, level: float) -> Calibr
     total = float(weight @ excess)
     if scale <= np.finfo(float).eps * weight.sum():
         msg = (
-            "Spiegelhalter's z is not defined where every row is certain or uniform: the Brier "
+            "Spiegelhalter's z is not defined if every row is certain or uniform, as the Brier "
             "score then has no variance; pass a callable as score"
         )
         raise ValueError(msg)
@@ -154,12 +158,12 @@ def _by_resampling(
     cumulative /= cumulative[:, -1:]
     calibrated, resampled = np.empty(n_resamples), np.empty(n_resamples)
     for number in range(n_resamples):
-        # The first class whose cumulative probability is above u: never one of probability 0.
+        # The first class whose cumulative probability exceeds u: never one of probability 0.
         drawn = (cumulative <= rng.random_sample((len(y), 1))).sum(axis=1)
         calibrated[number] = score(drawn, p, sample_weight=weight)
         chosen = rng.randint(len(y), size=len(y))
         resampled[number] = score(y[chosen], p[chosen], sample_weight=weight[chosen])
-    # Sums in another order may differ by rounding: such scores are equal.
+    # Scores that differ by rounding only, from another order of summation, count as equal.
     as_large = np.count_nonzero(calibrated >= statistic - 1e-12)
     tail = (1 - level) / 2
     low, high = 2 * statistic - np.quantile(resampled, [1 - tail, tail], method="weibull")

@@ -181,7 +181,7 @@ GOOD = np.array([[0.7, 0.3], [0.4, 0.6]])
         ([0, 1], [[2.0, -1.0], [0.5, 0.5]], "take the softmax of logits"),
         ([0, 1], [[np.nan, 1.0], [0.5, 0.5]], "row 0 is"),
         ([0, 2], GOOD, "column numbers 0..1"),
-        (["a", "b"], GOOD, "encode labels by their place in classes_"),
+        (["a", "b"], GOOD, "encode labels by their index in classes_"),
     ],
 )
 def test_wrong_input(score, y, proba, message):

@@ -105,7 +105,7 @@ def test_equal_members_have_no_ambiguity_and_zeros_stay_finite():
 
 @pytest.mark.parametrize("score", PAIRWISE)
 def test_wrong_members(score):
-    with pytest.raises(ValueError, match="all of one shape"):
+    with pytest.raises(ValueError, match="all of the same shape"):
         score([0, 1], [np.eye(2), np.eye(3)])
     with pytest.raises(ValueError, match="at least one member"):
         score([0, 1], [])
