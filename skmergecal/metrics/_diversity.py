@@ -29,8 +29,8 @@ def _check_members(proba: Sequence[Any]) -> list[Array]:
     shapes = {p.shape for p in members}
     if len(shapes) != 1:
         msg = (
-            "proba should hold one matrix (n_samples, n_classes) per member, for at least one member, "
-            f"all of the same shape; got {[p.shape for p in members]}"
+            "proba should hold one matrix (n_samples, n_classes) per member, for at least one "
+            f"member, all of the same shape; got {[p.shape for p in members]}"
         )
         raise ValueError(msg)
     return members
