@@ -71,7 +71,7 @@ def compare_fit_orders(
     estimators : list of (str, classifier)
         The members. Frozen ones must not have seen X.
     X, y : array-like
-        FitRows, and labels of any kind.
+        Rows, and labels of any kind.
     orders : sequence of str, default=None
         Names of orders, as in `fit_orders`; None takes all.
     baseline : str, default="merge"

@@ -96,9 +96,7 @@ def fit_logarithmic_pool(
     return _summarise(beta, loss, unpenalised=alpha == 0)
 
 
-def _beta(
-    loss: PoolLoss, alpha: float, start: Array, unfitted_last_step: float = LAST_STEP
-) -> Array:
+def _beta(loss: PoolLoss, alpha: float, start: Array, last_step: float = LAST_STEP) -> Array:
     """Minimiser over beta >= 0 of the loss and a ridge."""
     unit, uniform = loss.unit, 1 / len(loss.z)
     ridge = alpha * len(loss.z) / loss.total
@@ -109,7 +107,7 @@ def _beta(
         value += ridge / 2 * float(away @ away)
         return value, gradient + ridge * away / unit, hessian + np.diag(ridge / unit**2)
 
-    return minimise_nonnegative(penalised, start * unit, unfitted_last_step) / unit
+    return minimise_nonnegative(penalised, start * unit, last_step) / unit
 
 
 def _start(loss: PoolLoss, alpha: float) -> Array:

@@ -25,7 +25,7 @@ _ROUNDING = 4e-16
 
 
 def minimise_nonnegative(
-    function: Derivatives, start: Array, unfitted_last_step: float = LAST_STEP
+    function: Derivatives, start: Array, last_step: float = LAST_STEP
 ) -> Array:
     """Minimiser of a convex function over x >= 0.
 
@@ -48,7 +48,7 @@ def minimise_nonnegative(
     for _ in range(_MAX_ITERATIONS):
         step = _constrained_newton_target(gradient, hessian, x) - x
         decrement = -float(gradient @ step)
-        if decrement <= unfitted_last_step * max(abs(value), 1e-16):
+        if decrement <= last_step * max(abs(value), 1e-16):
             return np.maximum(x + step, 0.0) if decrement > 0 else x
         size = 1.0
         while size > 1e-12:
