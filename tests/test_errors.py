@@ -259,7 +259,7 @@ def test_learning_without_rows(members):
 
 
 def test_regressors_are_no_members(blobs):
-    with pytest.raises(ValueError, match="'line' should be .*; LinearRegression is not one"):
+    with pytest.raises(ValueError, match=r"'line' should be .*; LinearRegression is not one"):
         MergedClassifier([("line", LinearRegression())]).fit(blobs.X, blobs.y)
 
 
