@@ -14,6 +14,7 @@ from skmergecal._networks._nodes import ACTIVATIONS, BatchNorm
 from skmergecal._networks._optimisers import Adam, NesterovSGD, Optimiser
 from skmergecal._networks._repair import refit_layers
 from skmergecal._networks._select import select_units
+from skmergecal._networks._training import batches, draw_partners, moved_towards, train_on_batch
 
 __all__ = [
     "ACTIVATIONS",
@@ -26,12 +27,16 @@ __all__ = [
     "Optimiser",
     "align_networks",
     "as_float64",
+    "batches",
     "dense_network",
+    "draw_partners",
     "has_hidden",
     "merge_networks",
+    "moved_towards",
     "probe_rows",
     "refit_layers",
     "select_units",
     "some_rows",
+    "train_on_batch",
     "two_columns",
 ]

@@ -11,6 +11,13 @@ from scipy.optimize import minimize
 from skmergecal._networks._network import Network, two_columns
 from skmergecal._networks._nodes import AffineLayer, Arrays
 from skmergecal._networks._optimisers import Adam
+from skmergecal._networks._training import (
+    batches,
+    draw_partners,
+    logit_gradient,
+    moved_towards,
+    train_on_batch,
+)
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array
 
@@ -45,11 +52,11 @@ def mixed_rows(network: Network, X: Array, rng: np.random.Generator) -> Array:
     Zhang et al., "mixup: Beyond empirical risk minimization", ICLR 2018; Bucila, Caruana and
     Niculescu-Mizil, "Model compression", KDD 2006, section 3.
     """
-    other = X[rng.permutation(len(X))]
-    share = rng.uniform(0.0, 0.5, size=(len(X), 1))
-    mixed = X + share * (other - X)
+    partner, share = draw_partners(len(X), rng)
+    mixed = moved_towards(X, partner, share)
     whole = network.whole_columns()
-    mixed[:, whole] = np.where(rng.random((len(X), 1)) < share, other[:, whole], X[:, whole])
+    swapped_whole = np.where(rng.random(len(X)) < share, partner, np.arange(len(X)))
+    mixed[:, whole] = X[np.ix_(swapped_whole, whole)]
     swapped = rng.random(X.shape) < SWAPPED
     swapped[:, whole] = False
     mixed[swapped] = X[rng.integers(0, len(X), swapped.sum()), np.nonzero(swapped)[1]]
@@ -95,13 +102,10 @@ def distil(
         if epoch % 2:
             rows = mixed_rows(network, X, rng)
             goals = softmax(two_columns(pool(rows)) / TEMPERATURE)
-        order = rng.permutation(len(X))
-        for start in range(0, len(X), batch):
-            few = order[start : start + batch]
-            values = network.values(adam.arrays, _single(rows[few]))
-            gradient = _single(_gradient(values[-1], goals[few]))
-            step = STEP * 0.5 * (1 + np.cos(np.pi * adam.count / n_steps))
-            adam.move(network.gradients(adam.arrays, values, gradient), step)
+        for few in batches(len(X), batch, rng):
+            rate = STEP * 0.5 * (1 + np.cos(np.pi * adam.count / n_steps))
+            rows_of_batch = _single(rows[few])
+            train_on_batch(network, adam, rows_of_batch, goals[few], rate, temperature=TEMPERATURE)
     return adam.like(arrays)
 
 
@@ -145,7 +149,9 @@ def fit_head(
         said = log_softmax(two_columns(logits) / TEMPERATURE)
         away = theta - start
         value = -(TEMPERATURE**2) * (goal * said).sum() / len(goal) + HEAD * (away**2).sum() / 2
-        return value, (design.T @ _gradient(logits, goal) + HEAD * away).ravel()
+        return value, (
+            design.T @ logit_gradient(logits, goal, temperature=TEMPERATURE) + HEAD * away
+        ).ravel()
 
     settings: dict[str, Any] = {"method": "L-BFGS-B", "options": {"maxiter": HEAD_STEPS}}
     found = minimize(loss, start.ravel(), jac=True, **settings)
@@ -153,9 +159,3 @@ def fit_head(
     fitted[node.weight] = theta[:-1] if node.out_axis == 1 else np.ascontiguousarray(theta[:-1].T)
     fitted[node.bias] = theta[-1]
     return fitted
-
-
-def _gradient(logits: Array, goal: Array) -> Array:
-    difference = softmax(two_columns(logits) / TEMPERATURE) - goal
-    difference = difference[:, -logits.shape[1] :]  # one column of logits has its class last
-    return TEMPERATURE * difference / len(logits)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmergecal._networks import batches
 from skmergecal._numerics import log_softmax
-from skmergecal._typing import Array, IntArray
+from skmergecal._typing import Array
 from skmergecal.tuning._progress import Progress
 from skmergecal.tuning._schedule import TrainingPlan
 from skmergecal.tuning.trainees._base import Trainee, cross_entropy
@@ -36,15 +37,6 @@ class History(NamedTuple):
     """Cross-entropy of held-out rows, in nats: before training, and after each epoch."""
     best_epoch: int
     """Epochs that the kept parameters have had; with averaging, the last of them."""
-
-
-def batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[IntArray]:
-    """Rows in random order; no batch has a single row where there are more."""
-    order = rng.permutation(n_rows)
-    cuts = np.arange(size, n_rows, size)
-    if n_rows % size == 1 and len(cuts):
-        cuts = cuts[:-1]
-    yield from np.split(order, cuts)
 
 
 def train(
@@ -77,7 +69,7 @@ def train(
     watch.look(0)
     losses: list[float] = []
     states: list[Any] = []
-    trainee.begin(plan, soft=examples.goals.ndim == 2)
+    trainee.start_training(plan, soft=examples.goals.ndim == 2)
     prepared = None
     for epoch in range(1, plan.epochs + 1):
         if redraw is not None:

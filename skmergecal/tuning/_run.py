@@ -204,7 +204,7 @@ class TuningRun:
                 progress=self.progress,
             )
         self.progress.end()
-        return opened.rebuilt(trainee.finish()), history
+        return opened.rebuilt(trainee.to_estimator()), history
 
 
 _KNOWN = "The estimator that is trained further knows no others: drop these rows."

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmergecal._networks import draw_partners, moved_towards
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["AUGMENTS", "check_augmentable", "synthetic_rows"]
@@ -54,8 +55,7 @@ def synthetic_rows(X: Any, augment: str, whole: Collection[int], rng: np.random.
     Zhang et al., "mixup: Beyond empirical risk minimization", ICLR 2018.
     """
     n_rows = len(X)
-    partner = rng.permutation(n_rows)
-    share = rng.uniform(0.0, 0.5, n_rows)
+    partner, share = draw_partners(n_rows, rng)
     if augment == "jitter":
         share[:] = 0.0
     elif augment == "both":
@@ -80,7 +80,7 @@ def synthetic_rows(X: Any, augment: str, whole: Collection[int], rng: np.random.
 def _moved(
     values: Array, partner: IntArray, share: Array, noise: float, rng: np.random.Generator
 ) -> Array:
-    moved = values + share[:, None] * (values[partner] - values.astype(np.float64))
+    moved = moved_towards(values, partner, share)
     if noise:
         moved += noise * np.nanstd(values, axis=0) * rng.standard_normal(moved.shape)
     return moved

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from skmergecal._networks import Adam, NesterovSGD, Network, Optimiser, two_columns
-from skmergecal._numerics import log_softmax, softmax
+from skmergecal._networks import Adam, NesterovSGD, Network, Optimiser, train_on_batch, two_columns
+from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import is_sklearn
 from skmergecal.parameters import Parameters, write_parameters
@@ -40,7 +40,7 @@ class NetworkTrainee(Trainee):
         self.optimiser: Optimiser = Adam(parameters.arrays, self.network.statistics)
         self.rate = self.penalty = 0.0
 
-    def begin(self, plan: TrainingPlan, *, soft: bool) -> None:
+    def start_training(self, plan: TrainingPlan, *, soft: bool) -> None:
         arrays, constant = self.parameters.arrays, self.network.statistics
         own = self.estimator if is_sklearn(self.estimator, "MLPClassifier") else MLPClassifier()
         decay = plan.weight_decay
@@ -66,26 +66,16 @@ class NetworkTrainee(Trainee):
         weight: Array | None,
         share: float,
     ) -> float:
-        arrays = self.optimiser.arrays
-        values = self.network.values(arrays, prepared[batch])
-        logits = two_columns(values[-1])
-        if goals.ndim == 1:
-            goals = np.eye(logits.shape[1], dtype=np.float32)[goals]
-        difference = softmax(logits) - goals
-        if weight is None:
-            difference /= len(batch)
-        else:
-            difference *= (weight / weight.sum())[:, None]
-        # One column of logits has its class last.
-        gradient = difference[:, -values[-1].shape[-1] :].astype(np.float32)
-        gradients = self.network.gradients(arrays, values, gradient)
-        if self.penalty:
-            share_of_rows = self.penalty / len(batch)
-            for name, array in arrays.items():
-                if array.ndim > 1 and name in gradients:
-                    gradients[name] = gradients[name] + share_of_rows * array
-        self.optimiser.move(gradients, self.rate * share)
-        return cross_entropy(log_softmax(logits), goals, weight)
+        logits = train_on_batch(
+            self.network,
+            self.optimiser,
+            prepared[batch],
+            goals,
+            self.rate * share,
+            weight=weight,
+            penalty=self.penalty,
+        )
+        return cross_entropy(log_softmax(two_columns(logits)), goals, weight)
 
     def log_proba(self, X: Any) -> Array:
         return log_softmax(two_columns(self.network.logits(self.optimiser.arrays, _dense(X))))
@@ -99,7 +89,7 @@ class NetworkTrainee(Trainee):
     def mean_state(self, states: list[Array], prepared: Array) -> Array:
         return np.mean(states, axis=0, dtype=np.float64)
 
-    def finish(self) -> Estimator:
+    def to_estimator(self) -> Estimator:
         arrays = self.optimiser.like(self.parameters.arrays)
         return write_parameters(self.estimator, replace(self.parameters, arrays=arrays))
 

@@ -18,7 +18,7 @@ class Trainee(ABC):
     """A copy of a fitted model, in training."""
 
     @abstractmethod
-    def begin(self, plan: TrainingPlan, *, soft: bool) -> None:
+    def start_training(self, plan: TrainingPlan, *, soft: bool) -> None:
         """Make an optimiser; ``soft``: the goals are probabilities."""
 
     @abstractmethod
@@ -48,7 +48,7 @@ class Trainee(ABC):
         """The mean of several states; statistics of the rows are measured anew."""
 
     @abstractmethod
-    def finish(self) -> Estimator:
+    def to_estimator(self) -> Estimator:
         """The trained estimator."""
 
     def batch_size(self, plan: TrainingPlan) -> int:

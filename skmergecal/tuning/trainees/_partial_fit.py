@@ -31,7 +31,7 @@ class IncrementalTrainee(Trainee):
         self.source = choose_reader("estimator", estimator)
         self.weighs = has_fit_parameter(estimator, "sample_weight")
 
-    def begin(self, plan: TrainingPlan, *, soft: bool) -> None:
+    def start_training(self, plan: TrainingPlan, *, soft: bool) -> None:
         kind = type(self.estimator).__name__
         if soft:
             msg = (
@@ -79,7 +79,7 @@ class IncrementalTrainee(Trainee):
         self.estimator = copy.deepcopy(state)
 
     def mean_state(self, states: list[Any], prepared: Any) -> Any:
-        return states[-1]  # never asked for: `begin` refuses to average
+        return states[-1]  # never asked for: `start_training` refuses to average
 
-    def finish(self) -> Estimator:
+    def to_estimator(self) -> Estimator:
         return self.estimator

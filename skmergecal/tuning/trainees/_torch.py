@@ -47,7 +47,7 @@ class TorchTrainee(Trainee):
         self.rates: list[float] = []
         self.soft = False
 
-    def begin(self, plan: TrainingPlan, *, soft: bool) -> None:
+    def start_training(self, plan: TrainingPlan, *, soft: bool) -> None:
         self.soft, decay = soft, plan.weight_decay
         net = self.net.initialize_optimizer()  # that of the net's fit remembers other weights
         if soft:
@@ -133,7 +133,7 @@ class TorchTrainee(Trainee):
             mean = self.state()
         return mean
 
-    def finish(self) -> Estimator:
+    def to_estimator(self) -> Estimator:
         # As skorch leaves a net: it cuts its flags by itself where they matter.
         self.net.initialize_optimizer()
         return self.net
