@@ -188,6 +188,15 @@ def test_linear_weights_with_zeros_of_true_classes():
     assert fit.loss <= loss.min() + 1e-12
 
 
+@pytest.mark.parametrize("many", [1e3, 1e4, 1e5])
+def test_linear_weights_are_the_closed_form_beside_a_member_that_is_always_wrong(many):
+    """Its weight is 0; of the two others, one is sure and wrong in 30 rows, one says 0.5."""
+    p = [[[q, 1 - q], [r, 1 - r]] for q, r in ((0.0, 0.0), (1.0, 0.0), (0.5, 0.5))]
+    fit = fit_linear_pool(p, [0, 0], [many, 30.0])
+    unsure = 60 / (many + 30)
+    np.testing.assert_allclose(fit.weights, [0.0, 1 - unsure, unsure], rtol=1e-8)
+
+
 @given(seeds)
 @at_most(40)
 def test_linear_weights_on_few_hard_rows(seed):
