@@ -213,3 +213,26 @@ def test_linear_weights_on_few_hard_rows(seed):
         w = w * (true[:, known] / (w @ true[:, known])).sum(axis=1) / known.sum()
     best = -np.log(w @ true[:, known]).sum()
     assert -np.log(np.maximum(fit.weights @ true[:, known], 1e-300)).sum() <= best + 1e-6
+
+
+def test_more_classes_than_a_block_has_numbers():
+    rng = np.random.default_rng(0)
+    z, y = list(rng.normal(size=(2, 4, 40_000))), np.arange(4)
+    fit = fit_logarithmic_pool(z, y)
+    pooled = logarithmic_pool(z, fit.weights, fit.temperature)
+    assert fit.loss == pytest.approx(mean_loss(pooled, y, None))
+
+
+def test_members_that_mislead_have_a_fit_with_any_ridge():
+    """No member gets a positive factor: rows left out are predicted as uniform."""
+    z = np.outer(np.linspace(50, 100, 20), [-1.0, 1.0])
+    fit = fit_logarithmic_pool([z, 0.8 * z], np.zeros(20, int), alpha="auto")
+    np.testing.assert_array_equal(fit.weights, [0.5, 0.5])
+    assert fit.bound == "upper"
+    assert fit.loss == pytest.approx(np.log(2), rel=0.01)
+
+
+def test_a_ridge_that_is_no_number_is_refused():
+    z = np.random.default_rng(0).normal(size=(2, 9, 3))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        fit_logarithmic_pool(list(z), [0] * 9, alpha=np.nan)
