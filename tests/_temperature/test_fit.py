@@ -252,6 +252,23 @@ def test_wrong_arrays(z, y, match):
         fit_temperature(z, y)
 
 
+def test_more_classes_than_a_block_has_numbers():
+    z = np.random.default_rng(0).normal(size=(4, 140_000))
+    z[[0, 1, 2], [1, 2, 3]] += 20  # three of four rows are right
+    y = np.arange(1, 5)
+    fit = fit_temperature(z, y)
+    assert fit.loss == pytest.approx(mean_loss(log_softmax(z / fit.temperature), y, None))
+
+
+def test_blocks_that_are_too_many_to_keep_are_made_anew():
+    rng = np.random.default_rng(0)
+    z = 3 * rng.normal(size=(400_000, 3))
+    y = draw_labels(rng, log_softmax(z / 2))
+    fit = fit_temperature(z, y)
+    for t, loss in ((fit.temperature, fit.loss), (1.0, fit.loss_before)):
+        assert loss == pytest.approx(mean_loss(log_softmax(z / t), y, None), rel=1e-10)
+
+
 @pytest.mark.parametrize("n_ties", [0, 1, 2, 10])
 def test_ties_do_not_drive_a_separable_temperature_to_zero(n_ties):
     """Tied rows lose log(2) at any T: only what the others lose beyond that can say anything."""
