@@ -26,7 +26,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -299,3 +299,14 @@ def test_an_ensemble_takes_weights_if_all_inside_do(blobs):
     assert sample_weight_param(ensemble) is None
     near = FrozenEstimator(KNeighborsClassifier().fit(blobs.X, blobs.y))
     assert sample_weight_param(StackingClassifier([("near", near)])) == "sample_weight"
+
+
+def test_a_predefined_split_knows_rows_by_number_where_some_have_no_weight(blobs):
+    numbers = np.arange(len(blobs.y))
+    split, weight = PredefinedSplit(numbers % 3), (numbers % 4 > 0).astype(float)
+    members = [("logistic", LogisticRegression()), ("bayes", GaussianNB())]
+    a, b = (
+        MergedClassifier(members, cv=cv).fit(blobs.X, blobs.y, sample_weight=weight)
+        for cv in (split, list(split.split()))
+    )
+    np.testing.assert_array_equal(a.predict_proba(blobs.X_test), b.predict_proba(blobs.X_test))
