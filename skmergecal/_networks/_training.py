@@ -21,7 +21,7 @@ def batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[IntArr
     """Rows in random order; no batch has a single row where there are more."""
     order = rng.permutation(n_rows)
     cuts = np.arange(size, n_rows, size)
-    if n_rows % size == 1 and len(cuts):
+    if n_rows % size == 1:
         cuts = cuts[:-1]  # BatchNorm, for one, knows no variance of a single row
     yield from np.split(order, cuts)
 

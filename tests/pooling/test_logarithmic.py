@@ -62,23 +62,6 @@ def test_collinear_members(problem, alpha):
     check_optimal(z, y, weight, alpha, fit, 1e-12)
 
 
-def test_weights_are_exact_where_least_squares_is_not(monkeypatch):
-    """It tells which weights are positive; their values are those of the normal equations."""
-
-    def rough(matrix, target, **settings):
-        found, left = nnls(matrix, target, **settings)
-        return found * (1 + 1e-5), left
-
-    rng = np.random.default_rng(0)
-    common = rng.normal(size=(60, 3))
-    y = draw_labels(rng, log_softmax(2 * common))
-    z = [common + rng.normal(size=common.shape), common, -common]
-    monkeypatch.setattr("skmergecal.pooling._nonnegative_newton.nnls", rough)
-    fit = fit_logarithmic_pool(z, y)
-    assert fit.weights[2] == 0
-    check_optimal(z, y, None, 1.0, fit, 1e-12)
-
-
 @given(seeds, st.integers(2, 5), st.sampled_from([0.01, 1.0]))
 def test_separable_rows(seed, n_classes, alpha):
     rng = np.random.default_rng(seed)
