@@ -18,7 +18,7 @@ from skmergecal._validation import encode_labels
 from skmergecal.members import FitRows, Fold, HeldOutMembers, Member, Opinion
 from skmergecal.merging._learn import learn_merge
 from skmergecal.merging._settings import Settings
-from skmergecal.merging.fitted._base import FittedMerge, Reader
+from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.metrics import disagreement
 
 __all__ = ["member_report"]
@@ -155,7 +155,7 @@ class _ReMerge:
         whole = self.held_out.opinions[member]
         return Opinion(np.ascontiguousarray(whole.values[rows]), whole.logarithmic)
 
-    def reader(self, rows: IntArray) -> Reader:
+    def reader(self, rows: IntArray) -> OpinionReader:
         """Reads members from the table, and models that were merged just now from X."""
         number = {id(member.estimator): k for k, member in enumerate(self.held_out.members)}
 

@@ -11,10 +11,10 @@ from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array
 from skmergecal.members import Cache, HeldOutMembers, Member, Opinion
 
-__all__ = ["FittedMerge", "Reader"]
+__all__ = ["FittedMerge", "OpinionReader"]
 
 #: Reads a member's opinion of the rows at hand.
-Reader = Callable[[Member], Opinion]
+OpinionReader = Callable[[Member], Opinion]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FittedMerge(ABC):
                 yield member, float(w), float(t)
 
     @abstractmethod
-    def scores(self, read: Reader) -> Array:
+    def scores(self, read: OpinionReader) -> Array:
         """Merged scores before the temperature; members are read one after the other."""
 
     def read_scores(self, X: Any, memory: Any) -> Array:

@@ -13,7 +13,7 @@ from skmergecal._typing import Array
 from skmergecal.members import HeldOutMembers, Member, Opinion
 from skmergecal.merging._greedy_loss import greedy_weights
 from skmergecal.merging._settings import Settings
-from skmergecal.merging.fitted._base import FittedMerge, Reader
+from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
 from skmergecal.pooling import fit_linear_pool, linear_pool
 
@@ -70,7 +70,7 @@ class LinearPoolMerge(FittedMerge):
             return member.scaled_proba(opinion, temperature)
         return opinion.proba()
 
-    def scores(self, read: Reader) -> Array:
+    def scores(self, read: OpinionReader) -> Array:
         """Weighted sum of probabilities."""
         return linear_pool(
             (self.member_proba(member, read(member), t) for member, _, t in self.active()),

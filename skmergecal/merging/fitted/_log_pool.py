@@ -13,7 +13,7 @@ from skmergecal._typing import Array
 from skmergecal.members import HeldOutMembers, Member
 from skmergecal.merging._greedy_loss import greedy_weights
 from skmergecal.merging._settings import Settings
-from skmergecal.merging.fitted._base import FittedMerge, Reader
+from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
 from skmergecal.pooling import fit_logarithmic_pool
 
@@ -37,7 +37,7 @@ class LogPoolMerge(FittedMerge):
             temperature *= fit_scale(pooled, held_out.y, held_out.sample_weight)
         return cls(held_out.members, weights, temperatures, temperature)
 
-    def scores(self, read: Reader) -> Array:
+    def scores(self, read: OpinionReader) -> Array:
         """Weighted sum of log-probabilities."""
         return add_weighted(
             (member.log_proba(read(member)) for member, _, _ in self.active()),

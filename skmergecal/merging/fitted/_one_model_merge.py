@@ -17,7 +17,7 @@ from skmergecal.merging._greedy_loss import held_out_loss
 from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._one_model import _Merges, check_rewriting, merge_members
 from skmergecal.merging._settings import Settings
-from skmergecal.merging.fitted._base import FittedMerge, Reader
+from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import LogPoolMerge
 from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
 from skmergecal.pooling import fit_logarithmic_pool, greedy_soup, greedy_soup_with_replacement
@@ -122,7 +122,7 @@ class OneModelMerge(FittedMerge):
         )
         return cls(members, weights, ones, 1.0, merged)
 
-    def scores(self, read: Reader) -> Array:
+    def scores(self, read: OpinionReader) -> Array:
         """Log-probabilities of the merged model."""
         return self.merged.log_proba(read(self.merged))
 

@@ -13,7 +13,7 @@ from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array
 from skmergecal.members import HeldOutMembers, Member, Opinion
 from skmergecal.merging._settings import Settings
-from skmergecal.merging.fitted._base import FittedMerge, Reader
+from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import refuse_missing_classes
 from skmergecal.merging.fitted._temperatures import warned
 from skmergecal.pooling import CombinedFit, fit_classwise_pool, fit_combined_pool
@@ -61,7 +61,7 @@ class StackedPoolsMerge(FittedMerge):
         )
         return replace(learned, temperature=warned(minimum, "the merged classifier"))
 
-    def scores(self, read: Reader) -> Array:
+    def scores(self, read: OpinionReader) -> Array:
         """Scores of the pools; members are read one after the other."""
 
         def opinions() -> Iterator[tuple[int, Array, Array, Callable[[], Array]]]:
