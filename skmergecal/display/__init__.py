@@ -1,4 +1,4 @@
-"""Pictures, in scikit-learn's Display form; matplotlib is loaded where one is drawn."""
+"""Plots as scikit-learn Display objects; matplotlib is imported only when one is drawn."""
 
 from skmergecal.display._fit_orders import FitOrderDisplay
 from skmergecal.display._merge_path import MergePathDisplay

@@ -1,4 +1,4 @@
-"""Orders of merging, calibrating and tuning, compared."""
+"""FitOrderDisplay: differences in score between orders of merging, calibrating and tuning."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class FitOrderDisplay:
     differences : array-like of shape (n_orders,)
         Score minus that of the baseline.
     intervals : array-like of shape (n_orders, 2)
-        Lower and upper ends; NaN where there is none.
+        Lower and upper bounds; NaN if there is no interval.
     baseline : str, default=None
-        Its name; None: the first order whose difference and interval are 0.
+        Name of the baseline; None: the first order whose difference and interval are 0.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class FitOrderDisplay:
 
     See Also
     --------
-    skmergecal.compare_fit_orders : Makes the table.
+    skmergecal.compare_fit_orders : Computes the table.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class FitOrderDisplay:
 
     @classmethod
     def from_results(cls, table: Any, *, ax: Any = None, plot: bool = True) -> FitOrderDisplay:
-        """Make the picture of a table of `skmergecal.compare_fit_orders`.
+        """Create a display from the table of `skmergecal.compare_fit_orders`.
 
         Parameters
         ----------
@@ -82,8 +82,8 @@ class FitOrderDisplay:
         missing = {"difference", "low", "high"} - set(table)
         if missing:
             msg = (
-                f"the table lacks {sorted(missing)}: pass what compare_fit_orders returns, a "
-                "column for each number"
+                f"the table lacks the columns {sorted(missing)}: pass the table that "
+                "compare_fit_orders returns"
             )
             raise ValueError(msg)
         names = table.index if hasattr(table, "index") else table["order"]
@@ -92,7 +92,7 @@ class FitOrderDisplay:
         return display.plot(ax=ax) if plot else display
 
     def frame(self) -> Any:
-        """The numbers of the picture, one row for each order.
+        """The plotted numbers, one row per order.
 
         Returns
         -------
@@ -102,7 +102,7 @@ class FitOrderDisplay:
         return as_frame(columns | {"low": self.intervals[:, 0], "high": self.intervals[:, 1]})
 
     def plot(self, ax: Any = None) -> FitOrderDisplay:
-        """Draw the picture: a point for each order, a line for its interval, 0 for the baseline.
+        """Draw a point per order with a line for its interval; the baseline is at 0.
 
         Parameters
         ----------

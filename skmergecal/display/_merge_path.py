@@ -1,4 +1,4 @@
-"""Loss along the line between the parameters of two members."""
+"""MergePathDisplay: loss along the line between the parameters of two members."""
 
 from __future__ import annotations
 
@@ -25,31 +25,34 @@ PATH_NAMES = {
 
 
 def _read_path(name: str, path: Any) -> dict[str, Array]:
-    """The columns of a path, an object or a dict; the accuracy may be missing."""
+    """The columns of a path given as an object or a dict; the accuracy is optional."""
     attributes = {field: getattr(path, field, None) for field in FIELDS}
     found = attributes if not isinstance(path, Mapping) else {f: path.get(f) for f in FIELDS}
     columns = {k: np.asarray(v, dtype=np.float64) for k, v in found.items() if v is not None}
     shapes = {column.shape for column in columns.values()}
     if not {"lambdas", "loss"} <= set(columns) or len(shapes) != 1 or len(shapes.pop()) != 1:
         got = {field: column.shape for field, column in columns.items()}
-        msg = f"path {name!r} should have lambdas and loss, and may have accuracy, equally long; "
+        msg = (
+            f"path {name!r} should have lambdas and loss, and optionally accuracy, 1-D and of "
+            "equal length; "
+        )
         raise ValueError(msg + f"got {got}")
     return columns
 
 
 class MergePathDisplay:
-    """Loss or accuracy of models between two members, before and after alignment, say.
+    """Loss or accuracy of the models between two members, e.g. before and after alignment.
 
     Parameters
     ----------
     paths : dict by name of paths
-        Each with ``lambdas``, the weight of the second member, ``loss`` and, if it is known,
-        ``accuracy``, of shape (n_points,): attributes or keys.
+        Each has, as attributes or keys, ``lambdas`` (the weight of the second member), ``loss``
+        and optionally ``accuracy``, of shape (n_points,).
 
     Attributes
     ----------
     line_ : list of matplotlib Line2D
-        One for each path.
+        One per path.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -83,17 +86,17 @@ class MergePathDisplay:
         ax: Any = None,
         plot: bool = True,
     ) -> MergePathDisplay:
-        """Measure the models between two fitted members, without and with alignment, and draw them.
+        """Score the models between two fitted members, without and with alignment, and plot them.
 
         Parameters
         ----------
         first, second : classifiers
             Fitted, of one architecture, with the same classes; not changed.
         X, y : array-like
-            Rows and labels that neither has seen.
+            Rows and labels that neither member has seen.
         alignments : sequence of {None, "weights", "activations"}, default=(None, "weights")
-            A path for each: hidden units as they are, or matched beforehand. Linear models have
-            none to match: pass ``(None,)``.
+            One path per entry: hidden units as they are, or matched beforehand. Linear models have
+            no hidden units to match: pass ``(None,)``.
         n_points, sample_weight
             As in `skmergecal.merge_path`.
         metric, ax, plot
@@ -117,14 +120,14 @@ class MergePathDisplay:
     def from_results(
         cls, results: Any, *, metric: str = "loss", ax: Any = None, plot: bool = True
     ) -> MergePathDisplay:
-        """Make the picture of one path or of several.
+        """Create a display from one path or several.
 
         Parameters
         ----------
         results : path or dict by name of paths
-            As ``paths`` of the class.
+            As the ``paths`` parameter of the class.
         metric : {"loss", "accuracy"}, default="loss"
-            What to draw.
+            The score to plot.
         ax : matplotlib Axes, default=None
             Where to draw; None: a new figure.
         plot : bool, default=True
@@ -136,7 +139,7 @@ class MergePathDisplay:
 
     @property
     def barriers(self) -> dict[str, float]:
-        """By how much the loss of each path rises at most above the line between its ends."""
+        """Largest rise of each path's loss above the straight line between its endpoints."""
         rises = {}
         for name, path in self.paths.items():
             order = np.argsort(path["lambdas"])
@@ -147,7 +150,7 @@ class MergePathDisplay:
         return rises
 
     def frame(self) -> Any:
-        """The numbers of the picture, one row for each path and point; NaN: not known.
+        """The plotted numbers, one row per path and point; NaN where the accuracy is missing.
 
         Returns
         -------
@@ -161,14 +164,14 @@ class MergePathDisplay:
         return as_frame(columns)
 
     def plot(self, ax: Any = None, *, metric: str = "loss") -> MergePathDisplay:
-        """Draw the picture.
+        """Draw the plot.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None: a new figure.
         metric : {"loss", "accuracy"}, default="loss"
-            What to draw; every path needs it.
+            The score to plot; every path needs it.
 
         Returns
         -------
@@ -178,7 +181,7 @@ class MergePathDisplay:
         check_choice("metric", metric, tuple(LABELS))
         missing = [name for name, path in self.paths.items() if metric not in path]
         if missing:
-            msg = f"paths {missing} have no {metric}: leave them out, or plot the loss"
+            msg = f"paths {missing} have no {metric}: drop them, or pass metric='loss'"
             raise ValueError(msg)
         (axes,) = new_axes(ax, size=(6.5, 4.0))
         self.line_: list[Any] = []

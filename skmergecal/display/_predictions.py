@@ -1,4 +1,4 @@
-"""Labels and probabilities of one or several models, as the pictures take them."""
+"""Labels and predicted probabilities of one or several models, checked for the displays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["encode_predictions", "predict_models"]
 def encode_predictions(
     y: Any, proba: Any, classes: Any, name: str | None
 ) -> tuple[IntArray, dict[str, Array], np.ndarray]:
-    """Column numbers of labels of any kind, probabilities by model, and the classes.
+    """Labels as column numbers, probabilities by model, and the classes.
 
     Probabilities of shape (n_samples,) are those of the second of two classes.
     """
@@ -29,7 +29,7 @@ def encode_predictions(
         p = np.column_stack([1 - p, p]) if p.ndim == 1 else p
         if p.ndim != 2 or p.shape[1] != len(known):
             msg = (
-                f"proba should have one column for each of {len(known)} classes; got shape "
+                f"proba should have one column per class, {len(known)} in all; got shape "
                 f"{p.shape}: pass classes= in the order of the columns"
             )
             raise ValueError(msg)
@@ -38,11 +38,14 @@ def encode_predictions(
 
 
 def predict_models(estimator: Any, X: Any, name: str | None) -> tuple[dict[str, Any], np.ndarray]:
-    """Probabilities of one fitted estimator or of a dict of them, which share their classes."""
+    """Probabilities of one fitted estimator, or of a dict of estimators with the same classes."""
     models = as_models(estimator, name)
     classes = [np.asarray(model.classes_) for model in models.values()]
     if any(not np.array_equal(classes[0], other) for other in classes[1:]):
-        msg = f"estimators in one picture should share their classes; got {classes}"
+        msg = (
+            f"estimators in one plot should have the same classes_; got {classes}: plot them "
+            "separately"
+        )
         raise ValueError(msg)
     if list(models) == [""]:
         models = {type(estimator).__name__: estimator}

@@ -1,4 +1,4 @@
-"""Reliability diagrams: how often what was said to be probable came true."""
+"""ReliabilityDisplay: reliability diagrams, the frequency of outcomes against the confidence."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class ReliabilityDisplay:
     Parameters
     ----------
     curves : list of ReliabilityCurve
-        One for each model and facet.
+        One per model and facet.
     band : {"wilson", "consistency", None}
-        What the bars of the curves are.
+        The kind of band that the curves hold.
 
     Attributes
     ----------
     ax_ : matplotlib Axes or ndarray of them
-        One for each facet.
+        One per facet.
     line_ : list of matplotlib Line2D
-        One for each facet and model.
+        One per facet and model.
     histogram_ax_ : list of matplotlib Axes
         The histograms below them.
     figure_ : matplotlib Figure
@@ -52,16 +52,17 @@ class ReliabilityDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: Any, **settings: Any) -> ReliabilityDisplay:
-        """Make the picture of fitted classifiers.
+        """Create a display from fitted classifiers.
 
         Parameters
         ----------
         estimator : classifier or dict of classifiers by name
-            Fitted, with one set of classes: several models, or before and after.
+            Fitted, with the same classes: e.g. several models, or one before and after
+            calibration.
         X : array-like
-            Rows that were not trained on.
+            Rows that no estimator was trained on.
         y : array-like of shape (n_samples,)
-            Their labels.
+            Labels of the rows.
         **settings
             As in `from_predictions`.
         """
@@ -85,28 +86,28 @@ class ReliabilityDisplay:
         ax: Any = None,
         plot: bool = True,
     ) -> ReliabilityDisplay:
-        """Make the picture of probabilities.
+        """Create a display from predicted probabilities.
 
         Parameters
         ----------
         y : array-like of shape (n_samples,)
             Labels of any kind.
         proba : array-like of shape (n_samples, n_classes) or (n_samples,), or dict of them by name
-            Probabilities; 1-D ones are those of the second class.
+            Probabilities; a 1-D array holds those of the second class.
         classes : array-like of shape (n_classes,), default=None
             Labels in the order of the columns; None: the sorted labels of y.
         name : str, default=None
             Name of a single model.
         kind : {"auto", "binary", "top-label", "class-wise"}, default="auto"
-            Of the second of two classes, of the most probable class, or a facet for each class;
-            "auto" is "binary" for two classes, else "top-label".
+            Confidence in the second of two classes, in the most probable class, or in each class
+            with one facet per class; "auto" is "binary" for two classes, else "top-label".
         n_bins, strategy
             As in `skmergecal.metrics.expected_calibration_error`.
         band : {"wilson", "consistency", None}, default="wilson"
-            Wilson intervals of the frequencies, drawn at the points, or where the frequencies
-            would be if the confidences were right, drawn at the diagonal.
+            Wilson intervals of the frequencies, drawn at the points, or the range of frequencies
+            that is expected under calibration, drawn at the diagonal.
         confidence_level : float, default=0.95
-            Level of the band, for each bin by itself.
+            Level of the band, for each bin separately.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequency weights.
         ax : matplotlib Axes or array of them, default=None
@@ -140,7 +141,7 @@ class ReliabilityDisplay:
         return list(dict.fromkeys(curve.model for curve in self.curves))
 
     def frame(self) -> Any:
-        """The numbers of the picture, one row for each model, facet and bin.
+        """The plotted numbers, one row per model, facet and bin.
 
         Returns
         -------
@@ -159,12 +160,12 @@ class ReliabilityDisplay:
         return as_frame(columns)
 
     def plot(self, ax: Any = None) -> ReliabilityDisplay:
-        """Draw the picture.
+        """Draw the plot.
 
         Parameters
         ----------
         ax : matplotlib Axes or array of them, default=None
-            One for each facet; None: a new figure.
+            One per facet; None: a new figure.
 
         Returns
         -------
@@ -176,7 +177,7 @@ class ReliabilityDisplay:
         size = (3.6, 4.2) if len(facets) > 1 else (6.0, 5.0)
         axes = new_axes(ax, -(-len(facets) // n_columns), n_columns, size)
         if len(axes) < len(facets):
-            msg = f"ax should hold {len(facets)} axes, one for each facet; got {len(axes)}"
+            msg = f"ax should hold {len(facets)} axes, one per facet; got {len(axes)}"
             raise ValueError(msg)
         if ax is None:
             for unused in axes[len(facets) :]:
@@ -191,7 +192,7 @@ class ReliabilityDisplay:
         return self
 
     def _plot_facet(self, ax: Any, facet: str) -> Any:
-        """Draw one facet and the histogram below it, which is given back."""
+        """Draw one facet and the histogram below it; return the axes of the histogram."""
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=1)
         below = axes_below(ax)
         for curve in self.curves:
@@ -207,7 +208,7 @@ class ReliabilityDisplay:
         return below
 
     def _plot_curve(self, ax: Any, curve: ReliabilityCurve, style: dict[str, Any]) -> None:
-        """Points, the line between them, and the bars of the band."""
+        """Draw the points, the line between them, and the bars of the band."""
         bins, colour = curve.bins, style["color"]
         self.line_ += ax.plot(
             bins.confidence, bins.frequency, label=shorten(curve.model) or None, **style

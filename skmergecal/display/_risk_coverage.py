@@ -1,4 +1,4 @@
-"""Risk-coverage curves: the error rate among the rows that a model is surest of."""
+"""RiskCoverageDisplay: error rate among the rows that a model is most confident about."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from skmergecal.metrics import RiskCoverageCurve, risk_coverage_curve
 
 __all__ = ["RiskCoverageDisplay"]
 
-#: From this coverage on the error rate sets the scale of the picture.
+#: Only error rates from this coverage on set the limit of the y-axis.
 STEADY = 0.05
 
 
 class RiskCoverageDisplay:
-    """Error rate against the share of rows kept, the surest first.
+    """Error rate against the share of rows kept, the most confident first.
 
     Use `from_estimator` or `from_predictions` to make one.
 
     Parameters
     ----------
     curves : dict of RiskCoverageCurve by name
-        One for each model.
+        One per model.
 
     Attributes
     ----------
     line_ : list of matplotlib Line2D
-        One for each model.
+        One per model.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -49,16 +49,16 @@ class RiskCoverageDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: Any, **settings: Any) -> RiskCoverageDisplay:
-        """Make the picture of fitted classifiers.
+        """Create a display from fitted classifiers.
 
         Parameters
         ----------
         estimator : classifier or dict of classifiers by name
-            Fitted, with one set of classes.
+            Fitted, with the same classes.
         X : array-like
-            Rows that were not trained on.
+            Rows that no estimator was trained on.
         y : array-like of shape (n_samples,)
-            Their labels.
+            Labels of the rows.
         **settings
             As in `from_predictions`.
         """
@@ -77,14 +77,14 @@ class RiskCoverageDisplay:
         ax: Any = None,
         plot: bool = True,
     ) -> RiskCoverageDisplay:
-        """Make the picture of probabilities.
+        """Create a display from predicted probabilities.
 
         Parameters
         ----------
         y : array-like of shape (n_samples,)
             Labels of any kind.
         proba : array-like of shape (n_samples, n_classes) or (n_samples,), or dict of them by name
-            Probabilities; 1-D ones are those of the second class.
+            Probabilities; a 1-D array holds those of the second class.
         classes : array-like of shape (n_classes,), default=None
             Labels in the order of the columns; None: the sorted labels of y.
         name : str, default=None
@@ -106,7 +106,7 @@ class RiskCoverageDisplay:
         return display.plot(ax=ax) if plot else display
 
     def frame(self) -> Any:
-        """The numbers of the picture, one row for each model and threshold.
+        """The plotted numbers, one row per model and threshold.
 
         Returns
         -------
@@ -119,7 +119,7 @@ class RiskCoverageDisplay:
         return as_frame(columns)
 
     def plot(self, ax: Any = None) -> RiskCoverageDisplay:
-        """Draw the picture.
+        """Draw the plot.
 
         Parameters
         ----------
@@ -135,13 +135,13 @@ class RiskCoverageDisplay:
         self.line_: list[Any] = []
         for number, (name, curve) in enumerate(self.curves.items()):
             label = "\n".join(part for part in (shorten(name), f"area {curve.area:.4f}") if part)
-            # A marker at about every tenth of the way, shifted so that models do not hide others.
+            # About ten markers per curve, shifted per model so that they do not cover each other.
             places = np.searchsorted(curve.coverage, (np.arange(10) + (number % 7) / 7) / 10)
             marks = np.unique(np.minimum(places, len(curve.coverage) - 1))
             style = line_style(number)
             style["markevery"] = marks.tolist()
             self.line_ += axes.plot(curve.coverage, curve.risk, label=label, **style)
-        # The first few rows, whose error rate jumps about, do not set the scale.
+        # The error rate over the first few rows is too noisy to set the scale.
         high = max(curve.risk[curve.coverage >= STEADY].max() for curve in self.curves.values())
         axes.set(xlabel="coverage", ylabel="error rate", xlim=(0, 1.02))
         axes.set_ylim(0, min(1.1 * high, 1.02) or 1.0)

@@ -1,4 +1,4 @@
-"""What the pictures share: colours, markers and lines that differ in black and white, too."""
+"""Styles and layout that the displays share; lines can be told apart in black and white, too."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = [
     "shorten",
 ]
 
-#: Okabe and Ito's colours without yellow, which is lost on white.
+#: Colours of Okabe and Ito without yellow, which is hard to see on white.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 LINES = ("-", "--", "-.", ":")
-#: Longer names are broken into lines of this length.
+#: Longer names are wrapped at this number of characters.
 NAME_WIDTH = 26
-#: Inches of a line and of a character of a legend.
+#: Height of a line and width of a character of a legend, in inches.
 LINE_HEIGHT, CHARACTER_WIDTH = 0.17, 0.085
 
 
 def line_style(number: int) -> dict[str, Any]:
-    """Colour, marker and line of the model with this number; 84 models until two are alike."""
+    """Colour, marker and line style of the model with this number; they repeat after 84 models."""
     return {
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[number % len(MARKERS)],
@@ -43,14 +43,14 @@ def line_style(number: int) -> dict[str, Any]:
 
 
 def shorten(name: Any) -> str:
-    """A name broken into lines that fit beside a picture."""
+    """A name wrapped into lines that fit beside a plot."""
     return textwrap.fill(str(name), NAME_WIDTH)
 
 
 def new_axes(
     ax: Any, rows: int = 1, columns: int = 1, size: tuple[float, float] = (5.0, 4.0)
 ) -> np.ndarray:
-    """The given axes, or those of a new figure, as an array of rows * columns axes at most.
+    """The given axes, or ``rows * columns`` axes of a new figure, as a 1-D array.
 
     Raises
     ------
@@ -72,14 +72,14 @@ def new_axes(
 
 
 def makes_room(ax: Any) -> bool:
-    """Whether the figure's layout moves axes so that what stands beside them fits."""
+    """Whether the figure has a layout engine, which makes room for artists beside the axes."""
     return ax.figure.get_layout_engine() is not None
 
 
 def axes_below(ax: Any, share: float = 0.22, gap: float = 0.08) -> Any:
-    """Low axes under the given ones with the same x; heights are shares of those of ``ax``.
+    """Axes below the given ones with the same x-axis; heights are fractions of that of ``ax``.
 
-    Where the figure's layout makes no room for them, ``ax`` gives up some of its own.
+    Without a layout engine that makes room for them, ``ax`` is shrunk.
     """
     if not makes_room(ax) and not ax.child_axes:
         box = ax.get_position()
@@ -89,16 +89,16 @@ def axes_below(ax: Any, share: float = 0.22, gap: float = 0.08) -> Any:
 
 
 def legend_beside(ax: Any, *, grow: bool) -> None:
-    """A legend to the right, where it covers nothing; none where no line has a name.
+    """Add a legend to the right of the axes; none if no line has a label.
 
-    On axes that are not ours, in a figure whose layout makes no room, it stands inside them.
+    It is inside the axes if they are the user's and the figure has no layout engine.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        The labelled lines, and the place that the legend stands beside.
+        The axes with the labelled lines.
     grow : bool
-        Whether the figure is ours: it then gets the room that the legend needs.
+        Whether the figure is ours: it is then enlarged to fit the legend.
     """
     handles, labels = ax.get_legend_handles_labels()
     if not labels:
@@ -119,17 +119,17 @@ def legend_beside(ax: Any, *, grow: bool) -> None:
 def labelled_rows(
     ax: Any, names: Sequence[str], values: Array, intervals: Array | None = None
 ) -> Any:
-    """A row for each name, from the top down: a point, and a line for its interval.
+    """Plot a row per name, from the top down: a point, and a line for its interval.
 
     Parameters
     ----------
     ax : matplotlib Axes or None
         Where to draw; None: a new figure, tall enough for the names.
     names : sequence of str
-        Long ones are broken into lines.
+        Long names are wrapped.
     values : ndarray of shape (n_names,)
     intervals : ndarray of shape (n_names, 2), default=None
-        Lower and upper ends.
+        Lower and upper bounds.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def labelled_rows(
     labels = [shorten(name) for name in names]
     lines = sum(label.count("\n") + 1 for label in labels)
     (axes,) = new_axes(ax, size=(6.0, 1.0 + 0.22 * lines + 0.12 * len(labels)))
-    # Names of several lines get as much room as they need.
+    # The height of a row follows the number of lines of its name, so that names do not overlap.
     heights = np.array([label.count("\n") + 1.5 for label in labels])
     places = np.cumsum(heights) - heights / 2
     if intervals is not None:
@@ -150,10 +150,13 @@ def labelled_rows(
 
 
 def as_models(models: Any, name: str | None) -> dict[str, Any]:
-    """Several models by name, or one under the name that the user gave it, "" if none."""
+    """Models by name; a single model gets the given name, or "" if there is none."""
     if isinstance(models, Mapping):
         if name is not None or not models:
-            msg = f"a dict of models should hold some, and names them itself; got name={name!r}"
+            msg = (
+                f"a dict of models should hold at least one, under its name; got name={name!r}: "
+                "pass models as the values of the dict, their names as its keys, and no name="
+            )
             raise ValueError(msg)
         return {str(key): model for key, model in models.items()}
     return {"" if name is None else str(name): models}

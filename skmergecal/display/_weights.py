@@ -1,4 +1,4 @@
-"""Weights of members, with intervals."""
+"""WeightsDisplay: weights of the members of a merged classifier, with intervals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class WeightsDisplay:
     weights : array-like of shape (n_members,)
         Their weights.
     intervals : array-like of shape (n_members, 2), default=None
-        Lower and upper ends.
+        Lower and upper bounds.
 
     Attributes
     ----------
@@ -73,16 +73,16 @@ class WeightsDisplay:
         ax: Any = None,
         plot: bool = True,
     ) -> WeightsDisplay:
-        """Make the picture of a fitted `skmergecal.MergedClassifier`.
+        """Create a display from a fitted `skmergecal.MergedClassifier`.
 
         Parameters
         ----------
         estimator : MergedClassifier
             Fitted.
         X, y : array-like, default=None
-            Rows and labels that no member has seen, those of ``fit`` where all members were
-            frozen: the weights are learned anew on bootstrap samples of them, in the way of the
-            estimator, for percentile intervals. None: no intervals.
+            Rows and labels that no member has seen; those of ``fit`` if all members were frozen.
+            For percentile intervals, the weights are learned again on bootstrap samples of them,
+            in the same way as by the estimator. None: no intervals.
         n_resamples : int, default=200
             Bootstrap samples.
         confidence_level : float, default=0.95
@@ -125,15 +125,15 @@ class WeightsDisplay:
         ax: Any = None,
         plot: bool = True,
     ) -> WeightsDisplay:
-        """Learn the weights of the logarithmic pool, and how much they vary with the rows.
+        """Learn the weights of the logarithmic pool, with bootstrap intervals.
 
         Parameters
         ----------
         y : array-like of shape (n_samples,)
             Labels of any kind.
         proba : dict of array-like of shape (n_samples, n_classes) by name
-            Probabilities of each member on rows that it has not seen. Zeros are mixed with the
-            uniform distribution, by 1 / (n + 1) for n rows.
+            Probabilities of each member on rows that it has not seen. Those of a member that
+            gives zeros are mixed with the uniform distribution, by 1 / (n + 1) for n rows.
         classes : array-like of shape (n_classes,), default=None
             Labels in the order of the columns; None: the sorted labels of y.
         alpha : float, default=1.0
@@ -172,7 +172,7 @@ class WeightsDisplay:
         return display.plot(ax=ax) if plot else display
 
     def frame(self) -> Any:
-        """The numbers of the picture, one row for each member.
+        """The plotted numbers, one row per member.
 
         Returns
         -------
@@ -184,7 +184,7 @@ class WeightsDisplay:
         return as_frame(columns)
 
     def plot(self, ax: Any = None) -> WeightsDisplay:
-        """Draw the picture: a point for each weight, and a line for its interval.
+        """Draw a point per weight with a line for its interval.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What the pictures refuse, and what they say then."""
+"""Error messages of the displays."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ P = np.array([[0.7, 0.3], [0.4, 0.6]])
         ([0, 1], P, {"band": "bootstrap"}, "band should be one of"),
         ([0, 1], P, {"n_bins": 0}, "n_bins should be"),
         ([0, 1], P, {"confidence_level": 95}, "confidence_level should be between 0 and 1"),
-        ([0, 1], {"a": P}, {"name": "b"}, "names them itself"),
-        ([0, 1], {}, {}, "should hold some"),
+        ([0, 1], {"a": P}, {"name": "b"}, "and no name="),
+        ([0, 1], {}, {}, "should hold at least one"),
         ([0, 0], P, {}, "pass classes="),
         ([0, 1, 2], np.full((3, 3), 1 / 3), {"kind": "binary"}, "needs two classes"),
         ([0, 3], P, {"classes": [0, 1]}, "not among the classes"),
@@ -42,7 +42,7 @@ class Fitted:
 @pytest.mark.parametrize("display", [ReliabilityDisplay, RiskCoverageDisplay])
 def test_estimators_of_other_classes(display):
     models = {"a": Fitted([0, 1]), "b": Fitted([0, 2])}
-    with pytest.raises(ValueError, match="should share their classes"):
+    with pytest.raises(ValueError, match="should have the same classes_"):
         display.from_estimator(models, [[0]], [0])
 
 
@@ -58,7 +58,7 @@ def test_weights():
     [
         ({}, "at least one path"),
         ({"a": {"loss": [1.0]}}, "path 'a' should have lambdas and loss"),
-        ({"a": {"lambdas": [0, 1], "loss": [1.0]}}, "equally long"),
+        ({"a": {"lambdas": [0, 1], "loss": [1.0]}}, "of equal length"),
     ],
 )
 def test_paths(paths, message):
