@@ -1,4 +1,4 @@
-"""Reports: whether to trust the probabilities of a classifier, in words, numbers and pictures."""
+"""Calibration reports of classifiers, as text, numbers and plots."""
 
 from skmergecal.report._assessment import Assessment, Interval
 from skmergecal.report._calibration import calibration_report

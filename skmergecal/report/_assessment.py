@@ -1,4 +1,4 @@
-"""Scores of one set of probabilities, each with its interval."""
+"""Assessment: scores of one set of probabilities, each with an interval."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from skmergecal.metrics import (
 
 __all__ = ["Assessment", "Interval", "assess", "mean_interval", "row_scores"]
 
-#: Calibration errors, whose intervals are bootstrapped.
+#: Calibration errors; they are not means over rows, so their intervals are bootstrapped.
 _ERRORS = {
     "expected calibration error": expected_calibration_error,
     "class-wise calibration error": classwise_calibration_error,
@@ -43,18 +43,19 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Assessment:
-    """What the rows say about one set of probabilities.
+    """Scores, temperature and calibration test of one set of probabilities.
 
     Attributes
     ----------
     scores : dict of str to Interval
-        Log loss (infinite where a true class got probability 0), Brier score (summed over
+        Log loss (infinite if the true class of a row has probability 0), Brier score (summed over
         classes), accuracy, and three calibration errors.
     temperature : Interval
-        The temperature by which these probabilities would have to be divided, and its 95 %
-        profile-likelihood interval: 1 if they are neither too sure nor too unsure.
+        The temperature by which the logits of these probabilities would have to be divided, and
+        its 95 % profile-likelihood interval: 1 if they are neither over- nor under-confident.
     p_value : float
-        Of Spiegelhalter's test that the probabilities are calibrated; NaN where it is not defined.
+        p-value of Spiegelhalter's test that the probabilities are calibrated; NaN if it is not
+        defined.
     """
 
     scores: Mapping[str, Interval]
@@ -63,7 +64,7 @@ class Assessment:
 
     @property
     def verdict(self) -> str:
-        """In words: whether the interval of the temperature holds 1."""
+        """Over-confident, under-confident or neither: whether the temperature's interval has 1."""
         if self.temperature.low > 1:
             return "over-confident"
         if self.temperature.high < 1:
@@ -71,7 +72,7 @@ class Assessment:
         return "neither over- nor under-confident, as far as these rows can tell"
 
     def as_dict(self) -> dict[str, Any]:
-        """Numbers and words, in types that ``json`` knows."""
+        """All values as a dict of types that ``json`` can serialise."""
         return {
             "scores": {name: score._asdict() for name, score in self.scores.items()},
             "temperature": self.temperature._asdict(),
@@ -81,7 +82,7 @@ class Assessment:
 
 
 def row_scores(log_proba: Array, y: IntArray) -> dict[str, Array]:
-    """Scores that are means over rows, row by row."""
+    """Scores of each row, whose means over rows are the scores of the assessment."""
     p = np.exp(log_proba)
     rows = np.arange(len(y))
     errors = p.copy()
@@ -94,9 +95,9 @@ def row_scores(log_proba: Array, y: IntArray) -> dict[str, Array]:
 
 
 def mean_interval(values: Array, weight: Array, confidence_level: float) -> Interval:
-    """Weighted mean with a normal interval; weights are frequencies."""
+    """Weighted mean with its interval under the normal approximation; weights are frequencies."""
     total = float(weight.sum())
-    if not np.isfinite(values).all():  # no bound that rows could give
+    if not np.isfinite(values).all():  # the variance is not defined
         mean = float(values.sum())
         return Interval(mean, -math.inf, math.inf)
     mean = float(weight @ values) / total
@@ -115,7 +116,7 @@ def assess(
     n_resamples: int,
     random_state: Any,
 ) -> Assessment:
-    """Measure probabilities; ``logits`` are their finite logarithms, for the temperature."""
+    """Assess probabilities; ``logits`` are finite log-probabilities to fit a temperature to."""
     p = np.exp(log_proba)
     scores = {
         name: mean_interval(values, weight, confidence_level)

@@ -1,4 +1,4 @@
-"""Whether a classifier is calibrated, and what a temperature would change."""
+"""calibration_report: whether a classifier is calibrated, and what a temperature would change."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def calibration_report(
 ) -> CalibrationReport:
     """Report whether a classifier is calibrated, and what a temperature changes.
 
-    `~skmergecal.report.CalibrationReport` says what "before" and "after" are.
+    `~skmergecal.report.CalibrationReport` explains "before" and "after".
 
     Parameters
     ----------
@@ -54,15 +54,16 @@ def calibration_report(
     X, y : array-like
         Rows **that the estimator has not seen**, neither in training nor in calibration.
     cv : int, splitter or iterable, default=5
-        Folds for "after", a partition; a number shuffles the rows, always in the same way.
+        Folds for "after", a partition of the rows; with an int, the rows are shuffled with a fixed
+        seed.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
     confidence_level : float, default=0.95
-        Of the intervals of the scores.
+        Level of the intervals of the scores.
     n_resamples : int, default=99
         Bootstrap samples for the intervals of the calibration errors.
     random_state : int, RandomState instance or None, default=0
-        Draws them.
+        Draws the bootstrap samples.
 
     Returns
     -------
@@ -73,7 +74,8 @@ def calibration_report(
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If it does not know a label of y, or ``cv`` does not hold out each row exactly once.
+        If y has a label that is not among its classes, or ``cv`` does not hold out each row
+        exactly once.
 
     Examples
     --------
@@ -96,7 +98,7 @@ def calibration_report(
 def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> CalibrationReport:
     (member,), classes = frozen_members([("estimator", freeze(estimator))], Cache(None))
     codes = encode_labels(
-        rows.labels[rows.kept], classes, remedy="Leave these rows out: nothing can be said of them."
+        rows.labels[rows.kept], classes, remedy="Leave these rows out: they cannot be scored."
     )
     weight = np.ones(len(codes)) if rows.sample_weight is None else rows.sample_weight[rows.kept]
     own, before, after = _before_and_after(estimator, member, rows, codes, weight, cv)
@@ -105,7 +107,7 @@ def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> C
         for log_proba, logits in (before, after)
     ]
     losses = [row_scores(log_proba, codes)["log loss"] for log_proba, _ in (before, after)]
-    finite = np.isfinite(losses[0])  # where it is not, calibrating gains without bound
+    finite = np.isfinite(losses[0])  # an infinite loss before makes the change -inf
     change = np.subtract(losses[1], losses[0], out=np.full(len(codes), -np.inf), where=finite)
     level = settings["confidence_level"]
     rejected = assessed[1].p_value < 1 - level
@@ -125,7 +127,7 @@ def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> C
     )
 
 
-#: Log-probabilities as they are, and finite ones to fit a temperature to.
+#: Exact log-probabilities, and softened (finite) ones to fit a temperature to.
 _Opinion = tuple[Array, Array]
 
 
@@ -137,13 +139,13 @@ def _before_and_after(
     weight: Array,
     cv: Any,
 ) -> tuple[float | None, _Opinion, _Opinion]:
-    """The estimator's own temperature, and its opinions without and with one."""
+    """The estimator's own temperature, and its log-probabilities without and with one."""
     opinion = member.align(member.read(rows.kept_X))
     softening = 1 / (float(weight.sum()) + 1) if opinion.has_zeros else 0.0
     z = opinion.log_proba(softening)
     final, _ = fitted_last_step(estimator)
     exact = _log(opinion.proba())
-    if has_held_out(final):  # its log-probabilities, zeros included, in the columns of the classes
+    if has_held_out(final):  # its own log-probabilities, including those of exact zeros
         exact = member.align(estimator.predict_log_proba(rows.kept_X)).values
         if final.temperature_ != 1:
             unscaled = log_softmax(final.temperature_ * z)
@@ -160,10 +162,10 @@ def _log(p: Array) -> Array:
 
 
 def _splits(rows: FitRows, n_kept: int, cv: Any) -> Iterator[tuple[IntArray, IntArray]]:
-    """Folds as numbers of the rows that count.
+    """Folds, as indices of the kept rows.
 
-    A temperature is one number for all classes, so that folds need not be stratified, and rare
-    classes are no obstacle.
+    A temperature is one number for all classes, so folds need not be stratified, and a class may
+    be missing from a fold.
     """
     if isinstance(cv, Integral):
         yield from KFold(int(cv), shuffle=True, random_state=0).split(np.empty((n_kept, 1)))

@@ -1,4 +1,4 @@
-"""What makes a measurement of calibration doubtful, in sentences."""
+"""Flags: warnings about data and probabilities that make a calibration report unreliable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["find_flags"]
 
-#: A temperature rests on the rows where the classifier is wrong.
+#: Misclassified rows bound the temperature from below; with few of them its estimate is poor.
 _FEW_ERRORS = 10
 _FEW_ROWS = 10
 
@@ -25,25 +25,25 @@ def find_flags(
     *,
     rejected: bool,
 ) -> Iterator[str]:
-    """Sentences on degenerate data, probabilities and temperatures.
+    """Sentences about degenerate data, probabilities and temperatures.
 
-    ``rejected`` says whether the test finds the probabilities after calibration not calibrated.
+    ``rejected``: whether the test rejects that the probabilities after calibration are calibrated.
     """
     bound = minimise_temperature(logits, y, weight).bound
     if bound == "lower":
-        yield "No finite temperature is best: the loss falls as T goes to 0 (hardly any error)."
+        yield "No temperature above 0 is best: the loss falls as T goes to 0 (hardly any error)."
     if bound == "upper":
-        yield "No finite temperature is best: the probabilities do not inform about the labels."
+        yield "No finite temperature is best: the probabilities are not informative of the labels."
     wrong = float(weight @ (log_proba.argmax(axis=1) != y))
     if wrong < _FEW_ERRORS:
         yield (
-            f"The classifier is wrong in {wrong:.4g} rows only: temperature and calibration "
-            "errors rest on these."
+            f"The classifier is wrong in only {wrong:.4g} rows, so the temperature and the "
+            "calibration errors are uncertain."
         )
     counts = np.bincount(y, weights=weight, minlength=len(classes))
     missing = classes[counts == 0].tolist()
     if missing:
-        yield f"Classes without a row: {missing}."
+        yield f"Classes without rows: {missing}."
     rare = classes[(counts > 0) & (counts < _FEW_ROWS)].tolist()
     if rare:
         yield f"Classes with fewer than {_FEW_ROWS} rows: {rare}."
@@ -52,12 +52,12 @@ def find_flags(
         lost = float(weight @ zeros[np.arange(len(y)), y])
         yield (
             f"Probabilities of exactly 0 in {float(weight @ zeros.any(axis=1)):.4g} rows, for the "
-            f"true class in {lost:.4g}" + (", so that the log loss is infinite." if lost else ".")
+            f"true class in {lost:.4g}" + (", so the log loss is infinite." if lost else ".")
         )
     if len(y) > 1 and (log_proba == log_proba[0]).all():
         yield "All rows get the same probabilities."
     if rejected:
         yield (
-            "After calibration the test still finds the probabilities not calibrated: one "
-            "temperature is not enough; look at the reliability diagram, and class by class."
+            "After calibration, the test still rejects that the probabilities are calibrated: one "
+            "temperature is not enough; look at reliability diagrams, overall and per class."
         )

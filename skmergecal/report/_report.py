@@ -1,4 +1,4 @@
-"""CalibrationReport: the result, as text and as HTML."""
+"""CalibrationReport: the result of calibration_report, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["CalibrationReport", "as_html", "as_text"]
 class CalibrationReport:
     """Scores before and after calibration; ``print`` it, or show it in a notebook.
 
-    "Before" are the estimator's own probabilities. "After" are those of a temperature fitted on
-    other folds of the rows, so that no row is measured with a temperature that it helped to fit.
-    An estimator that applies a temperature of its own (`TemperatureCalibrator`, a
-    `MergedClassifier` whose ``temperature_`` is not 1, a Pipeline that ends in one) is measured
-    as it is: "after" are its probabilities, "before" what they would be with a temperature of 1.
+    "Before" refers to the estimator's probabilities, "after" to those with a temperature that is
+    cross-fitted: for each row, it is fitted on the other folds. An estimator that applies a
+    temperature of its own (`TemperatureCalibrator`, a `MergedClassifier` whose ``temperature_`` is
+    not 1, a Pipeline that ends in one) is assessed as it is: "after" are its probabilities,
+    "before" are what they would be with a temperature of 1.
 
     Attributes
     ----------
@@ -39,19 +39,20 @@ class CalibrationReport:
         The temperature that the estimator itself applies; None if it has none, in which case
         "after" is cross-fitted.
     change : Interval
-        Log loss after minus log loss before, row by row: below 0 where calibration helped.
+        Mean over rows of log loss after minus log loss before; negative if calibration helped.
     flags : tuple of str
-        What makes these numbers doubtful, in sentences.
+        Sentences about what makes these numbers unreliable.
     confidence_level : float
-        Of all intervals but those of the temperatures, which are 95 % ones.
+        Level of all intervals except those of the temperatures, which are 95 % intervals.
 
     Notes
     -----
-    Intervals of log loss, Brier score and accuracy are normal ones. Those of calibration errors
-    are basic bootstrap intervals (`skmergecal.metrics.calibration_test`): noise makes such an
-    error too large, and the interval, which corrects for that, may lie below it. Those of
-    temperatures come from the profile likelihood, of softened log-probabilities where a classifier
-    gives zeros. Rows count as independent: with groups or series, intervals are too narrow.
+    Intervals of log loss, Brier score and accuracy use the normal approximation. Those of
+    calibration errors are basic bootstrap intervals (`skmergecal.metrics.calibration_test`):
+    sampling noise biases these errors upwards, and the interval, which corrects for that, may be
+    below the value. Those of temperatures come from the profile likelihood, of softened
+    log-probabilities if a classifier gives zeros. Rows are assumed to be independent: with groups
+    or time series, intervals are too narrow.
     """
 
     name: str
@@ -69,11 +70,11 @@ class CalibrationReport:
 
     @property
     def verdict(self) -> str:
-        """What the probabilities are before calibration, in words."""
+        """Whether the probabilities before calibration are over- or under-confident, in words."""
         return self.before.verdict
 
     def as_dict(self) -> dict[str, Any]:
-        """All numbers and words, in types that ``json`` knows.
+        """All values as a dict of types that ``json`` can serialise.
 
         Returns
         -------
@@ -113,7 +114,7 @@ def _how(report: CalibrationReport) -> str:
 def _rows(report: CalibrationReport) -> list[tuple[str, str, str]]:
     before, after = report.before, report.after
     rows = [(name, str(score), str(after.scores[name])) for name, score in before.scores.items()]
-    rows.append(("temperature wanted", str(before.temperature), str(after.temperature)))
+    rows.append(("best temperature", str(before.temperature), str(after.temperature)))
     tests = (f"{side.p_value:.4g}" for side in (before, after))
     rows.append(("p-value of calibration", *tests))  # type: ignore[arg-type]
     return rows
@@ -126,12 +127,12 @@ def _sentences(report: CalibrationReport) -> list[str]:
         f"Change of the log loss: {report.change}.",
         _how(report),
         f"In brackets: {100 * report.confidence_level:.4g} % intervals; of temperatures 95 %. "
-        "Those of calibration errors leave out what noise adds to the errors.",
+        "Those of calibration errors are corrected for the bias due to sampling noise.",
     ]
 
 
 def as_text(report: CalibrationReport) -> str:
-    """A table between a heading and what to know of it."""
+    """The report as text: a heading, a table of scores, and notes on it."""
     title, verdict, change, how, brackets = _sentences(report)
     table = [("", "before", "after"), *_rows(report)]
     widths = [max(len(row[column]) for row in table) for column in range(3)]
@@ -144,7 +145,7 @@ def as_text(report: CalibrationReport) -> str:
 
 
 def as_html(report: CalibrationReport) -> str:
-    """The same with the reliability diagram, if matplotlib is installed."""
+    """The report as HTML, with the reliability diagram if matplotlib is installed."""
     title, *sentences = (html.escape(sentence) for sentence in _sentences(report))
     head = "".join(f'<th style="{_CELL}">{name}</th>' for name in ("", "before", "after"))
     body = "".join(
@@ -160,7 +161,7 @@ def as_html(report: CalibrationReport) -> str:
 
 
 def _picture(report: CalibrationReport) -> str:
-    """The reliability diagram inside an ``img``; nothing without matplotlib."""
+    """The reliability diagram as an ``img`` element; empty without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

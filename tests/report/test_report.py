@@ -142,9 +142,9 @@ def test_zeros_of_the_true_class_are_told_and_after_is_finite():
     ("proba", "y", "flag"),
     [
         (np.tile([0.9, 0.1, 0], (50, 1)) + 1e-9, [0] * 50, "as T goes to 0"),
-        (np.tile([0.9, 0.1, 0], (50, 1)) + 1e-9, [0] * 50, "wrong in 0 rows"),
-        (np.tile([0.9, 0.1, 0], (50, 1)) + 1e-9, [0] * 50, "Classes without a row: [1, 2]"),
-        (np.tile([0.9, 0.06, 0.04], (60, 1)), [0, 1, 2, 1] * 15, "do not inform"),
+        (np.tile([0.9, 0.1, 0], (50, 1)) + 1e-9, [0] * 50, "wrong in only 0 rows"),
+        (np.tile([0.9, 0.1, 0], (50, 1)) + 1e-9, [0] * 50, "Classes without rows: [1, 2]"),
+        (np.tile([0.9, 0.06, 0.04], (60, 1)), [0, 1, 2, 1] * 15, "are not informative"),
         (np.tile([0.9, 0.06, 0.04], (60, 1)), [0, 1, 2] * 20, "All rows get the same"),
         (np.tile([0.9, 0.06, 0.04], (60, 1)), [0] * 40 + [1] * 15 + [2] * 5, "fewer than 10"),
     ],
