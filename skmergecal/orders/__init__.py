@@ -1,4 +1,4 @@
-"""The orders in which classifiers are merged, calibrated and tuned, and which one to take."""
+"""Orders in which classifiers are merged, calibrated and tuned: made by name, and compared."""
 
 from skmergecal.orders._compare import compare_fit_orders
 from skmergecal.orders._fit_orders import fit_orders

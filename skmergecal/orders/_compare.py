@@ -1,4 +1,6 @@
-"""compare_fit_orders: members fitted once a fold, every order fitted and scored on them.
+"""compare_fit_orders: cross-validated scores of every order of merging, calibrating and tuning.
+
+Each fold fits the members once, for all orders.
 
 >>> from sklearn.datasets import load_breast_cancer
 >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -61,39 +63,41 @@ def compare_fit_orders(
     n_jobs: int | None = None,
     **params: Any,
 ) -> Any:
-    """Score every order of merging, calibrating and tuning: which one to use here.
+    """Score every order of merging, calibrating and tuning by cross-validation.
 
-    Each fold fits the members once, on a part of its training rows; then every order on the rest,
-    which they have not seen. Frozen members are used as they are, and the orders get all rows.
+    Each fold fits the members once, on a part of its training rows, and then every order on the
+    rest, which the members have not seen. If all members are frozen, they are used as they are,
+    and the orders are fitted on all training rows.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
         The members. Frozen ones must not have seen X.
     X, y : array-like
-        Rows, and labels of any kind.
+        Rows and their labels.
     orders : sequence of str, default=None
-        Names of orders, as in `fit_orders`; None takes all.
+        Names of orders, as in `fit_orders`; None: all.
     baseline : str, default="merge"
         The order that the others are compared with.
     scoring : str or callable, default="neg_log_loss"
         A scorer; greater is better.
     cv, groups : default=5, default=None
-        How rows are split, and groups that no split divides.
+        Cross-validation splitter, and groups of rows that are kept together.
     held_out, random_state : default=0.25, default=None
-        Share of a fold's training rows that members do not see, and what draws them.
+        Share of a fold's training rows that members are not fitted on; the seed that draws them.
     level, n_jobs : default=0.95, default=None
-        Level of the intervals; number of folds at once.
+        Confidence level of the intervals; number of folds that run in parallel.
     **params : dict
         Parameters of `fit_orders`: ``method``, ``tune``, ``distil``, ``calibrate``, ``weights``.
 
     Returns
     -------
     DataFrame, or dict of arrays without pandas
-        A row for each order: ``mean`` and ``standard_error`` of the score; ``difference`` to the
-        baseline on the same folds, ``low`` and ``high`` ends of its interval; ``fit_time`` of the
-        order, and ``predict_time`` for the rows that a fold holds out, in seconds. Errors are
-        corrected for common training rows (Nadeau and Bengio, Machine Learning 2003).
+        One row per order: ``mean`` and ``standard_error`` of the score; ``difference`` from the
+        baseline on the same folds, with the bounds ``low`` and ``high`` of its interval;
+        ``fit_time`` of the order, and ``predict_time`` for the rows that a fold holds out, in
+        seconds. Standard errors are corrected for the overlap of training sets between folds
+        (Nadeau and Bengio, Machine Learning 2003).
     """
     check_named_estimators(estimators)
     chosen = _chosen(orders, list(fit_orders(estimators, **params)), baseline)
@@ -108,7 +112,7 @@ def compare_fit_orders(
 def _results(
     fold: _Fold, splits: Sequence[tuple[Any, Any]], random_state: Any, n_jobs: int | None
 ) -> list[dict[str, _Result]]:
-    """What every order gave on each fold."""
+    """Results of every order on each fold."""
     seeds = check_random_state(random_state).randint(2**31 - 1, size=len(splits))
     runs = zip(splits, seeds, strict=True)
     return Parallel(n_jobs=n_jobs)(
@@ -118,17 +122,17 @@ def _results(
 
 
 def _chosen(orders: Sequence[str] | None, known: Sequence[str], baseline: str) -> list[str]:
-    """The orders in question, all of them known, the baseline among them."""
+    """Names of the orders to compare, checked, with the baseline included."""
     chosen = list(known if orders is None else orders)
     unknown = [name for name in [*chosen, baseline] if name not in known]
     if unknown:
-        msg = f"no such orders: {unknown}; with these settings there are {list(known)}"
+        msg = f"unknown orders {unknown}: with these parameters, choose from {list(known)}"
         raise ValueError(msg)
     return chosen if baseline in chosen else [baseline, *chosen]
 
 
 class _Fold(NamedTuple):
-    """What every fold needs."""
+    """Data and settings that all folds share."""
 
     estimators: Sequence[tuple[str, Estimator]]
     X: Any
@@ -158,7 +162,7 @@ class _Fold(NamedTuple):
         return found
 
     def _parts(self, train: IntArray, seed: int) -> tuple[IntArray, IntArray]:
-        """Rows for the members, and rows for the orders."""
+        """Training rows of the members, and training rows of the orders."""
         if all(isinstance(e, FrozenEstimator | str) for _, e in self.estimators):
             return train[:0], train
         kind = StratifiedShuffleSplit if self.groups is None else GroupShuffleSplit
@@ -188,7 +192,7 @@ class _Fold(NamedTuple):
 
 
 def _takes_unlabeled(order: Estimator) -> bool:
-    """Whether it, or what it calibrates, uses rows without labels."""
+    """Whether the order, or the estimator that it calibrates, uses rows without labels."""
     inner = order if has_fit_parameter(order, "X_unlabeled") else getattr(order, "estimator", None)
     return inner is not None and has_fit_parameter(inner, "X_unlabeled")
 
@@ -220,7 +224,7 @@ def _table(
 
 
 def _mean_and_error(values: Array, ratio: float) -> tuple[Array, Array]:
-    """Mean over folds, and its standard error corrected for their common training rows."""
+    """Mean over folds, and its standard error corrected for the overlap of training sets."""
     n_folds = values.shape[1]
     if n_folds < 2:
         return values[:, 0], np.full(len(values), np.nan)

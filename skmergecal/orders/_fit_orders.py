@@ -1,6 +1,7 @@
-"""fit_orders: every order of merging, calibrating and tuning, by name.
+"""fit_orders: estimators for every order of merging, calibrating and tuning, by name.
 
-As candidates of a grid search; a classifier has to hold the place, so that folds are stratified:
+They can be candidates of a grid search. The step to replace has to be a classifier from the start:
+GridSearchCV uses stratified folds only if its estimator is a classifier.
 
 >>> from sklearn.datasets import load_iris
 >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -30,7 +31,7 @@ from skmergecal.tuning import FineTunedClassifier
 
 __all__ = ["fit_orders"]
 
-#: Distilling takes longer than tuning on labels before it pays.
+#: Distilling needs more epochs than tuning on labels.
 _DISTIL_EPOCHS = 30
 
 
@@ -43,23 +44,23 @@ def fit_orders(
     calibrate: bool = True,
     **params: Any,
 ) -> dict[str, Estimator]:
-    """Make an unfitted estimator for each order of merging, calibrating and tuning.
+    """Make an unfitted estimator per order of merging, calibrating and tuning.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
         The members, as for `MergedClassifier`: frozen ones are used as they are.
     method : str, default="auto"
-        How members are merged. What is tuned or distilled after merging is merged with
-        ``method="parameters"`` whatever this says: a pool is not one model.
+        How members are merged. Orders that tune or distil after merging always use
+        ``method="parameters"``, because a pool is not a single model.
     tune : bool or dict, default=None
-        Whether to tune on labels, before or after merging; a dict has parameters of
+        Whether to tune on labels, before or after merging; a dict gives parameters of
         `FineTunedClassifier`.
     distil : bool or dict, default=None
-        Whether to distil the members into the merged model; parameters in the same way, ``epochs``
-        being 30 unless they say otherwise.
+        Whether to distil the members into the merged model; a dict gives parameters of
+        `FineTunedClassifier`, where ``epochs`` defaults to 30.
     calibrate : bool, default=True
-        Whether to calibrate, too.
+        Whether to include the orders that calibrate.
     **params : dict
         Further parameters of `MergedClassifier`: ``weights``, ``cv``, ``memory``.
 
@@ -102,7 +103,7 @@ def _merges(
 
 
 def _settings(given: bool | Mapping[str, Any] | None, **fixed: Any) -> dict[str, Any] | None:
-    """Parameters of further training, or None where none is asked for."""
+    """Parameters of further training, or None if it is not requested."""
     if given is None or given is False:
         return None
     return {"target": "labels", **fixed, **({} if given is True else given)}
@@ -127,5 +128,5 @@ def _add_further(
 
 
 def _tuned(estimator: Estimator, settings: Mapping[str, Any]) -> Estimator:
-    """A member that is to be tuned; one that is dropped stays so."""
+    """A member wrapped to be tuned; "drop" is unchanged."""
     return estimator if isinstance(estimator, str) else FineTunedClassifier(estimator, **settings)

@@ -221,9 +221,9 @@ def test_one_fold_has_no_interval(blobs):
 
 
 def test_errors(blobs):
-    with pytest.raises(ValueError, match="no such orders: \\['merge-then-tune'\\]"):
+    with pytest.raises(ValueError, match="unknown orders \\['merge-then-tune'\\]"):
         compare_fit_orders(own(), blobs.X, blobs.y, orders=["merge-then-tune"])
-    with pytest.raises(ValueError, match="no such orders: \\['soup'\\]"):
+    with pytest.raises(ValueError, match="unknown orders \\['soup'\\]"):
         compare_fit_orders(own(), blobs.X, blobs.y, baseline="soup")
     with pytest.raises(ValueError, match="LinearDiscriminantAnalysis cannot") as error:
         compare_fit_orders(own(), blobs.X, blobs.y, tune=True, weights=None)
