@@ -1,4 +1,4 @@
-"""Memory: recent arrays, and keys of what identifies estimators and rows."""
+"""Cache of recently computed arrays, and the keys that identify estimators and rows."""
 
 from skmergecal._memory._keys import HashedRows, content_key, estimator_key, fingerprint
 from skmergecal._memory._recent import Memo

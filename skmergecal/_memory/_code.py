@@ -1,7 +1,8 @@
-"""The code of an estimator's own functions and classes, which pickles know by name only.
+"""Code of user-defined functions and classes that an estimator refers to, as part of cache keys.
 
-A transformer around a function of a notebook is another one once that function was written anew.
-Libraries are known by name: their code does not change under one's hands.
+Pickles contain functions and classes by name only. A transformer around a function of a notebook
+has to get another key when that function is redefined. Functions of libraries are identified by
+name: their code does not change during a session.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 __all__ = ["own_code"]
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.ndarray, np.generic)
-#: Where methods, properties and decorators hold functions.
+#: Attributes in which methods, properties and decorators hold functions.
 _HOLDERS: dict[type, tuple[str, ...]] = {
     property: ("fget", "fset", "fdel"),
     cached_property: ("func",),
@@ -35,26 +36,27 @@ _THIS_PACKAGE = __name__.partition(".")[0]
 
 
 def own_code(thing: Any) -> list[Any]:
-    """What the functions and classes that a thing refers to consist of.
+    """Code and constants of the user-defined functions and classes that an object refers to.
 
-    Followed are those outside of libraries, and what they name in their turn: functions, classes
-    and constants of their own modules, also base classes, default values and decorated functions.
-    Contents of lists, dicts and other objects that change as a program runs are left out.
+    Functions and classes outside of libraries are followed recursively: the functions, classes
+    and constants of user modules that they name, their base classes, default values and decorated
+    functions. Contents of lists, dicts and other mutable objects are left out, because they may
+    change while a program runs.
 
     Parameters
     ----------
     thing : object
-        An estimator, say.
+        For example an estimator.
 
     Returns
     -------
     list
-        Of names, numbers, strings and arrays: the same in every process.
+        Names, numbers, strings and arrays that are the same in every process.
 
     Raises
     ------
     pickle.PicklingError, TypeError, AttributeError
-        If the thing holds what cannot be pickled.
+        If the object cannot be pickled.
     """
     collector = _Collector(_Nowhere())
     collector.dump(thing)
@@ -73,28 +75,29 @@ def own_code(thing: Any) -> list[Any]:
 
 
 class _Nowhere:
-    """A file that lets its content go."""
+    """A file that discards what is written to it."""
 
     def write(self, content: Any) -> int:
         return len(content)
 
 
 class _Collector(pickle.Pickler):
-    """Sees every object that is pickled."""
+    """Pickler that collects the user-defined functions and classes among the pickled objects."""
 
     def __init__(self, file: _Nowhere) -> None:
         super().__init__(file)
         self.found: dict[int, Any] = {}
 
     def persistent_id(self, obj: Any) -> None:
-        """Keep an own function or class; pickle it as usual."""
+        """Collect a user-defined function or class; returning None pickles it as usual."""
         if _is_own(obj):
             self.found[id(obj)] = obj
 
 
 def _is_own(value: Any) -> bool:
-    """Whether it is a function or class, and not one of a library."""
-    # Types are asked, never values: a lazy proxy may do anything when it is asked for attributes.
+    """Whether a value is a function or class that is not defined in a library."""
+    # type() instead of isinstance(), which reads __class__: a lazy proxy may run any code when an
+    # attribute is read.
     return issubclass(type(value), FunctionType | type) and _is_own_module(str(value.__module__))
 
 
@@ -110,7 +113,7 @@ def _is_own_module(name: str) -> bool:
 
 
 def _plain_parts(value: Any) -> Iterator[Any]:
-    """A constant, taken apart so that it is the same in every process; else nothing."""
+    """Parts of a constant, the same in every process; nothing for other values."""
     if type(value) is tuple:
         yield len(value)
         for item in value:
@@ -126,19 +129,19 @@ def _plain_parts(value: Any) -> Iterator[Any]:
 
 
 def _values(item: Any) -> Iterator[Any]:
-    """What a function or class consists of, and what it names."""
+    """Contents of a function or class, and the values of the names that it uses."""
     if isinstance(item, FunctionType):
         yield from _values_of_function(item)
         return
     yield from item.__bases__
     for name, value in sorted(vars(item).items(), key=lambda pair: pair[0]):
-        if not name.startswith("__"):  # the others are bookkeeping, unless they are functions
+        if not name.startswith("__"):  # dunder attributes other than functions are bookkeeping
             yield from (name, value)
         yield from _functions_in(value)
 
 
 def _functions_in(value: Any) -> Iterator[Any]:
-    """A function or class, and those that a method, a property or a decorator holds."""
+    """A function or class itself, and those inside a method, property or decorator."""
     if issubclass(type(value), FunctionType | type):
         yield value
     for holder, places in _HOLDERS.items():
@@ -155,7 +158,7 @@ def _values_of_function(function: FunctionType) -> Iterator[Any]:
         try:
             yield from _functions_in(cell.cell_contents)
             yield cell.cell_contents
-        except ValueError:  # not filled yet
+        except ValueError:  # the cell is still empty
             continue
     for code in _nested(function.__code__):
         yield code.co_code
@@ -166,7 +169,7 @@ def _values_of_function(function: FunctionType) -> Iterator[Any]:
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
-    """The code, and that of the functions inside it."""
+    """A code object, and those of the functions nested in it."""
     yield code
     for value in code.co_consts:
         if isinstance(value, CodeType):
@@ -174,7 +177,7 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def _named(code: CodeType, namespace: dict[str, Any]) -> Iterator[Any]:
-    """The names in the code, and what they stand for, there or in own modules that it names."""
+    """Names in the code and their values, in the namespace or in user modules that it names."""
     namespaces = [namespace]
     for name in code.co_names:
         yield name

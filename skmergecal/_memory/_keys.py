@@ -1,4 +1,4 @@
-"""Keys: what identifies estimators and rows by their content."""
+"""Cache keys: hashes of the content of estimators and rows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from skmergecal._typing import Estimator
 
 __all__ = ["HashedRows", "content_key", "estimator_key", "fingerprint"]
 
-#: Fingerprints of frozen estimators: computed once per process, dropped with the object.
+#: Hashes of frozen estimators: computed once per process, dropped with the object.
 _FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
-#: What hashing a lambda raises, for example: what cannot be identified is not cached.
+#: Raised by hashing what cannot be pickled, e.g. a lambda: such things are not cached.
 _CANNOT_BE_IDENTIFIED = (pickle.PicklingError, TypeError, AttributeError)
-#: Where only zeros are looked for, this many rows are looked at first.
+#: A search for zeros looks at this many rows first.
 _ROWS_TO_PROBE = 100
 
 
@@ -33,7 +33,7 @@ def content_key(*parts: Any) -> str | None:
 
 
 def estimator_key(*parts: Any) -> str | None:
-    """The same for an estimator and other parts, with the code that they refer to."""
+    """Hash of an estimator and other parts, including the user's code that they refer to."""
     try:
         return content_key(own_code(parts), *parts)
     except _CANNOT_BE_IDENTIFIED:
@@ -41,20 +41,20 @@ def estimator_key(*parts: Any) -> str | None:
 
 
 def fingerprint(estimator: Estimator) -> str | None:
-    """Hash of a frozen estimator, computed once per process."""
+    """Hash of a frozen estimator, computed once per process; None if it cannot be identified."""
     if estimator not in _FINGERPRINTS:
         _FINGERPRINTS[estimator] = estimator_key(estimator)
     return _FINGERPRINTS[estimator]
 
 
 class HashedRows:
-    """Some rows, and what identifies them.
+    """Rows, and the hash that identifies them.
 
     Parameters
     ----------
     X : array-like
     hashed : bool
-        Whether anything is kept, so that a key is needed.
+        Whether results are cached, so that a key is needed.
     """
 
     def __init__(self, X: Any, *, hashed: bool) -> None:
@@ -62,12 +62,12 @@ class HashedRows:
 
     @cached_property
     def key(self) -> str | None:
-        """Hash of the content, computed once; None where nothing is kept."""
+        """Hash of the content, computed once; None if nothing is cached."""
         return content_key(self.X) if self.hashed else None
 
     @cached_property
     def first(self) -> HashedRows:
-        """The first rows; all of them where there are few."""
+        """The first rows; all of them if there are few."""
         if _num_samples(self.X) <= _ROWS_TO_PROBE:
             return self
         few = _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE))

@@ -1,4 +1,4 @@
-"""What was read or computed lately, in this process: bounded, and known by its content alone."""
+"""Cache of this process for recently computed arrays: bounded in bytes, keyed by content."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Result = TypeVar("Result")
 
 
 class RecentArrays:
-    """Arrays by key, the least recently used ones dropped beyond a number of bytes.
+    """Arrays by key; beyond a number of bytes, the least recently used ones are dropped.
 
     Parameters
     ----------
     capacity : int
-        Bytes of all arrays together.
+        Maximum number of bytes of all arrays together.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -39,7 +39,7 @@ class RecentArrays:
             return self._arrays.get(key)
 
     def put(self, key: tuple[Hashable, ...], array: np.ndarray) -> None:
-        """Keep an array, from now on read-only, unless it alone is too large."""
+        """Keep an array, unless it alone is too large. It becomes read-only, as it is shared."""
         array.flags.writeable = False
         with self._lock:
             if key in self._arrays or array.nbytes > self.capacity:
@@ -54,36 +54,36 @@ class RecentArrays:
         return len(self._arrays)
 
 
-#: At most so many bytes a process.
+#: The cache of this process: at most 256 MiB.
 RECENT = RecentArrays(capacity=1 << 28)
 
 
 @dataclass(frozen=True)
 class Memo:
-    """Remembers pure functions of some data.
+    """Caches results of pure functions of some data.
 
     Attributes
     ----------
     key : tuple or None
-        Identifies the data by their content; None remembers nothing. The arguments of the
-        function that are not part of the data belong to its name, ``what``.
+        Identifies the data by their content; None: nothing is cached. Arguments of the function
+        that are not part of the data have to be in its name, ``what``.
     """
 
     key: tuple[Hashable, ...] | None = None
 
     @classmethod
     def none(cls) -> Memo:
-        """A memo that remembers nothing."""
+        """A memo that caches nothing."""
         return cls()
 
     @classmethod
     def of_all(cls, memos: Iterable[Memo], *keys: str | None) -> Memo:
-        """A memo of what follows from several data together, if all of them are identified."""
+        """A memo for functions of several data together; caches nothing if any has no key."""
         parts = [*(memo.key for memo in memos), *keys]
         return cls.none() if None in parts else cls(tuple(parts))
 
     def array(self, what: tuple[Hashable, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The array that ``make`` gives; a remembered one is read-only."""
+        """The array that ``make`` returns; a cached one is read-only."""
         if self.key is None:
             return make()
         place = (*self.key, *what)
@@ -94,9 +94,9 @@ class Memo:
         return known
 
     def result(self, what: tuple[Hashable, ...], make: Callable[[], Result]) -> Result:
-        """The small object that ``make`` gives; a remembered one as a copy of its own."""
+        """The small object that ``make`` returns, as a new copy if it is cached."""
         if self.key is None:
             return make()
         packed = self.array(what, lambda: np.frombuffer(pickle.dumps(make()), dtype=np.uint8))
-        made: Result = pickle.loads(packed.data)  # pickled above, in this process
+        made: Result = pickle.loads(packed.data)  # safe: pickled above, in this process
         return made
