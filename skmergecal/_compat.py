@@ -1,17 +1,16 @@
-"""The one door to scikit-learn's private names, each with the reason why it is needed."""
+"""Private names of scikit-learn: the only file that imports them, each with the reason why."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# The release, for errors about structures that another release may change.
 # Validates constructor parameters before `fit`; every scikit-learn estimator uses it.
 from sklearn.base import _fit_context
 
-# Cuts any container (array, frame, sparse matrix, list) to rows, as cross_validate does.
+# Selects rows of any container (array, frame, sparse matrix, list), as cross_validate does.
 from sklearn.utils import _safe_indexing
 
-# Whether metadata routing is switched on, and the refusal of fit parameters where it is not.
+# Whether metadata routing is enabled, and the error for fit parameters if it is not.
 from sklearn.utils._metadata_requests import _routing_enabled
 
 # The vocabulary of `_parameter_constraints`.
@@ -21,8 +20,9 @@ from sklearn.utils.metadata_routing import _raise_for_params
 # Nested parameters of a list of (name, estimator), as in VotingClassifier.
 from sklearn.utils.metaestimators import _BaseComposition
 
-# Cuts fit parameters that have one entry a row to the rows of a fold; counts rows of anything;
-# names and number of features, and fitted or not, without the tags that are made at every look.
+# Selects the rows of a fold from fit parameters with one entry per row; counts rows of any
+# container; checks names and number of features, and whether an estimator is fitted, without
+# building its tags at every call.
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_method_params,
@@ -31,7 +31,7 @@ from sklearn.utils.validation import (
     _num_samples,
 )
 
-# One box of the diagram that a notebook shows; it moved between 1.6 and 1.7.
+# One box of the HTML diagram that notebooks show; it moved between 1.6 and 1.7.
 try:
     from sklearn.utils._repr_html.estimator import _VisualBlock
 except ImportError:
@@ -59,18 +59,18 @@ __all__ = [
 
 
 class _NoCallbacks:
-    """Stands in for scikit-learn's mixin: no callback is called."""
+    """Replaces scikit-learn's mixin before 1.9: no callback is called."""
 
     def _init_callback_context(self, **settings: Any) -> None:
         return None
 
 
 def _as_it_is(method: Any) -> Any:
-    """The method itself."""
+    """Replaces scikit-learn's decorator before 1.9: returns the method unchanged."""
     return method
 
 
-# Callbacks came with 1.9.
+# Callbacks are new in scikit-learn 1.9.
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:

@@ -1,6 +1,6 @@
-"""Row-wise arithmetic on log-probabilities.
+"""Arithmetic on rows of log-probabilities: softmax, softening, weighted sums, log loss.
 
-Every function gives a row the same bits whether it comes alone or in a batch: element-wise
+The result for a row is bitwise the same whether it is passed alone or in a batch: element-wise
 operations run on C-contiguous arrays, and sums run along the contiguous axis.
 """
 
@@ -26,14 +26,14 @@ __all__ = [
     "sum_of",
 ]
 
-#: The smallest positive float: a probability of 0 that nothing softens is taken as this.
+#: The smallest positive float, which replaces probabilities of 0 that are not softened.
 SMALLEST = float(np.nextafter(0.0, 1.0))
-#: Probabilities of two forms of one model are taken as the same within this; models that compute in
-#: single precision cannot do better than the second. Compared on so many rows.
+#: Tolerances within which two forms of one model give the same probabilities, the second one for
+#: models that compute in single precision; and the number of rows to compare on.
 SAME_PROBABILITY = 1e-6
 SAME_IN_SINGLE_PRECISION = 1e-4
 ROWS_TO_COMPARE = 100
-#: Up to this many classes the largest of each row is found class by class.
+#: Up to this many classes, row maxima are computed column by column, which is faster.
 _FEW_CLASSES = 16
 
 
@@ -41,7 +41,7 @@ def _shifted(z: Any) -> Array:
     rows: Array = np.ascontiguousarray(z, dtype=np.float64)
     if rows.shape[1] > _FEW_CLASSES:
         return rows - rows.max(axis=1, keepdims=True)
-    # NumPy is slow along short rows; a maximum is exact in any order.
+    # NumPy is slow along short rows; a maximum is the same in any order, so the bits are, too.
     return rows - np.ascontiguousarray(rows.T).max(axis=0)[:, None]
 
 
@@ -53,7 +53,7 @@ def softmax(z: Any) -> Array:
 
 
 def log_softmax(z: Any) -> Array:
-    """Logits of shape (n_samples, n_classes), shifted so that each row's logsumexp is 0."""
+    """Log-probabilities: logits (n_samples, n_classes) minus the logsumexp of each row."""
     shifted = _shifted(z)
     shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return shifted
@@ -62,7 +62,7 @@ def log_softmax(z: Any) -> Array:
 def soften(proba: Any, amount: float) -> Array:
     """Log of probabilities mixed with the uniform distribution: log((1 - d) p + d / k).
 
-    With an amount of 0 the probabilities are taken as they are, down to the smallest positive
+    With an amount of 0, probabilities are unchanged except that zeros become the smallest positive
     float. Rows are normalised.
     """
     p: Array = np.ascontiguousarray(proba, dtype=np.float64)
@@ -77,18 +77,18 @@ def mean_loss(log_proba: Array, y: Any, sample_weight: Array | None) -> float:
 
 
 def sum_of(parts: Iterable[Array]) -> Array:
-    """Sum in the given order, one part in memory at a time beside the first, which is changed."""
+    """Sum in the given order, in place in the first part, with one further part in memory."""
     total: Array | None = None
     for part in parts:
         total = part if total is None else np.add(total, part, out=total)
     if total is None:
-        msg = "there should be at least one member's opinion; got none"
+        msg = "at least one member's probabilities are needed; got none"
         raise ValueError(msg)
     return total
 
 
 def add_weighted(opinions: Iterable[Array], weights: Iterable[float]) -> Array:
-    """Sum of weights times opinions, member by member, so that a row alone gives the same bits."""
+    """Weighted sum of opinions, member by member, so that a row alone gives the same bits."""
     return sum_of(
         w * np.ascontiguousarray(z, dtype=np.float64)
         for z, w in zip(opinions, weights, strict=True)

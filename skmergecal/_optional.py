@@ -1,4 +1,4 @@
-"""Optional dependencies: imported where they are needed, and named with their extra if missing."""
+"""Optional dependencies: imported when needed; errors name the extra to install."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["as_frame", "is_instance_of", "optional_import"]
 
 
 def optional_import(name: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import a module of an extra.
+    """Import a module of an optional dependency.
 
     Raises
     ------
     ImportError
-        If it is not installed; the message names the extra to install.
+        If it is not installed; the message names the extra.
     """
     try:
         return importlib.import_module(name)
@@ -30,14 +30,14 @@ def optional_import(name: str, *, extra: str, purpose: str) -> ModuleType:
 
 
 def is_instance_of(obj: object, module: str, name: str) -> bool:
-    """Tell whether obj is an instance of a class of a module, without importing the module."""
+    """Whether obj is an instance of a class of a module, without importing the module."""
     loaded = sys.modules.get(module)
     cls = getattr(loaded, name, None)
     return isinstance(cls, type) and isinstance(obj, cls)
 
 
 def as_frame(columns: Mapping[str, Any], index: str | None = None) -> Any:
-    """A pandas DataFrame, one column as its index if named; without pandas a dict of arrays."""
+    """A pandas DataFrame, with a column as index if named; without pandas, a dict of arrays."""
     arrays = {name: np.asarray(column) for name, column in columns.items()}
     try:
         pandas = importlib.import_module("pandas")

@@ -1,4 +1,4 @@
-"""Checks of labels, weights and logits: what was expected, what came, and the remedy."""
+"""Checks of labels, weights and logits, with errors that name the remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "warn_if_few",
 ]
 
-#: Logits beyond this, in absolute value, are taken as this: their squares stay finite.
+#: Logits are clipped to this absolute value, so that their squares are finite.
 LARGEST_LOGIT = 1e150
 
 
@@ -35,7 +35,7 @@ def check_labels(y: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If y is missing, multilabel, continuous, or holds missing values.
+        If y is None, multilabel or continuous, or contains missing values.
     """
     if y is None:
         msg = "requires y to be passed, but the target y is None: pass the labels of the rows"
@@ -43,8 +43,8 @@ def check_labels(y: Any) -> np.ndarray:
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] > 1:
         msg = (
-            f"y should hold one label a row, shape (n_samples,); got shape {labels.shape}. "
-            "Multilabel and multioutput targets are not supported: fit one classifier for each."
+            f"y should hold one label per row, shape (n_samples,); got shape {labels.shape}. "
+            "Multilabel and multioutput targets are not supported: fit one classifier per output."
         )
         raise ValueError(msg)
     if _few_whole_numbers(labels):
@@ -55,13 +55,13 @@ def check_labels(y: Any) -> np.ndarray:
 
 
 def _few_whole_numbers(labels: np.ndarray) -> bool:
-    """Tell labels that scikit-learn's slower checks find nothing about."""
+    """Whether labels are plainly valid, so that scikit-learn's slower checks can be skipped."""
     plain = labels.ndim == 1 and labels.dtype.kind in "biu"
     return plain and len(np.unique(labels)) <= len(labels) // 2
 
 
 def _plain(labels: np.ndarray) -> np.ndarray:
-    """Labels without missing values; objects that are all numbers or bools as such."""
+    """Labels, checked for missing values; object arrays of numbers or bools get that dtype."""
     what = None
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         what = "NaN" if np.isnan(labels).any() else "infinity"
@@ -87,7 +87,7 @@ def _unboxed(labels: np.ndarray) -> np.ndarray:
             try:
                 return labels.astype(dtype)
             except OverflowError as error:
-                msg = "y contains whole numbers beyond 64 bits: pass them as strings"
+                msg = "y contains integers beyond 64 bits: pass them as strings"
                 raise ValueError(msg) from error
     return labels
 
@@ -100,7 +100,7 @@ def union_of_classes(*labels: Any) -> np.ndarray:
 
 
 def encode_labels(y: np.ndarray, classes: np.ndarray, *, remedy: str) -> IntArray:
-    """Column numbers of labels.
+    """Labels as column numbers.
 
     Raises
     ------
@@ -147,7 +147,9 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
         msg = f"sample_weight should have shape ({n_samples},), one per row; got {weights.shape}"
         raise ValueError(msg)
     if not np.isfinite(weights).all() or (weights < 0).any():
-        msg = "sample_weight should be finite and non-negative: remove the rows or mend the weights"
+        msg = (
+            "sample_weight should be finite and non-negative: drop the rows or correct the weights"
+        )
         raise ValueError(msg)
     if not weights.any():
         msg = "sample_weight is zero for every row: at least one row must have a positive weight"
@@ -156,17 +158,17 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
 
 
 def warn_if_few(total_weight: float, n_classes: int) -> None:
-    """Warn where the weights, as frequencies, say that there are fewer rows than classes."""
+    """Warn if the weights, as frequencies, sum to less than one row per class."""
     if total_weight < n_classes:
         warn_user(
             f"sample_weight adds up to {total_weight:.3g}, fewer than the {n_classes} classes. "
-            "Weights are frequencies here (2 means that the row counts twice), so this leaves "
-            "next to no data: multiply them so that they add up to the number of rows."
+            "Weights are frequencies here (2 means that the row counts twice), so this is almost "
+            "no data: scale them so that they add up to the number of rows."
         )
 
 
 def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
-    """Weights given as an array or a dict by name, scaled to add up to 1.
+    """Weights given as an array or a dict by name, scaled to sum to 1.
 
     Parameters
     ----------
@@ -178,7 +180,7 @@ def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
     Raises
     ------
     ValueError
-        If the weights are anything else.
+        If the weights are invalid.
     """
     if isinstance(weights, dict):
         if set(weights) != set(names):
@@ -205,19 +207,21 @@ def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
         msg = "weights are all 0: at least one estimator must have a positive weight"
         raise ValueError(msg)
     scaled = values / values.max()
-    return scaled / math.fsum(scaled)  # fsum: the order of the members changes no bit
+    return scaled / math.fsum(scaled)  # fsum is exact: the order of the members has no effect
 
 
 def check_logits(logits: Any) -> np.ndarray:
     """Logits as a 2-D float array; binary margins d of shape (n,) or (n, 1) become (0, d).
 
-    Float32 and float64 keep their type, everything else becomes float64. Logits beyond +-1e150,
-    whose squares would overflow, are taken as that.
+    Float32 and float64 keep their type, everything else becomes float64. Logits are clipped to
+    +-1e150, because squares of larger ones would overflow.
 
     Raises
     ------
+    TypeError
+        If the logits are sparse.
     ValueError
-        If the logits are sparse, of another shape, or not finite.
+        If the logits are of another shape, or not finite.
     """
     if hasattr(logits, "toarray"):
         msg = "logits should be a dense array; got a sparse matrix: pass logits.toarray()"

@@ -15,12 +15,12 @@ class IncompatibleEstimatorsError(ValueError):
 
 
 class MergeBarrierError(ValueError):
-    """The model of the averaged parameters is worse than its members (``on_barrier="raise"``)."""
+    """The model with averaged parameters is worse than its members (``on_barrier="raise"``)."""
 
 
 class MergeBarrierWarning(UserWarning):
-    """The model of the averaged parameters is worse than its members, or it was not measured."""
+    """The model with averaged parameters is worse than its members, or was not compared to them."""
 
 
 class RefitWarning(UserWarning):
-    """A member is fitted already but not frozen, so that ``fit`` trains a copy of it again."""
+    """A member is fitted but not frozen, so ``fit`` trains a copy of it again."""

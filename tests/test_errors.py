@@ -270,7 +270,7 @@ def test_classes_are_no_members(blobs):
 
 def test_multilabel_targets(blobs):
     y = np.column_stack([blobs.y, blobs.y])
-    with pytest.raises(ValueError, match="one label a row"):
+    with pytest.raises(ValueError, match="one label per row"):
         MergedClassifier(unfitted()).fit(blobs.X, y)
 
 
