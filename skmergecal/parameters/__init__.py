@@ -1,7 +1,7 @@
 """Parameters of estimators: read them, average them, write them into one estimator."""
 
 from skmergecal._networks import Network, dense_network, select_units
-from skmergecal.parameters import families  # they enter the registry
+from skmergecal.parameters import families  # imported for its side effect: fills the registry
 from skmergecal.parameters._average import average_parameters
 from skmergecal.parameters._fold import fold_affine_input, fold_temperature
 from skmergecal.parameters._merge_networks import ALIGNMENTS as ALIGNMENTS

@@ -1,4 +1,4 @@
-"""Architectures of members: the same, or the first difference by name."""
+"""Architecture check: members have to agree, or the error names the first difference."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._parameters import Parameters
 
-#: What must be the same in all because it cannot be folded in.
-PREPROCESSING = "steps before a layer that cannot take them over"
+#: Key of the steps that have to be the same in all members, because they cannot be folded in.
+PREPROCESSING = "preprocessing steps that cannot be folded into the first layer"
 
-#: Compared before the shapes: where these differ, so do shapes, and these say why.
+#: Compared before the shapes: if these differ, so do shapes, and these give the reason.
 _IDENTITY = (PREPROCESSING, "type", "classes", "n_features", "feature_names")
 
 
 def check_same_architecture(parameters: Sequence[Parameters], names: Sequence[str]) -> None:
-    """Raise IncompatibleEstimatorsError naming the first difference, unless all agree."""
+    """Raise IncompatibleEstimatorsError if architectures differ, naming the first difference."""
     for name, other in zip(names[1:], parameters[1:], strict=True):
         difference = _first_difference(parameters[0], other)
         if difference is not None:

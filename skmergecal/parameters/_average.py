@@ -1,4 +1,4 @@
-"""Average parameters of one architecture, and fold affine maps into them. Arrays in and out."""
+"""Weighted average of the parameters of estimators of one architecture."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def average_parameters(
 ) -> Parameters:
     """Weighted average of the parameters of several estimators of one architecture.
 
-    Sums run in float64, one array at a time, and are cast back once. Integer arrays (counters)
-    are copied from the first, never averaged.
+    Sums are computed in float64, one array at a time, and cast back once. Integer arrays
+    (counters) are copied from the first estimator instead of averaged.
 
     Parameters
     ----------
     parameters : sequence of Parameters
         At least one.
     weights : array-like of shape (n_members,)
-        Adding up to 1.
+        Weights that sum to 1.
     names : sequence of str, default=None
         Names of the members, for errors.
 
     Returns
     -------
     average : Parameters
-        With the architecture of the first.
+        Has the architecture of the first.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Folding: a temperature into the last layer, an affine input map into the first."""
+"""Folding of a temperature into the last layer, and of an affine input map into the first."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["fold_affine_input", "fold_temperature"]
 
 
 def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
-    """Divide the logits by a temperature, by dividing the last layer.
+    """Divide the logits by a temperature, by scaling the parameters of the last layer.
 
     Raises
     ------
     IncompatibleEstimatorsError
-        If the family did not say which arrays give the logits.
+        If the family does not define which arrays give the logits.
     """
     if temperature == 1.0:
         return parameters
@@ -37,20 +37,20 @@ def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
 
 
 def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Parameters:
-    """Let the first layer take x where it took x * scale + shift, or x @ scale + shift.
+    """Fold the map x * scale + shift, or x @ scale + shift, into the first layer.
 
     A vector scales each feature, a (sparse) matrix of shape (n_in, n_out) mixes them.
 
     Raises
     ------
     IncompatibleEstimatorsError
-        If the family did not say which arrays meet the input.
+        If the family does not define which arrays are the first layer.
     """
     first = parameters.first
     if first is None:
         msg = (
             "the scaling before a member cannot be folded into it, because its first layer is "
-            "not affine: scale the data outside of the members, or use method='logits'"
+            "not affine: scale the data before passing them to the members, or use method='logits'"
         )
         raise IncompatibleEstimatorsError(msg)
     arrays = dict(parameters.arrays)

@@ -1,4 +1,4 @@
-"""Many networks become one: averaged, aligned, repaired, selected, distilled."""
+"""Merging of networks into one: averaging, alignment, repair, selection, distillation."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ REPAIRS = ("auto", "least_squares", "rescale")
 
 @dataclass(frozen=True)
 class MergedParameters:
-    """What became of the members' parameters, step by step.
+    """Merged parameters after each stage of merging.
 
     Attributes
     ----------
     stages : dict of str to Parameters
-        "plain", and then those of "aligned", "rescale", "least_squares", "select", "distilled" that
-        were tried, in this order.
+        "plain", followed by those of "aligned", "rescale", "least_squares", "select" and
+        "distilled" that were tried, in this order.
     chosen : str
-        The stage that is the result.
+        The stage whose parameters are the result.
     """
 
     stages: Mapping[str, Parameters]
@@ -70,14 +70,15 @@ def merge_parameters(
     parameters : sequence of Parameters
         At least one.
     weights : ndarray of shape (n_members,)
-        Adding up to 1. Members of weight 0 take no part.
+        Weights that sum to 1. Members of weight 0 are ignored.
     alignment : {"auto", "weights", "activations", "select"} or None, default="auto"
         How hidden units are matched. None: not at all.
     repair : {"auto", "least_squares", "rescale"} or None, default="auto"
-        What is done afterwards. "select" ends in least squares, whatever is asked for here, and
-        is followed by the epochs of "auto" only; without alignment, "auto" does nothing.
+        What is done after alignment. ``alignment="select"`` always ends in least squares, whatever
+        the value of ``repair``, and only "auto" adds epochs of training to it; without alignment,
+        "auto" does nothing.
     X : ndarray of shape (n_rows, n_features), default=None
-        Rows without labels, as the networks take them.
+        Rows without labels, preprocessed as the networks expect them.
     names : sequence of str, default=None
         Names of the members, for errors.
 
@@ -88,7 +89,7 @@ def merge_parameters(
     Raises
     ------
     IncompatibleEstimatorsError
-        If the architectures differ, or the networks are to be aligned and cannot be described.
+        If the architectures differ, or the networks are to be aligned but have no description.
     """
     names = names or [f"number {i}" for i in range(len(parameters))]
     plain = average_parameters(parameters, weights, names=names)
@@ -103,8 +104,8 @@ def merge_parameters(
         return only_plain
     if X is None and (alignment in ("activations", "select") or repair not in ("auto", None)):
         msg = (
-            f"alignment={alignment!r} and repair={repair!r} look at rows, labelled or not: pass "
-            "X, or use alignment='weights' with repair=None"
+            f"alignment={alignment!r} with repair={repair!r} needs rows, labelled or not: pass X, "
+            "or use alignment='weights' with repair=None"
         )
         raise ValueError(msg)
     members, shares = [p.arrays for p in active], weights[weights > 0]
@@ -119,7 +120,7 @@ def align_parameters(
     X: Array | None = None,
     names: Sequence[str] | None = None,
 ) -> list[Parameters]:
-    """Permute, flip and scale hidden units so that they match those of the first, in float64.
+    """Permute, flip and scale hidden units to match those of the first network, in float64.
 
     Parameters
     ----------
@@ -127,19 +128,19 @@ def align_parameters(
         Of one architecture; not changed.
     by : {"weights", "activations"}, default="weights"
     X : ndarray of shape (n_rows, n_features), default=None
-        Rows as the networks take them; needed for activations.
+        Rows, preprocessed as the networks expect them; needed for activations.
     names : sequence of str, default=None
         Names of the members, for errors.
 
     Returns
     -------
     list of Parameters
-        Each the same function as before: checked.
+        Each computes the same function as before, which is checked.
 
     Raises
     ------
     IncompatibleEstimatorsError
-        If the architectures differ, or the networks cannot be described.
+        If the architectures differ, or the networks have no description.
     """
     names = names or [f"number {i}" for i in range(len(parameters))]
     check_same_architecture(parameters, names)
@@ -147,7 +148,7 @@ def align_parameters(
     if network is None or not has_hidden(network):
         return list(parameters)
     if X is None and by == "activations":
-        msg = "activations need rows: pass X, or by='weights'"
+        msg = "by='activations' needs rows: pass X, or use by='weights'"
         raise ValueError(msg)
     rows = probe_rows(network, RANDOM_ROWS) if X is None else some_rows(X, FEW_ROWS)
     arrays = [as_float64(p.arrays) for p in parameters]
@@ -182,7 +183,7 @@ def _network(
 
 
 def _reset(active: Sequence[Parameters], plain: Parameters, X: Array) -> MergedParameters:
-    """The plain average, its BatchNorm statistics measured on the rows."""
+    """The plain average, with BatchNorm statistics computed again on the rows."""
     network = plain.network
     assert network is not None
     same = all(

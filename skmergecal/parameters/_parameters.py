@@ -1,4 +1,4 @@
-"""Parameters of a fitted estimator, as one record."""
+"""Parameters: a record of the arrays and the architecture of a fitted estimator."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["FirstLayer", "Parameters"]
 
 @dataclass(frozen=True)
 class FirstLayer:
-    """The affine map that meets the input: x W + b, or x W' + b with the features last.
+    """The affine map applied to the input: x W + b, or x W' + b if features are the last axis.
 
     Attributes
     ----------
     weight, bias : str
-        Names of its arrays.
+        Names of the arrays.
     feature_axis : int
-        Axis of the weight along which the features run.
+        Axis of the weight that indexes the features.
     """
 
     weight: str
@@ -32,22 +32,22 @@ class FirstLayer:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Everything of a fitted estimator that averaging touches, and what must agree.
+    """Arrays of a fitted estimator that are averaged, and the architecture that has to agree.
 
     Attributes
     ----------
     arrays : dict of str to ndarray
-        Named parameters. Floating ones are averaged, integer ones are copied.
+        Named parameters. Floating-point arrays are averaged, integer arrays are copied.
     architecture : dict of str to object
-        What must be the same in all members, in the order in which it is compared.
+        Properties that have to be the same in all members, in the order of comparison.
     first : FirstLayer or None
-        Where preprocessing can be folded in.
+        The layer that preprocessing can be folded into.
     output : tuple of str
-        The arrays that give the logits: divided by T, they divide the logits by T.
+        Names of the arrays that give the logits: dividing them by T divides the logits by T.
     network : Network or None
-        How the arrays become logits: with it, hidden units can be aligned.
+        Description of how the logits are computed from the arrays, needed to align hidden units.
     untraceable : str or None
-        Why there is no such description where one was looked for.
+        Why the network could not be described, if that was tried.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -59,7 +59,7 @@ class Parameters:
 
     @property
     def gives_linear_logits(self) -> bool:
-        """Whether the logits are linear in the arrays: the last layer is all that there is."""
+        """Whether the logits are linear in the arrays: there are none besides the last layer's."""
         return bool(self.arrays) and set(self.arrays) <= set(self.output)
 
 
@@ -73,7 +73,7 @@ def describe_features(estimator: Estimator) -> dict[str, object]:
 
 
 def set_features(estimator: Estimator, parameters: Parameters) -> None:
-    """Give an estimator the features that its parameters belong to."""
+    """Set number and names of the features of an estimator to those of its parameters."""
     estimator.n_features_in_ = parameters.architecture["n_features"]
     names = parameters.architecture["feature_names"]
     if names is not None:

@@ -1,4 +1,4 @@
-"""The open registry: how the parameters of an estimator are read and written.
+"""Registry of functions that read and write the parameters of estimators, open for extension.
 
 A family registers two functions, `read_parameters` and `write_parameters`, for its class::
 
@@ -34,7 +34,7 @@ __all__ = ["add_loader", "read_parameters", "write_parameters"]
 def _read(estimator: Estimator) -> Parameters:
     msg = (
         f"the parameters of {type(estimator).__name__} cannot be averaged: "
-        "method='parameters' knows linear models, naive Bayes of counts, MLPClassifier, skorch "
+        "method='parameters' supports linear models, naive Bayes of counts, MLPClassifier, skorch "
         "nets, and Pipelines that end in these. Use method='logits', or register the class with "
         "skmergecal.parameters.read_parameters and write_parameters."
     )
@@ -43,21 +43,24 @@ def _read(estimator: Estimator) -> Parameters:
 
 @singledispatch
 def _write(estimator: Estimator, parameters: Parameters) -> Estimator:
-    msg = f"write_parameters is not registered for {type(estimator).__name__}"
+    msg = (
+        f"write_parameters has no function for {type(estimator).__name__}: register one, as for "
+        "read_parameters"
+    )
     raise IncompatibleEstimatorsError(msg)
 
 
-#: Families of optional packages: module and name of their class, and who registers them.
+#: Families of optional packages: module and name of the class, and a function to register it.
 _LOADERS: list[tuple[str, str, Callable[[], None]]] = []
 
 
 def add_loader(module: str, name: str, load: Callable[[], None]) -> None:
-    """Have ``load`` called once an instance of a class of an optional package comes."""
+    """Call ``load`` when an instance of a class of an optional package is read or written."""
     _LOADERS.append((module, name, load))
 
 
 class _Registry:
-    """A singledispatch function that learns of optional packages once an instance comes."""
+    """A singledispatch function that registers optional families when they are first used."""
 
     def __init__(self, function: Any, doc: str) -> None:
         self._function = function
@@ -78,7 +81,8 @@ read_parameters = _Registry(
     _read,
     """Read the parameters of a fitted estimator: ``read_parameters(estimator) -> Parameters``.
 
-    Nothing is copied that need not be, nothing is changed. Classes are added with ``register``.
+    The estimator is not changed; arrays are copied only if necessary. Classes are added with
+    ``register``.
 
     Raises
     ------

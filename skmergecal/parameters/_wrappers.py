@@ -1,12 +1,12 @@
-"""Wrappers around estimators: registered, and unwrapped.
+"""Wrappers around estimators: functions that register and unwrap them.
 
-There are six words for what is inside of an estimator, in three layers:
+Six functions get what is inside of an estimator:
 
 ======================  ============================================  ==========================
-function                goes through                                  gives
+function                goes through                                  returns
 ======================  ============================================  ==========================
 ``unfrozen``            one FrozenEstimator                           what it holds
-``unfitted_last_step``  Pipelines; a FrozenEstimator stays closed     the step that will be
+``unfitted_last_step``  Pipelines, but no FrozenEstimator             the step that will be
                                                                       fitted last
 ``fitted_last_step``    FrozenEstimators, fitted Pipelines and        the last classifier, and
                         searches                                      the rows that it takes
@@ -18,8 +18,8 @@ function                goes through                                  gives
                         order
 ======================  ============================================  ==========================
 
-The first three are in ``members``, which reads opinions; the others are here, where parameters are
-read.
+The first three are in ``members``, which needs them to predict; the others are here, because they
+are needed to read parameters.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ def register_wrapper(
     *,
     temperature: Callable[[Any], float] | None = None,
 ) -> None:
-    """Register a class whose instances wrap an estimator of a family that is registered already.
+    """Register a class whose instances wrap an estimator of a registered family.
 
-    Its members are read through the wrapper, also where they stand in a Pipeline or in another
-    wrapper, and what is made of them is of the inner estimator's type.
+    Parameters are read through the wrapper, including inside a Pipeline or another wrapper, and
+    the merged estimator has the inner estimator's type.
 
     Parameters
     ----------
     cls : type
         The class of the wrapper.
     inner : callable
-        Gives the fitted inner estimator of a fitted wrapper.
+        Returns the fitted inner estimator of a fitted wrapper.
     temperature : callable, default=None
-        Gives the number by which a fitted wrapper divides the inner estimator's logits; None: it
-        says what the inner estimator says.
+        Returns the number by which a fitted wrapper divides the inner estimator's logits; None:
+        the wrapper predicts the same as the inner estimator.
 
     Examples
     --------
@@ -91,12 +91,12 @@ def register_wrapper(
 
 @singledispatch
 def unwrap_one(estimator: Estimator) -> tuple[Estimator, float]:
-    """The estimator within a wrapper, and the temperature by which its logits are divided."""
+    """The estimator inside a wrapper, and the temperature by which its logits are divided."""
     return estimator, 1.0
 
 
 def unwrap(estimators: Sequence[Estimator]) -> tuple[list[Estimator], Array]:
-    """What is within wrappers, whatever their number, and the product of their temperatures."""
+    """The estimators inside any number of wrappers, and the products of their temperatures."""
     found, temperatures = [], []
     for estimator in estimators:
         product, outer = 1.0, None

@@ -230,9 +230,9 @@ def test_unequal_hidden_widths_are_named():
 def test_rows_are_asked_for_where_they_are_needed():
     parts = [read_parameters(random_mlp(i, (6,))) for i in range(2)]
     for settings_ in ({"alignment": "select"}, {"repair": "least_squares"}):
-        with pytest.raises(ValueError, match="look at rows"):
+        with pytest.raises(ValueError, match="needs rows, labelled or not"):
             merge_parameters(parts, HALF, **settings_)
-    with pytest.raises(ValueError, match="activations need rows"):
+    with pytest.raises(ValueError, match="by='activations' needs rows"):
         align_parameters(parts, by="activations")
 
 

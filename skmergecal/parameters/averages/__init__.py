@@ -1,1 +1,1 @@
-"""Averages of parameters other than the plain one: task vectors, Fisher information."""
+"""Task vectors and Fisher-weighted averages: alternatives to the plain average of parameters."""

@@ -1,4 +1,4 @@
-"""Average parameters, each in proportion to how much the predictions depend on it.
+"""Fisher-weighted averages of parameters, and the diagonal of the Fisher information.
 
 >>> from sklearn.datasets import load_iris
 >>> from sklearn.linear_model import LogisticRegression
@@ -37,23 +37,24 @@ __all__ = ["diagonal_fisher", "fisher_average"]
 def fisher_average(
     estimators: Sequence[Estimator], X: Any, *, weights: Any = None, floor: float = 1e-6
 ) -> Estimator:
-    """One estimator whose parameters are averages weighted by their Fisher information.
+    """Average the parameters of estimators, weighted by their Fisher information.
 
-    A parameter counts for as much as the member's predictions on X depend on it:
+    The more the member's predictions on X depend on a parameter, the more weight it gets:
     theta = sum_k w_k F_k theta_k / sum_k w_k F_k, with F_k the diagonal of the Fisher information.
 
     Parameters
     ----------
     estimators : sequence of fitted estimators
         Linear models with a softmax, MLPClassifiers, or skorch nets with a cross-entropy
-        criterion, of one architecture and, nets, of one start. They are not changed.
+        criterion, of one architecture; nets have to be trained from the same start. They are not
+        changed.
     X : array-like of shape (n_samples, n_features)
         Rows; labels are not needed.
     weights : array-like of shape (n_estimators,), default=None
-        Non-negative; scaled to add up to 1. None gives each the same.
+        Non-negative; scaled to sum to 1. None: equal weights.
     floor : float, default=1e-6
-        The least Fisher information, per row, squared nats per unit: parameters that no member's
-        predictions depend on are averaged plainly.
+        Lower bound of the Fisher information, per row, in squared nats per squared unit: with it,
+        parameters that no member's predictions depend on get the plain average.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def fisher_average(
     Raises
     ------
     IncompatibleEstimatorsError
-        If the architectures differ, or the Fisher information of such estimators is not known.
+        If the architectures differ, or the type of the estimators is not supported.
 
     References
     ----------
@@ -71,7 +72,7 @@ def fisher_average(
     """
     names = [f"number {i}" for i in range(len(estimators))]
     if not names or not floor > 0:
-        msg = f"fisher_average needs estimators, and a floor above 0; got {floor!r}"
+        msg = f"fisher_average needs at least one estimator, and a floor above 0; got {floor!r}"
         raise ValueError(msg)
     given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
     parameters = [read_parameters(estimator) for estimator in estimators]
@@ -98,7 +99,7 @@ def _weighted_mean(arrays: Sequence[np.ndarray], importance: Sequence[Any]) -> n
 
 
 def diagonal_fisher(estimator: Estimator, X: Any) -> dict[str, Array]:
-    """Diagonal of the Fisher information of the parameters, the mean over the rows of X.
+    """Diagonal of the Fisher information of the parameters, averaged over the rows of X.
 
     The expectation over labels is exact, under the estimator's own probabilities:
     F = mean_x sum_c p(c | x) (d log p(c | x) / d theta)^2.
@@ -106,18 +107,19 @@ def diagonal_fisher(estimator: Estimator, X: Any) -> dict[str, Array]:
     Parameters
     ----------
     estimator : fitted estimator
-        As for `fisher_average`. What `read_parameters` folds into its layers is part of them.
+        As for `fisher_average`. Layers include the preprocessing that `read_parameters` folds into
+        them.
     X : array-like of shape (n_samples, n_features)
 
     Returns
     -------
     dict of str to ndarray
-        One array for each trained parameter, in the names of `read_parameters`.
+        One array per trained parameter, under the names that `read_parameters` gives.
 
     Raises
     ------
     IncompatibleEstimatorsError
-        If it is not known for such an estimator.
+        If the type of the estimator is not supported.
     """
     parameters = read_parameters(estimator)
     kept = parameters.architecture.get(PREPROCESSING)
@@ -134,7 +136,7 @@ def diagonal_fisher(estimator: Estimator, X: Any) -> dict[str, Array]:
     return _fisher_of_layers(parameters.arrays, layers, activation, rows)
 
 
-#: A layer: names of its weight, of shape (inputs, outputs) unless transposed, and of its bias.
+#: A layer: names of its weight and bias, and whether the weight has shape (outputs, inputs).
 _Layer = tuple[str, str, bool]
 
 
@@ -148,7 +150,7 @@ def _layers_of(parameters: Parameters, family: str) -> tuple[list[_Layer], str]:
     if parameters.gives_linear_logits and first is not None:
         return [(first.weight, first.bias, first.feature_axis == 1)], "identity"
     msg = (
-        f"the Fisher information of {family} is not known: fisher_average knows linear models "
+        f"the Fisher information of {family} is not known: fisher_average supports linear models "
         "with a softmax, MLPClassifier and skorch nets; use average_parameters"
     )
     raise IncompatibleEstimatorsError(msg)
@@ -157,7 +159,7 @@ def _layers_of(parameters: Parameters, family: str) -> tuple[list[_Layer], str]:
 def _fisher_of_layers(
     arrays: Mapping[str, np.ndarray], layers: Sequence[_Layer], activation: str, X: Array
 ) -> dict[str, Array]:
-    """Forward once, then back once for each class, squares instead of gradients at the end."""
+    """One forward pass, then a backward pass per class, in which gradients are squared per row."""
     shape = ACTIVATIONS[activation]
     weights = [arrays[w].T if transposed else arrays[w] for w, _, transposed in layers]
     inputs, sums = [X], []
@@ -179,7 +181,7 @@ def _fisher_of_layers(
 
 
 def _errors_of_labels(logits: Array) -> Iterator[tuple[Array, Array]]:
-    """For each label: its probability, and the gradient of its log-probability by the logits."""
+    """For each label, its probability and the gradient of log p with respect to the logits."""
     if logits.shape[1] == 1:
         p = expit(logits[:, 0])
         yield p, 1 - p[:, None]

@@ -1,4 +1,4 @@
-"""Fisher information of skorch nets, by automatic differentiation of one row at a time."""
+"""Fisher information of skorch nets, by automatic differentiation with a gradient per row."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from skmergecal.exceptions import IncompatibleEstimatorsError
 
 __all__ = ["fisher_of_net"]
 
-#: Rows that are differentiated at once: each needs memory for a gradient of its own.
+#: Number of rows that are differentiated at once: each needs memory for its own gradient.
 _ROWS = 64
 
 
 def fisher_of_net(net: Estimator, X: Any) -> dict[str, Array]:
-    """Diagonal of the Fisher information of a net that gives logits; the net is not changed."""
+    """Diagonal of the Fisher information of a net that outputs logits; the net is not changed."""
     if not isinstance(net.criterion_, nn.CrossEntropyLoss):
         msg = (
             f"the Fisher information of a net with criterion {type(net.criterion_).__name__} is "

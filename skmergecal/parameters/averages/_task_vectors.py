@@ -1,4 +1,4 @@
-"""Members tuned from one start: what each of them learned is added to the start.
+"""Task vectors: differences of tuned members from their common start, merged and added to it.
 
 >>> from sklearn.datasets import load_iris
 >>> from sklearn.neural_network import MLPClassifier
@@ -34,20 +34,20 @@ __all__ = ["drop", "elect", "merge_task_vectors", "trim"]
 
 
 def _n_kept(size: int, density: float) -> int:
-    """Entries to keep of a tensor: at least one, however small it is."""
+    """Number of entries of a tensor to keep, rounded up: at least one."""
     return math.ceil(density * size)
 
 
 def trim(delta: Array, density: float) -> Array:
-    """Keep the entries of largest absolute value, set the others to 0.
+    """Keep the entries with the largest absolute values and set the others to 0.
 
     Parameters
     ----------
     delta : ndarray
         Of any shape.
     density : float
-        Share of the entries to keep, above 0; rounded up, so that at least one is left. Of equal
-        ones the first are kept.
+        Share of the entries to keep, above 0; rounded up, so at least one is kept. Of equal
+        entries, the first are kept.
 
     Returns
     -------
@@ -66,15 +66,15 @@ def trim(delta: Array, density: float) -> Array:
 
 
 def drop(delta: Array, density: float, random_state: np.random.RandomState) -> Array:
-    """Keep entries drawn at random, scaled up so that the mean over all draws is ``delta``.
+    """Keep random entries, scaled up so that the expected value is ``delta``.
 
     Parameters
     ----------
     delta : ndarray
         Of any shape.
     density : float
-        Share of the entries to keep, above 0; rounded up. The number is fixed, where the paper
-        draws each entry on its own: the bias of a small layer is never dropped whole.
+        Share of the entries to keep, above 0; rounded up. The number is fixed, while the paper
+        draws each entry independently: the bias of a small layer is never dropped entirely.
     random_state : RandomState
 
     Returns
@@ -104,7 +104,7 @@ def add(deltas: Sequence[Array], weights: Array) -> Array:
 def elect(deltas: Sequence[Array], weights: Array) -> Array:
     """Weighted mean of the entries that have the sign of the weighted sum.
 
-    Entries of the other sign, and zeros, take no part in the mean; where the sum is 0, so is the
+    Entries of the other sign, and zeros, are left out of the mean; if the sum is 0, so is the
     result.
 
     Parameters
@@ -129,7 +129,7 @@ def elect(deltas: Sequence[Array], weights: Array) -> Array:
     return np.divide(total, share, out=np.zeros_like(total), where=share > 0)
 
 
-#: What is done to each difference, and how the differences become one.
+#: How each method makes the differences sparse, and how it combines them.
 _Sparsify = Callable[[Array, float, np.random.RandomState], Array]
 _METHODS: dict[str, tuple[_Sparsify, Callable[[Sequence[Array], Array], Array]]] = {
     "arithmetic": (lambda delta, density, rng: delta, add),
@@ -141,7 +141,7 @@ _METHODS: dict[str, tuple[_Sparsify, Callable[[Sequence[Array], Array], Array]]]
 
 @dataclass(frozen=True)
 class _Recipe:
-    """How differences from the start become one."""
+    """Settings for merging differences from the start."""
 
     method: str
     density: float
@@ -161,7 +161,7 @@ class _Recipe:
     def merge(
         self, start: np.ndarray, tuned: Sequence[np.ndarray], weights: Array, random_state: Any
     ) -> np.ndarray:
-        """Start plus merged differences; whole numbers are those of the first."""
+        """Start plus merged differences; integer arrays are copied from the first estimator."""
         if not np.issubdtype(start.dtype, np.floating):
             return tuned[0].copy()
         sparsify, combine = _METHODS[self.method]
@@ -182,25 +182,25 @@ def merge_task_vectors(
     scale: float = 1.0,
     random_state: Any = None,
 ) -> Estimator:
-    """One estimator from several of one architecture that were tuned from one start.
+    """Merge estimators of one architecture that were tuned from the same start.
 
     Parameters
     ----------
     estimators : sequence of fitted estimators
         They are not changed.
     base : fitted estimator
-        Their start.
+        The estimator that they were tuned from.
     weights : array-like of shape (n_estimators,), default=None
-        Non-negative; scaled to add up to 1. None gives each the same.
+        Non-negative; scaled to sum to 1. None: equal weights.
     method : {"arithmetic", "ties", "dare", "dare_ties"}, default="arithmetic"
-        Differences from the start are averaged as they are; trimmed to their largest entries and
-        averaged where they agree in sign; thinned out at random and averaged; or thinned out and
-        averaged where they agree in sign.
+        "arithmetic" averages the differences from the start; "ties" trims them to their largest
+        entries and averages those that agree in sign; "dare" keeps random entries and averages
+        them; "dare_ties" keeps random entries and averages those that agree in sign.
     density : float, default=1.0
         Share of each tensor's entries to keep, in (0, 1]; at least one. "arithmetic" keeps all.
     scale : float, default=1.0
         Factor of the merged difference. With "arithmetic", 1 gives the average of the parameters,
-        and the number of estimators the sum of what they learned.
+        and, for equal weights, the number of estimators gives the sum of the differences.
     random_state : int, RandomState or None, default=None
         Draws the entries that "dare" and "dare_ties" keep.
 

@@ -1,1 +1,1 @@
-"""Checkpoints: safetensors files merged without their models."""
+"""Checkpoints: safetensors files, merged without loading their models."""

@@ -1,4 +1,4 @@
-"""Average checkpoints in files, block by block, whatever their size and number."""
+"""Averages of checkpoint files, computed in blocks so that files may be larger than memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from skmergecal.parameters.checkpoints._safetensors import (
 
 __all__ = ["merge_checkpoints"]
 
-#: Numbers that are in memory at once, of all files together.
+#: Number of entries that are in memory at once, of all files together.
 _BLOCK = 2**19
 
 
@@ -35,31 +35,31 @@ def merge_checkpoints(
 ) -> None:
     """Average the tensors of safetensors files into a new file.
 
-    Sums run in float64 and are rounded once to the tensor's type. Whole numbers and truth values
-    are never averaged: they are those of the file of the largest weight (of several, of the first
-    by name). A few blocks are in memory at once, less than the largest tensor. No bit of the
-    result depends on the order of the files. The result is written under another name and then
-    renamed: after a crash there is either nothing new, or all of it.
+    Sums are computed in float64 and rounded once to the tensor's type. Integer and boolean tensors
+    are not averaged but copied from the file with the largest weight (of several, the first by
+    name). Only a few blocks are in memory at once, less than the largest tensor. The result does
+    not depend on the order of the files, bit for bit. It is written to a temporary file that is
+    then renamed: after a crash there is either no new file, or a complete one.
 
     Parameters
     ----------
     paths : sequence of str or path
         Files with the same names, shapes and types of tensors, and the same metadata.
     out : str or path
-        The file to write; another file of this name is replaced. None of ``paths``.
+        The file to write; an existing file is replaced. Must not be one of ``paths``.
     weights : array-like of shape (n_paths,), dict by path, or None, default=None
-        Non-negative; scaled to add up to 1. None gives each file the same.
+        Non-negative; scaled to sum to 1. None: equal weights.
 
     Raises
     ------
     IncompatibleEstimatorsError
-        If the files differ in more than their numbers; the message names the first difference.
+        If tensors or metadata do not match; the message names the first difference.
     ValueError
-        If a file is not sound, the weights are wrong, or ``out`` is one of the files.
+        If a file or the weights are invalid, or ``out`` is one of the files.
 
     Notes
     -----
-    Files are read as numbers, never unpickled: a malicious one can do no more than raise an error.
+    Files are never unpickled: a malicious one can only raise an error.
 
     Examples
     --------
@@ -88,10 +88,10 @@ def merge_checkpoints(
 def _read_members(
     paths: Sequence[str | os.PathLike[str]], weights: Any, out: Path
 ) -> list[tuple[float, Checkpoint]]:
-    """Files of positive weight, checked, the largest weight first."""
+    """Files of positive weight, checked and sorted by descending weight."""
     names = [os.fspath(path) for path in paths]
     if not names:
-        msg = "there are no files to merge: paths should name at least one"
+        msg = "there are no files to merge: paths should contain at least one"
         raise ValueError(msg)
     given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
     checkpoints = [read_checkpoint(name) for name in names]
@@ -116,7 +116,7 @@ def _merged_blocks(members: Sequence[tuple[float, Checkpoint]], name: str) -> It
 
 
 def _weighted_sum(blocks: list[tuple[float, bytes]], dtype: str) -> Array:
-    """Sum in the order of weights and contents, so that the order of the files does not count."""
+    """Sum in the order of weights and contents, so that the order of the files has no effect."""
     blocks.sort()
     with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN
         total = blocks[0][0] * decode(blocks[0][1], dtype)
@@ -157,7 +157,7 @@ def _describe(tensor: Tensor | None) -> str:
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``out`` once it is complete and on the disk."""
+    """A temporary file that replaces ``out`` once it is complete and on disk."""
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -173,7 +173,7 @@ def _replacing(out: Path) -> Iterator[IO[bytes]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power cut, where folders can be opened (not on Windows)."""
+    """Sync a folder, so that a renaming survives a power cut; not on Windows (PermissionError)."""
     with suppress(PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

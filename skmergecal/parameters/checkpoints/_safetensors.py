@@ -1,6 +1,6 @@
-"""The safetensors format: headers read with suspicion, tensors read and written in blocks.
+"""Safetensors files: headers are read and validated, tensors read and written in blocks.
 
-A file is eight bytes with the length of the header (little-endian), the header, which is JSON,
+A file has eight bytes with the length of the header (little-endian), the header, which is JSON,
 and the tensors one after the other without gaps. Format:
 https://huggingface.co/docs/safetensors.
 """
@@ -24,7 +24,7 @@ __all__ = ["DTYPES", "Checkpoint", "Tensor", "decode", "encode", "make_header", 
 #: Longest header that the format allows.
 _LONGEST_HEADER = 100_000_000
 
-#: NumPy types by their names in the format; bfloat16 is read as its bits.
+#: NumPy types by their names in the format; bfloat16, which NumPy lacks, is read as its bits.
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("u1"),
     "U8": np.dtype("u1"),
@@ -43,7 +43,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 
 class Tensor(NamedTuple):
-    """Where a tensor stands in its file.
+    """Type, shape and position of a tensor in its file.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Tensor(NamedTuple):
         Key of `DTYPES`.
     shape : tuple of int
     start, stop : int
-        Bytes of the file.
+        Offsets in bytes from the start of the file.
     """
 
     dtype: str
@@ -61,13 +61,13 @@ class Tensor(NamedTuple):
 
     @property
     def is_floating(self) -> bool:
-        """Whether it is averaged; whole numbers and truth values are copied."""
+        """Whether it is averaged; integer and boolean tensors are copied."""
         return "F" in self.dtype
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file whose header was read and checked.
+    """A file whose header was read and validated.
 
     Attributes
     ----------
@@ -81,54 +81,54 @@ class Checkpoint:
     metadata: Mapping[str, str]
 
     def read(self, start: int, stop: int) -> bytes:
-        """Bytes of the file. It is opened anew: the number of files is not limited then."""
+        """Bytes of the file, opened at each read: limits on open files do not apply."""
         with self.path.open("rb") as file:
             file.seek(start)
             found = file.read(stop - start)
         if len(found) != stop - start:
-            raise _broken(self.path, "it became shorter while it was read")
+            raise _broken(self.path, "it was truncated while it was read")
         return found
 
 
 def _broken(path: Path, reason: str) -> ValueError:
-    return ValueError(f"{str(path)!r} is no sound safetensors file: {reason}")
+    return ValueError(f"{str(path)!r} is not a valid safetensors file: {reason}")
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read and check the header of a file.
+    """Read and validate the header of a file.
 
     Raises
     ------
     ValueError
-        If the file is not what its header says; the message names file and reason.
+        If the header is invalid or does not match the file; the message names file and reason.
     """
     path = Path(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
-            raise _broken(path, f"it has {size} bytes, and 8 are needed for the header's length")
+            raise _broken(path, f"it has {size} bytes, but the length of the header takes 8")
         length = int.from_bytes(file.read(8), "little")
         if length > min(size - 8, _LONGEST_HEADER):
-            raise _broken(path, f"its header should have {length} bytes, the file has {size}")
+            raise _broken(path, f"its header should have {length} bytes, but the file has {size}")
         text = file.read(length)
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
         raise _broken(path, f"its header cannot be read ({error})") from error
     if not isinstance(header, dict):
-        raise _broken(path, "its header is no JSON object")
+        raise _broken(path, "its header is not a JSON object")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise _broken(path, "its __metadata__ does not map names to texts")
+        raise _broken(path, "its __metadata__ does not map names to strings")
     tensors = {name: _tensor(path, name, entry, 8 + length) for name, entry in header.items()}
     place = 8 + length
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1][2:]):
         if tensor.start != place:
-            relation = "overlaps the one before" if tensor.start < place else "leaves a gap"
+            relation = "overlaps the previous one" if tensor.start < place else "leaves a gap"
             raise _broken(path, f"tensor {name!r} {relation}")
         place = tensor.stop
     if place != size:
-        raise _broken(path, f"its tensors end at byte {place}, the file has {size}")
+        raise _broken(path, f"its tensors end at byte {place}, but the file has {size}")
     return Checkpoint(path, tensors, metadata)
 
 
@@ -136,7 +136,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
-        msg = f"{next(n for n in names if names.count(n) > 1)!r} stands in it twice"
+        msg = f"duplicate key {next(n for n in names if names.count(n) > 1)!r}"
         raise ValueError(msg)
     return found
 
@@ -149,7 +149,7 @@ def _tensor(path: Path, name: str, entry: Any, offset: int) -> Tensor:
         msg = f"tensor {name!r} of {str(path)!r} has dtype {dtype!r}; known: {', '.join(DTYPES)}"
         raise ValueError(msg)
     if not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
-        raise _broken(path, f"shape or data_offsets of tensor {name!r} are no counts")
+        raise _broken(path, f"shape or data_offsets of tensor {name!r} are not counts")
     start, stop = offsets
     if stop - start != math.prod(shape) * DTYPES[dtype].itemsize:
         raise _broken(path, f"tensor {name!r}, {dtype} {shape}, has {stop - start} bytes")
@@ -165,8 +165,8 @@ def make_header(
 ) -> tuple[bytes, list[str]]:
     """Header of a file, and the order of its tensors: the widest types first, then by name.
 
-    That order keeps each tensor aligned to the size of its type, as readers that map files into
-    memory like it, and does not depend on the order in ``tensors``.
+    This order keeps each tensor aligned to the size of its type, which helps readers that map
+    files into memory, and does not depend on the order in ``tensors``.
     """
     order = sorted(tensors, key=lambda name: (-DTYPES[tensors[name].dtype].itemsize, name))
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
@@ -186,7 +186,7 @@ def make_header(
 
 
 def decode(raw: bytes, dtype: str) -> Array:
-    """Numbers of a floating type in float64."""
+    """Convert bytes of a floating-point type to float64."""
     numbers = np.frombuffer(raw, dtype=DTYPES[dtype])
     if dtype == "BF16":  # the upper half of the bits of a float32
         numbers = (numbers.astype("<u4") << 16).view("<f4")
@@ -194,13 +194,13 @@ def decode(raw: bytes, dtype: str) -> Array:
 
 
 def encode(numbers: Array, dtype: str) -> bytes:
-    """Bytes of float64 numbers in a floating type, rounded once, ties to even."""
-    with np.errstate(over="ignore"):  # beyond the largest number of the type lies infinity
+    """Convert float64 to bytes of a floating-point type, rounded once, ties to even."""
+    with np.errstate(over="ignore"):  # numbers that are too large for the type become infinity
         if dtype != "BF16":
             return numbers.astype(DTYPES[dtype]).tobytes()
         single = numbers.astype("<f4")
-        # Rounded towards 0, the last bit set where anything was cut off: the second rounding
-        # then sees what the first one saw.
+        # Round to odd: towards 0, with the last bit set if anything was cut off. The second
+        # rounding then gives the same as a single one.
         away = np.abs(single) > np.abs(numbers)
         single = np.where(away, np.nextafter(single, np.float32(0)), single)
     bits = single.view("<u4") | (single != numbers)

@@ -1,1 +1,1 @@
-"""Exact merges: one plain estimator that gives what a pool of its members gives."""
+"""Exact merges: one scikit-learn estimator with the same predictions as a pool of members."""

@@ -1,4 +1,4 @@
-"""Histogram gradient boosting: scaled trees one after the other are the average of the logits."""
+"""Histogram gradient boosting: one model of all trees, scaled to give the average logits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOOSTED = (HistGradientBoostingClassifier,)
 def concatenate_boosted(
     models: Sequence[Estimator], coefficients: Array, names: Sequence[str]
 ) -> Estimator:
-    """One boosted model of all trees whose logits are the weighted sum of the models' logits."""
+    """One boosted model of all trees; its logits are the weighted sum of the models' logits."""
     parts = [read_boosted_trees(model) for model in models]
     check_same_architecture(
         [

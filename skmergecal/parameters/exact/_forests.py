@@ -1,4 +1,4 @@
-"""Forests: their trees side by side are the average of their probabilities."""
+"""Forests: one forest of all trees, which gives the average of the probabilities."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FORESTS = (RandomForestClassifier, ExtraTreesClassifier)
 def concatenate_forests(
     forests: Sequence[Estimator], weights: Array, classes: np.ndarray, names: Sequence[str]
 ) -> Estimator:
-    """One forest of all trees whose probabilities are the weighted average of the forests'.
+    """One forest of all trees; its probabilities are the weighted average of the forests'.
 
-    A forest averages its trees, each with the same weight. Where the weights call for another
-    share, the leaves of a tree are scaled: the forest's probabilities are right then, those of a
-    tree alone no longer add up to 1. With uniform weights and forests of one size every factor is
-    1, and the trees are unchanged.
+    A forest gives each of its trees the same weight. If the weights require another share, the
+    leaves of a tree are scaled: the forest's probabilities are then exact, but those of a single
+    tree no longer sum to 1. With uniform weights and forests of equal size, every factor is 1, and
+    the trees are unchanged.
     """
     check_same_architecture(
         [Parameters({}, {"type": type(f).__name__, **describe_features(f)}) for f in forests],
@@ -52,7 +52,7 @@ def concatenate_forests(
 def _weighted_tree(
     tree: Estimator, factor: float, own: np.ndarray, classes: np.ndarray
 ) -> Estimator:
-    """A copy of a tree, its leaves scaled and with a column for each of the classes."""
+    """A copy of a tree, with scaled leaves and a column per class of the merged forest."""
     old = tree.tree_.value
     values = np.zeros((*old.shape[:-1], len(classes)))
     values[..., np.searchsorted(classes, own)] = factor * old

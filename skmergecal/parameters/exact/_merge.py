@@ -1,4 +1,4 @@
-"""One plain estimator that says exactly what a pool of its members says."""
+"""Exact merge of logits or probabilities: one estimator that predicts as a pool of its members."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ __all__ = ["merge_logits", "merge_probabilities"]
 def merge_logits(
     estimators: Sequence[Estimator], coefficients: Any, *, names: Sequence[str] | None = None
 ) -> Estimator:
-    """One estimator whose logits are the weighted sum of the estimators' logits.
+    """Merge estimators into one whose logits are the weighted sum of their logits.
 
     Exact for linear models, naive Bayes of counts, nets without hidden layers (their parameters
-    are averaged), and histogram gradient boosting (the trees stand one after the other, their
-    leaves scaled). Steps of a Pipeline before these are folded in, or kept where they are the same
-    in all; temperatures of `TemperatureCalibrator` are folded in.
+    are averaged), and histogram gradient boosting (the trees are concatenated, their leaves
+    scaled). Steps of a Pipeline before these are folded in, or kept if they are the same in all;
+    temperatures of `TemperatureCalibrator` are folded in.
 
     Parameters
     ----------
     estimators : sequence of fitted classifiers
         Of one type, with the same classes in the same order. They are not changed.
     coefficients : array-like of shape (n_estimators,)
-        Factors of the logits: weights divided by a temperature need not add up to 1.
+        Factors of the logits, e.g. weights divided by a temperature; they need not sum to 1.
     names : sequence of str, default=None
         Names of the estimators, for errors.
 
     Returns
     -------
     estimator
-        Of the estimators' own type, which does not need skmergecal.
+        Of the estimators' own type; it does not depend on skmergecal.
 
     Raises
     ------
     IncompatibleEstimatorsError
-        If there is no such estimator; the message names the reason.
+        If there is no such estimator; the message gives the reason.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def merge_logits(
     family = _one_type(unwrapped, names)
     if issubclass(family, FORESTS):
         msg = (
-            "the logarithm of a forest's probabilities is not that of another forest: forests can "
+            "averaged log-probabilities of forests are not those of a single forest: forests can "
             "be merged exactly only with method='probabilities'"
         )
         raise IncompatibleEstimatorsError(msg)
@@ -89,8 +89,8 @@ def _merge_linear(
         if not found.gives_linear_logits:
             msg = (
                 f"the logits of estimator {name!r} ({found.architecture.get('type')}) are not "
-                "linear in its parameters (hidden layers, or one model against the rest for each "
-                "class), so that no single one gives the average: use method='parameters'"
+                "linear in its parameters (hidden layers, or a one-vs-rest model per class), so no "
+                "single estimator gives their average: use method='parameters'"
             )
             raise IncompatibleEstimatorsError(msg)
     return write_parameters(estimators[0], average_parameters(parameters, factors, names=names))
@@ -103,33 +103,33 @@ def merge_probabilities(
     classes: np.ndarray | None = None,
     names: Sequence[str] | None = None,
 ) -> Estimator:
-    """One forest whose probabilities are the weighted average of the forests' probabilities.
+    """Merge forests into one whose probabilities are the weighted average of theirs.
 
-    The trees of random forests or extra trees stand side by side. Weights that are not in
-    proportion to the numbers of trees scale the leaves of the trees: the forest's probabilities
-    are exact, those of one of its trees alone do not add up to 1 then.
+    The result has all trees of the random forests or extra trees. If weights are not proportional
+    to the numbers of trees, the leaves of the trees are scaled: the forest's probabilities are
+    exact, but those of a single tree do not sum to 1.
 
     Parameters
     ----------
     estimators : sequence of fitted forests
-        Of one type, or Pipelines with the same steps before them. They are not changed.
+        Of one type, or Pipelines with the same steps before the forests. They are not changed.
     weights : array-like of shape (n_estimators,)
-        Adding up to 1.
+        Weights that sum to 1.
     classes : ndarray of shape (n_classes,), default=None
-        Sorted classes of the merged forest; None takes all that any forest has. A class that a
-        forest does not know has probability 0 there.
+        Sorted classes of the merged forest; None: the union of the forests' classes. Forests give
+        classes that they do not have probability 0.
     names : sequence of str, default=None
         Names of the estimators, for errors.
 
     Returns
     -------
     estimator
-        Of the estimators' own type, which does not need skmergecal.
+        Of the estimators' own type; it does not depend on skmergecal.
 
     Raises
     ------
     IncompatibleEstimatorsError
-        If there is no such estimator; the message names the reason.
+        If there is no such estimator; the message gives the reason.
 
     Examples
     --------
@@ -159,15 +159,15 @@ def merge_probabilities(
 def _refuse_all_but_forests(family: type, temperatures: Array, names: Sequence[str]) -> None:
     if not issubclass(family, FORESTS):
         msg = (
-            f"the average of the probabilities of several {family.__name__} is not that of one of "
-            "them: only forests can be merged exactly with method='probabilities'"
+            f"averaged probabilities of several {family.__name__} are not those of a single one: "
+            "only forests can be merged exactly with method='probabilities'"
         )
         raise IncompatibleEstimatorsError(msg)
     if (temperatures != 1).any():
         name = names[int(np.argmax(temperatures != 1))]
         msg = (
-            f"estimator {name!r} is a forest with a temperature, and a forest has no logits that "
-            "could be divided by it: merge the forests without temperatures"
+            f"estimator {name!r} is a forest with a temperature, but a forest has no logits to "
+            "divide by it: merge the forests without temperatures"
         )
         raise IncompatibleEstimatorsError(msg)
 
@@ -181,13 +181,13 @@ def _has_steps(estimators: Sequence[Estimator]) -> bool:
 
 
 def _one_type(estimators: Sequence[Estimator], names: Sequence[str]) -> type:
-    """The one type of the classifiers at the end of all."""
+    """The type of the last classifiers, which has to be the same in all."""
     types = [type(last_classifier(estimator)) for estimator in estimators]
     for name, found in zip(names, types, strict=True):
         if found is not types[0]:
             msg = (
                 f"estimator {names[0]!r} is a {types[0].__name__} and {name!r} a "
-                f"{found.__name__}: only members of one type become one estimator"
+                f"{found.__name__}: only members of one type can be merged into one estimator"
             )
             raise IncompatibleEstimatorsError(msg)
     return types[0]
@@ -200,12 +200,12 @@ def _after_shared_steps(
     weights: Any,
     **settings: Any,
 ) -> Estimator:
-    """The steps that all Pipelines share, then their last steps merged."""
+    """The steps that all Pipelines share, followed by the merged last step."""
     steps = [e.steps[:-1] if isinstance(e, Pipeline) else [] for e in estimators]
     for name, other in zip(names, steps, strict=True):
         if not are_identical([step for _, step in steps[0]], [step for _, step in other]):
             msg = (
-                f"the steps before the last one of {names[0]!r} and {name!r} differ: trees can be "
+                f"the steps of {names[0]!r} and {name!r} before the last one differ: trees can be "
                 "merged only after the same fitted preprocessing"
             )
             raise IncompatibleEstimatorsError(msg)

@@ -1,4 +1,4 @@
-"""Internals of scikit-learn's trees, which it does not make public: read and written."""
+"""Private structures of scikit-learn's trees: functions that read and write them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _BOOSTING = "histogram gradient boosting models"
 
 def _unknown_structure(what: str) -> IncompatibleEstimatorsError:
     return IncompatibleEstimatorsError(
-        f"{what} of scikit-learn {sklearn.__version__} are not built in the way that this version "
-        "of skmergecal knows, so that they cannot be merged into one: keep the MergedClassifier, "
-        "or update skmergecal"
+        f"{what} of scikit-learn {sklearn.__version__} have a structure that this version of "
+        "skmergecal does not support, so they cannot be merged into one: keep the "
+        "MergedClassifier, or update skmergecal"
     )
 
 
 def tree_with_values(tree: Any, values: Array) -> Any:
     """A copy of a ``tree_`` with other values in its nodes, (n_nodes, 1, n_classes)."""
-    # The values of a finished tree can be replaced only through its state, as pickle does it.
+    # The values of a fitted tree can be replaced only through its state, as in unpickling.
     try:
         make, (n_features, n_classes, n_outputs), state = tree.__reduce__()
         copied = make(n_features, np.full_like(n_classes, values.shape[-1]), n_outputs)
@@ -43,17 +43,17 @@ def tree_with_values(tree: Any, values: Array) -> Any:
 
 @dataclass(frozen=True)
 class BoostedTrees:
-    """What a fitted HistGradientBoostingClassifier predicts with.
+    """Baseline and trees that a fitted HistGradientBoostingClassifier predicts with.
 
     Attributes
     ----------
     baseline : ndarray
         Raw prediction before any tree.
     iterations : list of list of tree
-        For each iteration one tree, or one a class; ``nodes["value"]`` are added to the raw
-        prediction as they are, the learning rate is part of them.
+        For each iteration one tree, or one per class; ``nodes["value"]`` are added to the raw
+        prediction unchanged, because they include the learning rate.
     categories : str or None
-        The categories of categorical features, in a form that can be compared.
+        The categories of categorical features, as a string to compare.
     """
 
     baseline: Array
@@ -61,7 +61,7 @@ class BoostedTrees:
     categories: str | None
 
 
-#: State of the training of histogram gradient boosting, which a merged model does not have.
+#: Training state of histogram gradient boosting, which does not apply to a merged model.
 _BOOSTING_TRAINING = (
     "_feature_subsample_rng",
     "_random_seed",
@@ -72,7 +72,7 @@ _BOOSTING_TRAINING = (
 
 
 def read_boosted_trees(model: Any) -> BoostedTrees:
-    """Read baseline and trees, none of which scikit-learn makes public."""
+    """Read baseline and trees from private attributes of a model."""
     try:
         encoder = model._preprocessor and model._preprocessor.named_transformers_["encoder"]
         found = BoostedTrees(
@@ -89,7 +89,7 @@ def read_boosted_trees(model: Any) -> BoostedTrees:
 
 
 def write_boosted_trees(like: Any, trees: BoostedTrees) -> Any:
-    """A model that predicts with other trees; ``like`` is not changed."""
+    """A copy of ``like`` that predicts with other trees; ``like`` is not changed."""
     model = copy.copy(like)
     for name in _BOOSTING_TRAINING:
         vars(model).pop(name, None)

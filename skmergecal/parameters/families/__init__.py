@@ -1,6 +1,6 @@
 """Families of estimators whose parameters can be read and written: each registers itself.
 
-That of skorch nets, which needs torch, is loaded when the first net comes.
+The family of skorch nets, which needs torch, is imported when the first net is read.
 """
 
 from skmergecal._optional import optional_import

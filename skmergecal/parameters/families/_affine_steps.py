@@ -1,4 +1,4 @@
-"""Fitted transformers that are affine maps: x @ matrix + shift."""
+"""Affine transformers: fitted steps read as x * scale + shift or x @ matrix + shift."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["AffineStep", "read_affine"]
 
 
 class AffineStep(NamedTuple):
-    """x * scale + shift, or x @ scale + shift where scale is a matrix.
+    """x * scale + shift, or x @ scale + shift if scale is a matrix.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class AffineStep(NamedTuple):
 
     @property
     def keeps_width(self) -> bool:
-        """Whether there are as many features after as before."""
+        """Whether input and output have the same number of features."""
         return self.scale.ndim == 1 or self.scale.shape[0] == self.scale.shape[1]
 
 
@@ -84,7 +84,7 @@ def _picked(columns: IntArray, n_features: int) -> AffineStep:
 
 
 def _columns(step: ColumnTransformer) -> AffineStep | None:
-    """Picked columns, each group scaled or as it is; the groups stand side by side."""
+    """Map of a ColumnTransformer: selected columns, each group scaled or passed through."""
     if step.transformer_weights:
         return None
     matrices, shifts = [], []
@@ -112,9 +112,9 @@ def _does_nothing(part: Any) -> bool:
 
 
 def _column_numbers(columns: Any, step: ColumnTransformer) -> IntArray | None:
-    """Numbers of columns given by numbers, names, a slice or a mask; None for slices of names."""
+    """Indices of columns given by index, name, slice or mask; None for slices of names."""
     names = list(getattr(step, "feature_names_in_", ()))
-    if isinstance(columns, UserList):  # warns when it is read, in scikit-learn 1.6 and 1.7
+    if isinstance(columns, UserList):  # reading it warns in scikit-learn 1.6 and 1.7
         columns = columns.data
     if isinstance(columns, slice):
         if isinstance(columns.start, str) or isinstance(columns.stop, str):

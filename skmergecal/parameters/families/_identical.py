@@ -1,4 +1,4 @@
-"""Whether two fitted transformers are the same: parameters and fitted attributes, by value."""
+"""Comparison of fitted transformers: parameters and fitted attributes, by value."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["are_identical"]
 
 
 def are_identical(a: Any, b: Any) -> bool:
-    """Whether two objects hold the same state.
+    """Whether two objects have the same state.
 
     Arrays are compared entry by entry (NaN equals NaN), containers and the attributes of objects
-    recursively, functions by identity, and anything else by its pickle.
+    recursively, functions by identity, and anything else by the hash of its pickle.
     """
     if a is b:
         return True

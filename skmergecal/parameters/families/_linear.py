@@ -1,4 +1,4 @@
-"""Linear models: coefficients and intercepts; averaging them averages the logits exactly."""
+"""Linear models: coefficients and intercepts, whose average gives exactly the average logits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _FAMILIES = (LogisticRegression, LogisticRegressionCV, LinearDiscriminantAnalysi
 
 
 def _link(estimator: Estimator) -> str:
-    """What turns scores into probabilities: it must be the same in all members."""
+    """The map from scores to probabilities, which has to be the same in all members."""
     if isinstance(estimator, SGDClassifier) and estimator.loss != "log_loss":
         return str(estimator.loss)
     one_vs_rest = isinstance(estimator, SGDClassifier)
     one_vs_rest |= getattr(estimator, "solver", "") == "liblinear"
     one_vs_rest |= getattr(estimator, "multi_class", "") == "ovr"
-    return "one against the rest" if one_vs_rest and len(estimator.classes_) > 2 else "softmax"
+    return "one-vs-rest" if one_vs_rest and len(estimator.classes_) > 2 else "softmax"
 
 
 def _read(estimator: Estimator) -> Parameters:
@@ -48,8 +48,8 @@ def _read(estimator: Estimator) -> Parameters:
 
 
 def _write(estimator: Estimator, parameters: Parameters) -> Estimator:
-    # A clone with the coefficients only: what else fit left behind (iterations, paths, means)
-    # does not describe the merged model.
+    # A clone with the coefficients only, because other fitted attributes (iterations, paths,
+    # means) do not describe the merged model.
     merged = clone(estimator)
     merged.coef_ = parameters.arrays["coef_"].copy()
     merged.intercept_ = parameters.arrays["intercept_"].copy()

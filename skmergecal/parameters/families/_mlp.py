@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier: weights and biases of every layer."""
+"""MLPClassifier of scikit-learn: weights and biases of every layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skmergecal.parameters._parameters import (
 )
 from skmergecal.parameters._registry import read_parameters, write_parameters
 
-#: State of the optimiser and of the training run, which belongs to the old weights.
+#: State of the optimiser and of training, dropped because it belongs to the old weights.
 _TRAINING_STATE = (
     "_optimizer",
     "_no_improvement_count",

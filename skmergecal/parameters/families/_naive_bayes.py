@@ -1,4 +1,4 @@
-"""Naive Bayes of counts: logits that are linear in their natural parameters, as linear models."""
+"""Naive Bayes of counts: logits are linear in the natural parameters, as for linear models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _architecture(estimator: Estimator, **settings: object) -> dict[str, object]
 
 
 def _blank(like: Estimator, parameters: Parameters) -> Estimator:
-    """A clone with labels and features only: the counts of one member are not the merged ones."""
+    """A clone with classes and features only: the counts of a member do not fit the merge."""
     merged = clone(like)
     merged.classes_ = like.classes_.copy()
     set_features(merged, parameters)
@@ -51,7 +51,7 @@ def _write_multinomial(like: MultinomialNB, parameters: Parameters) -> Estimator
 
 
 def _read_complement(estimator: ComplementNB) -> Parameters:
-    # The class prior takes no part in its scores, unless there is one class only.
+    # ComplementNB uses the class prior only if there is a single class.
     return Parameters(
         arrays={"feature_log_prob_": estimator.feature_log_prob_},
         architecture=_architecture(estimator),
@@ -67,7 +67,7 @@ def _write_complement(like: ComplementNB, parameters: Parameters) -> Estimator:
 
 
 def _read_bernoulli(estimator: BernoulliNB) -> Parameters:
-    """Log-odds of each feature, and what a row of zeros says."""
+    """Log-odds of each feature, and the joint log-likelihood of a row of zeros."""
     present = estimator.feature_log_prob_
     absent = np.log(-np.expm1(present))
     return Parameters(

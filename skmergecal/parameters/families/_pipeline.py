@@ -1,4 +1,4 @@
-"""Pipelines: affine steps are folded into the first layer, other steps must be the same in all."""
+"""Pipelines: affine steps are folded into the first layer, others must be the same in all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skmergecal.parameters.families._identical import are_identical
 
 
 class Steps:
-    """Fitted steps that stay before the model, equal where their fitted states are the same.
+    """Fitted steps that remain before the model; equal if their fitted states are the same.
 
     Parameters
     ----------
@@ -41,11 +41,12 @@ class Steps:
 
 
 def _foldable(parameters: Parameters, step: Any) -> AffineStep | None:
-    """The map of a step that the first layer can take over, also where its width changes."""
+    """The affine map of a step if it can be folded into the first layer, else None."""
     affine = read_affine(step)
     if affine is None or parameters.first is None or PREPROCESSING in parameters.architecture:
         return None
-    # A family that does not know its number of features builds its first layer of fixed width.
+    # Families without n_features (skorch) build the first layer with a fixed width, so only steps
+    # that keep the number of features can be folded in.
     any_width = parameters.architecture.get("n_features") is not None
     return affine if any_width or affine.keeps_width else None
 

@@ -1,4 +1,4 @@
-"""skorch nets: the state of the module. Loaded when the first net comes, never before."""
+"""skorch nets: the state of the module. Imported only when a net is read, as it needs torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skmergecal.parameters._registry import read_parameters, write_parameters
 
 
 def _describe(module: nn.Module) -> str:
-    """Type of a module and its settings: numbers, names, functions, except rates of dropout."""
+    """Type and settings of a module: numbers, strings and functions, except dropout rates."""
     name = type(module).__qualname__
     settings = [
         f"{key}={getattr(value, '__qualname__', value)}"
@@ -49,14 +49,14 @@ def _read(net: NeuralNet) -> Parameters:
         "feature_names": None,
         "criterion": type(net.criterion_).__name__,
     }
-    # Shapes of tensors are compared by name afterwards; here everything that has none.
+    # Shapes of tensors are compared separately; these are the settings without a tensor.
     architecture.update({f"module {n!r}": _describe(m) for n, m in module.named_modules()})
     layers = _layers(module)
     first = last = None
     if layers:
         (first_name, first_layer), (last_name, _) = layers[0], layers[-1]
-        # The order of definition is taken for the order of the calls; whoever folds something
-        # into a layer compares outputs afterwards.
+        # Assumes that layers are called in the order of definition; after folding into a layer,
+        # callers compare outputs, which detects the other case.
         if first_layer.bias is not None:
             weight, bias = _names(first_name)
             first = FirstLayer(names[weight], names[bias], feature_axis=1)
@@ -82,6 +82,6 @@ def _write(net: NeuralNet, parameters: Parameters) -> Estimator:
 
 @cache
 def register() -> None:
-    """Enter skorch nets into the registry."""
+    """Add skorch nets to the registry."""
     read_parameters.register(NeuralNet, _read)
     write_parameters.register(NeuralNet, _write)

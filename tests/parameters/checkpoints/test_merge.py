@@ -193,21 +193,21 @@ def broken_files():
         (ok, b"123456789", "end at byte"),
         (two, b"0" * 12, "overlaps"),
         (gap, b"0" * 16, "leaves a gap"),
-        (twice, b"0" * 8, "twice"),
+        (twice, b"0" * 8, "duplicate key"),
         (b"{not json", b"", "cannot be read"),
         (b"[" * 100_000, b"", "cannot be read"),
         (b"\xff\xfe", b"", "cannot be read"),
-        (b"[]", b"", "no JSON object"),
+        (b"[]", b"", "not a JSON object"),
         ({"w": 3}, b"", "no dtype, shape and data_offsets"),
         (changed(dtype="F8_E4M3"), b"0" * 8, "dtype 'F8_E4M3'; known: BOOL"),
-        (changed(shape=[-2]), b"0" * 8, "no counts"),
-        (changed(shape=[2.0]), b"0" * 8, "no counts"),
-        (changed(shape=[True, 2]), b"0" * 8, "no counts"),
+        (changed(shape=[-2]), b"0" * 8, "not counts"),
+        (changed(shape=[2.0]), b"0" * 8, "not counts"),
+        (changed(shape=[True, 2]), b"0" * 8, "not counts"),
         (changed(shape=[2**62, 2**62]), b"0" * 8, "has 8 bytes"),
-        (changed(data_offsets=[0, 8, 16]), b"0" * 8, "no counts"),
+        (changed(data_offsets=[0, 8, 16]), b"0" * 8, "not counts"),
         (changed(data_offsets=[8, 0]), b"0" * 8, "has -8 bytes"),
         (changed(data_offsets=[8, 16]), b"0" * 16, "leaves a gap"),
-        ({"__metadata__": {"a": 1}}, b"", "does not map names to texts"),
+        ({"__metadata__": {"a": 1}}, b"", "does not map names to strings"),
     ]
 
 
@@ -222,7 +222,7 @@ def test_broken_headers(tmp_path, header, data, match):
 @pytest.mark.parametrize("raw", [b"", b"1234567", (2**63).to_bytes(8, "little") + b"{}"])
 def test_files_too_short_for_their_header(tmp_path, raw):
     (tmp_path / "bad").write_bytes(raw)
-    with pytest.raises(ValueError, match=r"bad' is no sound safetensors file: .* bytes"):
+    with pytest.raises(ValueError, match=r"bad' is not a valid safetensors file: .* bytes"):
         merge_checkpoints([tmp_path / "bad"], tmp_path / "out")
 
 

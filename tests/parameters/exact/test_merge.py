@@ -314,7 +314,7 @@ def test_where_there_is_no_plain_estimator_the_reason_is_named(blobs):
     warm = [TemperatureCalibrator(clone(t), temperature=2.0) for t in trees]
     refused(blobs, warm, "a forest with a temperature", "probabilities", weights=None)
     sgd = [SGDClassifier(loss="log_loss", random_state=i) for i in range(2)]
-    refused(blobs, sgd, "one model against the rest", weights=None)
+    refused(blobs, sgd, "a one-vs-rest model per class", weights=None)
     scaled = [
         make_pipeline(StandardScaler(with_mean=bool(i)), clone(t)) for i, t in enumerate(trees)
     ]

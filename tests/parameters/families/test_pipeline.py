@@ -182,7 +182,7 @@ def test_steps_that_differ_are_named(blobs, step):
         for j, s in enumerate([SAME[step](), SAME[step]().set_params(**settings)], start=1)
     ]
     name = type(members[0][0]).__name__
-    with pytest.raises(IncompatibleEstimatorsError, match=f"steps before .* the step {name}"):
+    with pytest.raises(IncompatibleEstimatorsError, match=f"preprocessing .* the step {name}"):
         MergedClassifier.from_fitted(members, blobs.X_held, blobs.y_held, method="parameters")
     members[1] = members[1][-1]
     with pytest.raises(IncompatibleEstimatorsError, match=f"the step {name} and None"):
