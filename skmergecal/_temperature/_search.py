@@ -1,10 +1,12 @@
-"""Minimum of a function of one variable whose value and first three derivatives are known.
+"""Minimiser of a function of one variable with three derivatives, a slope model, a root finder.
 
-The slope near a point is modelled by its own Taylor series, to which an earlier point adds the
-twist: the polynomial of degree four that has the slope and its first two derivatives at the last
-point and the slope and its derivative at the earlier one (Hermite). Its error at a distance s from
-the last point, h from the earlier one, is that of the fifth derivative times
-s^3 (s + h)^2 / 120.
+The slope near the last point of a search is modelled by a cubic: its Taylor series to second order,
+and a third derivative, the twist, that takes an earlier point into account. The twist is that of
+the Hermite polynomial of degree four, which matches the slope and its first two derivatives at the
+last point and the slope and its first derivative at the earlier one. At a distance s from the last
+point, which is h from the earlier one, the error of that polynomial is the fifth derivative of the
+slope times s^3 (s + h)^2 / 120. The cubic leaves out its term in s^4, which is no larger than the
+error estimated here as long as s is at most about h^2.
 """
 
 from __future__ import annotations
@@ -26,27 +28,27 @@ __all__ = [
     "minimise",
 ]
 
-#: Error of a root that counts as rounding.
+#: Error of a root below which it is rounding.
 ROUNDING = 1e-15
-#: Error that the slope of a rough point may have, as a share of the curvature.
+#: Error of the slope at a rough point, as a share of the curvature.
 NOISE = 1e-7
-#: Points nearer to each other than this say little about the twist.
+#: Points closer together than this do not determine the twist, a difference over their distance^3.
 APART = 2e-2
-#: A high derivative of the slope, over its factorial, as a multiple of the first: that of a loss
-#: in the logarithm of the temperature, where each row is a smooth function on the scale of 1.
+#: A higher derivative of the slope over its factorial, as a multiple of the first derivative: for a
+#: loss as a function of log T, where the loss of each row varies smoothly on the scale of 1.
 ROUGHNESS = 0.5
 _STEPS = 30
 
 
 class Point(NamedTuple):
-    """A function at t.
+    """Value and derivatives of a function at t.
 
     Attributes
     ----------
     t, value, slope, curvature, bend : float
         The function and its first three derivatives.
     convex : float
-        A curvature that is never negative, for steps where the other one is small or negative.
+        A curvature that is never negative, for steps where the true one is small or negative.
     """
 
     t: float
@@ -58,7 +60,11 @@ class Point(NamedTuple):
 
     @property
     def safe_curvature(self) -> float:
-        """The curvature for a Newton step."""
+        """Curvature for a Newton step."""
+        # For a loss F, convex in beta = exp(t), the chain rule gives
+        #     slope = beta F',    curvature = beta F' + beta^2 F'' = slope + convex.
+        # Above the minimum (slope > 0) the curvature exceeds convex. Far below it the curvature is
+        # negative, while -slope / convex = -F' / (beta F'') is the relative Newton step in beta.
         if self.slope >= 0 or 2 * self.curvature > self.convex:
             return self.curvature
         return self.convex
@@ -67,7 +73,7 @@ class Point(NamedTuple):
 Objective = Callable[[float], Point]
 
 
-#: A twist and the distance of the points that tell it.
+#: A twist and the distance between the points that it was computed from.
 Twist = tuple[float, float]
 UNKNOWN: Twist = (0.0, math.inf)
 
@@ -82,7 +88,7 @@ class SlopeModel(NamedTuple):
     twist : float
         Third derivative of the slope there.
     spread : float
-        Distance of the points that tell the twist, infinite where it is unknown.
+        Distance between the points that the twist was computed from; infinite if it is unknown.
     """
 
     at: Point
@@ -91,21 +97,25 @@ class SlopeModel(NamedTuple):
 
     @classmethod
     def of(cls, a: Point | None, b: Point, twist: Twist = UNKNOWN) -> SlopeModel:
-        """Model with the last point b and, if it is far enough from it, the point a before it."""
+        """Model at the last point b; an earlier point a, if far enough away, gives the twist."""
         if a is None or abs(b.t - a.t) < APART:
             return cls(b, *twist)
+        # With slope g, curvature c and bend d at b, twist w and fourth derivative q, at a = b - h
+        #     slope     = g - h c + h^2 d / 2 - h^3 w / 6 + h^4 q / 24,
+        #     curvature = c - h d + h^2 w / 2 - h^3 q / 6.
+        # Solved for w alone, these give w - h q / 4 and w - h q / 3: 4 and -3 times cancel q.
         h = b.t - a.t
         by_slope = 6 * (b.slope - a.slope - h * (b.curvature - h * b.bend / 2)) / h**3
         by_curvature = 2 * (a.curvature - b.curvature + h * b.bend) / h**2
         return cls(b, 4 * by_slope - 3 * by_curvature, abs(h))
 
     def slope(self, s: float) -> float:
-        """Slope at a distance s from the last point."""
+        """Slope at a distance s from the last point: g + s c + s^2 d / 2 + s^3 twist / 6."""
         at = self.at
         return at.slope + s * (at.curvature + s * (at.bend / 2 + s * self.twist / 6))
 
     def curvature(self, s: float) -> float:
-        """Its derivative."""
+        """Derivative of the modelled slope at a distance s from the last point."""
         return self.at.curvature + s * (self.at.bend + s * self.twist / 2)
 
     def value(self, t: float) -> float:
@@ -113,14 +123,15 @@ class SlopeModel(NamedTuple):
         return self.at.value + self.rise(t - self.at.t)
 
     def rise(self, s: float) -> float:
-        """Value at a distance s, minus that at the last point."""
+        """Value at a distance s minus the value at the last point: the integral of the slope."""
         inner = self.at.curvature / 2 + s * (self.at.bend / 6 + s * self.twist / 24)
         return s * (self.at.slope + s * inner)
 
     def step(self) -> float:
-        """Distance to the root; a plain Newton step where the model is not to be trusted."""
+        """Distance to the root of the model, or a plain Newton step if the model is unreliable."""
         newton = -self.at.slope / self.at.safe_curvature if self.at.safe_curvature > 0 else math.nan
         s = newton
+        # A root that differs from the plain step by over half of it rests on estimates alone.
         for _ in range(8):
             curvature = self.curvature(s)
             if not (0 < curvature < math.inf and abs(s - newton) <= 0.5 * abs(newton)):
@@ -132,12 +143,15 @@ class SlopeModel(NamedTuple):
         return newton
 
     def share_of_error(self, s: float) -> float:
-        """Estimate of the error of the slope at a distance s, as a share of it."""
+        """Estimated error of the slope at a distance s, as a share of curvature * s."""
+        # The Hermite error ROUGHNESS * c * s^3 (s + h)^2 over c * s. With an unknown twist (h
+        # infinite) the cubic term is missing, ROUGHNESS * c * s^3. An error NOISE * c of a slope
+        # changes the twist by 24 * NOISE * c / h^3, and the modelled slope by s^3 / 6 times that.
         s, h = abs(s), self.spread
         return s * s * (ROUGHNESS * min((s + h) ** 2, 1.0) + 4 * NOISE / h**3)
 
     def error(self, s: float) -> float:
-        """Estimate of the error of the model's root at a distance s from the last point."""
+        """Estimated error of the model's root at a distance s from the last point."""
         return abs(s) * self.share_of_error(s)
 
 
@@ -148,23 +162,23 @@ def minimise(
     twist: Twist = UNKNOWN,
     accuracy: float = ROUNDING,
 ) -> tuple[float, SlopeModel] | None:
-    """Minimiser by Newton steps of third and higher order, and the model around it.
+    """Minimiser by Newton steps of third or higher order, and the model of the slope around it.
 
     Parameters
     ----------
     objective : Objective
     start : float
     before : Point, optional
-        A point that was met, perhaps a rough one.
+        A point evaluated earlier, perhaps a rough one.
     twist : tuple of float
-        A guess of the twist, and the distance of the points that told it.
+        A guess of the twist, and the distance between the points that it was computed from.
     accuracy : float
         Error of the minimiser at which the search may stop.
 
     Returns
     -------
     tuple of float and SlopeModel, or None
-        None where the search does not settle soon: the minimum may be far, or none may exist.
+        None where the search does not converge soon: the minimum may be far, or none may exist.
     """
     point = objective(start)
     low, high = -math.inf, math.inf
@@ -176,13 +190,15 @@ def minimise(
         step = model.step()
         if model.error(step) <= accuracy:
             return point.t + step, model
+        # A step changes T by a factor of exp(2) at most: beyond that the model is a guess.
         target = point.t + min(max(step, -2.0), 2.0)
         if not low < target < high:
             target = (low + high) / 2
-        if not math.isfinite(target):
+        if not math.isfinite(target):  # no Newton step, and no bracket to bisect
             return None
+        # Of two points that nearly coincide, the older one stays: it gives a better twist.
         if before is None or abs(target - point.t) >= APART:
-            before = point  # else the older one tells more about the twist than rounding does
+            before = point
         twist = model.twist, model.spread
         point = objective(target)
     return None
@@ -197,8 +213,8 @@ def find_root(
 ) -> float:
     """Root of an increasing function in [low, high], by Newton steps inside a bracket.
 
-    ``function`` gives its value and a slope. The search ends where the error that a Newton step
-    leaves, about its square, is below the accuracy.
+    ``function`` returns its value and its slope, exact or approximate. The search ends where the
+    error that a Newton step leaves, about its square, is below the accuracy.
     """
     x = min(max(start, low), high)
     for _ in range(200):
