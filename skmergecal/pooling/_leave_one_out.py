@@ -15,12 +15,12 @@ __all__ = ["loo_linear_pool", "loo_log_pool", "loo_scores"]
 
 
 def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
-    """Log-probabilities that each row would get from a fit without it, to second order.
+    """Log-probabilities of each row from a fit without that row, to second order.
 
-    With scores u = J theta, theta the minimiser of a penalised sum of log losses and H its
-    Hessian, taking out t of a row's weight and one Newton step from theta moves the row's scores
-    by A (I - t S A)^-1 t g, where A = J H^-1 J', g = p - e_y and S = diag(p) - p p'. Here t is
-    one unit of the weight, or all of it if it is less.
+    Scores are u = J theta, where theta minimises a penalised sum of log losses with Hessian H.
+    Removing t of a row's weight and taking one Newton step from theta moves the row's scores by
+    A (I - t S A)^-1 t g, where A = J H^-1 J', g = p - e_y and S = diag(p) - p p'. Here t is one
+    unit of the weight, or all of it if it is less.
 
     Parameters
     ----------
@@ -43,6 +43,10 @@ def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> A
     Rad and Maleki, "A scalable estimate of the out-of-sample prediction error via approximate
     leave-one-out cross-validation", JRSS B 2020, equation 6.
     """
+    # Without t of the row's loss, the gradient at theta is -t J' g and the Hessian H - t J' S J.
+    # The Newton step is (H - t J' S J)^-1 J' t g, and
+    #     (H - t J' S J) H^-1 J' = J' (I - t S A),    hence    J step = A (I - t S A)^-1 t g:
+    # a system per row of n_classes instead of all unknowns.
     p = softmax(scores)
     curvature = -p[:, :, None] * p[:, None, :]
     diagonal = np.arange(p.shape[1])
@@ -58,10 +62,10 @@ def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> A
 def loo_linear_pool(
     proba: Sequence[Array], y: IntArray, weight: Array | None, weights: Array
 ) -> Array:
-    """Pooled probabilities of each row with weights fitted without it, to second order.
+    """Pooled probabilities of each row from weights fitted without that row, to second order.
 
-    With r = p_y / q_y of a row (one ratio a member), taking out one unit of its weight and one
-    Newton step moves the weights in use by (H - r r')^-1 (1 - r), H = sum r r'. Shape
+    With r = p_y / q_y of a row (one ratio per member), removing one unit of its weight and taking
+    one Newton step moves the positive weights by (H - r r')^-1 (1 - r), H = sum r r'. Shape
     (n_samples, n_classes).
     """
     used = np.flatnonzero(weights > 0).tolist()
@@ -69,14 +73,19 @@ def loo_linear_pool(
     pooled = weights[used] @ true
     ratio = np.divide(true, pooled, out=np.zeros_like(true), where=pooled > _NOTHING)
     counts = np.ones(len(y)) if weight is None else weight
-    # A ridge of one row's size: members that say the same leave their split undetermined.
+    # A ridge of the size of one row: the split between members that agree is not determined.
     hessian = (ratio * counts) @ ratio.T + np.eye(len(used))
+    # A row adds -log(w' p_y) + sum(w) to the loss: gradient 1 - r, Hessian r r'. Without t of it,
+    # by Sherman and Morrison, the step is
+    #     (H - t r r')^-1 t (1 - r) = a + t H^-1 r (r' a) / (1 - t r' H^-1 r),  a = t H^-1 (1 - r).
     spread = np.linalg.solve(hessian, ratio)
     taken = np.minimum(counts, 1.0)
+    # A row of leverage 1 determines a weight alone; the cap keeps the step without it finite.
     leverage = taken * np.minimum(np.einsum("ki,ki->i", ratio, spread), 0.99)
     push = taken * np.linalg.solve(hessian, 1.0 - ratio)
     push += taken * spread * (np.einsum("ki,ki->i", ratio, push) / (1.0 - leverage))
     moved = np.maximum(weights[used][:, None] + push, 0.0)
+    # Steps that leave no positive weight are not taken.
     lost = moved.sum(axis=0) == 0
     moved[:, lost] = weights[used][:, None]
     moved /= moved.sum(axis=0)
@@ -89,10 +98,10 @@ def loo_linear_pool(
 def loo_log_pool(
     z: Sequence[Array], y: IntArray, weight: Array | None, beta: Array, alpha: float
 ) -> Array:
-    """Log-probabilities of each row from a pool fitted without it, to second order.
+    """Log-probabilities of each row from a pool fitted without that row, to second order.
 
     ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. One unit of a row's
-    weight is taken out (or all of it, if it is less), and one Newton step made, with the
+    weight is removed (or all of it, if it is less), and one Newton step taken, with the
     Hessian of the other rows. Shape (n_samples, n_classes).
     """
     used = [m for m, b in zip(z, beta, strict=True) if b > 0]
@@ -100,6 +109,7 @@ def loo_log_pool(
         return np.full(z[0].shape, -np.log(z[0].shape[1]))
     positive = beta[beta > 0]
     loss = PoolLoss(used, y, weight)
+    # The derivatives are those of the mean loss in x = beta * unit; d/d beta = unit d/dx.
     curvature = loss.derivatives(positive * loss.unit)[2] * loss.total
     hessian = curvature * np.outer(loss.unit, loss.unit) + alpha * len(z) * np.eye(len(used))
     out = np.empty_like(z[0])
@@ -108,6 +118,7 @@ def loo_log_pool(
         logs = np.stack([m[part] for m in used], axis=2)
         scores = logs @ positive
         p = softmax(scores)
+        # Loss of a row in beta: gradient E_p z - z_y, Hessian Cov_p z = E_p z z' - E_p z E_p z'.
         taken = np.minimum(loss.weight[part], 1.0)[:, None]
         mean = np.einsum("nc,nck->nk", p, logs)
         square = (p[:, None, :] * logs.transpose(0, 2, 1)) @ logs
