@@ -1,4 +1,4 @@
-"""The class-wise logarithmic pool: weights for each member and class, and an intercept."""
+"""Class-wise logarithmic pool: weights per member and class, and an intercept."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from skmergecal.pooling._pool_fit import check_opinions
 
 __all__ = ["ClasswiseFit", "ClasswiseProblem", "fit_classwise_pool"]
 
-#: Probabilities lie in [0, 1], log-probabilities range over several units: this factor makes one
-#: ridge fit both.
+#: Probabilities lie in [0, 1], log-probabilities range over several units: with this factor, one
+#: ridge suits both.
 _PROBA_SCALE = 4.0
-#: Numbers that the features of a block of rows hold.
+#: Numbers in the features of a block of rows.
 _BLOCK = 1 << 18
-#: Newton steps end where the next one would lower the summed loss by less.
+#: Newton's method ends with a step whose squared decrement, about twice the decrease of the summed
+#: loss, is at most this.
 _LAST_STEP = 1e-10
 _MAX_STEPS = 100
 
@@ -34,7 +35,7 @@ class ClasswiseFit:
     Attributes
     ----------
     weights : ndarray of shape (n_members, n_classes)
-        Factors of the log-probabilities; the temperature is in them.
+        Factors of the log-probabilities; they include the temperature.
     proba_weights : ndarray of shape (n_members, n_classes)
         Factors of the probabilities.
     intercept : ndarray of shape (n_classes,)
@@ -45,7 +46,7 @@ class ClasswiseFit:
     intercept: Array
 
     def part(self, member: int, log_proba: Array, proba: Array) -> Array:
-        """What one member adds to the scores, before the intercept."""
+        """Contribution of one member to the scores, without the intercept."""
         part: Array = log_proba * self.weights[member]
         part += proba * self.proba_weights[member]
         return part
@@ -64,7 +65,7 @@ class ClasswiseProblem:
     y : ndarray of shape (n_samples,)
     weight : ndarray of shape (n_samples,) or None
     start : ndarray of shape (n_members,)
-        Weights of the logarithmic pool (its beta): where an infinite ridge leads.
+        Weights of the logarithmic pool (its beta): the solution for an infinite ridge.
     """
 
     def __init__(self, z: Sequence[Array], y: IntArray, weight: Array | None, start: Array) -> None:
@@ -77,11 +78,13 @@ class ClasswiseProblem:
     def precision(self, alpha: float) -> Array:
         """Matrix of the penalty: C, D and b independent, beta_k shared by the classes of k.
 
-        The weight of member k for class c is beta_k + C_kc. With variance 1 / n_members for the
-        beta of a member that the logarithmic pool uses (its ridge of strength 1), none for the
-        others, and 1 / alpha for C, the classes of a member are correlated; their covariance
-        inverts in closed form.
+        The weight of member k for class c is beta_k + C_kc. The variance of C is 1 / alpha; that of
+        beta_k is 1 / n_members if the logarithmic pool uses the member (its ridge of strength 1),
+        else 0. Hence the weights of a member are correlated across classes; their covariance has
+        an inverse in closed form.
         """
+        # Over the k classes of a member, the covariance is I / alpha + 1 1' / n_members and, by
+        # Sherman and Morrison, its inverse alpha I - alpha^2 1 1' / (n_members + k alpha).
         k, m, n_members = self.n_classes, self.n_features, len(self.z)
         matrix = np.zeros((k, m, k, m))
         for j in range(m):
@@ -117,6 +120,8 @@ class ClasswiseProblem:
         k, m = self.n_classes, self.n_features
         value, gradient, hessian = 0.0, np.zeros((k, m)), np.zeros((k * m, k * m))
         by_class = hessian.reshape(k, m, k, m)
+        # With f_c the features of class c, a row of weight w adds w (p_c - [c = y]) f_c to the
+        # gradient and w ([c = d] p_c - p_c p_d) f_c f_d' to block (c, d) of the Hessian.
         for part, features in self.blocks():
             y, w = self.y[part], self.weight[part]
             rows = np.arange(len(y))
@@ -134,7 +139,7 @@ class ClasswiseProblem:
         return value, gradient, hessian
 
     def minimise(self, alpha: float, theta: Array) -> tuple[Array, Any]:
-        """Minimiser of loss plus penalty from a start, and the factor of the Hessian there."""
+        """Minimiser of loss plus penalty from a start, and the Cholesky factor of the Hessian."""
         precision, centre = self.precision(alpha), self.centre()
 
         def penalised(theta: Array) -> tuple[float, Array, Array]:
@@ -163,7 +168,9 @@ class ClasswiseProblem:
         return theta, factor
 
     def loo_scores(self, theta: Array, factor: Any) -> Array:
-        """Log-probabilities of each row from a fit without it."""
+        """Log-probabilities of each row from a fit without that row."""
+        # A row's score of class c is f_c' theta_c, so that its influence J H^-1 J' has the entries
+        # f_c' (H^-1)_cd f_d, with (H^-1)_cd the block of classes c and d.
         k, m = theta.shape
         inverse = cho_solve(factor, np.eye(k * m))
         out = np.empty((len(self.y), k))
@@ -178,7 +185,7 @@ class ClasswiseProblem:
         return out
 
     def fit_of(self, theta: Array) -> ClasswiseFit:
-        """Coefficients by what they multiply."""
+        """Coefficients grouped by the features that they multiply."""
         n_members = len(self.z)
         weights, proba = theta[:, :n_members].T, theta[:, n_members:-1].T * _PROBA_SCALE
         return ClasswiseFit(weights.copy(), proba.copy(), theta[:, -1].copy())
@@ -187,24 +194,25 @@ class ClasswiseProblem:
 def fit_classwise_pool(
     log_proba: Sequence[Any], y: Any, sample_weight: Any = None, *, alpha: float = 10.0
 ) -> ClasswiseFit:
-    """Fit a logarithmic pool with weights for each member and class.
+    """Fit a logarithmic pool with weights per member and class.
 
     Minimises the mean log loss of softmax(u), u_c = sum_k (beta_k + C_kc) log p_kc + D_kc p_kc
     + b_c, plus [K sum_k (beta_k - 1/K)^2 + alpha (sum C^2 + sum D^2 / 16 + sum b^2)] / (2 n).
-    D lets a member count more, or less, where it is sure. A member that the logarithmic pool
-    leaves out has beta_k = 0.
+    D gives a member more, or less, influence where it is confident. A member that the logarithmic
+    pool leaves out has beta_k = 0.
 
     Parameters
     ----------
     log_proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix a member, finite, columns in one order. The ridge expects log-probabilities of
-        calibrated members, softened so that none is far below log(1 / n_samples).
+        One matrix per member, finite, all with the same order of columns. The ridge expects
+        log-probabilities of calibrated members, softened so that none is far below
+        log(1 / n_samples).
     y : array-like of shape (n_samples,)
-        Labels, already 0..n_classes-1.
+        Labels, encoded as 0..n_classes-1.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights; n is their sum.
     alpha : float, default=10.0
-        Strength of the ridge on what differs between classes, positive.
+        Strength of the ridge on the class-specific coefficients, positive.
 
     Returns
     -------
@@ -212,7 +220,7 @@ def fit_classwise_pool(
 
     Notes
     -----
-    Newton's method on n_classes * (2 * n_members + 1) unknowns.
+    Newton's method with n_classes * (2 * n_members + 1) unknowns.
     """
     if not alpha > 0:
         msg = f"alpha should be positive; got {alpha}"

@@ -1,4 +1,4 @@
-"""The log loss of a weighted sum of members' log-probabilities, over blocks of rows."""
+"""Log loss of a weighted sum of members' log-probabilities, its gradient and its Hessian."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["PoolLoss"]
 
-#: Numbers that a block of rows holds for all members together.
+#: Numbers in a block of rows, for all members together.
 _BLOCK = 1 << 16
-#: Up to this many gaps are kept from one visit to the next; more are made anew block by block.
+#: Up to this many gaps are kept between evaluations; more are computed again, block by block.
 _KEPT = 1 << 22
-#: Up to this many classes a block is stored class by class, beyond it row by row.
+#: Up to this many classes, blocks are stored class by class; with more, row by row.
 _FEW_CLASSES = 32
-#: Exponents of the members' units: their squares, and those of the numbers in them, are floats.
+#: Range of the exponents of the members' units, so that neither the squares of the units nor those
+#: of the numbers in these units overflow.
 _EXPONENTS = -400, 600
 
 
 class _Block(NamedTuple):
     gaps: Array
-    """To the true class, in the members' units, shape (n_members, classes but one * rows)."""
+    """Gaps to the true class in the members' units, (n_members, (n_classes - 1) * rows)."""
     weight: Array
 
 
 class PoolLoss:
     """Mean log loss of softmax(sum_k beta_k z_k) and its derivatives in beta.
 
-    With g_k the gaps of the other classes to the true one, a row loses log(1 + sum exp(u)),
-    u = sum_k beta_k g_k. Computed in units of the members, so that no square overflows:
-    x_k = beta_k * unit_k is what the search varies.
+    With g_k the gaps of the other classes to the true one, the loss of a row is
+    log(1 + sum exp(u)), u = sum_k beta_k g_k. It is computed in units of the members, so that no
+    square overflows: the variables of the search are x_k = beta_k * unit_k.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class PoolLoss:
     total : float
         Sum of the weights.
     unit : ndarray of shape (n_members,)
-        Powers of two, about the largest number of each member.
+        Powers of two, about the largest absolute value of each member.
     """
 
     def __init__(self, z: Sequence[Array], y: IntArray, weight: Array | None) -> None:
@@ -91,7 +92,7 @@ class PoolLoss:
         return self._cut() if self._kept is None else self._kept
 
     def _exp(self, block: _Block, x: Array) -> tuple[Array, Array, Array]:
-        """Exponentials of the pooled gaps over the largest (or 1), its log, and their sum."""
+        """Exponentials exp(u - top), top = max(u, 0), and their sum with the true class's."""
         rows = len(block.weight)
         u = (x @ block.gaps).reshape((-1, rows) if self._axis == 0 else (rows, -1))
         top = u.max(axis=self._axis, initial=0.0)
@@ -100,7 +101,7 @@ class PoolLoss:
         return u, top, u.sum(axis=self._axis) + np.exp(-top)
 
     def value(self, beta: Array) -> float:
-        """Mean loss alone."""
+        """Mean loss at beta, without derivatives."""
         loss = 0.0
         for block in self._blocks():
             _, top, total = self._exp(block, beta * self.unit)
@@ -109,6 +110,10 @@ class PoolLoss:
 
     def derivatives(self, x: Array) -> tuple[float, Array, Array]:
         """Mean loss at beta = x / unit, its gradient and its Hessian in x."""
+        # With p_c = exp(u_c) / (1 + sum exp(u)) and g_c the members' gaps of class c, a row adds
+        #     sum_c p_c g_c    to the gradient,
+        #     sum_c p_c g_c g_c' - (sum_c p_c g_c) (sum_c p_c g_c)'    to the Hessian,
+        # each times its weight. The true class has gap 0 and adds nothing.
         n_members = len(self.z)
         loss, gradient = 0.0, np.zeros(n_members)
         square, hessian = np.zeros((2, n_members, n_members))
@@ -124,7 +129,7 @@ class PoolLoss:
             square += weighted @ gaps.T
             hessian -= (means / weight) @ means.T
         hessian += square
-        # What the subtraction has lost to rounding should not become a negative curvature.
+        # Rounding in the subtraction should not give a negative curvature.
         lost = np.finfo(float).eps * square.diagonal()
         np.fill_diagonal(hessian, np.maximum(hessian.diagonal(), lost))
         return loss / self.total, gradient / self.total, hessian / self.total
