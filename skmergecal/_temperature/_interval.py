@@ -1,4 +1,4 @@
-"""The profile-likelihood interval of a temperature, from as few evaluations as its ends need."""
+"""Profile-likelihood interval of a temperature, with as few evaluations as its ends need."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from skmergecal._temperature._search import Objective, SlopeModel, find_root
 __all__ = ["profile_interval"]
 
 _HALF_CHI2_95 = float(chi2.ppf(0.95, 1)) / 2
-#: Error of an end, as a share of its distance to the centre, from the model alone.
+#: Relative error of the modelled slope at an end up to which the end is that of the model.
 _MODELLED = 1e-5
-#: And with the loss evaluated.
+#: Error of an end corrected by values of the loss, as a share of the half-width of the interval.
 _MENDED = 3e-9
 
 
@@ -26,7 +26,7 @@ def profile_interval(
     model: SlopeModel,
     reach: tuple[float, float] = (-math.inf, math.inf),
 ) -> tuple[float, float]:
-    """95 % interval of T: where 2 n (NLL(T) - min NLL) stays below chi2_1's quantile.
+    """95 % interval of T: where 2 n (NLL(T) - min NLL) is below the 95 % quantile of chi2_1.
 
     An end is 0 or infinite where the loss never rises so far, or not within ``reach``.
 
@@ -41,12 +41,13 @@ def profile_interval(
     centre : float
         The t of the fit.
     model : SlopeModel
-        The slope near the centre. Where it is exact enough, nothing is evaluated; where it is
-        nearly so, values alone mend it.
+        The slope near the centre. If it is exact enough, nothing is evaluated; if it is nearly
+        so, values of the loss alone correct the ends.
     reach : tuple of float
-        The values of t at which the objective is known.
+        The smallest and the largest t at which the objective is known.
     """
     profile = _Profile(objective, value, total, centre, model)
+    # T = exp(-t) falls in t: the lower end of T is the upper end of t.
     low, high = (profile.end(direction, reach) for direction in (+1, -1))
     return math.exp(-low), math.exp(-high)
 
@@ -63,10 +64,12 @@ class _Profile:
         self.objective, self.value = objective, value
         self.total, self.centre, self.model = total, centre, model
         self.best = model.value(centre)
+        # Half-width for a quadratic loss of curvature c: n c width^2 / 2 = chi2 / 2. The lower limit
+        # of n c is for losses that are flat at the last point.
         self.width = math.sqrt(2 * _HALF_CHI2_95 / max(total * model.at.curvature, 1e-2))
 
     def end(self, direction: int, reach: tuple[float, float]) -> float:
-        """The end on one side: from the model, else mended by a value, else in a bracket."""
+        """The end on one side: from the model, or corrected by values, or from a bracket."""
         t = self._modelled(direction)
         if t is None or not reach[0] <= t <= reach[1]:
             return self._bracketed(direction, reach)
@@ -74,19 +77,21 @@ class _Profile:
         if error <= _MODELLED:
             return t
         for _ in range(3):
+            # Newton's method with the true loss and the modelled slope.
             excess = self.total * (self.value(t) - self.best) - _HALF_CHI2_95
             step = -excess / (self.total * self.model.slope(t - self.model.at.t))
             if direction * step <= -self.width:
                 break
             t += step
-            # The error of the model's value, just seen, tells that of its slope.
+            # A step along a slope with relative error e is wrong by e times its length. The step
+            # shows the error of the modelled value, and from it, that of the modelled slope.
             left = abs(step) * min(error, 10 * abs(step) / self.width)
             if left <= _MENDED * self.width:
                 return t
         return self._bracketed(direction, reach)
 
     def _modelled(self, direction: int) -> float | None:
-        """Where the model puts the end, if it does so near enough."""
+        """The end according to the model, if that is near the end for a quadratic loss."""
         start = self.centre - self.model.at.t
         first = s = start + direction * self.width
         target = self.model.rise(start) + _HALF_CHI2_95 / self.total
@@ -101,6 +106,7 @@ class _Profile:
         return None
 
     def _bracketed(self, direction: int, reach: tuple[float, float]) -> float:
+        # Times direction, the excess increases in t on either side, as `find_root` requires.
         def excess(t: float) -> tuple[float, float]:
             point = self.objective(t)
             rise = self.total * (point.value - self.best) - _HALF_CHI2_95
