@@ -64,8 +64,8 @@ class _Profile:
         self.objective, self.value = objective, value
         self.total, self.centre, self.model = total, centre, model
         self.best = model.value(centre)
-        # Half-width for a quadratic loss of curvature c: n c width^2 / 2 = chi2 / 2. The lower limit
-        # of n c is for losses that are flat at the last point.
+        # Half-width for a quadratic loss of curvature c: n c width^2 / 2 = chi2 / 2. The lower
+        # limit of n c is for losses that are flat at the last point.
         self.width = math.sqrt(2 * _HALF_CHI2_95 / max(total * model.at.curvature, 1e-2))
 
     def end(self, direction: int, reach: tuple[float, float]) -> float:
