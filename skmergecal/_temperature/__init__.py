@@ -1,4 +1,4 @@
-"""Temperature of logits: the fit of one number, its limits and its interval."""
+"""Temperature of logits: its fit, its limits and its confidence interval."""
 
 from skmergecal._temperature._fit import (
     TemperatureFit,

@@ -1,4 +1,4 @@
-"""One temperature for logits: minimise the log loss of softmax(logits / T) over T."""
+"""Fit of one temperature T to logits, by the log loss of softmax(logits / T)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from skmergecal._warnings import warn_user
 
 __all__ = ["Minimum", "TemperatureFit", "fit_temperature", "minimise_temperature", "warn_at_bound"]
 
-#: Logits with this many numbers are fitted with a start from every STRIDE-th row, if these are
-#: at least FEW_ROWS.
+#: The fit to logits with at least this many numbers starts from the temperature of every STRIDE-th
+#: row, if these are at least FEW_ROWS.
 MANY_NUMBERS = 1 << 16
 STRIDE = 16
 FEW_ROWS = 128
-#: Error of log T up to which exponentials in float32 serve; one exact visit then remains.
+#: Error of log T up to which the search uses float32; one evaluation in float64 then suffices.
 ROUGH = 1e-5
 
 
 class TemperatureObjective:
     """The loss plus alpha * log(T)^2 / (2 n), as a function of t = log beta.
 
-    Points that were met are remembered.
+    Points are cached.
     """
 
     def __init__(self, loss: ScalingLoss, alpha: float) -> None:
@@ -43,7 +43,7 @@ class TemperatureObjective:
         self._met: dict[float, Point] = {}
 
     def __call__(self, t: float) -> Point:
-        """Value and derivatives in t."""
+        """Value at t and derivatives in t."""
         if t not in self._met:
             self._met[t] = self._point(t, self.loss.sums(_beta(t)))
         return self._met[t]
@@ -54,15 +54,18 @@ class TemperatureObjective:
 
     def _point(self, t: float, sums: Sums) -> Point:
         value, slope, convex, third = sums
+        # With k-th derivatives F_k in beta = exp(t), the sums are beta F_1, beta^2 F_2, beta^3 F_3;
+        # differentiation of beta F_1 in t gives
+        #     curvature = beta^2 F_2 + beta F_1,    bend = beta^3 F_3 + 3 beta^2 F_2 + beta F_1.
+        # The loss is convex in beta, not in t: where the curvature in t is small or negative, the
+        # Newton step of the convex problem is the safe one.
         bend = third + 3 * convex + slope
-        # Convex in beta, not in t: where the second derivative in t is small or negative, the
-        # step of the convex problem is the safe one.
         curvature = convex + slope
         a = self.penalty
         return Point(t, value + a / 2 * t * t, slope + a * t, curvature + a, bend, convex + a)
 
     def value(self, t: float) -> float:
-        """Value alone."""
+        """Value at t, without derivatives."""
         return self.loss.value(_beta(t)) + self.penalty / 2 * t * t
 
 
@@ -72,7 +75,7 @@ def _beta(t: float) -> float:
 
 
 class Minimum(NamedTuple):
-    """Where the loss is lowest.
+    """Minimum of the loss over the temperature.
 
     Attributes
     ----------
@@ -126,10 +129,10 @@ def _approach(
     sample_weight: Array | None,
     alpha: float,
 ) -> tuple[float, SlopeModel] | None:
-    """The minimiser to about `ROUGH`, and the rough model around it; None where it is not near.
+    """The minimiser to about `ROUGH`, and the rough model around it; None if it is not found.
 
-    Where there are many rows, a share of them gives the start. The share has one in its turn, so
-    that every size is visited about once.
+    If there are many rows, the search starts from the minimiser for a share of them, which is found
+    in the same way, so that each size needs about one evaluation.
     """
     start, twist, near = 0.0, UNKNOWN, None
     if logits.size >= MANY_NUMBERS and len(logits) >= STRIDE * FEW_ROWS:
@@ -148,7 +151,7 @@ def _approach(
 
 
 def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
-    """Warn that no finite temperature is best, and say which way the data pull."""
+    """Warn that no finite temperature is best, with the reason."""
     if bound is None:
         return
     why = {
@@ -172,8 +175,8 @@ class TemperatureFit:
     temperature : float
         T, the divisor of the logits.
     interval : tuple of float
-        95 % interval of T from the profile likelihood, rows taken as independent. An end that
-        the data do not bound is 0 or infinity.
+        95 % interval of T from the profile likelihood, if rows are independent. An end that the
+        data do not bound is 0 or infinity.
     loss : float
         Mean log loss at T, in nats.
     loss_before : float
@@ -183,8 +186,8 @@ class TemperatureFit:
 
     Notes
     -----
-    ``interval`` and ``loss_before`` are computed when they are first asked for. Until then the
-    fit holds on to the logits and weights, which should stay as they are; a pickled or copied fit
+    ``interval`` and ``loss_before`` are computed on first access. Until then the fit keeps a
+    reference to the logits and weights, which should not be modified; a pickled or copied fit
     holds the numbers instead.
     """
 
@@ -198,7 +201,7 @@ class TemperatureFit:
     ) -> None:
         self.temperature, self.loss, self.bound = temperature, loss, bound
         self._find_interval, self._find_loss_before = find_interval, find_loss_before
-        self._lock = Lock()  # both compute in the same arrays
+        self._lock = Lock()  # both use the same scratch arrays
 
     @cached_property
     def interval(self) -> tuple[float, float]:
@@ -234,15 +237,15 @@ def fit_temperature(
 ) -> TemperatureFit:
     """Fit the temperature that minimises the log loss of softmax(logits / T).
 
-    Newton steps in log(1 / T) inside a bracket, with exact derivatives in float64.
+    Newton's method in log(1 / T) inside a bracket, with exact derivatives in float64.
 
     Parameters
     ----------
     logits : array-like of shape (n_samples, n_classes) or (n_samples,)
-        Logits or log-probabilities; a 1-D array holds binary margins. Finite; those beyond
-        +-1e150 are taken as that. Float32 is computed with in float64, block by block.
+        Logits or log-probabilities; a 1-D array holds binary margins. Finite; clipped to
+        +-1e150. Float32 is converted to float64 block by block.
     y : array-like of shape (n_samples,)
-        Labels, already 0..n_classes-1.
+        Labels, encoded as 0..n_classes-1.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights: 2 means that the row counts twice, 0 that it is absent.
     alpha : float, default=0.0
@@ -251,16 +254,16 @@ def fit_temperature(
     Returns
     -------
     TemperatureFit
-        The temperature, its 95 % interval, the losses and the bound it may have met.
+        The temperature, its 95 % interval, the losses and the bound at which it stopped, if any.
 
     Warns
     -----
     ConvergenceWarning
-        If no finite temperature is best. Where every row is right, so that T would fall to 0, it
-        stops where all rows together lose log(2), as much as one undecided row, beyond what tied
-        largest logits lose at any T (or at 1, if they lose less there). Where the logits do not
-        inform, so that T would grow without bound, it stops at 1,000 times their scale (the
-        geometric mean of the rows' mean gaps).
+        If no finite temperature is best. If every row is predicted correctly, so that T would fall
+        to 0, T stops where the summed loss, less that of tied largest logits at any T, is log(2),
+        the loss of one undecided row (or at 1, if the loss is less there). If the logits carry no
+        information about the classes, so that T would grow without bound, T stops at 1,000 times
+        their scale (the geometric mean of the rows' mean gaps).
 
     References
     ----------
@@ -289,7 +292,7 @@ def fit_temperature(
 
 
 def _check_columns(y: Any, z: np.ndarray) -> IntArray:
-    """Labels that are column numbers of the logits."""
+    """Labels as column numbers of the logits."""
     labels = np.asarray(y)
     if labels.shape != (len(z),) or labels.dtype.kind not in "iub":
         msg = (
