@@ -1,8 +1,8 @@
 """Blocks of rows of logits, small enough for the processor's cache, and sums over their softmax.
 
-Everything is computed on the gaps z - max(z) <= 0, so that no exponential overflows and shifts of
-rows change nothing. Three layouts make each operation run along contiguous memory: one gap a row
-for two classes, class by class for few of them, row by row for many.
+Everything is computed from the gaps z - max(z) <= 0, so that no exponential overflows and adding a
+constant to a row changes nothing. Three layouts make each operation run along contiguous memory:
+one gap per row for two classes, class by class for a few, row by row for many.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["Block", "RowFacts", "Sums", "cut", "numbers", "rows_of_block"]
 
-#: Numbers a block; in smaller ones the calls cost more than the memory does in larger ones.
+#: Numbers per block. In smaller blocks, calls cost more than access to memory does in larger ones.
 SIZE = 131_072
-#: Up to this many classes a block is stored class by class, beyond it row by row.
+#: Up to this many classes, blocks are stored class by class; with more, row by row.
 FEW_CLASSES = 32
-#: Numbers up to the number of classes whose product stays within the range of floats.
+#: So many numbers, each at most the number of classes, have a product within the range of floats.
 FACTORS = 32
-#: Up to this many rows a logarithm each is as fast.
+#: Below this many rows, one logarithm per row is as fast.
 FEW_ROWS = 4096
 
 
 class RowFacts(NamedTuple):
-    """What the limits of a temperature need to know of each row of a block."""
+    """Numbers per row of a block that the limits of a temperature need."""
 
     gap: Array
     """Mean gap over the classes."""
@@ -43,9 +43,9 @@ class Sums(NamedTuple):
     Attributes
     ----------
     loss : float
-        Of log sum exp x; nan where it is not computed.
+        Sum of log sum exp x; nan where it is not computed.
     mean, variance, third : float
-        Of the mean, the variance and the third central moment of x under softmax(x).
+        Sums of the mean, the variance and the third central moment of x under softmax(x).
     """
 
     loss: float
@@ -60,15 +60,15 @@ class Block(ABC):
     Attributes
     ----------
     gaps : ndarray
-        In the layout of the class.
+        Differences to the largest logit of the row, in the layout of the subclass.
     true_gap : float
         Weighted sum of the true classes' gaps.
     weight : ndarray of shape (n_rows,) or None
 
     Notes
     -----
-    A ``scratch`` is an array of shape (2, at least the number of gaps). Its type is that of the
-    computation: in float32 an exponential costs a third or less of what it costs in float64.
+    A ``scratch`` is an array of shape (2, at least the number of gaps). Its dtype is that of the
+    computation: an exponential in float32 costs at most a third of one in float64.
     """
 
     gaps: Array
@@ -77,15 +77,15 @@ class Block(ABC):
 
     @abstractmethod
     def sums(self, beta: float, scratch: np.ndarray) -> Sums:
-        """The sums at beta; in float32 without the loss, for searches that need none."""
+        """The sums at beta; in float32 without the loss, for searches that do not need it."""
 
     @abstractmethod
     def loss(self, beta: float, scratch: np.ndarray) -> float:
-        """The first of these sums alone."""
+        """Weighted sum of log sum exp x alone."""
 
     @abstractmethod
     def rows(self) -> RowFacts:
-        """What is known of each row without a temperature."""
+        """Numbers per row that do not depend on the temperature."""
 
     def _softmax(self, beta: float, scratch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Beta * gaps and their exponentials."""
@@ -116,7 +116,7 @@ class Block(ABC):
 
 
 class _Binary(Block):
-    """One gap a row, that of the smaller logit."""
+    """One gap per row, that of the smaller logit."""
 
     def __init__(self, z: np.ndarray, y: IntArray, weight: Array | None, out: Array) -> None:
         self.weight = weight
@@ -133,8 +133,10 @@ class _Binary(Block):
         e *= x
         weighted = e if self.weight is None else e * self.weight
         mean = float(np.add.reduce(weighted))
-        x -= e  # with p the share of the smaller logit, its moments are p x, p (1 - p) x^2, and
-        variance = float(weighted.dot(x))  # p (1 - p) (1 - 2 p) x^3
+        # With p the probability of the smaller logit, x has mean p x, variance p (1 - p) x^2 and
+        # third central moment p (1 - p) (1 - 2 p) x^3; here e is p x, and x becomes (1 - p) x.
+        x -= e
+        variance = float(weighted.dot(x))
         weighted = weighted * x
         third = float(weighted.dot(x) - weighted.dot(e))
         return Sums(self._total_log(total), mean, variance, third)
@@ -149,7 +151,7 @@ class _Binary(Block):
 
 
 class _Many(Block):
-    """Gaps of shape (n_classes, n_rows) for few classes, (n_rows, n_classes) for many."""
+    """Gaps of shape (n_classes, n_rows) for a few classes, (n_rows, n_classes) for many."""
 
     def __init__(self, z: np.ndarray, y: IntArray, weight: Array | None, out: Array) -> None:
         n, k = z.shape
@@ -181,6 +183,7 @@ class _Many(Block):
         else:
             weighted, sums = first * self.weight, moments.dot(self.weight)
         mean, variance, third = sums.tolist()
+        # Central from raw moments: m2 - m1^2 and m3 - 3 m1 m2 + 2 m1^3.
         variance -= float(weighted.dot(first))
         third += float((weighted * first).dot(2 * first)) - 3 * float(weighted.dot(second))
         return Sums(self._total_log(total), mean, variance, third)
@@ -198,8 +201,8 @@ def cut(
 ) -> Iterator[Block]:
     """The blocks of logits of shape (n_samples, n_classes), float32 or float64, one at a time.
 
-    The gaps are written to ``store``: one after the other, or, where they do not all have room
-    there, each in place of the one before.
+    The gaps are written to ``store``: one block after the other or, where they do not all fit,
+    each block over the one before.
     """
     n, k = logits.shape
     kind, width = (_Binary, 1) if k == 2 else (_Many, k)
@@ -213,7 +216,7 @@ def cut(
 
 
 def numbers(n_rows: int, n_classes: int) -> int:
-    """How many gaps are stored for so many rows."""
+    """Number of gaps stored for this many rows."""
     return n_rows * (1 if n_classes == 2 else n_classes)
 
 

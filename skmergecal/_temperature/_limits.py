@@ -11,11 +11,12 @@ from skmergecal._temperature._search import Objective, find_root
 
 __all__ = ["LIMIT", "Bound", "Limits"]
 
-#: Where T would grow without bound, it is this factor above the scale of the logits.
+#: Where T would grow without bound, it is set to the scale of the logits times this.
 LIMIT = 1e3
-#: Where T would fall to 0, it stops where all rows together lose what one undecided row loses.
+#: Where T would fall to 0, it stops where the summed loss, less that of ties, is that of one row
+#: undecided between two classes.
 UNDECIDED_ROW = float(np.log(2))
-#: A finite optimum is looked for within this factor of the gaps of the logits.
+#: A finite optimum is sought within this factor of the gaps of the logits.
 RANGE = 1e8
 
 Bound = Literal["lower", "upper"] | None
@@ -23,22 +24,22 @@ Bound = Literal["lower", "upper"] | None
 
 @dataclass(frozen=True)
 class Limits:
-    """Sums over rows, which add up, and what follows from them for the temperature.
+    """Sums over rows, and what follows from them for the temperature; parts can be added.
 
     Attributes
     ----------
     total : float
         Sum of the weights.
     true_gap, gap : float
-        Sums of the gaps to the row's largest logit (at most 0): of the true class, and mean.
+        Sums of the gaps to the row's largest logit (at most 0): that of the true class, and the
+        mean over the classes.
     log_gap, informed : float
-        Sum of log(-mean gap), and of the weights, over rows that are not uniform.
+        Sums of log(-mean gap) and of the weights over the rows that are not uniform.
     ties : float
-        Sum of log(number of classes that share the largest logit): what the loss falls to as T
+        Sum of log(number of classes that share the largest logit): the limit of the loss as T
         goes to 0, if the true class is always among them.
     smallest, largest : float
-        Mean gap, as a positive number, of the row that is nearest to uniform but is not, and of
-        the row that is farthest from it.
+        Smallest and largest mean gap, as positive numbers, of the rows that are not uniform.
     """
 
     total: float
@@ -57,7 +58,7 @@ class Limits:
 
     @property
     def scale(self) -> float:
-        """Geometric mean of the rows' mean gaps, which no heavy tail drags along; 0 if uniform."""
+        """Geometric mean of the rows' mean gaps, robust to heavy tails; 0 if all are uniform."""
         return float(np.exp(self.log_gap / self.informed)) if self.informed else 0.0
 
     @property
@@ -67,7 +68,8 @@ class Limits:
 
     @property
     def uninformative(self) -> bool:
-        """Whether no positive beta beats beta = 0, so that T grows without bound."""
+        """Whether no positive beta gives a lower loss than 0, so that T grows without bound."""
+        # The loss is convex in beta, and its slope at 0, where p is uniform, is gap - true_gap.
         return self.true_gap <= self.gap
 
     def temperature(
@@ -77,7 +79,7 @@ class Limits:
         start: float,
         reach: tuple[float, float] = (-np.inf, np.inf),
     ) -> tuple[float, Bound]:
-        """The temperature that minimises an objective, and the bound it stopped at.
+        """The temperature that minimises an objective, and the bound at which it stopped.
 
         Parameters
         ----------
@@ -85,9 +87,9 @@ class Limits:
             Strength of the penalty in the objective.
         objective : Objective
         start : float
-            A first t.
+            A first guess of t = log(1 / T).
         reach : tuple of float
-            Where the objective is known.
+            The smallest and the largest t at which the objective is known.
         """
         if self.scale == 0.0:  # every row uniform: any temperature gives the same probabilities
             return 1.0, None

@@ -1,12 +1,12 @@
-"""The log loss of scaled logits, its derivatives, and where they lead.
+"""Log loss of scaled logits, its derivatives, and the limits of its temperature.
 
 With beta = 1 / T the loss is convex in beta,
 
     NLL(beta) = mean_w[logsumexp(beta z) - beta z_y],
-    g = NLL' = mean_w[E_p z - z_y],    h = NLL'' = mean_w[Var_p z],
+    NLL' = mean_w[E_p z - z_y],    NLL'' = mean_w[Var_p z],
 
-and its statistics of blocks of rows add up. A visit to the rows makes their gaps block by block,
-so that no copy of the logits is needed.
+and is a sum over blocks of rows. Each pass over the rows computes their gaps block by block, so
+that no copy of the logits is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["ScalingLoss"]
 
-#: Up to this many gaps are kept from one visit to the next; more are made anew block by block.
+#: Up to this many gaps are kept between evaluations; more are computed again, block by block.
 KEPT = 1 << 20
 
 
@@ -36,7 +36,7 @@ class ScalingLoss:
     y : ndarray of shape (n_samples,)
         Column numbers of the true classes.
     sample_weight : ndarray of shape (n_samples,) or None
-        Frequency weights; rows of weight 0 count as removed.
+        Frequency weights; rows of weight 0 are removed.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ScalingLoss:
 
     @cached_property
     def limits(self) -> Limits:
-        """What tells whether a finite temperature is best, and near which value."""
+        """Sums that show whether a finite temperature is best, and its order of magnitude."""
         sums = np.zeros(5)
         smallest, largest = np.inf, 0.0
         for block in self._blocks():
@@ -93,7 +93,7 @@ class ScalingLoss:
         return Limits(*[self.total, *sums.tolist(), smallest, largest])
 
     def __call__(self, beta: float) -> tuple[float, float, float]:
-        """Mean loss at beta, its first and its second derivative."""
+        """Mean loss at beta, its first and second derivatives."""
         mean = self.sums(beta)
         return mean.loss, mean.mean / beta, mean.variance / beta / beta
 
@@ -105,9 +105,9 @@ class ScalingLoss:
         return self._mean_sums(beta, self._scratch)
 
     def rough_sums(self, beta: float) -> Sums:
-        """The same to about 1e-7 and without the loss: exponentials in float32, for searches.
+        """The same sums to about 1e-7, without the loss, from exponentials in float32.
 
-        Not finite, with NumPy's warning, where gaps are beyond the range of float32.
+        Not finite, with a warning by NumPy, where gaps are beyond the range of float32.
         """
         return self._mean_sums(beta, self._rough_scratch)
 
@@ -122,7 +122,7 @@ class ScalingLoss:
         return Sums((loss - true) / n, (mean - true) / n, max(variance / n, 0.0), third / n)
 
     def value(self, beta: float) -> float:
-        """Mean loss at beta alone."""
+        """Mean loss at beta, without derivatives."""
         loss = true = 0.0
         for block in self._blocks():
             loss += block.loss(beta, self._scratch)
