@@ -1,4 +1,4 @@
-"""Opinion pools: combine members' probabilities, and learn their weights. Arrays in and out."""
+"""Opinion pools, functions of arrays that combine members' probabilities and fit their weights."""
 
 from skmergecal.pooling._classwise import ClasswiseFit, fit_classwise_pool
 from skmergecal.pooling._combined import CombinedFit, ScaledLinearPool, fit_combined_pool

@@ -1,4 +1,4 @@
-"""Several pools at once, weighted by how well each predicts rows that it was not fitted on."""
+"""Combination of several pools, weighted by their leave-one-out log loss."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class ScaledLinearPool:
         Share of the uniform distribution mixed into the pooled probabilities.
     temperature : float
     calibrated : bool
-        Whether it averages the members' calibrated probabilities, or their own.
+        Whether the pool averages the members' calibrated probabilities or their own.
     factor : float
-        What its log-probabilities are multiplied with where pools are combined.
+        Factor of the pool's log-probabilities where pools are combined.
     """
 
     weights: Array
@@ -52,7 +52,7 @@ class ScaledLinearPool:
         return log_softmax(soften(proba, self.softening) / self.temperature)
 
     def uses(self, member: int) -> bool:
-        """Whether a member's probabilities change anything."""
+        """Whether a member's probabilities affect the result."""
         return bool(self.factor * self.weights[member] > 0)
 
 
@@ -72,7 +72,7 @@ class CombinedFit:
     linear: tuple[ScaledLinearPool, ...] = ()
 
     def uses(self, member: int) -> bool:
-        """Whether a member's opinion changes anything."""
+        """Whether a member's opinion affects the result."""
         own = self.classwise.weights[member].any() or self.classwise.proba_weights[member].any()
         return bool(own or any(pool.uses(member) for pool in self.linear))
 
@@ -83,8 +83,8 @@ class CombinedFit:
         ----------
         opinions : iterable of (int, ndarray, ndarray, callable)
             For each member in use its number, its calibrated and softened log-probabilities, the
-            probabilities that these are, and a function that gives its own probabilities; each is
-            let go before the next is asked for.
+            exponentials of these, and a function that returns its own probabilities. Each member
+            is released before the next one is requested.
 
         Returns
         -------
@@ -106,10 +106,10 @@ class CombinedFit:
 
     @property
     def member_factors(self) -> Array:
-        """One factor a member, shape (n_members,).
+        """One factor per member, shape (n_members,).
 
-        The mean size of its weights over the classes, plus its part in the linear pools: 0 only
-        for members that change nothing.
+        The mean absolute value of its weights over the classes, plus its weights in the linear
+        pools times their factors: 0 only for members that do not affect the result.
         """
         factors = np.abs(self.classwise.weights).mean(axis=1)
         for pool in self.linear:
@@ -118,7 +118,7 @@ class CombinedFit:
 
 
 class _Exponentials(Sequence[Array]):
-    """Probabilities of log-probabilities, one matrix in memory at a time."""
+    """Exponentials of log-probabilities, one matrix in memory at a time."""
 
     def __init__(self, log_proba: Sequence[Array]) -> None:
         self.log_proba = log_proba
@@ -137,24 +137,24 @@ def fit_combined_pool(
     *,
     proba: Sequence[Any] | None = None,
 ) -> CombinedFit:
-    """Fit logarithmic, class-wise and linear pools, and weigh them by leave-one-out log loss.
+    """Fit logarithmic, class-wise and linear pools, and weight them by leave-one-out log loss.
 
-    The pools are the logarithmic pool, the class-wise pool, and linear pools with a temperature,
-    of the members' own and of their calibrated probabilities. What each would say of every row,
-    had it been fitted without that row, follows from one fit by a Newton step; a logarithmic pool
-    of these predictions weighs the pools. All but the linear ones are linear in their
-    coefficients, so that they become one class-wise pool.
+    The pools are the logarithmic pool, the class-wise pool, and two linear pools with a
+    temperature, of the members' own and of their calibrated probabilities. The prediction of each
+    pool for a row, fitted without that row, follows from one fit by a Newton step; a logarithmic
+    pool of these predictions gives the weights of the pools. The scores of all but the linear
+    pools are linear in their coefficients, so that these pools become one class-wise pool.
 
     Parameters
     ----------
     log_proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix a member, finite: calibrated and softened.
+        One matrix per member, finite: calibrated and softened.
     y : array-like of shape (n_samples,)
-        Labels, already 0..n_classes-1.
+        Labels, encoded as 0..n_classes-1.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights; n is their sum.
     proba : sequence of array-like of shape (n_samples, n_classes), default=None
-        The members' own probabilities; without them no linear pool takes part.
+        The members' own probabilities; without them no linear pool is fitted.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def fit_combined_pool(
 def _fit_scaled_linear(
     proba: Sequence[Array], y: IntArray, weight: Array | None
 ) -> tuple[ScaledLinearPool, Array]:
-    """The linear pool with its temperature, and its predictions of rows left out."""
+    """The linear pool with its temperature, and its leave-one-out log-probabilities."""
     total = float(len(y) if weight is None else weight.sum())
     weights, _ = fit_weights_of_true(of_true(proba, y), weight)
     pooled = linear_pool(proba, weights)

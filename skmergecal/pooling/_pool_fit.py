@@ -1,4 +1,4 @@
-"""The result of fitting a pool, and the checks that both pools share."""
+"""Result of the fit of a pool, and the validation of members' opinions, labels and weights."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class PoolFit:
     Attributes
     ----------
     weights : ndarray of shape (n_members,)
-        Non-negative, adding up to 1.
+        Non-negative, with sum 1.
     temperature : float
         Divisor of the weighted logits (1 for the linear pool).
     loss : float
         Mean log loss of the pool on the rows it was fitted on, in nats, without the ridge.
     bound : {None, "lower", "upper"}
-        The bound at which the temperature was stopped where no finite optimum exists.
+        The bound at which the temperature was stopped if no finite optimum exists.
     """
 
     weights: Array
@@ -40,7 +40,10 @@ class PoolFit:
 def check_opinions(
     opinions: Sequence[Any], y: Any, sample_weight: Any
 ) -> tuple[list[Array], IntArray, Array | None]:
-    """Opinions as C-contiguous float64 matrices of one shape, with labels and weights to match."""
+    """Opinions as C-contiguous float64 matrices of one shape, labels and weights.
+
+    Rows of weight 0 are removed.
+    """
     matrices = [np.ascontiguousarray(z, dtype=np.float64) for z in opinions]
     if not matrices:
         msg = "there should be at least one member's opinion; got none"
