@@ -1,4 +1,4 @@
-"""Greedy ensemble selection: add, with replacement, the member that helps the average most."""
+"""Greedy selection of members by the loss of their average, and greedy model soups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skmergecal._typing import Array
 
 __all__ = ["greedy_selection", "greedy_soup", "greedy_soup_with_replacement"]
 
-#: Losses that differ by less than this share count as a tie.
+#: Losses whose relative difference is at most this are a tie.
 _TIE = 1e-12
 
 
@@ -19,16 +19,16 @@ def greedy_selection(
 ) -> Array:
     """Weights by greedy forward selection with replacement.
 
-    Each step adds the member whose addition gives the average the lowest loss; the weights are
-    the counts at the first step with the lowest loss of all. Ties go to a member already in, then
-    to the lower loss, then to the lower index, so that there is no random choice. Step 1 is the
-    best single member: on its own rows the selection is never worse than that.
+    Each step adds the member that gives the average the lowest loss; the weights are proportional
+    to the counts at the first step with the lowest loss of all. Ties go to a member already
+    selected, then to the lower loss, then to the lower index, so that there is no random choice.
+    Step 1 selects the best single member: on the rows of the selection, the result is never worse.
 
     Parameters
     ----------
     opinions : sequence of ndarray of shape (n_samples, n_classes)
-        One matrix a member: log-probabilities for the logarithmic pool, probabilities for the
-        linear one.
+        One matrix per member: log-probabilities for the logarithmic pool, probabilities for the
+        linear pool.
     loss : callable
         Loss of an average of opinions; lower is better.
     n_steps : int, default=25
@@ -37,7 +37,7 @@ def greedy_selection(
     Returns
     -------
     ndarray of shape (n_members,)
-        Adds up to 1.
+        With sum 1.
 
     References
     ----------
@@ -58,24 +58,24 @@ def greedy_selection(
     return best_counts / best_counts.sum()
 
 
-#: Additions with replacement, at most.
+#: Largest number of additions with replacement, the first member included.
 _STEPS = 25
 
 
 def greedy_soup(losses: Sequence[float], loss_of: Callable[[Array], float]) -> Array:
-    """Weights of a greedy soup: best member first, each further one kept if it does not harm.
+    """Weights of a greedy soup: the best member, and each next one that does not raise the loss.
 
     Parameters
     ----------
     losses : sequence of float
-        Of each member alone.
+        Loss of each member alone.
     loss_of : callable
-        Loss of the model merged with weights that add up to 1.
+        Loss of the model merged with given weights, whose sum is 1.
 
     Returns
     -------
     ndarray of shape (n_members,)
-        Adding up to 1; equal for all members that were kept.
+        With sum 1; equal for all selected members.
 
     References
     ----------
@@ -97,22 +97,22 @@ def greedy_soup(losses: Sequence[float], loss_of: Callable[[Array], float]) -> A
 def greedy_soup_with_replacement(
     losses: Sequence[float], loss_of: Callable[[Array], float]
 ) -> Array:
-    """Weights of a soup to which the member that helps most is added, until none helps.
+    """Weights of a soup to which the member that lowers the loss most is added, until none does.
 
-    A member can be added several times, so that weights differ. Each addition costs one merge for
-    each member, `greedy_soup` one merge for each member in all.
+    A member can be added several times, so that weights differ. Each addition costs one merge per
+    member; all of `greedy_soup` costs one merge per member.
 
     Parameters
     ----------
     losses : sequence of float
-        Of each member alone.
+        Loss of each member alone.
     loss_of : callable
-        Loss of the model merged with weights that add up to 1.
+        Loss of the model merged with given weights, whose sum is 1.
 
     Returns
     -------
     ndarray of shape (n_members,)
-        Adding up to 1.
+        With sum 1.
     """
     counts = np.zeros(len(losses))
     counts[int(np.argmin(losses))] = 1.0
