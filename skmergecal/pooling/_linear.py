@@ -1,4 +1,4 @@
-"""The linear opinion pool: a weighted average of probabilities."""
+"""Linear opinion pool: a weighted average of probabilities, and the fit of its weights."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def linear_pool(proba: Iterable[Any], weights: Iterable[float]) -> Array:
     Parameters
     ----------
     proba : iterable of array-like of shape (n_samples, n_classes)
-        One matrix of probabilities a member, columns in one order.
+        One matrix of probabilities per member, all with the same order of columns.
     weights : iterable of float
-        One weight a member, adding up to 1.
+        One weight per member, with sum 1.
 
     Returns
     -------
@@ -43,16 +43,16 @@ def linear_pool(proba: Iterable[Any], weights: Iterable[float]) -> Array:
 def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> PoolFit:
     """Fit the weights of the linear pool by log loss.
 
-    Minimises -mean_w log(sum_k w_k p_ky) on the simplex. The equivalent problem over w >= 0
-    with sum(w) added has its minimum on the simplex, and Newton steps solve it. Rows whose true
-    class every member gives probability 0 cannot prefer any weights.
+    Minimises -mean_w log(sum_k w_k p_ky) over the simplex. With sum(w) added, the problem over
+    w >= 0 has its minimum on the simplex; it is solved by Newton's method. Rows whose true class
+    has probability 0 according to every member do not affect the weights.
 
     Parameters
     ----------
     proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix of probabilities a member, columns in one order.
+        One matrix of probabilities per member, all with the same order of columns.
     y : array-like of shape (n_samples,)
-        Labels, already 0..n_classes-1.
+        Labels, encoded as 0..n_classes-1.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 
@@ -67,7 +67,7 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
 
 
 def of_true(proba: Iterable[Array], y: IntArray) -> Array:
-    """What each member gives the true classes, shape (n_members, n_samples)."""
+    """Each member's probabilities of the true classes, shape (n_members, n_samples)."""
     rows = np.arange(len(y))
     return np.stack([p[rows, y] for p in proba])
 
@@ -78,8 +78,9 @@ def fit_weights_of_true(true: Array, weight: Array | None) -> tuple[Array, float
     share = np.full(n_rows, 1.0) if weight is None else weight
     share = share / share.sum()
 
-    # Relative to its largest entry, a row's pooled probability is at the optimum at least the
-    # share of the row, so that the barrier below keeps the search away from overflow only.
+    # Scaling w by c changes the loss by sum(part) [(c - 1) sum(w) - log(c)], lowest where the new
+    # sum, c sum(w), is 1. Relative to its largest entry, a row's pooled probability at the
+    # optimum is at least the share of the row: the barrier below only prevents overflow.
     largest = true.max(axis=0)
     told = largest > 0
     relative, part = true[:, told] / largest[told], share[told]

@@ -1,4 +1,4 @@
-"""The logarithmic opinion pool: a weighted sum of log-probabilities, with one temperature."""
+"""Logarithmic opinion pool: a weighted sum of log-probabilities, with one temperature."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from skmergecal.pooling._pool_loss import PoolLoss
 
 __all__ = ["STACKING_ALPHA", "fit_logarithmic_pool", "logarithmic_pool"]
 
-#: Strengths of the ridge that alpha="auto" averages over.
+#: Strengths of the ridge over which alpha="auto" averages.
 STRENGTHS = (10.0, 1.0, 0.1)
-#: Strength of the ridge towards a plain average where pools themselves are pooled.
+#: Strength of the ridge towards a uniform average where pools themselves are pooled.
 STACKING_ALPHA = 5.0
-#: Problems of so many numbers start from the weights of every STRIDE-th row, if these are at least
-#: FEW_ROWS.
+#: The fit to at least this many numbers starts from the weights for every STRIDE-th row, if these
+#: are at least FEW_ROWS.
 MANY_NUMBERS = 1 << 17
 STRIDE = 8
 FEW_ROWS = 128
@@ -38,9 +38,9 @@ def logarithmic_pool(
     Parameters
     ----------
     log_proba : iterable of array-like of shape (n_samples, n_classes)
-        One matrix of log-probabilities (or logits) a member, columns in one order.
+        One matrix of log-probabilities (or logits) per member, all with the same order of columns.
     weights : iterable of float
-        One weight a member.
+        One weight per member.
     temperature : float, default=1.0
         Divisor of the weighted sum.
 
@@ -65,27 +65,27 @@ def fit_logarithmic_pool(
 ) -> PoolFit:
     """Fit the weights and the temperature of the logarithmic pool in one convex problem.
 
-    Over beta >= 0, minimises the mean log loss of softmax(sum_k beta_k z_k) plus
+    Minimises over beta >= 0 the mean log loss of softmax(sum_k beta_k z_k) plus
     alpha * K / (2 n) * sum_k (beta_k - 1 / K)^2; then T = 1 / sum(beta) and w = beta * T.
 
     Parameters
     ----------
     log_proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix a member, finite, columns in one order.
+        One matrix per member, finite, all with the same order of columns.
     y : array-like of shape (n_samples,)
-        Labels, already 0..n_classes-1.
+        Labels, encoded as 0..n_classes-1.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights; n is their sum.
     alpha : float or "auto", default=1.0
         Strength of the ridge. With 0, separable rows have no finite optimum. "auto" averages
-        the beta of strong, middling and weak ridges, weighted by how well each predicts rows that
-        it was not fitted on (leave-one-out in closed form).
+        the beta of a strong, a medium and a weak ridge, weighted by their leave-one-out log loss
+        (in closed form).
 
     Returns
     -------
     PoolFit
-        Where no finite optimum exists, ``bound`` says which way the temperature went; it then
-        stops as `skmergecal.calibration.fit_temperature` does.
+        If no finite optimum exists, ``bound`` is the bound at which the temperature stopped, as in
+        `skmergecal.calibration.fit_temperature`.
     """
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
     loss = PoolLoss(z, labels, weight)
@@ -97,7 +97,7 @@ def fit_logarithmic_pool(
 
 
 def _beta(loss: PoolLoss, alpha: float, start: Array, last_step: float = LAST_STEP) -> Array:
-    """Minimiser over beta >= 0 of the loss and a ridge."""
+    """Minimiser over beta >= 0 of the loss plus a ridge."""
     unit, uniform = loss.unit, 1 / len(loss.z)
     ridge = alpha * len(loss.z) / loss.total
 
@@ -111,9 +111,9 @@ def _beta(loss: PoolLoss, alpha: float, start: Array, last_step: float = LAST_ST
 
 
 def _start(loss: PoolLoss, alpha: float) -> Array:
-    """About the beta of a share of the rows where there are many, else uniform.
+    """Uniform beta, or if there are many rows, the approximate beta for a share of them.
 
-    The share has a start in its turn.
+    The search for that beta has a start of the same kind.
     """
     n_rows, n_classes = loss.z[0].shape
     n_members = len(loss.z)
@@ -129,7 +129,7 @@ def _start(loss: PoolLoss, alpha: float) -> Array:
 def _average_over_strengths(
     loss: PoolLoss, z: list[Array], y: IntArray, weight: Array | None
 ) -> Array:
-    """Average of the beta of several ridges, by a pool of their leave-one-out predictions."""
+    """Average of the beta of several ridges, weighted by a pool of leave-one-out predictions."""
     start = _start(loss, STRENGTHS[0])
     betas = []
     for alpha in STRENGTHS:
@@ -145,7 +145,7 @@ def _average_over_strengths(
 
 
 def _summarise(beta: Array, loss: PoolLoss, *, unpenalised: bool) -> PoolFit:
-    """Weights, temperature, loss and bound of the factors beta."""
+    """Weights, temperature, loss and bound from the factors beta."""
     n_members = len(beta)
     if not beta.any():
         uniform = np.full(n_members, 1 / n_members)
