@@ -157,8 +157,8 @@ def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
     why = {
         "lower": "the largest logit is the true class in (nearly) every row, so that the loss "
         "falls as T goes to 0",
-        "upper": "the logits do not inform about the classes, so that the loss falls as T goes to "
-        "infinity",
+        "upper": "the logits carry no information about the classes, so that the loss falls as T "
+        "goes to infinity",
     }[bound]
     warn_user(
         f"{who}no finite temperature is best: {why}. T was stopped at its {bound} bound "
