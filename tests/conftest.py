@@ -22,11 +22,16 @@ settings.register_profile("few", settings.get_profile("default"), max_examples=2
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+#: What CI runs without coverage beside the sweeps of hypothesis: extremes, simulations, layouts of
+#: pictures, and scikit-learn's own checks.
+THOROUGH = ("test_extremes.py", "test_risk_coverage.py", "test_displays.py", "test_common.py")
+
+
 def pytest_collection_modifyitems(items):
-    """Mark the sweeps of hypothesis and the tests of extreme inputs."""
+    """Mark the thorough tests."""
     for item in items:
         sweep = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if sweep or item.path.name == "test_extremes.py":
+        if sweep or item.path.name in THOROUGH:
             item.add_marker(pytest.mark.thorough)
 
 

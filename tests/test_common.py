@@ -15,7 +15,7 @@ OUT_OF_FOLD = "fit_transform gives out-of-fold values on purpose: test_fit_trans
 
 def merged(**params):
     members = [("weak", LogisticRegression(C=0.1)), ("strong", LogisticRegression())]
-    return MergedClassifier(members, cv=3, **params)
+    return MergedClassifier(members, cv=2, **params)
 
 
 CHECKED = [
@@ -23,9 +23,9 @@ CHECKED = [
     merged(method="probabilities"),
     merged(method="parameters"),
     merged(weights="greedy", calibrate="both"),
-    TemperatureCalibrator(LogisticRegression(), cv=3),
-    FineTunedClassifier(GaussianNB(), epochs=1, cv=3, random_state=0),
-    FineTunedClassifier(SGDClassifier(loss="log_loss", random_state=0), cv=3, random_state=0),
+    TemperatureCalibrator(LogisticRegression(), cv=2),
+    FineTunedClassifier(GaussianNB(), epochs=1, cv=2, random_state=0),
+    FineTunedClassifier(SGDClassifier(loss="log_loss", random_state=0), cv=2, random_state=0),
     FineTunedClassifier(
         MLPClassifier((8,), solver="lbfgs", random_state=0), epochs=2, cv=2, random_state=0
     ),

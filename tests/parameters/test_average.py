@@ -32,7 +32,9 @@ from skmergecal.parameters import (
     read_parameters,
     write_parameters,
 )
-from tests.strategies import seeds
+from tests.strategies import at_most, seeds
+
+FEW = at_most(25)
 
 
 def both_merges(members, X, y, **params):
@@ -124,6 +126,7 @@ def test_naive_averaging_of_scaled_members_would_be_wrong(blobs):
     assert np.abs(wrong - expected).max() > 0.1
 
 
+@FEW  # each example merges nets several times
 @given(
     seed=seeds, depth=st.integers(1, 3), activation=st.sampled_from(["relu", "tanh", "logistic"])
 )
@@ -160,6 +163,7 @@ def test_temperature_folded_into_the_last_layer_is_the_calibrated_model(blobs, s
         )
 
 
+@FEW  # each example merges nets several times
 @given(seed=seeds)
 def test_one_hot_weights_are_that_network(blobs, seed):
     members = [make_network(blobs, seed + i) for i in range(3)]
@@ -177,6 +181,7 @@ def test_one_hot_weights_are_that_network(blobs, seed):
         )
 
 
+@FEW  # each example merges nets several times
 @given(seed=seeds)
 def test_order_of_networks_does_not_matter(blobs, seed):
     members = [make_network(blobs, seed + i) for i in range(3)]
@@ -189,6 +194,7 @@ def test_order_of_networks_does_not_matter(blobs, seed):
     )
 
 
+@FEW  # each example merges nets several times
 @given(seed=seeds)
 def test_hidden_units_permuted_alike_in_all_networks_change_nothing(blobs, seed):
     order = np.random.default_rng(seed).permutation(5)
