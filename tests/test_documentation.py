@@ -74,3 +74,22 @@ def test_scripts_that_the_pages_name_exist():
     assert named
     for script in named:
         assert (ROOT / script).is_file(), script
+
+
+def test_tree_of_the_architecture_lists_every_file():
+    package = ROOT / "skmergecal"
+    files = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if path.name not in ("__init__.py", "_version.py")
+    }
+    folders: list[str] = []
+    listed = set()
+    for bars, name in re.findall(
+        r"^   ([│ ]*)[├└]── ([\w.]+/?)", read(DOCS / "contributing.rst"), re.M
+    ):
+        folders[len(bars) // 4 :] = [name]
+        if not name.endswith("/"):
+            listed.add("".join(folders))
+    assert files - listed == set()
+    assert {name for name in listed if name.endswith(".py")} - files <= {"_version.py"}
