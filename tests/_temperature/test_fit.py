@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -302,10 +303,10 @@ def test_a_copy_of_a_fit_needs_no_rows():
         assert repr(copied) == repr(fit)
 
 
-def test_a_fit_is_equal_to_fits_alone():
+def test_a_fit_leaves_other_comparisons_to_the_other_object():
     fit = fit_temperature([2.0, 2.0, -2.0], [1, 1, 1])
     assert fit == fit_temperature([2.0, 2.0, -2.0], [1, 1, 1])
-    assert fit != fit.temperature
+    assert fit == ANY
 
 
 def test_a_fit_may_be_asked_from_several_threads():
