@@ -86,6 +86,37 @@ def test_families_whose_decision_function_is_no_logit(binary, blobs):
     assert choose_reader("m", rest, binary.X) == "decision_function"
 
 
+def sharper(family, **params):
+    """A family whose derived class gives probabilities of its own."""
+
+    class Sharper(family):
+        def predict_proba(self, X):
+            p = super().predict_proba(X) ** 2
+            return p / p.sum(axis=1, keepdims=True)
+
+    return Sharper(**params)
+
+
+@pytest.mark.parametrize(
+    ("model", "n_classes"),
+    [
+        (sharper(LogisticRegression), 3),
+        (sharper(GaussianNB), 3),
+        (sharper(MLPClassifier, hidden_layer_sizes=(4,), **MLP), 3),
+        (SGDClassifier(loss="log_loss", random_state=0), 3),
+        (SGDClassifier(loss="modified_huber", random_state=0), 2),
+        (GradientBoostingClassifier(loss="exponential", n_estimators=5), 2),
+    ],
+)
+def test_probabilities_of_members_without_rows_are_their_own(model, n_classes, binary, blobs):
+    data = binary if n_classes == 2 else blobs
+    model.fit(data.X, data.y)
+    merged = MergedClassifier.from_fitted([model], weights=None)
+    np.testing.assert_allclose(
+        merged.predict_proba(data.X_test), model.predict_proba(data.X_test), atol=1e-4
+    )
+
+
 def test_a_decision_function_that_lies_is_not_believed(blobs):
     class Sharpened(LogisticRegression):
         def predict_proba(self, X):
