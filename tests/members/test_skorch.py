@@ -201,6 +201,14 @@ def test_a_net_that_says_probabilities_and_means_logits(blobs):
         MergedClassifier.from_fitted([wrong], blobs.X_held, blobs.y_held)
 
 
+def test_a_net_without_a_nonlinearity_is_read_as_logits(blobs):
+    model = fitted(blobs)
+    expected = read_raw("m", model, "skorch_logits", blobs.X_test, 3)
+    model.set_params(predict_nonlinearity=None)
+    merged = MergedClassifier.from_fitted([model], weights=None)
+    np.testing.assert_allclose(merged.predict_log_proba(blobs.X_test), expected, atol=1e-9)
+
+
 def test_a_net_that_ends_in_a_softmax(blobs):
     right = fitted(blobs, criterion=nn.NLLLoss, module=layers(end=(nn.Softmax(dim=-1),)))
     assert choose_reader("m", right) == "skorch_proba"
