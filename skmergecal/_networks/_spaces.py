@@ -1,10 +1,10 @@
-"""Which hidden units of a network may be permuted, flipped or scaled, and where they stand.
+"""Spaces of hidden units: units that may be permuted, flipped or scaled, and arrays they index.
 
-Values of nodes are cut into blocks, and each block belongs to a *space* of units: an affine layer
-or an embedding opens a new space, element-wise layers keep it, a sum makes two spaces one, a
+The value of a node is cut into blocks, and each block belongs to a *space* of units: an affine
+layer or an embedding begins a new space, element-wise layers keep it, a sum joins two spaces, a
 concatenation puts blocks side by side. The units of a space can be permuted if all arrays that they
-index are permuted alike. Within a space, values that only pass through functions f with
-f(s x) = s f(x) can be scaled by s, too: s > 0 (ReLU) or s = -1 (tanh).
+index are permuted in the same way. Within a space, values that only pass through functions f with
+f(s x) = s f(x) can also be scaled by s: s > 0 (ReLU) or s = -1 (tanh).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["AxisSlice", "ScaleGroup", "UnitSpace", "find_spaces"]
 
 @dataclass(frozen=True)
 class AxisSlice:
-    """A stretch of an array's axis along which the units of a space run.
+    """Part of an array's axis that the units of a space index.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class AxisSlice:
     offset : int
     size : int
     power : int
-        1: the numbers are multiplied by a unit's scale; -1: divided; 0: neither.
+        1: the numbers are multiplied by a unit's scale; -1: divided; 0: unchanged.
     compared : bool
         Whether units are matched by these numbers (not so for stored variances).
     """
@@ -64,7 +64,7 @@ class AxisSlice:
         return moved[self.offset : self.offset + self.size]
 
     def table(self, arrays: Arrays) -> Array:
-        """The numbers of each unit in a row."""
+        """The numbers as a matrix, one row per unit."""
         return self.view(arrays).reshape(self.size, -1)
 
 
@@ -77,7 +77,7 @@ class ScaleGroup:
     slots : tuple of AxisSlice
         Those of power 1 and -1.
     odd, homogeneous : bool
-        Whether -1, and whether any positive scale, changes nothing.
+        Whether a flip, and whether any positive scale, leaves the network's function unchanged.
     """
 
     slots: tuple[AxisSlice, ...]
@@ -93,10 +93,10 @@ class UnitSpace:
     ----------
     size : int
     slots : tuple of AxisSlice
-        Everything that the units index.
+        All parts of arrays that the units index.
     groups : tuple of ScaleGroup
     values : tuple of (int, int)
-        Node and offset of the blocks of values that layers outside of the space take in.
+        Node and offset of each block of the space that an affine layer takes as input.
     """
 
     size: int
@@ -106,7 +106,7 @@ class UnitSpace:
 
 
 class _Union:
-    """Sets that are joined, known by number."""
+    """Disjoint sets of numbers that can be joined (union-find)."""
 
     def __init__(self) -> None:
         self.parent: list[int] = []
@@ -121,13 +121,14 @@ class _Union:
         return i
 
     def join(self, i: int, j: int) -> None:
+        # A parent is never larger than its child, so that `find` ends.
         low, high = sorted((self.find(i), self.find(j)))
         self.parent[high] = low
 
 
 @dataclass(frozen=True)
 class _Block:
-    """A stretch of a value: the space and the scale of its units."""
+    """Part of a value: the space and the scale of its units."""
 
     space: int
     scale: int
@@ -139,7 +140,11 @@ _Layout = tuple[_Block, ...]
 
 @dataclass
 class _Finder:
-    """Goes through the nodes once, with the layout of every value."""
+    """Goes through the nodes once, and finds the layout of every value.
+
+    An affine layer makes a unit u = f(w x + b), and another one takes v u from it. With a scale s,
+    (v / s) f(s w x + s b) = v f(w x + b) if f(s x) = s f(x): w and b have power 1, v has power -1.
+    """
 
     network: Network
     arrays: Arrays
@@ -154,11 +159,13 @@ class _Finder:
     marked: dict[tuple[str, int], _Layout] = field(default_factory=dict)  # array, axis
 
     def run(self) -> None:
+        # Only the shapes of the values matter; zeros are also valid numbers for an embedding.
         probe = self.network.values(self.arrays, np.zeros((1, self.network.n_features)))
         layouts: list[_Layout] = []
         for node, value in zip(self.network.nodes, probe, strict=True):
             before = [layouts[i] for i in node.inputs]
             layouts.append(self.layout(node, before, value.shape))
+        # The logits' columns are the classes.
         self.freeze(layouts[-1])
 
     def new(self, size: int) -> _Layout:
@@ -175,17 +182,19 @@ class _Finder:
         self.locked.extend(b.scale for b in layout)
 
     def mark(self, layout: _Layout, name: str, axis: int, power: int, compared: bool) -> None:
-        """Units run along an axis. Where several layers use it, their units are the same ones."""
+        """Note that units index an axis. Layers that share an array share its units."""
         first = self.marked.setdefault((name, axis), layout)
         if first is not layout:
+            # Tied weights may be the input side of one layer and the output side of another. Powers
+            # 1 and -1 do not cancel within one array, so these units keep their scale.
             self.join(first, layout)
-            self.lock(layout)  # and keep their scale
+            self.lock(layout)
         for offset, block in _offsets(layout):
             slot = AxisSlice(name, axis, offset, block.size, power, compared)
             self.slots.append((block.space, block.scale, slot))
 
     def layout(self, node: Node, before: list[_Layout], shape: tuple[int, ...]) -> _Layout:
-        """The layout of a node's value, from those of its inputs."""
+        """Layout of a node's value, from the layouts of its inputs."""
         if isinstance(node, AffineLayer):
             return self.affine(node, before[0], shape[-1])
         if isinstance(node, Embedding):
@@ -204,8 +213,10 @@ class _Finder:
         if isinstance(node, Concat):
             return tuple(block for layout in before for block in layout)
         if isinstance(node, Flatten):
+            # The same units once per embedded column: one space at several offsets.
             return before[0] * (shape[-1] // sum(b.size for b in before[0]))
         if isinstance(node, Input | Columns):
+            # Features have a meaning of their own: their order and scale are given.
             out = self.new(shape[-1])
             self.freeze(out)
             return out
@@ -223,6 +234,9 @@ class _Finder:
         return out
 
     def norm(self, node: BatchNorm | LayerNorm, before: _Layout) -> _Layout:
+        # LayerNorm's deviation mixes the units, and BatchNorm's variance would need s^2, so the
+        # scale before a norm is locked. A gain g and a bias b after it begin a new scale, as
+        # s (g x + b) = (s g) x + s b.
         self.lock(before)
         out = self.rescaled(before)
         self.mark_gain(node, out)
@@ -244,6 +258,7 @@ class _Finder:
 
     def join(self, a: _Layout, b: _Layout) -> None:
         if [x.size for x in a] != [x.size for x in b]:
+            # Blocks that overlap only in part have no permutation in common.
             self.freeze(a)
             self.freeze(b)
             return
@@ -277,6 +292,7 @@ class _Finder:
         def among(scales: list[int]) -> bool:
             return any(self.scales.find(i) == scale for i in scales)
 
+        # One place on a unit's way that does not allow the scale is enough to rule it out.
         free = not among(self.locked)
         return free and not among(self.oriented), free and not among(self.uneven)
 
@@ -289,17 +305,17 @@ def _offsets(layout: _Layout) -> Iterator[tuple[int, _Block]]:
 
 
 def find_spaces(network: Network, arrays: Arrays) -> list[UnitSpace]:
-    """The spaces of permutable units, in the order in which they begin.
+    """Find the spaces of permutable units, in the order in which layers first use them.
 
     Parameters
     ----------
     network : Network
     arrays : dict of str to ndarray
-        Of any member: only the shapes count.
+        Of any member: only the shapes matter.
 
     Returns
     -------
-    list of Space
+    list of UnitSpace
     """
     finder = _Finder(network, arrays)
     finder.run()
