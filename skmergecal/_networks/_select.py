@@ -1,4 +1,4 @@
-"""Merge networks by selection: keep, of all members' hidden units, those that explain the pool."""
+"""Selection of hidden units: merge networks from the members' units that explain the pool best."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["select_and_merge", "select_units", "uncertainty"]
 
-#: Rows on which units are chosen; the layers are fitted on all of them.
+#: Maximum number of rows for the choice of units; the layers are fitted on all rows.
 _ROWS_TO_CHOOSE = 4000
 #: Ridge of the layers, as a share of the mean square of their inputs.
 _STRENGTH = 1e-3
 
 
 def uncertainty(logits: Array) -> Array:
-    """Weight of each row: the pool's 1 - sum of squared probabilities, a tenth of its mean added.
+    """Weight of each row: 1 - sum of the pool's squared probabilities, plus a tenth of its mean.
 
-    It is the trace of the Fisher information of the logits: where the pool is sure, logits may
-    move without a change in probability.
+    The first term is the trace of the Fisher information of the logits. Where the pool is confident
+    it is small: the logits can change with little effect on the probabilities.
     """
     p = softmax(two_columns(logits))
+    # The Fisher information of the logits is F = diag(p) - p p', hence tr F = 1 - sum p^2.
     found: Array = 1 - (p**2).sum(axis=1)
+    # The tenth of the mean keeps some weight on confident rows.
     return np.maximum(found, 0.0) + 0.1 * found.mean() + 1e-12
 
 
@@ -42,7 +44,7 @@ def select_units(
     """Greedy forward selection of the columns whose affine combinations explain the targets.
 
     Each step takes the candidate that lowers the squared error of all targets most, given those
-    taken before (orthogonal least squares, by a Cholesky factor that grows column by column).
+    taken before (orthogonal least squares, with a Cholesky factor that grows by one row per step).
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def select_units(
     -------
     ndarray of shape (n_units,)
         Numbers of the columns, in the order in which they were taken. Columns that add nothing
-        come last, the widest of them first.
+        are last, sorted by falling variance.
 
     References
     ----------
@@ -65,8 +67,12 @@ def select_units(
     """
     share = np.ones(len(candidates)) if sample_weight is None else sample_weight
     share = share / share.sum()
+    # Centred columns are the same as a free intercept; roots of the weights give weighted errors.
     root = np.sqrt(share)[:, None]
     columns = (candidates - share @ candidates) * root
+    # Let q_c be candidate c without its projection on the columns taken so far, and T the targets.
+    # Then moment[c] = q_c' T and left[c] = |q_c|^2, and taking c lowers the squared error by
+    # |q_c' T|^2 / |q_c|^2.
     moment = columns.T @ ((targets - share @ targets) * root)
     gram = columns.T @ columns
     variance = np.diag(gram).copy()
@@ -75,11 +81,15 @@ def select_units(
     free = np.ones(len(gram), dtype=bool)
     taken = np.empty(n_units, dtype=np.intp)
     for i in range(n_units):
+        # With left near 0, the columns taken already give the candidate: no gain can be measured.
         useful = free & (left > 1e-8 * variance)
         gain = (moment**2).sum(axis=1) / (np.maximum(left, 0.0) + jitter + 1e-300)
         score = np.where(useful, gain, -1.0) if useful.any() else np.where(free, variance, -1.0)
         taken[i] = j = int(score.argmax())
         free[j] = False
+        # Row r of the Cholesky factor, r_c = q_j' c / |q_j|. All candidates lose their part along
+        # q_j: q_c becomes q_c - r_c q_j / |q_j|, so that moment[c] falls by r_c moment[j] / |q_j|
+        # and left[c] by r_c^2.
         column = gram[j] - factor[:i, j] @ factor[:i]
         column[j] += jitter
         pivot = np.sqrt(max(column[j], 1e-300))
@@ -91,14 +101,14 @@ def select_units(
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The units of a space in the merged net: which member's, and which of its units."""
+    """Units of a space in the merged net: the member of each, and its number in the member."""
 
     member: IntArray
     unit: IntArray
 
 
 class _Selection:
-    """The choice of units, space by space."""
+    """Choice of units, space by space."""
 
     def __init__(
         self, network: Network, members: Sequence[dict[str, Array]], weights: Any, X: Array
@@ -111,19 +121,19 @@ class _Selection:
         self.row_weight = uncertainty(self.logits)
 
     def pooled(self, place: int) -> Array:
-        """Weighted mean of a node's value: for values whose units all members share."""
+        """Weighted mean of a node's value, for values with the same columns in all members."""
         values = zip(self.weights, self.values, strict=True)
         return np.sum([w * v[place] for w, v in values], axis=0)
 
     def space_of(self, name: str, axis: int) -> int | None:
-        """The space whose units run along an axis of an array, if there is just one."""
+        """Number of the (first) space whose units index an axis of an array, or None."""
         for i, space in enumerate(self.spaces):
             if any(s.name == name and s.axis == axis for s in space.slots):
                 return i
         return None
 
     def consumers(self, space: UnitSpace) -> list[tuple[int, int]]:
-        """Affine layers that take the units in, with the offset among their inputs."""
+        """Affine layers that take the units as inputs, each with the units' offset."""
         return [
             (place, offset)
             for place, node in enumerate(self.network.nodes)
@@ -133,17 +143,18 @@ class _Selection:
         ]
 
     def target(self, place: int) -> Array | None:
-        """What the layer at a place should say, if the units above it are known."""
+        """Target of the layer at a place; None if the units above it are not chosen yet."""
         node = self.network.nodes[place]
         assert isinstance(node, AffineLayer)
         above = self.space_of(node.weight, node.out_axis)
         if above is None:
+            # Softmax ignores a constant added to all logits of a row, so no unit has to explain it.
             value = self.pooled(place)
             return value - value.mean(axis=-1, keepdims=True) if value.shape[-1] > 1 else value
         return self.gathered(place, self.chosen[above]) if above in self.chosen else None
 
     def gathered(self, place: int, chosen: _Chosen) -> Array:
-        """A node's value with the chosen units."""
+        """A node's value in the chosen units, each as computed by its own member."""
         out = np.empty((*self.values[0][place].shape[:-1], len(chosen.unit)))
         for k in range(len(self.members)):
             mine = chosen.member == k
@@ -174,11 +185,13 @@ class _Selection:
                 units = [v[source][..., offset:stop] for v in self.values]
                 candidates.append(as_rows(np.concatenate(units, axis=-1)))
                 targets.append(as_rows(target))
+                # After an embedding, a row has one value per embedded column.
                 per_row = len(candidates[-1]) // len(self.row_weight)
                 weights.append(np.repeat(self.row_weight, per_row))
-        if not candidates:  # nothing to go by: the member of the largest weight
+        if not candidates:  # no targets: take the member with the largest weight
             best = int(np.argmax(self.weights))
             return _Chosen(np.full(space.size, best), np.arange(space.size))
+        # Candidates are the units of member 0, then those of member 1, and so on.
         taken = _select_for_all(candidates, targets, weights, space.size)
         return _Chosen(taken // space.size, taken % space.size)
 
@@ -186,11 +199,12 @@ class _Selection:
 def _select_for_all(
     candidates: list[Array], targets: list[Array], weights: list[Array], n_units: int
 ) -> IntArray:
-    """Units for several layers at once: each layer's rows, with targets of their own columns."""
+    """Units for several layers at once: stacked rows, and separate target columns per layer."""
     widths = [t.shape[1] for t in targets]
     starts = np.cumsum([0, *widths])
     blocks = []
     for t, start in zip(targets, starts[:-1], strict=True):
+        # Targets are 0 on the rows of other layers: a moment with them counts a layer's own rows.
         block = np.zeros((len(t), starts[-1]))
         block[:, start : start + t.shape[1]] = t - t.mean(axis=0)
         blocks.append(block)
@@ -206,9 +220,10 @@ def select_and_merge(
 ) -> dict[str, Array]:
     """One network of the members' size, from the units that best explain their pooled logits.
 
-    From the top down, the units of each layer are chosen among those of all members; then, from
-    the input upwards, each layer is fitted by ridge to what the units above it said in their
-    members, and the last one to the pooled logits. Rows count by the pool's uncertainty.
+    From the logits downwards, the units of each layer are chosen among those of all members. Then,
+    from the input upwards, each layer is fitted by ridge regression to the values that its units
+    have in their own members, and the last layer to the pooled logits. The weight of a row is the
+    uncertainty of the pool.
 
     Parameters
     ----------
@@ -216,7 +231,7 @@ def select_and_merge(
     members : sequence of dict of str to ndarray
         Arrays of each member, in float64; not changed.
     weights : array-like of shape (n_members,)
-        Of the logit pool; adding up to 1.
+        Of the logit pool; their sum is 1.
     X : ndarray of shape (n_rows, n_features)
         Rows without labels.
 
@@ -227,7 +242,7 @@ def select_and_merge(
     copies = [{name: array.copy() for name, array in member.items()} for member in members]
     spaces = find_spaces(network, copies[0])
     for arrays in copies:
-        balance(arrays, spaces)  # then a unit's size says how much it matters
+        balance(arrays, spaces)  # so that the size of a unit's values shows how much it matters
     selection = _Selection(network, copies, weights, X)
     selection.run()
     start = _gather(selection)
@@ -238,7 +253,7 @@ def select_and_merge(
 
 
 def _gather(selection: _Selection) -> dict[str, Array]:
-    """The arrays of the chosen units: connections within a member are kept, others are 0."""
+    """Arrays of the chosen units: weights between units of one member are kept, others are 0."""
     owners: dict[str, list[tuple[int, int, _Chosen]]] = {}
     for i, space in enumerate(selection.spaces):
         for slot in space.slots:
@@ -257,12 +272,13 @@ def _gather(selection: _Selection) -> dict[str, Array]:
 
 def _gather_array(stack: list[Array], slots: list[tuple[int, int, _Chosen]]) -> Array:
     shape = stack[0].shape
-    source = [np.full(n, -1) for n in shape]  # the member that each place is from; -1: all alike
+    source = [np.full(n, -1) for n in shape]  # the member of each place; -1: places of all members
     place = [np.arange(n) for n in shape]
     for axis, offset, chosen in slots:
         stretch = slice(offset, offset + len(chosen.unit))
         source[axis][stretch] = chosen.member
         place[axis][stretch] = offset + chosen.unit
+    # Units of different members have no weight between them. The refit sets these zeros.
     out = np.zeros(shape)
     for k, array in enumerate(stack):
         mine = [(s == k) | (s == -1) for s in source]
@@ -271,7 +287,7 @@ def _gather_array(stack: list[Array], slots: list[tuple[int, int, _Chosen]]) -> 
 
 
 def _targets(selection: _Selection) -> Mapping[int, Array]:
-    """What each layer above hidden units should say, and each sum, in the merged order of units."""
+    """Targets of layers on top of hidden units, and of sums, in the merged order of units."""
     above = {place for space in selection.spaces for place, _ in selection.consumers(space)}
     space_at: dict[int, int | None] = {}
     targets = {}
