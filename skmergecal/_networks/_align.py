@@ -1,4 +1,4 @@
-"""Align hidden units of networks before they are averaged."""
+"""Alignment of the hidden units of networks, before their arrays are averaged."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["align_networks"]
 
-#: Rounds over layers: each raises the agreement, so that they end by themselves.
+#: Limit of rounds over layers. Each round raises the agreement, so that the search ends anyway.
 _ROUNDS = 100
-#: Rounds over members, which end by themselves, too; with many members the last ones gain little.
+#: Limit of rounds over members, for the same search; with many members the last ones gain little.
 _MEMBER_ROUNDS = 20
 
-#: Similarity of two networks in a space: of what has no sign, and of each group's own.
+#: Similarity of the units of two networks: for slots without flips, and for each group with flips.
 _Similarity = tuple[Array, list[Array]]
 
 
@@ -35,9 +35,10 @@ def align_networks(
 ) -> list[dict[str, Array]]:
     """Permute, flip and scale the hidden units of each member to match the others.
 
-    The first member keeps its order. By weights, layers are matched in turn until nothing is
-    gained, for each member to the weighted mean of the others, until no member moves. By
-    activations, each layer is matched once to the mean of the members matched so far.
+    With ``by="weights"``, each member is matched to the weighted mean of those before it, layer by
+    layer until nothing is gained. With more than two members, each is then matched to the mean of
+    all others, until no member changes. With ``by="activations"``, each layer is matched once to
+    the mean of the members matched so far.
 
     Parameters
     ----------
@@ -47,18 +48,18 @@ def align_networks(
         Arrays of each, in float64; not changed.
     weights : array-like of shape (n_members,)
     X : ndarray of shape (n_rows, n_features)
-        Rows for the activations, and to check that every member still says the same.
+        Rows for the activations, and to check that the logits of every member are unchanged.
     by : {"weights", "activations"}, default="weights"
 
     Returns
     -------
     list of dict of str to ndarray
-        The members after alignment, each the same function as before.
+        The members after alignment; each computes the same function as before.
 
     Raises
     ------
     RuntimeError
-        If a member is not the same function as before.
+        If the logits of a member have changed.
 
     References
     ----------
@@ -88,13 +89,14 @@ def _scaled(arrays: Arrays, share: float) -> dict[str, Array]:
 
 
 def _plus(total: Arrays, arrays: Arrays, share: float) -> dict[str, Array]:
-    """A weighted sum of members with another one: the scale of a reference does not matter."""
+    """Weighted sum of members, with one more. The scale of a reference does not matter."""
     return {name: array + share * arrays[name] for name, array in total.items()}
 
 
 def _match_weights(
     aligned: list[dict[str, Array]], weights: Array, spaces: list[UnitSpace]
 ) -> None:
+    # If the first members had weight 0, the next one would be matched to zeros: raise all weights.
     shares = weights if weights.all() else weights + 1 / len(weights)
     total = _scaled(aligned[0], shares[0])
     for k in range(1, len(aligned)):
@@ -113,9 +115,9 @@ def _match_weights(
 def _match_to(
     reference: Arrays, aligned: list[dict[str, Array]], k: int, spaces: list[UnitSpace]
 ) -> None:
-    """Match one member, from where it stands, or from a first match layer by layer.
+    """Match one member, starting from its present order and from a first match layer by layer.
 
-    Layers matched in turn find a local optimum: of the two, the better one is kept.
+    Matching layers in turn finds a local optimum; the better of the two is kept.
     """
     there, anew = _copied(aligned[k]), _copied(aligned[k])
     _descend(reference, there, spaces)
@@ -126,11 +128,13 @@ def _match_to(
 
 
 def _agreement(reference: Arrays, arrays: Arrays) -> float:
+    # |a - b|^2 = |a|^2 + |b|^2 - 2 a'b, and permutations and flips of b do not change |b|: the
+    # largest inner product is the smallest distance.
     return sum(float(np.vdot(array, arrays[name])) for name, array in reference.items())
 
 
 def _descend(reference: Arrays, arrays: dict[str, Array], spaces: list[UnitSpace]) -> bool:
-    """Match layers in turn until nothing is gained; whether anything moved."""
+    """Match layers in turn until nothing is gained; return whether anything changed."""
     moved = False
     for _ in range(_ROUNDS):
         gained = False
@@ -143,12 +147,13 @@ def _descend(reference: Arrays, arrays: dict[str, Array], spaces: list[UnitSpace
 
 
 def _improve(reference: Arrays, arrays: dict[str, Array], space: UnitSpace) -> bool:
-    """Match one layer, given the others; whether that gains."""
+    """Match one layer, given the others; return whether the agreement rises."""
     slots = [slot for slot in space.slots if slot.compared]
     before = {slot.name: arrays[slot.name].copy() for slot in space.slots}
     if not _assign(_similarity(reference, arrays, space, slots), arrays, space):
         return False
-    # Along both axes of one array, the assignment solves a linearised problem only.
+    # An array A with the same units along both axes becomes P A P', quadratic in the permutation P.
+    # The assignment is linear in P, so its gain is only approximate there: compare, and undo.
     goal = {slot.name: reference[slot.name] for slot in slots}
     if _agreement(goal, arrays) > _agreement(goal, before):
         return True
@@ -157,10 +162,11 @@ def _improve(reference: Arrays, arrays: dict[str, Array], space: UnitSpace) -> b
 
 
 def _first_match(reference: Arrays, arrays: dict[str, Array], spaces: list[UnitSpace]) -> None:
-    """Match each layer by what meets the layers matched before it, from the input upwards."""
+    """Match each layer by its weights to the layers matched before it, from the input upwards."""
     unmatched = {(slot.name, slot.axis) for space in spaces for slot in space.slots}
     for space in spaces:
         unmatched -= {(slot.name, slot.axis) for slot in space.slots}
+        # An array whose other axis is still in an unmatched order cannot be compared.
         names = {name for name, _ in unmatched}
         known = [s for s in space.slots if s.compared and s.name not in names]
         if known:
@@ -173,6 +179,7 @@ def _similarity(
     def of(chosen: Sequence[AxisSlice]) -> Array:
         total = np.zeros((space.size, space.size))
         for slot in chosen:
+            # [i, j]: inner product of the reference's unit i and the member's unit j.
             total += slot.table(reference) @ slot.table(arrays).T
         return total
 
@@ -182,7 +189,9 @@ def _similarity(
 
 
 def _assign(similarity: _Similarity, arrays: dict[str, Array], space: UnitSpace) -> bool:
-    """Permute and flip the units of one space for the largest similarity; whether that gains."""
+    """Permute and flip the units of a space for the largest similarity; return whether it rises."""
+    # For any pair of units the best sign turns a group's similarity s into |s|, whatever the other
+    # pairs are. So permutation and signs together are still one linear assignment.
     neutral, signed = similarity
     score = neutral + sum(np.abs(s) for s in signed)
     rows, order = linear_sum_assignment(score, maximize=True)
@@ -202,7 +211,7 @@ def _match_activations(
     spaces: list[UnitSpace],
     X: Array,
 ) -> None:
-    """Match each layer by the correlation of activations on the rows."""
+    """Match each layer by the correlation of the activations of its units."""
     units = [
         [_standardised(values, space) for space in spaces]
         for values in (network.values(arrays, X) for arrays in aligned)
@@ -212,6 +221,7 @@ def _match_activations(
         for i, space in enumerate(spaces):
             mean = sum(w * units[j][i] for j, w in enumerate(share)) / share.sum()
             correlation = mean.T @ units[k][i] / len(mean)
+            # Slots of power -1 take the activations in: only a group with such slots flips these.
             flips = [g.odd and _reaches_values(g.slots) for g in space.groups]
             signed = [correlation if f else np.zeros_like(correlation) for f in flips]
             neutral = np.zeros_like(correlation) if any(flips) else correlation
@@ -232,7 +242,7 @@ def _orders(neutral: Array, signed: list[Array]) -> tuple[IntArray, list[Array]]
 
 
 def _standardised(values: list[Array], space: UnitSpace) -> Array:
-    """Activations that leave the space, each unit with mean 0 and deviation 1 (or all 0)."""
+    """Values of the space that affine layers use; mean 0, deviation 1 (or all 0) in each unit."""
     blocks = []
     for node, offset in space.values:
         value = values[node].reshape(-1, values[node].shape[-1])
