@@ -1,4 +1,4 @@
-"""Repair a merged network on rows without labels: refit its layers to what they should say."""
+"""Repair of a merged network on rows without labels: refit its layers to target values."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def ridge(
     strength: float = STRENGTH,
     free_bias: bool = False,
 ) -> tuple[Array, Array]:
-    """Affine map from inputs to targets, drawn towards a prior.
+    """Ridge regression of targets on inputs, with a pull towards a prior instead of 0.
 
-    With D = [inputs, 1], the minimum of mean ||D theta - targets||^2 + l ||theta - prior||^2,
+    With D = [inputs, 1], finds the minimum of mean ||D theta - targets||^2 + l ||theta - prior||^2,
     l = strength * trace(D'D / n) / dim.
 
     Parameters
@@ -40,8 +40,8 @@ def ridge(
     sample_weight : ndarray of shape (n_rows,), default=None
     strength : float, default=0.01
     free_bias : bool, default=False
-        Whether the bias is not drawn to its prior, and D holds centred inputs only: how strong the
-        ridge is does not depend on the mean of the inputs then.
+        If True, the bias is fitted without a pull, and D holds the centred inputs only. The
+        strength of the ridge then does not depend on the mean of the inputs.
 
     Returns
     -------
@@ -52,6 +52,7 @@ def ridge(
     if sample_weight is not None:
         share = sample_weight / sample_weight.sum()
     if free_bias:
+        # For any W the best bias is mean(targets) - mean(inputs) W. Put in, it centres both sides.
         mean = share @ inputs
         weight = _towards(inputs - mean, targets - share @ targets, prior[:-1], share, strength)
         return weight, share @ targets - mean @ weight
@@ -61,16 +62,18 @@ def ridge(
 
 
 def _towards(design: Array, targets: Array, prior: Array, share: Array, strength: float) -> Array:
+    # With theta = prior + delta and S = diag(share): (D'SD + l I) delta = D'S (T - D prior). The
+    # right side is 0 for a layer that fits already, which so stays as it is.
     weighted = design.T * share
     gram = weighted @ design
+    # The smallest positive number keeps the matrix invertible where all inputs are 0.
     pull = strength * np.trace(gram) / len(gram) + np.finfo(np.float64).tiny
-    # Solved for the difference to the prior: a layer that is right already stays as it is.
     right = weighted @ (targets - design @ prior)
     return prior + np.linalg.solve(gram + pull * np.eye(len(gram)), right)
 
 
 def mean_values(network: Network, members: Sequence[Arrays], weights: Any, X: Array) -> list[Array]:
-    """Weighted mean over aligned members of the value of every node."""
+    """Weighted mean, over aligned members, of the value of every node."""
     total: list[Array] = []
     for weight, arrays in zip(weights, members, strict=True):
         values = network.values(arrays, X)
@@ -81,8 +84,8 @@ def mean_values(network: Network, members: Sequence[Arrays], weights: Any, X: Ar
     return total
 
 
-#: Fits one affine layer, given its place, the values of the nodes before it and its present
-#: weights and bias, shape (n_inputs + 1, n_outputs). None leaves it as it is.
+#: Fits one affine layer, given its place, the values of the nodes before it, and its current
+#: weights and bias, shape (n_inputs + 1, n_outputs). With None the layer stays as it is.
 Refit = Callable[[int, AffineLayer, list[Array], Array], tuple[Array, Array] | None]
 
 
@@ -92,10 +95,10 @@ def least_squares(
     sample_weight: Array | None = None,
     **how: Any,
 ) -> Refit:
-    """Layers that say, as nearly as they can, what the targets of their nodes are.
+    """Refit layers by ridge regression on the targets of their nodes.
 
-    The last layer of a residual branch also makes up for what the sum is off. ``how`` goes to
-    `ridge`.
+    The last layer of a residual branch is fitted to the target of the sum, and so corrects errors
+    of the other term. ``how`` is passed to `ridge`.
     """
 
     def refit(
@@ -116,7 +119,7 @@ def least_squares(
 def member_moments(
     network: Network, members: Sequence[Arrays], weights: Any, X: Array
 ) -> list[tuple[Array, Array]]:
-    """Weighted mean over aligned members of each node's mean and deviation, unit by unit."""
+    """Weighted mean, over aligned members, of each unit's mean and standard deviation."""
     totals: list[tuple[Array, Array]] = []
     for weight, arrays in zip(weights, members, strict=True):
         found = [_moments(value) for value in network.values(arrays, X)]
@@ -128,7 +131,7 @@ def member_moments(
 
 
 def rescale(moments: Sequence[tuple[Array, Array]]) -> Refit:
-    """Layers whose units have the given mean and deviation before the activation.
+    """Refit layers so that units have the given mean and deviation before the activation.
 
     References
     ----------
@@ -140,6 +143,8 @@ def rescale(moments: Sequence[tuple[Array, Array]]) -> Refit:
     ) -> tuple[Array, Array] | None:
         now, spread = _moments(values[node.inputs[0]] @ prior[:-1] + prior[-1])
         mean, deviation = moments[place]
+        # z = x W + b with mean `now` becomes (z - now) f + mean = x (W f) + (b - now) f + mean, with
+        # f = deviation / spread.
         factor = np.divide(deviation, spread, out=np.ones_like(spread), where=spread > 1e-12)
         return prior[:-1] * factor, (prior[-1] - now) * factor + mean
 
@@ -151,18 +156,18 @@ def refit_layers(
 ) -> dict[str, Array]:
     """Refit the affine layers from the input upwards, each on the merged net's own activations.
 
-    Layers without a bias, and those whose weights another layer uses, too, stay as they are.
+    Layers without a bias, and layers that share their weights with another one, stay as they are.
 
     Parameters
     ----------
     network : Network
     arrays : dict of str to ndarray
-        Where the layers start from; not changed.
+        The arrays before the refit; not changed.
     X : ndarray of shape (n_rows, n_features)
     refit : callable or None
-        Fits one layer; None leaves all as they are.
+        Fits one layer; with None, all layers stay as they are.
     statistics : bool, default=False
-        Whether to measure the means and variances of BatchNorm layers anew, exactly.
+        Whether to measure the means and variances of BatchNorm layers again, on all rows of X.
 
     Returns
     -------
@@ -186,9 +191,10 @@ def refit_layers(
 def _target(
     network: Network, place: int, targets: Mapping[int, Array], values: list[Array]
 ) -> Array | None:
-    """What a layer should say; where its value only enters a sum, what the sum should be."""
+    """Target of a layer. If its value only enters a sum, it follows from the sum's target."""
     users = network.users[place]
     if len(users) == 1 and isinstance(network.nodes[users[0]], Add):
+        # sum = own + other, and a value that is computed before this layer is known exactly.
         others = [i for i in network.nodes[users[0]].inputs if i != place]
         if len(others) == 1 and others[0] < place and users[0] in targets:
             return targets[users[0]] - values[others[0]]
@@ -210,6 +216,7 @@ def _refit(
 def _measure(node: BatchNorm, arrays: dict[str, Array], inputs: Array) -> None:
     rows = as_rows(inputs)
     arrays[node.mean] = rows.mean(axis=0)
+    # As in torch, the stored variance is the unbiased one.
     arrays[node.var] = rows.var(axis=0, ddof=1 if len(rows) > 1 else 0)
 
 
