@@ -1,4 +1,4 @@
-"""Reparametrise a network without changing what it says: permute, flip and scale hidden units."""
+"""Reparametrisation of a network: permute, flip and scale hidden units, with the same outputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skmergecal._typing import Array, IntArray
 
 __all__ = ["balance", "check_same_function", "reparametrise"]
 
-#: Sweeps of balancing: each brings the norms nearer to their only balance, by a constant factor.
+#: Limit of sweeps of balancing. Each brings the norms nearer to balance, by a constant factor.
 _SWEEPS = 1000
 _ROWS_TO_CHECK = 256
 #: Relative difference of logits that rounding in float64 explains.
@@ -23,7 +23,7 @@ _ROUNDING = 1e-7
 def reparametrise(
     arrays: dict[str, Array], space: UnitSpace, order: IntArray, signs: Sequence[Array]
 ) -> None:
-    """Let the units of a space come in a new order, flipped where a sign is -1. In place.
+    """Permute the units of a space, and flip those with sign -1. In place.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def reparametrise(
         Changed in place.
     space : UnitSpace
     order : ndarray of shape (size,)
-        The unit that comes to each place.
+        For each new place, the old place of its unit.
     signs : sequence of ndarray of shape (size,)
         One for each of the space's groups, in the new order.
     """
@@ -43,7 +43,7 @@ def reparametrise(
 
 
 def scale_units(arrays: dict[str, Array], slots: Sequence, scale: Array) -> None:
-    """Multiply what makes the units, and divide what takes them in. In place."""
+    """Multiply the arrays that make the units, and divide those that take them in. In place."""
     for slot in slots:
         view = slot.view(arrays)
         view *= (scale**slot.power).reshape(-1, *[1] * (view.ndim - 1))
@@ -52,9 +52,9 @@ def scale_units(arrays: dict[str, Array], slots: Sequence, scale: Array) -> None
 def balance(arrays: dict[str, Array], spaces: Sequence[UnitSpace]) -> None:
     """Give the incoming and the outgoing weights of each unit the same norm. In place.
 
-    Only units that can be scaled by any positive number. The balance is the minimum of the sum of
-    squares over all scalings, a convex problem in their logarithms: networks that differ only by
-    scales become equal.
+    This concerns units that can be scaled by any positive number. The balance is the minimum of the
+    sum of squares over all scales, a convex problem in their logarithms: networks that differ only
+    in scales become equal.
 
     References
     ----------
@@ -70,6 +70,8 @@ def balance(arrays: dict[str, Array], spaces: Sequence[UnitSpace]) -> None:
                 )
                 for p in (1, -1)
             )
+            # With a the incoming and b the outgoing sum of squares, s^2 a + b / s^2 is lowest at
+            # s^4 = b / a. Where one of them is 0 there is no minimum, and the unit stays as it is.
             free = (np.asarray(inner) > 0) & (np.asarray(outer) > 0)
             ratio = np.divide(outer, inner, out=np.ones(len(free)), where=free)
             scale = ratio**0.25
@@ -80,12 +82,12 @@ def balance(arrays: dict[str, Array], spaces: Sequence[UnitSpace]) -> None:
 
 
 def check_same_function(network: Network, before: Arrays, after: Arrays, X: Array) -> None:
-    """Check that a reparametrised network says what it said.
+    """Check that a reparametrised network has the same logits as before.
 
     Raises
     ------
     RuntimeError
-        If not: an error of this package, or of a description that somebody registered.
+        If not: a bug of this package, or an error in a registered description of a network.
     """
     X = X[:_ROWS_TO_CHECK]
     old, new = network.logits(before, X), network.logits(after, X)
