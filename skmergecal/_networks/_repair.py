@@ -143,8 +143,8 @@ def rescale(moments: Sequence[tuple[Array, Array]]) -> Refit:
     ) -> tuple[Array, Array] | None:
         now, spread = _moments(values[node.inputs[0]] @ prior[:-1] + prior[-1])
         mean, deviation = moments[place]
-        # z = x W + b with mean `now` becomes (z - now) f + mean = x (W f) + (b - now) f + mean, with
-        # f = deviation / spread.
+        # z = x W + b with mean `now` becomes (z - now) f + mean = x (W f) + (b - now) f + mean,
+        # with f = deviation / spread.
         factor = np.divide(deviation, spread, out=np.ones_like(spread), where=spread > 1e-12)
         return prior[:-1] * factor, (prior[-1] - now) * factor + mean
 
