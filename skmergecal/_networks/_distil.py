@@ -1,4 +1,4 @@
-"""Bring a merged network nearer to the pool of its members, on rows without labels."""
+"""Distillation of a merged network: fit it to the pool of its members, on rows without labels."""
 
 from __future__ import annotations
 
@@ -23,29 +23,31 @@ from skmergecal._typing import Array
 
 __all__ = ["distil", "mixed_rows"]
 
-#: Logits are divided by it before they are compared: the pool's second choices count for more.
+#: Divides logits before they are compared: the pool's less likely classes then count for more.
 TEMPERATURE = 2.0
-#: Epochs over the rows, at least and at most: enough of them to see this many rows.
+#: Least and most epochs; between these limits, as many as are needed to see ``ROWS_TO_SEE`` rows.
 EPOCHS = (8, 40)
 ROWS_TO_SEE = 20_000
 BATCH = 100
 STEP = 4e-3
-#: Share of a mixed row's numbers that come from further rows.
+#: Share of a mixed row's numbers that are taken from other rows.
 SWAPPED = 0.2
-#: Adam's decay of the moments. The second is short (0.999 is usual): a weight that few rows move,
-#: that of a column of zeros, say, would else go a long way for each of them.
+#: Adam's decay of the moments. The second is short (0.999 is usual). Otherwise a weight with few
+#: gradients, such as that of a sparse column, would take a long step at each of them: for a first
+#: one after many steps, (1 - 0.9) / sqrt(1 - 0.999) = 3.2 times the rate, instead of 0.45.
 DECAY = (0.9, 0.95)
-#: Ridge, and most steps, of the last layer alone.
+#: Ridge, and maximum number of steps, of the fit of the last layer alone.
 HEAD = 1e-4
 HEAD_STEPS = 30
 
 
 def mixed_rows(network: Network, X: Array, rng: np.random.Generator) -> Array:
-    """Rows between each row and a random other one, up to half of the way, and partly swapped.
+    """Mix each row with a random other one, up to half of the way, and swap some numbers.
 
-    There the pool says what the members say where no row was: it costs no label. A fifth of the
-    numbers then come from rows of their own, so that the columns are seen apart from each other.
-    Columns that are embedded come from one of the two rows, all together.
+    The pool gives goals for such rows, too, without any labels: they show what the members predict
+    between the rows. A fifth of the numbers is then taken from other rows, one row per number, so
+    that columns also vary independently. Columns that are embedded are all taken from one of the
+    two rows.
 
     References
     ----------
@@ -66,18 +68,18 @@ def mixed_rows(network: Network, X: Array, rng: np.random.Generator) -> Array:
 def distil(
     network: Network, arrays: Arrays, pool: Callable[[Array], Array], X: Array
 ) -> dict[str, Array]:
-    """Fit all layers to the pooled probabilities: a few epochs from a network that is near already.
+    """Fit all layers to the pooled probabilities, in a few epochs from a network that is near them.
 
-    Minimises T^2 times the cross-entropy of the pooled probabilities, both sides at the temperature
-    T = 2, on the rows and as many rows between them, anew in each epoch. By Adam, with a step that
-    falls to 0 along a half cosine, and draws from one fixed seed: the same input gives the same
-    network. Stored means and variances of BatchNorm layers stay as they are.
+    Minimises T^2 times the cross-entropy to the pooled probabilities, both at the temperature
+    T = 2. Epochs over the rows alternate with epochs over as many mixed rows, drawn again each
+    time. Adam's rate falls to 0 along a half cosine. The seed is fixed: the same input gives the
+    same network. Stored means and variances of BatchNorm layers stay as they are.
 
     Parameters
     ----------
     network : Network
     arrays : dict of str to ndarray
-        Where it starts; not changed.
+        The arrays at the start; not changed.
     pool : callable
         Gives the pooled logits of rows.
     X : ndarray of shape (n_rows, n_features)
@@ -116,10 +118,10 @@ def _single(array: Array) -> Array:
 def fit_head(
     network: Network, arrays: Mapping[str, Array], pooled: Array, X: Array
 ) -> dict[str, Array]:
-    """Fit the last layer alone to the pooled probabilities, a convex problem, from where it is.
+    """Fit the last layer alone to the pooled probabilities, which is a convex problem.
 
-    The same cross-entropy as in `distil`, with a weak ridge towards the start. A network that does
-    not end in an affine layer stays as it is.
+    Minimises the cross-entropy of `distil`, with a weak ridge towards the start. A network that
+    does not end in an affine layer with a bias stays as it is.
 
     Parameters
     ----------
