@@ -35,15 +35,15 @@ __all__ = [
 ]
 
 
-#: Rows that alignment and repair look at; of more, as many evenly spaced ones.
+#: Maximum number of rows for alignment and repair; of more rows, evenly spaced ones are used.
 MAX_ROWS = 20_000
-#: Rows that closed forms are fitted on: they do not get better with more.
+#: Maximum number of rows for fits in closed form, which do not improve with more.
 FEW_ROWS = 4000
-#: Random rows for the check of an alignment where there are no others.
+#: Number of random rows for the check of an alignment when no rows are given.
 RANDOM_ROWS = 64
-#: Members whose logits differ by less, relative to their size, are one network.
+#: Members are the same network if their logits differ by less, relative to their size.
 _SAME = 1e-9
-#: A model whose divergence from the pool is this share of the members' own is as good as the pool.
+#: A model is as good as the pool if its divergence from it is this share of the members' mean.
 _NEAR = 0.1
 
 
@@ -53,7 +53,7 @@ def has_hidden(network: Network) -> bool:
 
 
 def some_rows(X: Array, n_rows: int = MAX_ROWS) -> Array:
-    """The rows, or so many evenly spaced ones of them."""
+    """All rows, or ``n_rows`` evenly spaced ones if there are more."""
     if len(X) <= n_rows:
         return X
     return X[np.linspace(0, len(X) - 1, n_rows).astype(np.intp)]
@@ -76,7 +76,7 @@ def merge_networks(
     members : sequence of dict of str to ndarray
         At least two.
     weights : ndarray of shape (n_members,)
-        Positive, adding up to 1.
+        Positive; their sum is 1.
     X : ndarray of shape (n_rows, n_features) or None
         Rows without labels.
     alignment, repair : str or None
@@ -85,7 +85,7 @@ def merge_networks(
     Returns
     -------
     stages : dict of str to dict of str to ndarray
-        The networks on the way, in float64.
+        The networks after each stage, in float64.
     chosen : str
         The stage that is the result.
     """
@@ -112,7 +112,7 @@ class _Merge:
         weights: Array,
         X: Array | None,
     ) -> _Merge:
-        """Members in an order of their own, so that the order given does not matter."""
+        """Sort the members by weights and norms, so that the order given does not matter."""
         arrays = [as_float64(member) for member in members]
         order = sorted(
             range(len(arrays)),
@@ -122,7 +122,7 @@ class _Merge:
         return cls(network, arrays, weights[order], None if X is None else some_rows(X), {})
 
     def run(self, alignment: str | None, repair: str | None) -> str:
-        """Try what was asked for, and take the last stage, or the best for "auto"."""
+        """Compute the stages asked for; return the name of the last, or of the best for "auto"."""
         self.stages["plain"] = self.with_statistics(_average(self.members, self.weights))
         chosen = "plain"
         aligned = self.members
@@ -142,7 +142,7 @@ class _Merge:
             chosen = "select"
         elif alignment == "auto":
             chosen = self.best()
-            if self.is_pool(chosen):  # members from one start: nothing to mend
+            if self.is_pool(chosen):  # members from one start: nothing to repair
                 return chosen
             self.add_selection()
             chosen = self.best()
@@ -163,7 +163,7 @@ class _Merge:
     def repair(
         self, aligned: list[dict[str, Array]], start: dict[str, Array], repair: str, chosen: str
     ) -> str:
-        """Refit the layers of an average as asked for; "auto": both ways, and take the best."""
+        """Refit the layers of an average as asked for; with "auto" both ways, to keep the best."""
         X = self.rows()
         for name in ("rescale", "least_squares") if repair == "auto" else (repair,):
             refit: Refit
@@ -177,7 +177,7 @@ class _Merge:
         return self.best() if repair == "auto" else chosen
 
     def rows(self) -> Array:
-        """Rows to check an alignment on: those given, or random ones."""
+        """Rows to check an alignment: those given, or random ones."""
         if self.X is not None:
             return some_rows(self.X, FEW_ROWS)
         return probe_rows(self.network, RANDOM_ROWS)
@@ -190,12 +190,12 @@ class _Merge:
         return total
 
     def best(self) -> str:
-        """The stage nearest to the pool, on the rows and between them."""
+        """Name of the stage nearest to the pool, on rows and mixed rows."""
         return min(self.stages, key=lambda name: self.distance(self.stages[name]))
 
     @cached_property
     def judged(self) -> tuple[Array, Array]:
-        """Rows to judge on, half of them between rows, and the pool's log-probabilities there."""
+        """Rows and mixed rows to compare stages on, and the pool's log-probabilities there."""
         X = self.rows()
         X = np.concatenate([X, mixed_rows(self.network, X, np.random.default_rng(1))])
         return X, log_softmax(two_columns(self.pooled(X)))
@@ -207,7 +207,7 @@ class _Merge:
         return float((np.exp(pool) * (pool - said)).sum(axis=1).mean())
 
     def is_pool(self, name: str) -> bool:
-        """Whether a stage is so near to the pool, compared to the members, that it is as good."""
+        """Whether a stage is nearly the pool, compared to the members' distances from it."""
         distances = [self.distance(member) for member in self.members]
         return self.distance(self.stages[name]) <= _NEAR * float(self.weights @ distances)
 
@@ -217,7 +217,7 @@ class _Merge:
         return refit_layers(self.network, arrays, self.X, None, statistics=True)
 
     def is_each_member(self, average: dict[str, Array]) -> bool:
-        """Whether the aligned members are one and the same network."""
+        """Whether all members compute the same as the average of the aligned ones."""
         X = self.rows()
         said = self.network.logits(average, X)
         size = 1.0 + float(np.abs(said).max(initial=0.0))
@@ -241,7 +241,7 @@ def _average(members: Sequence[Mapping[str, Array]], weights: Array) -> dict[str
 
 
 def probe_rows(network: Network, n_rows: int) -> Array:
-    """Random rows that every network of the architecture can take (0 or 1 where it embeds)."""
+    """Random rows that every network of the architecture can take (0 in embedded columns)."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, network.n_features))
     whole = network.whole_columns()
