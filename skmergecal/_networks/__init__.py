@@ -1,4 +1,4 @@
-"""Networks as arrays: described, aligned, repaired, merged, trained."""
+"""Networks as arrays: their description, alignment, repair, merge and training."""
 
 from skmergecal._networks._align import align_networks
 from skmergecal._networks._merge import (
