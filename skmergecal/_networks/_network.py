@@ -1,4 +1,4 @@
-"""A neutral description of a network: its layers in order, and what can be computed from it."""
+"""Description of a network: its layers in order, with values, logits and gradients for arrays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Network", "dense_network"]
 
 @dataclass(frozen=True)
 class Network:
-    """How the arrays of a net become its logits, whatever library the net is from.
+    """How the arrays of a net give its logits, independent of the library of the net.
 
     With such a description in `Parameters.network`, hidden units can be aligned, and the merged
     net repaired.
@@ -44,7 +44,7 @@ class Network:
 
     @cached_property
     def users(self) -> tuple[tuple[int, ...], ...]:
-        """For each node the places of the nodes that take its value."""
+        """For each node, the places of the nodes that use its value."""
         found: list[list[int]] = [[] for _ in self.nodes]
         for place, node in enumerate(self.nodes):
             for i in dict.fromkeys(node.inputs):
@@ -80,7 +80,7 @@ class Network:
         return values
 
     def logits(self, arrays: Arrays, X: Array) -> Array:
-        """Logits of shape (n_rows, n_outputs); only the values still needed are kept."""
+        """Logits of shape (n_rows, n_outputs); values are dropped after their last use."""
         values: dict[int, Array] = {}
         for place, node in enumerate(self.nodes):
             if isinstance(node, Input):
@@ -140,7 +140,8 @@ def dense_network(
 
 
 def two_columns(logits: Array) -> Array:
-    """Logits of two classes from the one column that a binary net has."""
+    """Logits of two classes, also where a binary net has only one column."""
+    # The one column is the logit of the second class: sigmoid(z) = softmax([0, z])[1].
     if logits.ndim == 1:
         logits = logits[:, None]
     if logits.shape[1] > 1:
@@ -149,7 +150,7 @@ def two_columns(logits: Array) -> Array:
 
 
 def as_float64(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
-    """Floating arrays in float64; whole numbers stay what they are."""
+    """Floating arrays in float64; other arrays stay as they are."""
     return {
         name: array.astype(np.float64) if np.issubdtype(array.dtype, np.floating) else array
         for name, array in arrays.items()
