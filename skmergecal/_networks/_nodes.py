@@ -1,8 +1,8 @@
-"""The layers of a network as operations on arrays: values, and gradients of a loss.
+"""Layers of a network as operations on arrays: values, and gradients of a loss.
 
 A value has shape (n_rows, width), or (n_rows, n_columns, width) after an embedding of several
-columns. All of a layer's arrays are looked up by name, so that one description serves every member
-of the same architecture.
+columns. The arrays of a layer are looked up by name, so that one description is valid for all
+members of the same architecture.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ Gradients = dict[str, Array]
 
 @dataclass(frozen=True)
 class Node(ABC):
-    """One operation; ``inputs`` are the places of the nodes whose values it takes."""
+    """One operation; ``inputs`` are the places of the nodes whose values it uses."""
 
     inputs: tuple[int, ...]
 
     @abstractmethod
     def forward(self, arrays: Arrays, *values: Array) -> Array:
-        """The value for the values of the inputs."""
+        """The node's value, from the values of its inputs."""
 
     @abstractmethod
     def backward(
@@ -55,7 +55,7 @@ class Node(ABC):
 
 
 def as_rows(value: Array) -> Array:
-    """A value with one row for each row, or for each row and column."""
+    """A value as a matrix: one row per row of the data, or per row and embedded column."""
     return value.reshape(-1, value.shape[-1])
 
 
@@ -66,13 +66,13 @@ class Input(Node):
     inputs: tuple[int, ...] = ()
 
     def forward(self, arrays: Arrays, *values: Array) -> Array:
-        """Never called: the network puts the rows here."""
+        """Never called: `Network` uses the rows themselves."""
         raise NotImplementedError
 
     def backward(
         self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
     ) -> tuple[list[Array | None], Gradients]:
-        """Nothing lies below."""
+        """The input has no inputs of its own."""
         return [], {}
 
 
@@ -116,7 +116,7 @@ class AffineLayer(Node):
 
 @dataclass(frozen=True)
 class Embedding(Node):
-    """A row of the table for each whole number."""
+    """For each whole number, a row of a table."""
 
     weight: str = ""
 
@@ -180,7 +180,8 @@ class LayerNorm(Node):
     def backward(
         self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
     ) -> tuple[list[Array | None], Gradients]:
-        """The gradient without what mean and deviation take out."""
+        """Gradient of the normalisation, whose mean and deviation depend on the row."""
+        # A shift of the row changes nothing, and a scale only through eps: both parts cancel.
         x, scale = self._normalised(values[0])
         inner, grads = _gain_backward(self, arrays, gradient, x)
         inner = inner - inner.mean(axis=-1, keepdims=True)
@@ -264,7 +265,7 @@ class Activation(Node):
 
     @property
     def shape(self) -> ActivationFunction:
-        """The function and its symmetries."""
+        """The function, its slope and its symmetries."""
         return ACTIVATIONS[self.name]
 
     def forward(self, arrays: Arrays, *values: Array) -> Array:
