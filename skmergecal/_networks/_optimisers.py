@@ -1,4 +1,4 @@
-"""Optimisers of networks that are arrays: all arrays lie in one vector, and move in one go."""
+"""Optimisers of networks given as arrays: all arrays are parts of one vector, moved in one step."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Optimiser(ABC):
     Parameters
     ----------
     arrays : dict of str to ndarray
-        Not changed. Floating arrays are copied in single precision, which halves the time; what
-        is lost is far below what a step changes.
+        Not changed. Floating arrays are copied in single precision, which halves the time; the
+        rounding error is far smaller than the change of a step.
     constant : collection of str, default=()
         Names of arrays that stay as they are.
 
     Attributes
     ----------
     arrays : dict of str to ndarray
-        The moving copies: views of one vector; and what does not move, as it was.
+        Copies that the steps change, as views of one vector; constant arrays as they were.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], constant: Collection[str] = ()) -> None:
@@ -67,7 +67,7 @@ class Optimiser(ABC):
         """Move the vector, given its gradient."""
 
     def like(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Copies of the given arrays, those that moved as they are now."""
+        """Copies of the given arrays, with the current values of those that the steps change."""
         return {
             name: self.arrays[name].astype(array.dtype) if name in self._gradients else array.copy()
             for name, array in arrays.items()
@@ -75,7 +75,7 @@ class Optimiser(ABC):
 
 
 class Adam(Optimiser):
-    """Adam, with weight decay that is apart from the gradient, on matrices only (AdamW).
+    """Adam with decoupled weight decay, on matrices only (AdamW).
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Adam(Optimiser):
     betas : tuple of float, default=(0.9, 0.999)
     epsilon : float, default=1e-8
     weight_decay : float, default=0.0
-        Share of the rate by which each step shrinks the weights.
+        Each step shrinks the weights by this factor times the rate.
 
     References
     ----------
@@ -152,6 +152,7 @@ class NesterovSGD(Optimiser):
         self.velocity = np.zeros_like(self.vector)
 
     def _step(self, rate: float) -> None:
+        # v becomes m v - r g. Nesterov's step is m v - r g with the new v: v + (m - 1) v - r g.
         self.velocity *= self.momentum
         self.velocity -= rate * self.gradient
         self.vector += self.velocity
