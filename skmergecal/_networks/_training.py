@@ -1,6 +1,6 @@
-"""Training of networks that are arrays: batches, one gradient step, and rows between rows.
+"""Training of networks given as arrays: batches, one gradient step, and mixed rows.
 
-Distillation after a merge and further training share all of it.
+Distillation after a merge and further training both use it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ __all__ = ["batches", "draw_partners", "logit_gradient", "moved_towards", "train
 
 
 def batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[IntArray]:
-    """Rows in random order; no batch has a single row where there are more."""
+    """Rows in random order; a single row that is left over joins the batch before it."""
     order = rng.permutation(n_rows)
     cuts = np.arange(size, n_rows, size)
     if n_rows % size == 1:
-        cuts = cuts[:-1]  # BatchNorm, for one, knows no variance of a single row
+        cuts = cuts[:-1]  # a single row has no variance, which BatchNorm needs
     yield from np.split(order, cuts)
 
 
 def logit_gradient(
     logits: Array, goals: np.ndarray, weight: Array | None = None, temperature: float = 1.0
 ) -> Array:
-    """Gradient, by the logits, of T^2 times the mean cross-entropy at temperature T.
+    """Gradient of T^2 times the mean cross-entropy at temperature T with respect to the logits.
 
-    With p = softmax(z / T) the cross-entropy of a row has the gradient (p - goal) / T by z; the
-    factor T^2 keeps its size independent of T.
+    With p = softmax(z / T), the gradient of the cross-entropy of a row with respect to z is
+    (p - goal) / T. As p - goal is about proportional to 1 / T, the factor T^2 keeps the size of the
+    gradient independent of T.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def train_on_batch(
 
 
 def draw_partners(n_rows: int, rng: np.random.Generator) -> tuple[IntArray, Array]:
-    """For each row a random other one, and how far to go towards it: up to half of the way.
+    """For each row a random partner, and the share of the way to go towards it, up to a half.
 
     References
     ----------
