@@ -220,7 +220,7 @@ class _Finder:
             out = self.new(shape[-1])
             self.freeze(out)
             return out
-        msg = f"{type(node).__name__} is not known to the alignment of hidden units"
+        msg = f"alignment of hidden units does not support the layer {type(node).__name__}"
         raise IncompatibleEstimatorsError(msg)
 
     def affine(self, node: AffineLayer, before: _Layout, width: int) -> _Layout:

@@ -1,6 +1,6 @@
-"""From a torch module to a description of its network, by symbolic tracing.
+"""Tracing of a torch module with torch.fx, for a description of its network.
 
-Loaded with the first skorch net, never before.
+Imported with the first skorch net only, because it imports torch.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from skmergecal._networks._nodes import (
 
 __all__ = ["UntraceableError", "first_names", "trace"]
 
-#: A description and its module may differ by this, relative to the size of the logits.
+#: Largest difference of a description from its module, relative to the size of the logits.
 _ROUNDING = 1e-4
-#: The widest input that is looked for where the module does not tell its width.
+#: Limit of the search for the width of the input, where no first layer gives it.
 _MAX_WIDTH = 2048
 
 
 class UntraceableError(Exception):
-    """The module has an operation that descriptions do not know; the message names it."""
+    """The module has an operation that a description cannot contain; the message names it."""
 
 
 def _named(name: str) -> Callable[[Any], tuple[str, float]]:
@@ -83,7 +83,7 @@ _METHODS: dict[Any, str] = {
 
 
 class _Tracer(fx.Tracer):
-    """Takes every module of torch.nn as one operation."""
+    """Treats every module of torch.nn as one operation."""
 
     def is_leaf_module(self, m: nn.Module, qualified_name: str) -> bool:
         return _is_layer(m)
@@ -95,9 +95,9 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def first_names(module: nn.Module) -> dict[str, str]:
-    """For each name in the state of a module the first name of the same tensor.
+    """For each name in the state of a module, the first name of the same tensor.
 
-    Layers, or their weights, that are tied to each other have several names for one tensor.
+    A tensor has several names if layers, or their weights, are tied.
     """
     first: dict[int, str] = {}
     state = module.state_dict(keep_vars=True)
@@ -117,12 +117,12 @@ def trace(module: nn.Module, n_features: int | None = None) -> Network:
     Returns
     -------
     Network
-        Checked against the module on random rows.
+        Its logits are compared with those of the module, on random rows.
 
     Raises
     ------
     UntraceableError
-        If the module has operations that descriptions do not know, or takes several inputs.
+        If the module has operations that a description cannot contain, or several inputs.
     """
     bare = _is_layer(module)
     try:
@@ -161,7 +161,7 @@ class _Reader:
         return Network(tuple(nodes), self.width)
 
     def fail(self, what: str) -> Any:
-        msg = f"the module has {what}, which alignment does not know"
+        msg = f"the module has {what}, which alignment does not support"
         raise UntraceableError(msg)
 
     def argument(self, node: fx.Node, place: int, name: str) -> Any:
@@ -235,7 +235,7 @@ class _Reader:
         if target in _WITH_PARAMETER:
             return self.add(Activation((self.below(node),), *_with_parameter(node)))
         if target in _SIZES:
-            return -1  # it can only go into a change of shape
+            return -1  # a size can only be the argument of a change of shape
         method = _METHODS.get(target)
         if method is None:
             return self.fail(f"the operation {getattr(target, '__name__', target)!r}")
@@ -298,7 +298,7 @@ def _with_parameter(node: fx.Node) -> tuple[str, float]:
 
 
 def _input_width(module: nn.Module, graph: fx.Graph) -> int:
-    """The width of the input: what its first layer says, or the smallest that the module takes."""
+    """Width of the input: that of the first layer, or else the smallest that the module accepts."""
     modules = dict(module.named_modules())
     for node in graph.nodes:
         for user in node.users if node.op == "placeholder" else ():
@@ -309,7 +309,7 @@ def _input_width(module: nn.Module, graph: fx.Graph) -> int:
     for width in range(1, _MAX_WIDTH):
         if _output(module, np.zeros((2, width))) is not None:
             return width
-    msg = f"nobody can tell how many columns {type(module).__name__} takes"
+    msg = f"the number of input columns of {type(module).__name__} could not be found"
     raise UntraceableError(msg)
 
 
@@ -332,14 +332,14 @@ def _output(module: nn.Module, X: np.ndarray) -> torch.Tensor | None:
 
 
 def _compare(module: nn.Module, network: Network) -> None:
-    """Check the description on random rows, whole numbers where they are embedded."""
+    """Compare the description with the module on random rows (0 in embedded columns)."""
     X = np.random.default_rng(0).normal(size=(8, network.n_features))
     X[:, network.whole_columns()] = 0
     out = _output(module, X)
     if isinstance(out, tuple):
         out = out[0]
     if out is None:
-        msg = f"{type(module).__name__} does not take rows of {network.n_features} numbers"
+        msg = f"{type(module).__name__} does not accept rows of {network.n_features} numbers"
         raise UntraceableError(msg)
     arrays = as_float64({k: v.detach().cpu().numpy() for k, v in module.state_dict().items()})
     try:
@@ -351,7 +351,7 @@ def _compare(module: nn.Module, network: Network) -> None:
     size = 1 + np.abs(logits).max()
     same = np.abs(logits - expected).max() <= _ROUNDING * size
     if not (same or _same_up_to_softmax(logits, expected)):
-        msg = f"the description of {type(module).__name__} does not reproduce it"
+        msg = f"the description of {type(module).__name__} does not reproduce its output"
         raise UntraceableError(msg)
 
 
