@@ -1,1 +1,1 @@
-"""Trainees: models in training, one file for each kind."""
+"""Trainees: models in training, with one file per kind of model."""
