@@ -1,4 +1,4 @@
-"""Train a network that is described as arrays: MLPClassifier, and registered families."""
+"""Training of a network given as arrays: MLPClassifier, and registered families."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["NetworkTrainee"]
 
 
 class NetworkTrainee(Trainee):
-    """Arrays and their network; steps in single precision.
+    """Arrays and their network, trained in single precision.
 
     With labels, an MLPClassifier keeps its solver's settings ("lbfgs" becomes Adam), its learning
-    rate and its ``alpha``; other families get those that it has by default.
+    rate and its ``alpha``; other families use the defaults of MLPClassifier.
 
     Parameters
     ----------
     estimator : classifier
         Fitted; not changed.
     parameters : Parameters
-        Its own, with a network.
+        Those of the estimator, with a network.
     """
 
     def __init__(self, estimator: Estimator, parameters: Parameters) -> None:
@@ -100,8 +100,8 @@ def _own_optimiser(
     if estimator.solver == "sgd":
         if weight_decay:
             msg = (
-                "weight_decay is apart from the gradient, which MLPClassifier(solver='sgd') does "
-                "not know: set its alpha instead"
+                "weight_decay is not available for MLPClassifier(solver='sgd'): set its alpha "
+                "instead"
             )
             raise ValueError(msg)
         momentum, nesterov = estimator.momentum, estimator.nesterovs_momentum

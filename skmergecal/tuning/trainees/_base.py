@@ -1,4 +1,4 @@
-"""Trainee: what every kind of model in training can do."""
+"""Trainee: the interface of every kind of model in training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Trainee(ABC):
 
     @abstractmethod
     def start_training(self, plan: TrainingPlan, *, soft: bool) -> None:
-        """Make an optimiser; ``soft``: the goals are probabilities."""
+        """Make an optimiser; with ``soft``, the goals are probabilities instead of labels."""
 
     @abstractmethod
     def prepare(self, X: Any) -> Any:
@@ -29,7 +29,7 @@ class Trainee(ABC):
     def step(
         self, prepared: Any, batch: IntArray, goals: np.ndarray, weight: Array | None, share: float
     ) -> float:
-        """Learn from a batch at a share of the largest rate; its loss before that."""
+        """Train on a batch, at a share of the largest rate; return the loss before the step."""
 
     @abstractmethod
     def log_proba(self, X: Any) -> Array:
@@ -45,18 +45,18 @@ class Trainee(ABC):
 
     @abstractmethod
     def mean_state(self, states: list[Any], prepared: Any) -> Any:
-        """The mean of several states; statistics of the rows are measured anew."""
+        """The mean of several states; statistics of the rows are measured again."""
 
     @abstractmethod
     def to_estimator(self) -> Estimator:
         """The trained estimator."""
 
     def batch_size(self, plan: TrainingPlan) -> int:
-        """Rows of a step."""
+        """Number of rows per step."""
         return plan.batch_size
 
     def randomness(self, seed: int) -> AbstractContextManager[None]:
-        """Within it, what the model draws at random follows the seed, and leaves no trace."""
+        """Context in which the model draws random numbers from the seed, restored afterwards."""
         return nullcontext()
 
 

@@ -1,4 +1,4 @@
-"""Train a classifier with ``partial_fit``: one call an epoch, on all rows."""
+"""Training of a classifier with ``partial_fit``: one call per epoch, on all rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["IncrementalTrainee"]
 
 
 class IncrementalTrainee(Trainee):
-    """A copy of a classifier that goes through the rows by itself.
+    """A copy of a classifier whose ``partial_fit`` goes through the rows.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class IncrementalTrainee(Trainee):
         for name, given in (("weight_decay", plan.weight_decay), ("average", plan.average or None)):
             if given is not None:
                 msg = (
-                    f"{name} is for nets; {kind} learns by its own partial_fit: set its parameters"
+                    f"{name} is for nets; {kind} learns by partial_fit: set its own parameters"
                 )
                 raise ValueError(msg)
         if plan.learning_rate is None:
@@ -79,7 +79,7 @@ class IncrementalTrainee(Trainee):
         self.estimator = copy.deepcopy(state)
 
     def mean_state(self, states: list[Any], prepared: Any) -> Any:
-        return states[-1]  # never asked for: `start_training` refuses to average
+        return states[-1]  # never called: `start_training` does not allow averages
 
     def to_estimator(self) -> Estimator:
         return self.estimator

@@ -1,4 +1,4 @@
-"""Train a skorch net: its module, its criterion, its optimiser. Loaded when the first net comes."""
+"""Training of a skorch net, by its criterion and optimiser. Imported with the first net only."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = ["TorchTrainee"]
 
 
 class TorchTrainee(Trainee):
-    """A copy of a net, whose optimiser begins anew.
+    """A copy of a net, with a new optimiser.
 
-    Batches are cut from the rows as they are: transforms of a custom ``dataset``, and callbacks,
-    take no part. With labels, optimiser, criterion, ``get_loss`` and dropout are the net's own.
+    Batches are taken from the rows as they are: transforms of a custom ``dataset``, and callbacks,
+    are not used. With labels, optimiser, criterion, ``get_loss`` and dropout are those of the net.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class TorchTrainee(Trainee):
 
     def start_training(self, plan: TrainingPlan, *, soft: bool) -> None:
         self.soft, decay = soft, plan.weight_decay
-        net = self.net.initialize_optimizer()  # that of the net's fit remembers other weights
+        net = self.net.initialize_optimizer()  # the optimiser of the fit has state for other weights
         if soft:
             free = [p for p in net.module_.parameters() if p.requires_grad]
             decay = DISTILLATION.weight_decay if decay is None else decay
@@ -134,7 +134,7 @@ class TorchTrainee(Trainee):
         return mean
 
     def to_estimator(self) -> Estimator:
-        # As skorch leaves a net: it cuts its flags by itself where they matter.
+        # A fitted net of skorch has an optimiser. Before each use, skorch sets the training flags.
         self.net.initialize_optimizer()
         return self.net
 
@@ -150,7 +150,7 @@ def _parts(net: Estimator) -> list[Any]:
 
 
 def _soft_losses(net: Estimator, output: Any, goals: Any) -> Any:
-    """Cross-entropy of each row from probabilities as goals."""
+    """Cross-entropy of each row, with probabilities as goals."""
     if isinstance(output, tuple):
         output = output[0]
     if not outputs_logits(net):
@@ -167,11 +167,11 @@ def _soft_losses(net: Estimator, output: Any, goals: Any) -> Any:
 
 @contextmanager
 def _row_by_row(criterion: Any) -> Iterator[None]:
-    """Within it, the criterion gives one loss a row."""
+    """Context in which the criterion gives one loss per row."""
     if getattr(criterion, "reduction", None) not in ("mean", "sum", "none"):
         msg = (
-            f"the criterion {type(criterion).__name__} has no reduction='none', so that rows "
-            "cannot be weighted: fit without sample_weight, or use target='members'"
+            f"the criterion {type(criterion).__name__} has no reduction='none', so its rows cannot "
+            "be weighted: fit without sample_weight, or use target='members'"
         )
         raise ValueError(msg)
     before = criterion.reduction
@@ -189,12 +189,12 @@ def _mean(tensors: list[Any]) -> Any:
 
 
 def _measure(net: Estimator, norms: list[Any], prepared: Any) -> None:
-    """Means and variances of BatchNorm layers, over all rows at once, dropout off."""
+    """Measure means and variances of BatchNorm layers on all rows at once, without dropout."""
     momenta = [norm.momentum for norm in norms]
     net.module_.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # of one batch with all rows the mean is exact
+        norm.momentum = None  # with None torch averages over batches: here one batch
         norm.train()
     with torch.no_grad():
         net.infer(prepared)
