@@ -15,7 +15,7 @@ _HALF_CHI2_95 = float(chi2.ppf(0.95, 1)) / 2
 #: Relative error of the modelled slope at an end up to which the end is that of the model.
 _MODELLED = 1e-5
 #: Error of an end corrected by values of the loss, as a share of the half-width of the interval.
-_MENDED = 3e-9
+_CORRECTED = 3e-9
 
 
 def profile_interval(
@@ -86,7 +86,7 @@ class _Profile:
             # A step along a slope with relative error e is wrong by e times its length. The step
             # shows the error of the modelled value, and from it, that of the modelled slope.
             left = abs(step) * min(error, 10 * abs(step) / self.width)
-            if left <= _MENDED * self.width:
+            if left <= _CORRECTED * self.width:
                 return t
         return self._bracketed(direction, reach)
 

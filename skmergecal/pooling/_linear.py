@@ -82,8 +82,9 @@ def fit_weights_of_true(true: Array, weight: Array | None) -> tuple[Array, float
     # sum, c sum(w), is 1. Relative to its largest entry, a row's pooled probability at the
     # optimum is at least the share of the row: the barrier below only prevents overflow.
     largest = true.max(axis=0)
-    told = largest > 0
-    relative, part = true[:, told] / largest[told], share[told]
+    # A row whose true class has probability 0 from all members cannot favour any weights.
+    possible = largest > 0
+    relative, part = true[:, possible] / largest[possible], share[possible]
 
     def loss(w: Array) -> tuple[float, Array, Array]:
         pooled = w @ relative
@@ -94,7 +95,7 @@ def fit_weights_of_true(true: Array, weight: Array | None) -> tuple[Array, float
         return value, part.sum() - ratio @ part, (ratio * part) @ ratio.T
 
     weights = np.full(n_members, 1 / n_members)
-    if told.any():
+    if possible.any():
         weights = minimise_nonnegative(loss, weights)
         weights = weights / weights.sum()
     return weights, float(-np.log(np.maximum(weights @ true, SMALLEST)) @ share)
