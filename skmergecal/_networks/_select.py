@@ -278,7 +278,7 @@ def _gather_array(stack: list[Array], slots: list[tuple[int, int, _Chosen]]) -> 
         stretch = slice(offset, offset + len(chosen.unit))
         source[axis][stretch] = chosen.member
         place[axis][stretch] = offset + chosen.unit
-    # Units of different members have no weight between them. The refit sets these zeros.
+    # Units of different members have no weight between them: the refit starts from 0 there.
     out = np.zeros(shape)
     for k, array in enumerate(stack):
         mine = [(s == k) | (s == -1) for s in source]

@@ -165,7 +165,7 @@ class _Finder:
         for node, value in zip(self.network.nodes, probe, strict=True):
             before = [layouts[i] for i in node.inputs]
             layouts.append(self.layout(node, before, value.shape))
-        # The logits' columns are the classes.
+        # The columns of the logits are the classes, in a fixed order.
         self.freeze(layouts[-1])
 
     def new(self, size: int) -> _Layout:
@@ -292,7 +292,7 @@ class _Finder:
         def among(scales: list[int]) -> bool:
             return any(self.scales.find(i) == scale for i in scales)
 
-        # One place on a unit's way that does not allow the scale is enough to rule it out.
+        # Joined scales share their limits: one layer that does not allow a scale rules it out.
         free = not among(self.locked)
         return free and not among(self.oriented), free and not among(self.uneven)
 
