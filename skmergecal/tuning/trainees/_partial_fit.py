@@ -41,9 +41,7 @@ class IncrementalTrainee(Trainee):
             raise ValueError(msg)
         for name, given in (("weight_decay", plan.weight_decay), ("average", plan.average or None)):
             if given is not None:
-                msg = (
-                    f"{name} is for nets; {kind} learns by partial_fit: set its own parameters"
-                )
+                msg = f"{name} is for nets; {kind} learns by partial_fit: set its own parameters"
                 raise ValueError(msg)
         if plan.learning_rate is None:
             return

@@ -49,7 +49,7 @@ class TorchTrainee(Trainee):
 
     def start_training(self, plan: TrainingPlan, *, soft: bool) -> None:
         self.soft, decay = soft, plan.weight_decay
-        net = self.net.initialize_optimizer()  # the optimiser of the fit has state for other weights
+        net = self.net.initialize_optimizer()  # that of the fit has state for other weights
         if soft:
             free = [p for p in net.module_.parameters() if p.requires_grad]
             decay = DISTILLATION.weight_decay if decay is None else decay
