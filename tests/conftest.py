@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from random import Random
 
 import numpy as np
 import pytest
@@ -27,12 +29,25 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 THOROUGH = ("test_extremes.py", "test_risk_coverage.py", "test_displays.py", "test_common.py")
 
 
-def pytest_collection_modifyitems(items):
-    """Mark the thorough tests."""
+def pytest_collection_modifyitems(config, items):
+    """Mark the thorough tests; keep so many of the extremes as the profile has examples."""
+    extremes = defaultdict(list)
     for item in items:
         sweep = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         if sweep or item.path.name in THOROUGH:
             item.add_marker(pytest.mark.thorough)
+        if item.path.name == "test_extremes.py":
+            extremes[item.originalname].append(item)
+    if settings().max_examples < settings.get_profile("default").max_examples:
+        left_out = {item for cases in extremes.values() for item in beyond_the_profile(cases)}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def beyond_the_profile(cases):
+    """All but as many cases as a sweep has examples, drawn at random with a fixed seed."""
+    kept = Random(0).sample(cases, min(len(cases), settings().max_examples))
+    return [case for case in cases if case not in kept]
 
 
 @pytest.fixture(scope="session", autouse=True)
