@@ -119,11 +119,11 @@ def _match_to(
 
     Matching layers in turn finds a local optimum; the better of the two is kept.
     """
-    there, anew = _copied(aligned[k]), _copied(aligned[k])
+    there, fresh = _copied(aligned[k]), _copied(aligned[k])
     _descend(reference, there, spaces)
-    _first_match(reference, anew, spaces)
-    _descend(reference, anew, spaces)
-    best = max((there, anew), key=lambda arrays: _agreement(reference, arrays))
+    _first_match(reference, fresh, spaces)
+    _descend(reference, fresh, spaces)
+    best = max((there, fresh), key=lambda arrays: _agreement(reference, arrays))
     aligned[k].update(best)
 
 
