@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Hashable
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from sklearn.utils.validation import check_memory
 
@@ -17,6 +19,11 @@ from skmergecal.members._member import Member, Opinion
 from skmergecal.members._read import choose_reader
 
 __all__ = ["Cache"]
+
+#: What was fitted in this process, by process and identity. Nothing that a file contains gets in:
+#: predictions of what was loaded read no folder (its files are pickles, which can run code) and
+#: write none (they would hold the data of others).
+_FITTED_HERE: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
 
 #: Predictions of fewer rows are not kept.
 _ROWS_TO_KEEP = 20
@@ -46,14 +53,21 @@ class Cache:
     def __init__(self, memory: Any) -> None:
         self.memory = check_memory(memory if memory is None else _as_memory(memory))
 
-    @classmethod
-    def for_prediction(cls, memory: Any, X: Any) -> Self:
-        """The cache of a prediction: none for few rows, nor where the folder cannot be made.
+    @staticmethod
+    def fitted_here(estimator: Estimator) -> None:
+        """Note that an estimator was fitted in this process: its predictions may be kept."""
+        _FITTED_HERE[os.getpid(), id(estimator)] = estimator
 
-        Row by row, predictions would fill the folder; and a model may have moved to a machine
-        that has no such folder.
+    @classmethod
+    def for_prediction(cls, estimator: Estimator, X: Any) -> Self:
+        """The cache in which an estimator with a parameter ``memory`` keeps predictions.
+
+        There is none where the estimator was not fitted in this process, for few rows (one by one
+        they would fill the folder), nor where the folder cannot be made.
         """
-        if _num_samples(X) < _ROWS_TO_KEEP:
+        here = _FITTED_HERE.get((os.getpid(), id(estimator))) is estimator
+        memory = estimator.memory
+        if not here or _num_samples(X) < _ROWS_TO_KEEP:
             return cls(None)
         try:
             return cls(memory)

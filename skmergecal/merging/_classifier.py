@@ -94,8 +94,11 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         or calibrate calls each member once for each fold and data set; each process also remembers
         what it learned from them lately, in up to 256 MB. Fits that draw at random
         (``random_state=None``, skorch nets) are not cached, nor predictions of fewer than 20 rows.
-        A frozen estimator must not be changed afterwards; functions and classes of your own that
-        members refer to may be. The files are pickles: use a folder that only you can write to.
+        Only the process that fitted a model caches its predictions: one that was loaded from a
+        file, or came from a worker, reads and writes no folder when it predicts. A frozen
+        estimator must not be changed afterwards; functions and classes of your own that members
+        refer to may be. The files are pickles: use a folder that only you can write to, and set
+        ``memory`` before you fit a model again that others have made.
     n_jobs : int, default=None
         Number of fits at once.
 
@@ -360,6 +363,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self.weights_ = merge.weights
         self.member_temperatures_ = merge.member_temperatures
         self.temperature_ = merge.temperature
+        Cache.fitted_here(self)
 
     def member_report(
         self,
@@ -436,7 +440,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         """
         check_is_fitted(self, "weights_")
         pool = self._merge.members_pool()
-        return log_softmax(pool.scaled(pool.read_scores(X, self.memory)))
+        return log_softmax(pool.scaled(pool.read_scores(X, self)))
 
     def to_estimator(self, X: Any = None) -> Estimator:
         """One plain estimator of the members' own type that predicts the same.
@@ -473,7 +477,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         if not hasattr(self, "weights_"):  # check_is_fitted asks every member for its tags
             check_is_fitted(self, "weights_")
         self._check_features(X, reset=False)
-        return self._merge.read_scores(X, self.memory)
+        return self._merge.read_scores(X, self)
 
     def _scaled(self, scores: Array) -> Array:
         return self._merge.scaled(scores)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skmergecal._numerics import log_softmax, softmax
-from skmergecal._typing import Array
+from skmergecal._typing import Array, Estimator
 from skmergecal.members import Cache, HeldOutMembers, Member, Opinion
 
 __all__ = ["FittedMerge", "OpinionReader"]
@@ -45,9 +45,12 @@ class FittedMerge(ABC):
     def scores(self, read: OpinionReader) -> Array:
         """Merged scores before the temperature; members are read one after the other."""
 
-    def read_scores(self, X: Any, memory: Any) -> Array:
-        """Merged scores of any rows; what the members answered is remembered in ``memory``."""
-        return self.scores(Cache.for_prediction(memory, X).reader(X))
+    def read_scores(self, X: Any, owner: Estimator) -> Array:
+        """Merged scores of any rows, kept in the ``memory`` of the estimator that owns the merge.
+
+        Nothing is kept where the owner was not fitted in this process.
+        """
+        return self.scores(Cache.for_prediction(owner, X).reader(X))
 
     def members_pool(self) -> FittedMerge:
         """The pool of the members, every member asked."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from skmergecal._numerics import add_weighted, log_softmax, mean_loss
-from skmergecal._typing import Array
+from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierWarning
 from skmergecal.members import FitRows, HeldOutMembers, Member, Opinion
@@ -126,7 +126,7 @@ class OneModelMerge(FittedMerge):
         """Log-probabilities of the merged model."""
         return self.merged.log_proba(read(self.merged))
 
-    def read_scores(self, X: Any, memory: Any) -> Array:
+    def read_scores(self, X: Any, owner: Estimator) -> Array:
         """Scores from the merged model alone, which no cache can make faster."""
         return self.merged.read_scores(X)
 
