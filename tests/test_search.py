@@ -224,16 +224,17 @@ def test_a_fixed_temperature_gives_what_the_fitted_one_gave(blobs):
 def test_thresholds_around_and_inside(binary, binary_members):
     frozen = FrozenEstimator(binary_members["bayes"])
     calibrated = TemperatureCalibrator(frozen).fit(binary.X_held, binary.y_held)
-    around = TunedThresholdClassifierCV(calibrated, cv="prefit", refit=False)
+    around = TunedThresholdClassifierCV(calibrated, cv="prefit", refit=False, thresholds=20)
     around.fit(binary.X_held, binary.y_held)
     positive = calibrated.predict_proba(binary.X_test)[:, 1] >= around.best_threshold_
     np.testing.assert_array_equal(around.predict(binary.X_test), around.classes_[1 * positive])
-    tuned = TunedThresholdClassifierCV(GaussianNB(), cv=3).fit(binary.X, binary.y)
+    tuned = TunedThresholdClassifierCV(GaussianNB(), cv=3, thresholds=20).fit(binary.X, binary.y)
     inside = TemperatureCalibrator(FrozenEstimator(tuned)).fit(binary.X_held, binary.y_held)
     z = np.log(tuned.predict_proba(binary.X_test)) / inside.temperature_
     expected = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(inside.predict_proba(binary.X_test), expected, atol=1e-12)
-    fitted_here = TemperatureCalibrator(TunedThresholdClassifierCV(GaussianNB(), cv=3), cv=3)
+    tuning = TunedThresholdClassifierCV(GaussianNB(), cv=3, thresholds=5)
+    fitted_here = TemperatureCalibrator(tuning, cv=3)
     assert fitted_here.fit(binary.X, binary.y).score(binary.X_test, binary.y_test) > 0.6
 
 

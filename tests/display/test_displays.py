@@ -72,7 +72,10 @@ def ticks_in_view(axis):
 
 def labels_of(figure):
     """Every text that a figure shows beside its lines."""
-    figure.canvas.draw()  # the ticks are placed now
+    for _ in range(
+        2
+    ):  # as savefig does: ticks are placed and the layout is found, then it is drawn
+        figure.draw_without_rendering()
     legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
     texts = [t for legend in legends for t in legend.get_texts()]
     for ax in figure.axes:
@@ -148,8 +151,9 @@ def test_no_label_of_a_reliability_diagram_covers_another(n_classes, n_models, k
     y, models = draw(n_classes, n_models)
     display = ReliabilityDisplay.from_predictions(y, models, kind=kind)
     assert np.size(display.ax_) == (n_classes if kind == "class-wise" else 1)
-    assert not overlaps(labels_of(display.figure_))
-    assert not outside(labels_of(display.figure_), display.figure_)
+    labels = labels_of(display.figure_)
+    assert not overlaps(labels)
+    assert not outside(labels, display.figure_)
 
 
 @pytest.mark.parametrize("n_models", [1, 12])
@@ -162,8 +166,9 @@ def test_no_label_of_another_picture_covers_another(n_models):
         WeightsDisplay(names, np.full(n_models, 1 / n_models)).plot(),
     ]
     for display in pictures:
-        assert not overlaps(labels_of(display.figure_)), type(display)
-        assert not outside(labels_of(display.figure_), display.figure_), type(display)
+        labels = labels_of(display.figure_)
+        assert not overlaps(labels), type(display)
+        assert not outside(labels, display.figure_), type(display)
 
 
 def test_lines_differ_without_colour():
@@ -247,8 +252,9 @@ def test_nothing_is_cut_or_covered_on_given_axes(layout):
     figure, axes = plt.subplots(1, 2, figsize=(14, 5), layout=layout)
     ReliabilityDisplay.from_predictions(y, models, ax=axes[0])
     RiskCoverageDisplay.from_predictions(y, models, ax=axes[1])
-    assert not overlaps(labels_of(figure))
-    assert not outside(labels_of(figure), figure)
+    labels = labels_of(figure)
+    assert not overlaps(labels)
+    assert not outside(labels, figure)
 
 
 def test_given_axes_are_drawn_on():

@@ -112,6 +112,14 @@ def test_z_of_rows_that_are_certain_or_uniform_is_not_defined(rows):
 TEN_BINS = partial(expected_calibration_error, n_bins=10)
 
 
+def ten_bins(y, p, sample_weight):
+    """``expected_calibration_error`` in ten bins for the forecasts below, without its checks."""
+    confidence, winner = p.max(axis=1), p.argmax(axis=1)
+    bins = np.ceil(10 * confidence).astype(int)
+    gaps = np.bincount(bins, sample_weight * (confidence - (y == winner)))
+    return np.abs(gaps).sum() / sample_weight.sum()
+
+
 def simulated(rng, n=150, shift=0.0):
     """Forecasts of ten values, each in the middle of a bin, and labels; the true error is shift."""
     v = rng.integers(0, 10, n) * 0.04 + 0.57
@@ -119,12 +127,21 @@ def simulated(rng, n=150, shift=0.0):
     return y, np.column_stack([v, 1 - v])
 
 
+def test_ten_bins_are_those_of_the_package():
+    rng = np.random.default_rng(7)
+    for shift in (0.0, 0.15):
+        y, p = simulated(rng, shift=shift)
+        weight = rng.integers(0, 3, len(y))
+        expected = TEN_BINS(y, p, sample_weight=weight)
+        assert ten_bins(y, p, weight) == pytest.approx(expected, abs=1e-12)
+
+
 def bounds(n, share):
     """What 99.98 % of binomial counts lie between."""
     return binom.ppf(1e-4, n, share), binom.ppf(1 - 1e-4, n, share)
 
 
-@pytest.mark.parametrize("score", ["spiegelhalter", TEN_BINS], ids=["z", "resampling"])
+@pytest.mark.parametrize("score", ["spiegelhalter", ten_bins], ids=["z", "resampling"])
 def test_calibrated_forecasts_are_rejected_as_often_as_stated(score):
     rng = np.random.default_rng(1)
     n = 300
@@ -160,7 +177,7 @@ def test_bootstrap_intervals_cover(truth):
     for i in range(n):
         y, p = simulated(rng, shift=truth)
         low, high = calibration_test(
-            y, p, score=TEN_BINS, n_resamples=79, confidence_level=0.9, random_state=i
+            y, p, score=ten_bins, n_resamples=79, confidence_level=0.9, random_state=i
         ).interval
         covered += low <= truth <= high
     assert bounds(n, 0.81)[0] <= covered <= bounds(n, 0.9)[1]
@@ -170,11 +187,11 @@ def test_resampling_is_reproducible_and_sees_weights_as_rows():
     y, p = simulated(np.random.default_rng(4), 60)
     weight = np.random.default_rng(5).integers(0, 3, 60)
     rows = np.repeat(np.arange(60), weight)
-    one = calibration_test(y, p, score=TEN_BINS, random_state=0, sample_weight=weight)
-    two = calibration_test(y[rows], p[rows], score=TEN_BINS, random_state=0)
+    one = calibration_test(y, p, score=ten_bins, random_state=0, sample_weight=weight)
+    two = calibration_test(y[rows], p[rows], score=ten_bins, random_state=0)
     assert one == two
-    half = calibration_test(y, p, score=TEN_BINS, random_state=0, sample_weight=np.full(60, 0.5))
-    whole = calibration_test(y, p, score=TEN_BINS, random_state=0)
+    half = calibration_test(y, p, score=ten_bins, random_state=0, sample_weight=np.full(60, 0.5))
+    whole = calibration_test(y, p, score=ten_bins, random_state=0)
     np.testing.assert_allclose(half.interval, whole.interval)
 
 
