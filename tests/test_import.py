@@ -28,45 +28,52 @@ ALLOWED = {"joblib", "numpy", "scipy", "skmergecal", "sklearn", "threadpoolctl"}
 # they are blocked, to see that nobody else needs them.
 BLOCK = "import sys; sys.modules.update(pandas=None, rich=None, charset_normalizer=None); "
 SKLEARN = "import sklearn.neural_network, sklearn.model_selection, sklearn.discriminant_analysis"
-SHOW = "; print(*{name.partition('.')[0] for name, m in sys.modules.items() if m is not None})"
+SHOW = "; print(*(name for name, m in sys.modules.items() if m is not None))"
 
 
-def loaded(statement):
+def fresh(code, *arguments):
+    """The lines that a process of its own prints."""
     run = subprocess.run(
-        [sys.executable, "-c", BLOCK + statement + SHOW], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
     )
-    return set(run.stdout.split())
+    return run.stdout.splitlines()
 
 
-def test_import_loads_no_module_outside_a_listed_set():
-    ours = loaded("from skmergecal import *")
+@pytest.fixture(scope="module")
+def loaded():
+    """Statement -> every module that is loaded once it, and those before it, have run."""
+    statements = [
+        "pass",
+        "import skmergecal",
+        "skmergecal.metrics.calibration_test",
+        "from skmergecal import *",
+    ]
+    lines = fresh(
+        BLOCK + "; ".join(s + SHOW for s in statements[:-1]) + f"\n{statements[-1]}{SHOW}"
+    )
+    return {s: set(line.split()) for s, line in zip(statements, lines, strict=True)}
+
+
+def packages(names):
+    return {name.partition(".")[0] for name in names}
+
+
+def test_import_loads_no_module_outside_a_listed_set(loaded):
+    ours = packages(loaded["from skmergecal import *"])
     assert "sklearn" in ours
     assert not ours & {"torch", "skorch", "matplotlib", "pandas", "hypothesis", "pytest"}
-    assert ours - loaded(SKLEARN) - set(sys.stdlib_module_names) <= ALLOWED
+    (theirs,) = fresh(BLOCK + SKLEARN + SHOW)
+    assert ours - packages(theirs.split()) - set(sys.stdlib_module_names) <= ALLOWED
 
 
-def added(statement):
-    """Every module that the statement loads, beyond those of a bare start."""
-    bare, ours = (
-        subprocess.run(
-            [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.split()
-        for code in ("pass", statement)
-    )
-    return set(ours) - set(bare)
-
-
-def test_import_alone_loads_no_subpackage_and_no_other_package():
-    names = added("import skmergecal")
+def test_import_alone_loads_no_subpackage_and_no_other_package(loaded):
+    names = loaded["import skmergecal"] - loaded["pass"]
     assert {name for name in names if "skmergecal" in name} == {"skmergecal", "skmergecal._version"}
     assert {name.partition(".")[0] for name in names} <= {"skmergecal", *sys.stdlib_module_names}
 
 
-def test_metrics_load_neither_models_nor_pictures():
-    names = added("import skmergecal; skmergecal.metrics.calibration_test")
+def test_metrics_load_neither_models_nor_pictures(loaded):
+    names = loaded["skmergecal.metrics.calibration_test"] - loaded["pass"]
     ours = {name.split(".")[1] for name in names if name.startswith("skmergecal.")}
     assert "metrics" in ours
     assert not ours & {"calibration", "display", "members", "merging", "orders", "report", "tuning"}
@@ -111,16 +118,6 @@ def test_an_unknown_name_is_refused_as_python_does():
     assert inspect.ismodule(members)
 
 
-def test_a_reload_keeps_the_objects():
-    code = (
-        "import importlib, skmergecal; before = skmergecal.MergedClassifier; "
-        "again = importlib.reload(skmergecal); assert again is skmergecal; "
-        "assert again.MergedClassifier is before is skmergecal.merging.MergedClassifier; "
-        "assert again.metrics is importlib.import_module('skmergecal.metrics')"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 X = [[-2.0], [-1.0], [1.0], [2.0]] * 5
 Y = [0, 1, 0, 1] * 5
 # Each enters the registry of parameters as its subpackage loads.
@@ -131,25 +128,40 @@ WRAPPERS = {
 }
 
 
+RELOAD = """
+import importlib, skmergecal
+before = skmergecal.MergedClassifier
+again = importlib.reload(skmergecal)
+assert again is skmergecal
+assert again.MergedClassifier is before is skmergecal.merging.MergedClassifier
+assert again.metrics is importlib.import_module("skmergecal.metrics")
+"""
+UNPICKLE = """
+import pickle, sys
+from pathlib import Path
+for path in sys.argv[1:]:
+    for name in [n for n in sys.modules if n.partition(".")[0] == "skmergecal"]:
+        del sys.modules[name]
+    model = pickle.loads(Path(path).read_bytes())
+    from skmergecal.parameters import merge_parameters, read_parameters
+    merged = merge_parameters([read_parameters(model)] * 2, [0.5, 0.5])
+    print(type(model).__name__, type(merged.parameters).__name__)
+"""
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("subpackage", WRAPPERS)
-def test_parameters_of_a_model_unpickled_in_a_fresh_process(subpackage, tmp_path):
-    model = WRAPPERS[subpackage](SGDClassifier(loss="log_loss", random_state=0)).fit(X, Y)
-    copied = copy.deepcopy(model)
-    assert copied.predict_proba(X).tolist() == model.predict_proba(X).tolist()
-    path = tmp_path / "model.pkl"
-    path.write_bytes(pickle.dumps(model))
-    code = (
-        "import pickle, sys; from pathlib import Path; "
-        "model = pickle.loads(Path(sys.argv[1]).read_bytes()); "
-        "from skmergecal.parameters import merge_parameters, read_parameters; "
-        "merged = merge_parameters([read_parameters(model)] * 2, [0.5, 0.5]); "
-        "print(type(model).__name__, type(merged.parameters).__name__)"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True
-    )
-    assert run.stdout.split() == [type(model).__name__, "Parameters"]
+def test_fresh_processes_reload_and_unpickle(tmp_path):
+    """One process for all: skmergecal is forgotten before each model, so that all of it is new."""
+    paths, models = [], []
+    for subpackage, wrapper in WRAPPERS.items():
+        model = wrapper(SGDClassifier(loss="log_loss", random_state=0)).fit(X, Y)
+        copied = copy.deepcopy(model)
+        assert copied.predict_proba(X).tolist() == model.predict_proba(X).tolist()
+        paths.append(tmp_path / f"{subpackage}.pkl")
+        paths[-1].write_bytes(pickle.dumps(model))
+        models.append(model)
+    lines = fresh(RELOAD + UNPICKLE, *map(str, paths))
+    assert lines == [f"{type(model).__name__} Parameters" for model in models]
 
 
 def test_a_missing_extra_is_named():
