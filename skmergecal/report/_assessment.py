@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +21,14 @@ from skmergecal.metrics import (
 )
 
 __all__ = ["Assessment", "Interval", "assess", "mean_interval", "row_scores"]
+
+#: Significance of the verdict's test, and of the gap between mean probability and share of a class,
+#: in all classes together. Shares of training rows differ from the true ones by chance, too.
+_REJECTED, _MISSED = 0.05, 0.01
+#: Odds that differ by less than this factor are taken as equal: many rows make any gap significant.
+_SAME_ODDS = 1.1
+#: Classes that a verdict names at most.
+_NAMED = 3
 
 #: Calibration errors; they are not means over rows, so their intervals are bootstrapped.
 _ERRORS = {
@@ -40,6 +48,11 @@ class Interval(NamedTuple):
     def __str__(self) -> str:
         return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
 
+    @classmethod
+    def holding(cls, value: float, low: float, high: float) -> Interval:
+        """The interval, with an end moved to the value where it did not hold it."""
+        return cls(value, min(low, value), max(high, value))
+
 
 @dataclass(frozen=True)
 class Assessment:
@@ -56,20 +69,43 @@ class Assessment:
     p_value : float
         p-value of Spiegelhalter's test that the probabilities are calibrated; NaN if it is not
         defined.
+    mean_proba : dict of label to Interval
+        Mean probability of each class. The interval holds the share of the class among the rows if
+        the probabilities are calibrated.
+    missed : tuple of label
+        Classes with rows whose share the mean probability misses: by more than chance, and by
+        more than a tenth in odds. Classes without rows are left out of the comparison.
     """
 
     scores: Mapping[str, Interval]
     temperature: Interval
     p_value: float
+    mean_proba: Mapping[Hashable, Interval]
+    missed: tuple[Hashable, ...] = ()
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the test rejects at 5 % that the probabilities are calibrated."""
+        return self.p_value < _REJECTED
 
     @property
     def verdict(self) -> str:
-        """Over-confident, under-confident or neither: whether the temperature's interval has 1."""
+        """Over-confident, under-confident or neither: whether the temperature's interval has 1.
+
+        If it has 1, what else shows that the probabilities are not calibrated is added.
+        """
         if self.temperature.low > 1:
             return "over-confident"
         if self.temperature.high < 1:
             return "under-confident"
-        return "neither over- nor under-confident, as far as these rows can tell"
+        neither = "neither over- nor under-confident"
+        if self.missed:
+            named = ", ".join(repr(label) for label in self.missed[:_NAMED])
+            more = ", ..." if len(self.missed) > _NAMED else ""
+            return f"{neither} overall, but wrong about the share of {named}{more}"
+        if self.rejected:
+            return f"{neither} overall, but not calibrated"
+        return f"{neither}, as far as these rows can tell"
 
     def as_dict(self) -> dict[str, Any]:
         """All values as a dict of types that ``json`` can serialise."""
@@ -78,6 +114,10 @@ class Assessment:
             "temperature": self.temperature._asdict(),
             "verdict": self.verdict,
             "p_value": self.p_value,
+            "mean_proba": [
+                {"class": label, **mean._asdict()} for label, mean in self.mean_proba.items()
+            ],
+            "missed": list(self.missed),
         }
 
 
@@ -110,6 +150,7 @@ def assess(
     log_proba: Array,
     y: IntArray,
     weight: Array,
+    classes: np.ndarray,
     *,
     logits: Array,
     confidence_level: float,
@@ -132,10 +173,60 @@ def assess(
             random_state=random_state,
             sample_weight=weight,
         )
-        scores[name] = Interval(test.statistic, *test.interval)
+        scores[name] = Interval.holding(test.statistic, *test.interval)
     minimum = minimise_temperature(logits, y, weight)
-    temperature = Interval(minimum.temperature, *minimum.interval())
-    return Assessment(scores, temperature, _spiegelhalter(y, p, weight))
+    temperature = Interval.holding(minimum.temperature, *minimum.interval())
+    labels = classes.tolist()
+    means = dict(zip(labels, mean_probabilities(p, y, weight, confidence_level), strict=True))
+    missed = tuple(labels[c] for c in missed_shares(p, y, weight))
+    return Assessment(scores, temperature, _spiegelhalter(y, p, weight), means, missed)
+
+
+def _gaps(p: Array, y: IntArray, weight: Array) -> tuple[Array, Array]:
+    """Mean probability of each class minus its share, and the standard deviation of that.
+
+    The larger of two: that of labels drawn from the probabilities, which is right for classes of
+    few rows, and that seen.
+    """
+    total = float(weight.sum())
+    errors = p.copy()
+    errors[np.arange(len(y)), y] -= 1
+    gap = weight @ errors / total
+    expected = weight @ (p * (1 - p))
+    seen = weight @ (errors - gap) ** 2
+    return gap, np.sqrt(np.maximum(expected, seen)) / total
+
+
+def mean_probabilities(p: Array, y: IntArray, weight: Array, level: float) -> list[Interval]:
+    """Mean probability of each class, with an interval for the share of the class."""
+    margin = float(norm.ppf((1 + level) / 2)) * _gaps(p, y, weight)[1]
+    means = weight @ p / weight.sum()
+    ends = zip(means.tolist(), margin.tolist(), strict=True)
+    return [Interval(mean, mean - m, mean + m) for mean, m in ends]
+
+
+def missed_shares(p: Array, y: IntArray, weight: Array) -> list[int]:
+    """Numbers of the classes whose share the mean probability misses, the largest gap first.
+
+    Of two classes, whose gaps are the same, the rarer.
+    """
+    counts = np.bincount(y, weights=weight, minlength=p.shape[1])
+    present = np.flatnonzero(counts)
+    known = p[:, present]
+    sums = known.sum(axis=1, keepdims=True)
+    known = np.divide(known, sums, out=np.zeros_like(known), where=sums > 0)
+    gap, deviation = _gaps(known, np.searchsorted(present, y), weight)
+    share = counts[present] / counts.sum()
+    mean = share + gap
+    # By odds, both classes of two count alike.
+    one, other = mean * (1 - share), share * (1 - mean)
+    differ = (one > _SAME_ODDS * other) | (other > _SAME_ODDS * one)
+    n_tests = len(present) if len(present) > 2 else 1
+    beyond = np.abs(gap) > norm.isf(_MISSED / 2 / n_tests) * deviation
+    found = np.flatnonzero(differ & beyond)
+    if len(present) == 2:
+        return present[found[np.argsort(share[found])][:1]].tolist()
+    return present[found[np.argsort(-np.abs(gap[found]), kind="stable")]].tolist()
 
 
 def _call(error: Any, y: Any, proba: Any, sample_weight: Any) -> float:

@@ -103,14 +103,13 @@ def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> C
     weight = np.ones(len(codes)) if rows.sample_weight is None else rows.sample_weight[rows.kept]
     own, before, after = _before_and_after(estimator, member, rows, codes, weight, cv)
     assessed = [
-        assess(log_proba, codes, weight, logits=logits, **settings)
+        assess(log_proba, codes, weight, classes, logits=logits, **settings)
         for log_proba, logits in (before, after)
     ]
     losses = [row_scores(log_proba, codes)["log loss"] for log_proba, _ in (before, after)]
     finite = np.isfinite(losses[0])  # an infinite loss before makes the change -inf
     change = np.subtract(losses[1], losses[0], out=np.full(len(codes), -np.inf), where=finite)
     level = settings["confidence_level"]
-    rejected = assessed[1].p_value < 1 - level
     return CalibrationReport(
         name=type(unfrozen(estimator)).__name__,
         classes=classes,
@@ -119,7 +118,7 @@ def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> C
         after=assessed[1],
         own_temperature=own,
         change=mean_interval(change, weight, level),
-        flags=tuple(find_flags(codes, weight, *before, classes, rejected=rejected)),
+        flags=tuple(find_flags(codes, weight, *before, classes, assessed[0], assessed[1])),
         confidence_level=level,
         _y=codes,
         _proba={"before": np.exp(before[0]), "after": np.exp(after[0])},
@@ -140,16 +139,19 @@ def _before_and_after(
     cv: Any,
 ) -> tuple[float | None, _Opinion, _Opinion]:
     """The estimator's own temperature, and its log-probabilities without and with one."""
-    opinion = member.align(member.read(rows.kept_X))
+    final, _ = fitted_last_step(estimator)
+    if has_held_out(final):  # its own log-probabilities, including those of exact zeros
+        opinion = member.align(estimator.predict_log_proba(rows.kept_X))
+        exact = opinion.values
+    else:
+        opinion = member.align(member.read(rows.kept_X))
+        exact = _log(opinion.proba())
     softening = 1 / (float(weight.sum()) + 1) if opinion.has_zeros else 0.0
     z = opinion.log_proba(softening)
-    final, _ = fitted_last_step(estimator)
-    exact = _log(opinion.proba())
-    if has_held_out(final):  # its own log-probabilities, including those of exact zeros
-        exact = member.align(estimator.predict_log_proba(rows.kept_X)).values
-        if final.temperature_ != 1:
-            unscaled = log_softmax(final.temperature_ * z)
-            return float(final.temperature_), (unscaled, unscaled), (exact, z)
+    own = float(getattr(final, "temperature_", 1.0)) if has_held_out(final) else 1.0
+    if own != 1:
+        unscaled = log_softmax(own * z)
+        return own, (unscaled, unscaled), (exact, z)
     scaled = np.empty_like(z)
     for train, test in _splits(rows, len(codes), cv):
         temperature = minimise_temperature(z[train], codes[train], weight[train]).temperature

@@ -47,12 +47,13 @@ class CalibrationReport:
 
     Notes
     -----
-    Intervals of log loss, Brier score and accuracy use the normal approximation. Those of
-    calibration errors are basic bootstrap intervals (`skmergecal.metrics.calibration_test`):
-    sampling noise biases these errors upwards, and the interval, which corrects for that, may be
-    below the value. Those of temperatures come from the profile likelihood, of softened
-    log-probabilities if a classifier gives zeros. Rows are assumed to be independent: with groups
-    or time series, intervals are too narrow.
+    Intervals of log loss, Brier score, accuracy and mean probabilities use the normal
+    approximation. Those of calibration errors are basic bootstrap intervals
+    (`skmergecal.metrics.calibration_test`): sampling noise biases these errors upwards, and the
+    interval, which corrects for that, mostly lies below the value, which it holds. Those of
+    temperatures come from the profile likelihood, of softened log-probabilities if a classifier
+    gives zeros. Rows are assumed to be independent: with groups or time series, intervals are too
+    narrow. Verdicts do not depend on ``confidence_level``.
     """
 
     name: str
@@ -99,6 +100,8 @@ class CalibrationReport:
         return as_html(self)
 
 
+#: With more classes, only the mean probabilities that miss a share are in the table.
+_MOST_CLASSES = 10
 _CELL = "padding:2px 10px;text-align:left"
 
 
@@ -114,6 +117,12 @@ def _how(report: CalibrationReport) -> str:
 def _rows(report: CalibrationReport) -> list[tuple[str, str, str]]:
     before, after = report.before, report.after
     rows = [(name, str(score), str(after.scores[name])) for name, score in before.scores.items()]
+    share = np.bincount(report._y, report._weight, len(report.classes)) / report.n_samples
+    few = len(report.classes) <= _MOST_CLASSES
+    for label, part in zip(report.classes.tolist(), share, strict=True):
+        if few or label in before.missed or label in after.missed:
+            means = (str(side.mean_proba[label]) for side in (before, after))
+            rows.append((f"mean probability of {label} (share {part:.4g})", *means))  # type: ignore[arg-type]
     rows.append(("best temperature", str(before.temperature), str(after.temperature)))
     tests = (f"{side.p_value:.4g}" for side in (before, after))
     rows.append(("p-value of calibration", *tests))  # type: ignore[arg-type]
