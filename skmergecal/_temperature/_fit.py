@@ -150,8 +150,11 @@ def _approach(
         return minimise(objective.rough, start, None, twist, ROUGH)
 
 
-def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
-    """Warn that no finite temperature is best, with the reason."""
+def warn_at_bound(bound: Bound, who: str = "") -> None:
+    """Warn that no finite temperature is best, with the reason, but no number: it would differ.
+
+    Python shows warnings of the same text once.
+    """
     if bound is None:
         return
     why = {
@@ -161,9 +164,10 @@ def warn_at_bound(bound: Bound, temperature: float, who: str = "") -> None:
         "goes to infinity",
     }[bound]
     warn_user(
-        f"{who}no finite temperature is best: {why}. T was stopped at its {bound} bound "
-        f"{temperature:.4g}. Calibrate on more rows, or on rows that the model has not seen.",
+        f"no finite temperature is best for {{who}}: {why}. T was stopped at its {bound} bound. "
+        "Calibrate on more rows, or on rows that the model has not seen.",
         ConvergenceWarning,
+        who=who,
     )
 
 
@@ -280,7 +284,7 @@ def fit_temperature(
     labels = _check_columns(y, z)
     weight = check_sample_weight(sample_weight, len(z))
     minimum = minimise_temperature(z, labels, weight, alpha)
-    warn_at_bound(minimum.bound, minimum.temperature)
+    warn_at_bound(minimum.bound)
     t, objective = -math.log(minimum.temperature), minimum.objective
     return TemperatureFit(
         temperature=minimum.temperature,

@@ -19,7 +19,7 @@ from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import LARGEST_LOGIT, check_logits, encode_labels, warn_if_few
-from skmergecal._warnings import warn_user
+from skmergecal._warnings import warn_user, warns_once
 from skmergecal.calibration._held_out import fit_held_out
 from skmergecal.calibration._statistics import TemperatureStatistics
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -196,6 +196,7 @@ class TemperatureCalibrator(LogProbaClassifier):
         self._fit(X, y, sample_weight, params, held_out=self.temperature is None)
         return self
 
+    @warns_once
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
     ) -> HeldOutScores | None:
@@ -263,7 +264,7 @@ class TemperatureCalibrator(LogProbaClassifier):
             self.temperature_interval_ = None
             return
         minimum = minimise_temperature(z, y, sample_weight, self.alpha)
-        warn_at_bound(minimum.bound, minimum.temperature)
+        warn_at_bound(minimum.bound)
         self.temperature_, self.temperature_interval_ = minimum.temperature, minimum.interval()
 
     @available_if(_can_stream)
@@ -344,7 +345,7 @@ class TemperatureCalibrator(LogProbaClassifier):
                 ConvergenceWarning,
             )
         else:
-            warn_at_bound(fit.bound, fit.temperature)
+            warn_at_bound(fit.bound)
         self.temperature_, self.temperature_interval_ = fit.temperature, fit.interval
 
     @classmethod

@@ -17,7 +17,7 @@ from skmergecal._compat import _safe_indexing
 from skmergecal._memory import HashedRows, Memo
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
-from skmergecal._warnings import warn_user
+from skmergecal._warnings import Gathered, Warned, warn_again, warn_user
 from skmergecal.members._cache import Cache
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._fit_rows import FitRows
@@ -269,15 +269,16 @@ class _MemberFits:
         X = self.rows.kept_X
         return _make_member(name, estimator, self.classes, X, fingerprint, self.cache, trained_on)
 
-    def fit(self, task: FitTask) -> Member:
-        """Fit a clone on the rows of a fold."""
-        try:
-            estimator = self.cache.fit(task)
-        except Exception as error:
-            error.add_note(f"while fitting estimator {task.name!r}")
-            raise
-        labels = self.rows.labels if task.rows is None else self.rows.labels[task.rows]
-        return self.member(task.name, estimator, task.key, labels)
+    def fit(self, task: FitTask) -> tuple[Member, list[Warned]]:
+        """Fit a clone on the rows of a fold; what it warned of, perhaps in another process."""
+        with Gathered() as warned:
+            try:
+                estimator = self.cache.fit(task)
+            except Exception as error:
+                error.add_note(f"while fitting estimator {task.name!r}")
+                raise
+            labels = self.rows.labels if task.rows is None else self.rows.labels[task.rows]
+            return self.member(task.name, estimator, task.key, labels), warned
 
     @cached_property
     def kept(self) -> HashedRows:
@@ -337,9 +338,10 @@ def _fit_all(
     """Members by name, for each set of training rows of the plan."""
     if not estimators:
         return [{} for _ in plan]
-    fitted = Parallel(n_jobs=n_jobs)(
-        delayed(work.fit)(task) for task in work.tasks(estimators, plan)
-    )
+    done = Parallel(n_jobs=n_jobs)(delayed(work.fit)(task) for task in work.tasks(estimators, plan))
+    for member, warned in done:
+        warn_again(warned, f"estimator {member.name!r}")
+    fitted = [member for member, _ in done]
     size = len(estimators)
     return [
         {member.name: member for member in fitted[i * size : (i + 1) * size]}

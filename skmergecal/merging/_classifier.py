@@ -16,6 +16,7 @@ from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier, NamedEstimatorsMixin
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, Estimator, NamedEstimators
+from skmergecal._warnings import warns_once
 from skmergecal.members import (
     Cache,
     FitRows,
@@ -289,6 +290,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self._fit(X, y, sample_weight, {**params, "X_unlabeled": X_unlabeled}, held_out=False)
         return self
 
+    @warns_once
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
     ) -> HeldOutScores | None:

@@ -15,6 +15,7 @@ from skmergecal._numerics import mean_loss
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import encode_labels
+from skmergecal._warnings import Gathered
 from skmergecal.members import FitRows, Fold, HeldOutMembers, Member, Opinion
 from skmergecal.merging._learn import learn_merge
 from skmergecal.merging._settings import Settings
@@ -52,9 +53,11 @@ def member_report(
         msg = f"level should lie between 0 and 1, .95 for instance; got {level}"
         raise ValueError(msg)
     work = _ReMerge(settings, *_read(merge, classes, *rows))
-    table = work.table(merge)
+    with Gathered():  # of what merges of fewer members or rows warn, the fit has warned
+        table = work.table(merge)
+        if level is not None:
+            draws = work.resampled_weights(n_resamples, check_random_state(random_state))
     if level is not None:
-        draws = work.resampled_weights(n_resamples, check_random_state(random_state))
         ends = [(1 - level) / 2, (1 + level) / 2]
         table["weight_low"], table["weight_high"] = np.quantile(draws, ends, axis=0)
     return as_frame(table, index="member")

@@ -15,6 +15,7 @@ Each fold fits the members once, for all orders.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from skmergecal._compat import _safe_indexing
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_labels
+from skmergecal._warnings import Gathered, Warned, warn_again, warns_once
 from skmergecal.members import check_named_estimators, fit_member
 from skmergecal.orders._fit_orders import fit_orders
 
@@ -47,6 +49,7 @@ class _Result(NamedTuple):
     predict_time: float
 
 
+@warns_once
 def compare_fit_orders(
     estimators: Sequence[tuple[str, Estimator]],
     X: Any,
@@ -61,6 +64,7 @@ def compare_fit_orders(
     level: float = 0.95,
     random_state: Any = None,
     n_jobs: int | None = None,
+    verbose: int = 0,
     **params: Any,
 ) -> Any:
     """Score every order of merging, calibrating and tuning by cross-validation.
@@ -87,6 +91,8 @@ def compare_fit_orders(
         Share of a fold's training rows that members are not fitted on; the seed that draws them.
     level, n_jobs : default=0.95, default=None
         Confidence level of the intervals; number of folds that run in parallel.
+    verbose : int, default=0
+        Above 0, a line is printed when the members of a fold are fitted, and for each order.
     **params : dict
         Parameters of `fit_orders`: ``method``, ``tune``, ``distil``, ``calibrate``, ``weights``.
 
@@ -103,7 +109,8 @@ def compare_fit_orders(
     chosen = _chosen(orders, list(fit_orders(estimators, **params)), baseline)
     X, labels, groups = indexable(X, check_labels(y), groups)
     splits = list(check_cv(cv, labels, classifier=True).split(X, labels, groups))
-    fold = _Fold(estimators, X, labels, groups, chosen, scoring, held_out, params)
+    shared = (estimators, X, labels, groups, chosen, scoring, held_out, params)
+    fold = _Fold(*shared, verbose=int(verbose), n_folds=len(splits))
     results = _results(fold, splits, random_state, n_jobs)
     ratio = float(np.mean([len(test) / len(train) for train, test in splits]))
     return _table(results, chosen, baseline, level, ratio)
@@ -114,11 +121,14 @@ def _results(
 ) -> list[dict[str, _Result]]:
     """Results of every order on each fold."""
     seeds = check_random_state(random_state).randint(2**31 - 1, size=len(splits))
-    runs = zip(splits, seeds, strict=True)
-    return Parallel(n_jobs=n_jobs)(
-        delayed(fold.run)(np.asarray(train), np.asarray(test), int(seed))
-        for (train, test), seed in runs
+    runs = enumerate(zip(splits, seeds, strict=True), start=1)
+    done = Parallel(n_jobs=n_jobs)(
+        delayed(fold.run)(number, np.asarray(train), np.asarray(test), int(seed))
+        for number, ((train, test), seed) in runs
     )
+    for _, warned in done:
+        warn_again(warned)
+    return [found for found, _ in done]
 
 
 def _chosen(orders: Sequence[str] | None, known: Sequence[str], baseline: str) -> list[str]:
@@ -142,11 +152,27 @@ class _Fold(NamedTuple):
     scoring: Any
     held_out: float
     params: Mapping[str, Any]
+    verbose: int
+    n_folds: int
 
-    def run(self, train: IntArray, test: IntArray, seed: int) -> dict[str, _Result]:
-        """Fit the members and every order; score on the test rows."""
+    def run(
+        self, number: int, train: IntArray, test: IntArray, seed: int
+    ) -> tuple[dict[str, _Result], list[Warned]]:
+        """Fit the members and every order; score on the test rows. And what warned."""
+        with Gathered() as warned:
+            return self._run(number, train, test, seed), warned
+
+    def _say(self, number: int, what: str) -> None:
+        if self.verbose > 0:
+            sys.stdout.write(f"[compare_fit_orders] fold {number} of {self.n_folds}: {what}\n")
+            sys.stdout.flush()
+
+    def _run(self, number: int, train: IntArray, test: IntArray, seed: int) -> dict[str, _Result]:
         own, rest = self._parts(train, seed)
+        start = time.perf_counter()
         members = [(name, self._fitted(name, e, own)) for name, e in self.estimators]
+        if len(own):
+            self._say(number, f"members fitted in {time.perf_counter() - start:.3g} s")
         unlabeled = _safe_indexing(self.X, own) if len(own) else None
         X, y = _safe_indexing(self.X, rest), self.labels[rest]
         X_test, y_test = _safe_indexing(self.X, test), self.labels[test]
@@ -155,10 +181,13 @@ class _Fold(NamedTuple):
             if name not in self.orders:
                 continue
             try:
-                found[name] = self._measured(clone(order), X, y, unlabeled, X_test, y_test)
+                result = self._measured(clone(order), X, y, unlabeled, X_test, y_test)
             except Exception as error:
                 error.add_note(f"while fitting the order {name!r}")
                 raise
+            found[name] = result
+            what = f"{name} ({len(found)} of {len(self.orders)}) scores {result.score:.4g}"
+            self._say(number, f"{what}, fitted in {result.fit_time:.3g} s")
         return found
 
     def _parts(self, train: IntArray, seed: int) -> tuple[IntArray, IntArray]:

@@ -24,6 +24,7 @@ from skmergecal._compat import (
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import check_sample_weight
+from skmergecal._warnings import warns_once
 from skmergecal.members import (
     FitRows,
     Member,
@@ -239,6 +240,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         self._fit(X, y, sample_weight, {**params, "X_unlabeled": X_unlabeled}, held_out=False)
         return self
 
+    @warns_once
     @with_callbacks
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool

@@ -64,7 +64,7 @@ def _weights_and_temperature(
         ("logarithmic pool", settings.alpha, settings.calibrates_members),
         lambda: fit_logarithmic_pool(z, y, weight, alpha=settings.alpha),
     )
-    warn_at_bound(fit.bound, fit.temperature, "the logit pool: ")
+    warn_at_bound(fit.bound, "the logit pool")
     return fit.weights, fit.temperature
 
 

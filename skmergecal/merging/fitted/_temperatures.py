@@ -15,7 +15,7 @@ __all__ = ["calibrated_opinions", "fit_scale", "warned"]
 def warned(minimum: tuple[float, Bound], who: str) -> float:
     """The temperature of a minimum; a bound is warned about in the name of ``who``."""
     temperature, bound = minimum
-    warn_at_bound(bound, temperature, f"{who}: ")
+    warn_at_bound(bound, who)
     return temperature
 
 
