@@ -33,6 +33,7 @@ from skmergecal.members import (
     has_held_out,
     route_fit_params,
     unfitted_last_step,
+    warn_of_names,
 )
 from skmergecal.parameters import register_wrapper
 
@@ -324,6 +325,7 @@ class TemperatureCalibrator(LogProbaClassifier):
             if classes is not None or self.classes is not None:
                 raise ValueError(_CLASSES_WITH_ESTIMATOR)
             self._take_frozen(self.estimator)
+            warn_of_names([("estimator", self.estimator)], X)
 
     def _take_frozen(self, estimator: Estimator) -> None:
         check_estimator("estimator", estimator, will_refit=False)

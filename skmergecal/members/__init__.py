@@ -16,6 +16,7 @@ from skmergecal.members._collect import (
     fitted_member,
     frozen_members,
 )
+from skmergecal.members._feature_names import warn_of_names
 from skmergecal.members._fit import cut_params, fit_member
 from skmergecal.members._fit_rows import FitRows
 from skmergecal.members._member import Member, Opinion, classes_of, read_raw
@@ -72,4 +73,5 @@ __all__ = [
     "unfitted_last_step",
     "unfrozen",
     "untouched",
+    "warn_of_names",
 ]

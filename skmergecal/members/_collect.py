@@ -19,6 +19,7 @@ from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
 from skmergecal._warnings import Gathered, Warned, warn_again, warn_user
 from skmergecal.members._cache import Cache
+from skmergecal.members._feature_names import warn_of_names
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._fit_rows import FitRows
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
@@ -214,6 +215,7 @@ def collect(
     if rows.sample_weight is not None:
         warn_if_few(float(rows.sample_weight.sum()), len(classes))
 
+    warn_of_names([(name, e) for name, e in estimators if _is_frozen(e)], rows.X)
     work = _MemberFits(rows, classes, routed[0], cache)
     splits = rows.splits(cv, routed[1]) if held_out and own else []
     everything = None if rows.all_kept else rows.kept

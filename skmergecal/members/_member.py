@@ -14,6 +14,7 @@ from skmergecal._compat import _is_fitted
 from skmergecal._memory import Memo
 from skmergecal._numerics import log_softmax, soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal.members._feature_names import in_known_form
 from skmergecal.members._read import READERS, fitted_last_step
 
 __all__ = ["Member", "Opinion", "check_fitted", "classes_of", "is_fitted", "read_raw"]
@@ -79,7 +80,7 @@ def read_raw(
         to 1; the message names the member.
     """
     try:
-        final, Z = fitted_last_step(estimator, X)
+        final, Z = fitted_last_step(estimator, in_known_form(estimator, X))
         output = np.ascontiguousarray(READERS[source].read(final, Z), dtype=np.float64)
     except Exception as error:
         error.add_note(f"while reading the opinion of estimator {name!r}")

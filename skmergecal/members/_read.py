@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._numerics import ROWS_TO_COMPARE, SAME_PROBABILITY, SMALLEST, log_softmax, softmax
 from skmergecal._typing import Array, Estimator
+from skmergecal.members._feature_names import in_known_form
 from skmergecal.members._skorch import is_skorch, net_logits, net_proba, outputs_logits
 
 __all__ = ["READERS", "choose_reader", "fitted_last_step", "has_held_out", "unfitted_last_step"]
@@ -206,7 +207,7 @@ def _reproduces(estimator: Estimator, X: Any) -> bool:
     if X is None:
         return True
     rows = _safe_indexing(X, np.arange(min(_num_samples(X), ROWS_TO_COMPARE)))
-    final, Z = fitted_last_step(estimator, rows)
+    final, Z = fitted_last_step(estimator, in_known_form(estimator, rows))
     proba = np.asarray(final.predict_proba(Z))
     ours = READERS["decision_function"].read(final, Z)
     if ours.shape != proba.shape or not np.isfinite(ours).all():

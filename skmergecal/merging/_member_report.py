@@ -15,8 +15,8 @@ from skmergecal._numerics import mean_loss
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import encode_labels
-from skmergecal._warnings import Gathered
-from skmergecal.members import FitRows, Fold, HeldOutMembers, Member, Opinion
+from skmergecal._warnings import Gathered, warns_once
+from skmergecal.members import FitRows, Fold, HeldOutMembers, Member, Opinion, warn_of_names
 from skmergecal.merging._learn import learn_merge
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
@@ -27,6 +27,7 @@ __all__ = ["member_report"]
 _FOLDS = 5
 
 
+@warns_once
 def member_report(
     merge: FittedMerge,
     settings: Settings,
@@ -72,6 +73,7 @@ def _read(
         rows.labels[rows.kept], classes, remedy="Pass rows of the classes that were merged."
     )
     members = list(merge.members)
+    warn_of_names([(member.name, member.estimator) for member in members], X)
     opinions = [member.align(member.read(rows.kept_X)) for member in members]
     weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
     n = len(columns)

@@ -23,6 +23,7 @@ from skmergecal.members import (
     frozen_members,
     has_held_out,
     unfrozen,
+    warn_of_names,
 )
 from skmergecal.metrics import check_level
 from skmergecal.report._assessment import assess, mean_interval, row_scores
@@ -144,6 +145,7 @@ def _before_and_after(
         opinion = member.align(estimator.predict_log_proba(rows.kept_X))
         exact = opinion.values
     else:
+        warn_of_names([(member.name, estimator)], rows.X)
         opinion = member.align(member.read(rows.kept_X))
         exact = _log(opinion.proba())
     softening = 1 / (float(weight.sum()) + 1) if opinion.has_zeros else 0.0
