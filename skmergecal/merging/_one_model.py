@@ -30,6 +30,7 @@ from skmergecal.parameters import (
     Parameters,
     fold_temperature,
     merge_parameters,
+    on_same_columns,
     read_parameters,
     write_parameters,
 )
@@ -80,10 +81,11 @@ def merge_members(
     IncompatibleEstimatorsError
         If the members are not of one architecture, or cannot be aligned.
     """
-    parameters = [
+    read = [
         fold_temperature(read_parameters(member.estimator), float(t))
         for member, t in zip(members, temperatures, strict=True)
     ]
+    parameters = on_same_columns(read)
     alignment = None if settings is None else settings.alignment
     repair = None if settings is None else settings.repair
     first = members[0]

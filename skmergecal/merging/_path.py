@@ -17,6 +17,7 @@ from skmergecal.merging._one_model import network_rows
 from skmergecal.parameters import (
     align_parameters,
     merge_parameters,
+    on_same_columns,
     read_parameters,
     write_parameters,
 )
@@ -130,7 +131,7 @@ def _between(
     """The models along the line; hidden units are aligned once."""
     first = members[0]
     names = [m.name for m in members]
-    parameters = [read_parameters(m.estimator) for m in members]
+    parameters = on_same_columns([read_parameters(m.estimator) for m in members])
     rows = None
     if parameters[0].network is not None:
         rows = network_rows(write_parameters(first.estimator, parameters[0]), X)

@@ -4,6 +4,7 @@ from skmergecal._networks import Network, dense_network, select_units
 from skmergecal.parameters import families  # imported for its side effect: fills the registry
 from skmergecal.parameters._average import average_parameters
 from skmergecal.parameters._fold import fold_affine_input, fold_temperature
+from skmergecal.parameters._fold import on_same_columns as on_same_columns
 from skmergecal.parameters._merge_networks import ALIGNMENTS as ALIGNMENTS
 from skmergecal.parameters._merge_networks import REPAIRS as REPAIRS
 from skmergecal.parameters._merge_networks import (
@@ -19,6 +20,7 @@ from skmergecal.parameters.averages._fisher import diagonal_fisher, fisher_avera
 from skmergecal.parameters.averages._task_vectors import merge_task_vectors
 from skmergecal.parameters.checkpoints._merge import merge_checkpoints
 from skmergecal.parameters.exact._merge import merge_logits, merge_probabilities
+from skmergecal.parameters.families._pipeline import only_drops_columns as only_drops_columns
 
 __all__ = [
     "FirstLayer",

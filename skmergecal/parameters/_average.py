@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal.parameters._architecture import check_same_architecture
+from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
 
 __all__ = ["average_parameters"]
@@ -46,6 +47,7 @@ def average_parameters(
     Wortsman et al., "Model soups", ICML 2022.
     """
     names = names or [f"number {i}" for i in range(len(parameters))]
+    parameters = on_same_columns(parameters)
     check_same_architecture(parameters, names)
     first = parameters[0]
     arrays = {}

@@ -24,6 +24,7 @@ from skmergecal._typing import Array
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._architecture import check_same_architecture
 from skmergecal.parameters._average import average_parameters
+from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
 
 __all__ = ["ALIGNMENTS", "REPAIRS", "MergedParameters", "align_parameters", "merge_parameters"]
@@ -92,6 +93,7 @@ def merge_parameters(
         If the architectures differ, or the networks are to be aligned but have no description.
     """
     names = names or [f"number {i}" for i in range(len(parameters))]
+    parameters = on_same_columns(parameters)
     plain = average_parameters(parameters, weights, names=names)
     only_plain = MergedParameters({"plain": plain}, "plain")
     active = [p for p, w in zip(parameters, weights, strict=True) if w > 0]
@@ -143,6 +145,7 @@ def align_parameters(
         If the architectures differ, or the networks have no description.
     """
     names = names or [f"number {i}" for i in range(len(parameters))]
+    parameters = on_same_columns(parameters)
     check_same_architecture(parameters, names)
     network = _network(parameters, by, None)
     if network is None or not has_hidden(network):

@@ -48,6 +48,9 @@ class Parameters:
         Description of how the logits are computed from the arrays, needed to align hidden units.
     untraceable : str or None
         Why the network could not be described, if that was tried.
+    columns : tuple of int or None
+        The columns of the input that the first layer takes, in ascending order; the others, which
+        may hold text, are dropped before it. None: it takes all.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -56,6 +59,7 @@ class Parameters:
     output: tuple[str, ...] = field(default=())
     network: Network | None = None
     untraceable: str | None = None
+    columns: tuple[int, ...] | None = None
 
     @property
     def gives_linear_logits(self) -> bool:

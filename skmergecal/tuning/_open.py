@@ -18,6 +18,7 @@ from skmergecal.parameters import (
     Parameters,
     fold_affine_input,
     fold_temperature,
+    only_drops_columns,
     read_parameters,
     unwrap_one,
     write_parameters,
@@ -140,9 +141,7 @@ def open_estimator(estimator: Estimator) -> OpenedEstimator:
     if inner is not estimator:
         opened = open_estimator(inner)
         if hasattr(estimator, "members_log_proba"):
-            folded = opened.folded or (
-                not opened.steps_before and _have_steps(estimator.estimators_)
-            )
+            folded = opened.folded or (_takes_raw(opened) and _have_steps(estimator.estimators_))
             opened = replace(opened, folded=folded, teachers=[estimator, *opened.teachers])
         return (
             opened if temperature == 1.0 else replace(opened, net=_cooled(opened.net, temperature))
@@ -154,6 +153,13 @@ def open_estimator(estimator: Estimator) -> OpenedEstimator:
             opened, steps_before=[*steps, *opened.steps_before], name=estimator.steps[-1][0]
         )
     return OpenedEstimator(estimator)
+
+
+def _takes_raw(opened: OpenedEstimator) -> bool:
+    """Whether no step is left before the net, but one that drops columns where others went in."""
+    steps = opened.steps_before
+    dropped = not is_skorch(opened.net) and all(only_drops_columns(step) for _, step in steps)
+    return dropped or not steps
 
 
 def _opened(estimator: Estimator) -> tuple[Estimator, float]:

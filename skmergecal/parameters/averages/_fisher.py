@@ -25,11 +25,12 @@ from skmergecal._optional import is_instance_of
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import check_member_weights
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters._architecture import PREPROCESSING, check_same_architecture
+from skmergecal.parameters._architecture import check_same_architecture
+from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
 from skmergecal.parameters._wrappers import last_classifier
-from skmergecal.parameters.families._pipeline import Steps
+from skmergecal.parameters.families._pipeline import steps_in_front
 
 __all__ = ["diagonal_fisher", "fisher_average"]
 
@@ -75,11 +76,11 @@ def fisher_average(
         msg = f"fisher_average needs at least one estimator, and a floor above 0; got {floor!r}"
         raise ValueError(msg)
     given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
-    parameters = [read_parameters(estimator) for estimator in estimators]
+    parameters = on_same_columns([read_parameters(estimator) for estimator in estimators])
     check_same_architecture(parameters, names)
     importance = [
-        {name: weight * np.maximum(f, floor) for name, f in diagonal_fisher(e, X).items()}
-        for weight, e in zip(given, estimators, strict=True)
+        {name: weight * np.maximum(f, floor) for name, f in _diagonal_fisher(e, p, X).items()}
+        for weight, e, p in zip(given, estimators, parameters, strict=True)
     ]
     first = parameters[0]
     arrays = {
@@ -121,11 +122,12 @@ def diagonal_fisher(estimator: Estimator, X: Any) -> dict[str, Array]:
     IncompatibleEstimatorsError
         If the type of the estimator is not supported.
     """
-    parameters = read_parameters(estimator)
-    kept = parameters.architecture.get(PREPROCESSING)
-    if isinstance(kept, Steps):
-        for _, step in kept.steps:
-            X = step.transform(X)
+    return _diagonal_fisher(estimator, read_parameters(estimator), X)
+
+
+def _diagonal_fisher(estimator: Estimator, parameters: Parameters, X: Any) -> dict[str, Array]:
+    for _, step in steps_in_front(parameters):
+        X = step.transform(X)
     if is_instance_of(last_classifier(estimator), "skorch", "NeuralNet"):
         from skmergecal.parameters.averages._fisher_torch import fisher_of_net
 

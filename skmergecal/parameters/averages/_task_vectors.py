@@ -27,6 +27,7 @@ from sklearn.utils import check_random_state
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import check_member_weights
 from skmergecal.parameters._architecture import check_same_architecture
+from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
 
@@ -240,6 +241,7 @@ def _read_all(
         raise ValueError(msg)
     names = [f"number {i}" for i in range(len(estimators))]
     given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
-    start, *tuned = (read_parameters(estimator) for estimator in (base, *estimators))
+    read = [read_parameters(estimator) for estimator in (base, *estimators)]
+    start, *tuned = on_same_columns(read)
     check_same_architecture([start, *tuned], ["base", *names])
     return given, start, tuned

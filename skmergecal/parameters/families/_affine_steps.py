@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import UserList
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +18,11 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
+from sklearn.utils import get_tags
 
 from skmergecal._typing import Array, IntArray
 
-__all__ = ["AffineStep", "read_affine"]
+__all__ = ["AffineStep", "is_identity", "read_affine"]
 
 
 class AffineStep(NamedTuple):
@@ -31,10 +32,27 @@ class AffineStep(NamedTuple):
     ----------
     scale : ndarray of shape (n_in,), or (sparse) array of shape (n_in, n_out)
     shift : ndarray of shape (n_out,)
+    checks_all : bool
+        Whether the step refuses rows in which a column that it drops is no finite number.
     """
 
     scale: Any
     shift: Array
+    checks_all: bool = False
+
+    @property
+    def columns(self) -> tuple[int, ...] | None:
+        """The columns of its input that it looks at, in ascending order; None: all."""
+        if self.checks_all or not sparse.issparse(self.scale):
+            return None
+        entries = np.diff(sparse.csr_array(self.scale).indptr)
+        return None if entries.all() else tuple(np.flatnonzero(entries).tolist())
+
+    def of(self, outputs: Sequence[int]) -> AffineStep:
+        """The same map, of some of its outputs."""
+        chosen = list(outputs)
+        scale = sparse.diags(self.scale).tocsr() if self.scale.ndim == 1 else self.scale
+        return AffineStep(scale[:, chosen], self.shift[chosen], self.checks_all)
 
     @property
     def keeps_width(self) -> bool:
@@ -47,7 +65,8 @@ def read_affine(step: Any) -> AffineStep | None:
     if step is None or isinstance(step, str):  # "passthrough"
         return None
     if isinstance(step, SelectorMixin):
-        return _picked(np.flatnonzero(step.get_support()), step.n_features_in_)
+        picked = _picked(np.flatnonzero(step.get_support()), step.n_features_in_)
+        return picked._replace(checks_all=not get_tags(step).input_tags.allow_nan)
     found = _FAMILIES.get(type(step))
     return None if found is None else found(step)
 
@@ -97,7 +116,7 @@ def _columns(step: ColumnTransformer) -> AffineStep | None:
         if len(numbers) == 0:
             continue
         picked = _picked(numbers, step.n_features_in_)
-        passes = part == "passthrough" or _does_nothing(part)
+        passes = part == "passthrough" or is_identity(part)
         inner = AffineStep(np.ones(len(numbers)), picked.shift) if passes else read_affine(part)
         if inner is None:
             return None
@@ -107,7 +126,8 @@ def _columns(step: ColumnTransformer) -> AffineStep | None:
     return AffineStep(sparse.hstack(matrices), np.concatenate(shifts)) if matrices else None
 
 
-def _does_nothing(part: Any) -> bool:
+def is_identity(part: Any) -> bool:
+    """Whether a part of a ColumnTransformer passes its columns on, once it is fitted."""
     return isinstance(part, FunctionTransformer) and part.func is None
 
 

@@ -1,12 +1,17 @@
-"""Pipelines: affine steps are folded into the first layer, others must be the same in all."""
+"""Pipelines: affine steps are folded into the first layer, others must be the same in all.
+
+Columns that a step drops are dropped by the merged estimator, too: they may hold text, or NaN.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from skmergecal._typing import Estimator
@@ -14,7 +19,7 @@ from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters._fold import fold_affine_input
 from skmergecal.parameters._parameters import Parameters, describe_features
 from skmergecal.parameters._registry import read_parameters, write_parameters
-from skmergecal.parameters.families._affine_steps import AffineStep, read_affine
+from skmergecal.parameters.families._affine_steps import AffineStep, is_identity, read_affine
 from skmergecal.parameters.families._identical import are_identical
 
 
@@ -47,19 +52,27 @@ def _foldable(parameters: Parameters, step: Any) -> AffineStep | None:
         return None
     # Families without n_features (skorch) build the first layer with a fixed width, so only steps
     # that keep the number of features can be folded in.
-    any_width = parameters.architecture.get("n_features") is not None
-    return affine if any_width or affine.keeps_width else None
+    if parameters.architecture.get("n_features") is None:
+        return affine if affine.keeps_width and affine.columns is None else None
+    return affine if parameters.columns is None else affine.of(parameters.columns)
+
+
+def _folded(parameters: Parameters, affine: AffineStep, step: Any) -> Parameters:
+    """Parameters that take the input of a step; columns that it ignores stay out of them."""
+    columns = affine.columns
+    scale = affine.scale if columns is None else affine.scale.tocsr()[list(columns)]
+    parameters = replace(fold_affine_input(parameters, scale, affine.shift), columns=columns)
+    if parameters.architecture.get("n_features") is None:
+        return parameters
+    architecture = {**parameters.architecture, **describe_features(step)}
+    return replace(parameters, architecture=architecture)
 
 
 def _read(pipeline: Pipeline) -> Parameters:
     steps = [(n, s) for n, s in pipeline.steps[:-1] if s is not None and s != "passthrough"]
     parameters = read_parameters(pipeline.steps[-1][1])
     while steps and (affine := _foldable(parameters, steps[-1][1])) is not None:
-        parameters = fold_affine_input(parameters, affine.scale, affine.shift)
-        _, step = steps.pop()
-        if parameters.architecture.get("n_features") is not None:
-            architecture = {**parameters.architecture, **describe_features(step)}
-            parameters = replace(parameters, architecture=architecture)
+        parameters = _folded(parameters, affine, steps.pop()[1])
     if not steps:
         return parameters
     architecture = dict(parameters.architecture)
@@ -68,14 +81,48 @@ def _read(pipeline: Pipeline) -> Parameters:
     return replace(parameters, architecture={PREPROCESSING: kept, **architecture})
 
 
+def steps_in_front(parameters: Parameters) -> list[tuple[str, Any]]:
+    """The fitted steps that were not folded in, and one that drops columns if some are."""
+    kept = parameters.architecture.get(PREPROCESSING)
+    steps = kept.steps if isinstance(kept, Steps) else []
+    if parameters.columns is None:
+        return steps
+    name = "drop_columns"
+    while name in dict(steps):
+        name += "_"
+    return [*steps, (name, _column_picker(parameters))]
+
+
+def _column_picker(parameters: Parameters) -> ColumnTransformer:
+    """A fitted transformer of scikit-learn that passes some columns on, by name if these have any.
+
+    Text in the columns that it drops is never looked at.
+    """
+    rows = np.zeros((1, cast(int, parameters.architecture["n_features"])))
+    picker = ColumnTransformer([("picked", "passthrough", list(parameters.columns or ()))])
+    picker = picker.set_output(transform="default").fit(rows)
+    names = parameters.architecture["feature_names"]
+    if names is not None:
+        picker.feature_names_in_ = np.array(names, dtype=object)
+    return picker
+
+
+def only_drops_columns(step: Any) -> bool:
+    """Whether a fitted step passes the columns that it does not drop on as they are."""
+    return isinstance(step, ColumnTransformer) and all(
+        isinstance(part, str) or is_identity(part) for _, part, _ in step.transformers_
+    )
+
+
 def _write(pipeline: Pipeline, parameters: Parameters) -> Estimator:
+    front = steps_in_front(parameters)
     architecture = dict(parameters.architecture)
-    kept = architecture.pop(PREPROCESSING, None)
+    architecture.pop(PREPROCESSING, None)
+    if parameters.columns is not None:
+        architecture.update(n_features=len(parameters.columns), feature_names=None)
     name, final = pipeline.steps[-1]
-    final = write_parameters(final, replace(parameters, architecture=architecture))
-    if not isinstance(kept, Steps):
-        return final
-    return Pipeline([*copy.deepcopy(kept.steps), (name, final)])
+    final = write_parameters(final, replace(parameters, architecture=architecture, columns=None))
+    return Pipeline([*copy.deepcopy(front), (name, final)]) if front else final
 
 
 read_parameters.register(Pipeline, _read)
