@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, _fit_context
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
+from skmergecal._pipelines import resamples
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import LARGEST_LOGIT, check_logits, encode_labels, warn_if_few
@@ -233,7 +234,9 @@ class TemperatureCalibrator(LogProbaClassifier):
         check_estimator("estimator", self.estimator)
         rows = FitRows.check(X, y, sample_weight)
         routed = route_fit_params(self, [("estimator", self.estimator)], sample_weight, params)
-        if held_out and has_held_out(unfitted_last_step(self.estimator)):
+        last = unfitted_last_step(self.estimator)
+        # Held-out rows of a last step after a sampler would be rows that the sampler made.
+        if held_out and has_held_out(last) and not resamples(self.estimator):
             params = {**routed[0].get("estimator", {}), **routed[1]}
             params = cut_params(X, params, rows.kept)
             labels = rows.labels[rows.kept]

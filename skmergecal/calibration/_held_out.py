@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 
 from skmergecal._compat import _routing_enabled
+from skmergecal._pipelines import is_pipeline, steps_before
 from skmergecal._typing import Estimator, HeldOutLogProba
 
 __all__ = ["fit_held_out"]
@@ -21,7 +21,7 @@ def fit_held_out(
     Parameters
     ----------
     estimator : estimator
-        A clone; its last step has ``fit_held_out``.
+        A clone; its last step has ``fit_held_out``, and no step before it is a sampler.
     X, y : array-like
         Rows and labels.
     params : dict
@@ -31,12 +31,10 @@ def fit_held_out(
     -------
     estimator, HeldOutLogProba
     """
-    if not isinstance(estimator, Pipeline):
+    if not is_pipeline(estimator):
         return estimator, estimator.fit_held_out(X, y, **params)
     routed = process_routing(estimator, "fit", **params) if _routing_enabled() else None
-    for name, step in estimator.steps[:-1]:
-        if step is None or step == "passthrough":
-            continue
+    for name, step in steps_before(estimator):
         if hasattr(step, "fit_transform"):
             X = step.fit_transform(X, y, **(routed[name].fit_transform if routed else {}))
         else:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from skmergecal._compat import _check_method_params, _safe_indexing
+from skmergecal._pipelines import fit_front, is_pipeline, resamples
 from skmergecal._typing import Estimator, IntArray
 from skmergecal.members._read import is_sklearn, unfitted_last_step
 from skmergecal.members._skorch import fit_net, is_skorch
@@ -27,9 +27,12 @@ _NO_RANDOMNESS = ("lbfgs", "newton-cg", "newton-cholesky")
 def sample_weight_param(estimator: Estimator) -> str | None:
     """The name under which ``fit`` takes sample weights, or None.
 
-    Pipelines, searches and ensembles of scikit-learn hand them on to those inside that take them.
+    Pipelines, searches and ensembles of scikit-learn hand them on to those inside that take them,
+    but not past a sampler: it returns other rows.
     """
-    if isinstance(estimator, Pipeline):
+    if is_pipeline(estimator):
+        if resamples(estimator):
+            return None  # no one knows the weights of rows that a sampler makes
         name, last = estimator.steps[-1]
         inner = sample_weight_param(last)
         return None if inner is None else f"{name}__{inner}"
@@ -85,11 +88,10 @@ def _fit(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, Any]) ->
     """Fit in place; skorch nets, also at the end of a Pipeline, get the input they can take."""
     if is_skorch(estimator):
         return fit_net(estimator, X, y, **params)
-    if isinstance(estimator, Pipeline) and is_skorch(unfitted_last_step(estimator)) and not params:
-        front = Pipeline(estimator.steps[:-1], memory=estimator.memory)
-        Z = front.fit_transform(X, y) if front.steps else X
+    if is_pipeline(estimator) and is_skorch(unfitted_last_step(estimator)) and not params:
+        front, Z, labels = fit_front(estimator, X, y)
         name, last = estimator.steps[-1]
-        return estimator.set_params(steps=[*front.steps, (name, _fit(last, Z, y, {}))])
+        return estimator.set_params(steps=[*front, (name, _fit(last, Z, labels, {}))])
     return estimator.fit(X, y, **params)
 
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._numerics import ROWS_TO_COMPARE, SAME_PROBABILITY, SMALLEST, log_softmax, softmax
+from skmergecal._pipelines import gives_last_step, is_pipeline, transform_before
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._feature_names import in_known_form
 from skmergecal.members._skorch import is_skorch, net_logits, net_proba, outputs_logits
@@ -64,7 +64,7 @@ def has_held_out(estimator: Estimator) -> bool:
 
 def unfitted_last_step(estimator: Estimator) -> Estimator:
     """The last step of an estimator that is yet to be fitted; what is frozen stays closed."""
-    while isinstance(estimator, Pipeline):
+    while is_pipeline(estimator):
         estimator = estimator.steps[-1][1]
     return estimator
 
@@ -72,30 +72,21 @@ def unfitted_last_step(estimator: Estimator) -> Estimator:
 def fitted_last_step(estimator: Estimator, X: Any = None) -> tuple[Estimator, Any]:
     """The last classifier inside fitted Pipelines and searches, frozen or not, and its input.
 
-    With X, the steps before it transform X. A Pipeline with a step that cannot transform (a
-    sampler, say), or a derived class with a ``predict_proba`` of its own, is taken as it is.
+    With X, the steps before it transform X. A Pipeline with a step that cannot transform, or a
+    derived class with a ``predict_proba`` of its own, is taken as it is.
     """
     while True:
         if isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
+        elif is_pipeline(estimator) and gives_last_step(estimator):
+            X = None if X is None else transform_before(estimator, X)
+            estimator = estimator.steps[-1][1]
         elif not _untouched(estimator, "predict_proba"):
             return estimator, X
-        elif isinstance(estimator, Pipeline) and _transforms(estimator):
-            for _, step in estimator.steps[:-1]:
-                if X is not None and step is not None and step != "passthrough":
-                    X = step.transform(X)
-            estimator = estimator.steps[-1][1]
         elif is_sklearn(estimator, "BaseSearchCV") and hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         else:
             return estimator, X
-
-
-def _transforms(pipeline: Pipeline) -> bool:
-    return all(
-        step is None or step == "passthrough" or hasattr(step, "transform")
-        for _, step in pipeline.steps[:-1]
-    )
 
 
 def _as_logits(scores: Any) -> Array:

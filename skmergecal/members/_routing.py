@@ -9,6 +9,7 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import has_fit_parameter
 
 from skmergecal._compat import _raise_for_params, _routing_enabled
+from skmergecal._pipelines import resamples
 from skmergecal._typing import Estimator, NamedEstimators
 from skmergecal._warnings import warn_user
 from skmergecal.members._fit import sample_weight_param
@@ -57,8 +58,11 @@ def route_fit_params(
             continue
         param = sample_weight_param(estimator)
         if param is None:
+            why = "does not take sample_weight"
+            if resamples(estimator):
+                why = "has a sampler, whose rows have no sample_weight"
             warn_user(
-                f"estimator {name!r} ({type(estimator).__name__}) does not take sample_weight: "
+                f"estimator {name!r} ({type(estimator).__name__}) {why}: "
                 "it is fitted without weights; only the losses are weighted"
             )
         else:

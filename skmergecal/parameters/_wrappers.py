@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 
+from skmergecal._pipelines import is_pipeline
 from skmergecal._typing import Array, Estimator
 from skmergecal.parameters._fold import fold_temperature
 from skmergecal.parameters._parameters import Parameters
@@ -112,7 +112,7 @@ def unwrap(estimators: Sequence[Estimator]) -> tuple[list[Estimator], Array]:
 def last_classifier(estimator: Estimator) -> Estimator:
     """The classifier at the end of Pipelines and wrappers."""
     (estimator,), _ = unwrap([estimator])
-    while isinstance(estimator, Pipeline):
+    while is_pipeline(estimator):
         (estimator,), _ = unwrap([estimator.steps[-1][1]])
     return estimator
 

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmergecal._optional import optional_import
+from skmergecal._pipelines import is_pipeline, steps_before
 from skmergecal._typing import Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import is_sklearn, is_skorch
@@ -146,12 +147,10 @@ def open_estimator(estimator: Estimator) -> OpenedEstimator:
         return (
             opened if temperature == 1.0 else replace(opened, net=_cooled(opened.net, temperature))
         )
-    if isinstance(estimator, Pipeline):
+    if is_pipeline(estimator):
         opened = open_estimator(estimator.steps[-1][1])
-        steps = [(n, s) for n, s in estimator.steps[:-1] if s is not None and s != "passthrough"]
-        return replace(
-            opened, steps_before=[*steps, *opened.steps_before], name=estimator.steps[-1][0]
-        )
+        steps = [*steps_before(estimator), *opened.steps_before]
+        return replace(opened, steps_before=steps, name=estimator.steps[-1][0])
     return OpenedEstimator(estimator)
 
 
@@ -181,7 +180,7 @@ def _have_steps(members: Sequence[Estimator]) -> bool:
         inner = member
         while (opened := unwrap_one(inner)[0]) is not inner:
             inner = opened
-        if isinstance(inner, Pipeline) and len(inner.steps) > 1:
+        if is_pipeline(inner) and len(inner.steps) > 1:
             return True
     return False
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from skmergecal._pipelines import is_pipeline, steps_before
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import union_of_classes
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -177,7 +178,7 @@ def _numbers(estimators: Sequence[Estimator]) -> Sequence[str]:
 
 
 def _has_steps(estimators: Sequence[Estimator]) -> bool:
-    return any(isinstance(estimator, Pipeline) for estimator in estimators)
+    return any(is_pipeline(estimator) for estimator in estimators)
 
 
 def _one_type(estimators: Sequence[Estimator], names: Sequence[str]) -> type:
@@ -201,7 +202,7 @@ def _after_shared_steps(
     **settings: Any,
 ) -> Estimator:
     """The steps that all Pipelines share, followed by the merged last step."""
-    steps = [e.steps[:-1] if isinstance(e, Pipeline) else [] for e in estimators]
+    steps = [steps_before(e) if is_pipeline(e) else [] for e in estimators]
     for name, other in zip(names, steps, strict=True):
         if not are_identical([step for _, step in steps[0]], [step for _, step in other]):
             msg = (
@@ -209,6 +210,6 @@ def _after_shared_steps(
                 "merged only after the same fitted preprocessing"
             )
             raise IncompatibleEstimatorsError(msg)
-    last = [e.steps[-1] if isinstance(e, Pipeline) else ("classifier", e) for e in estimators]
+    last = [e.steps[-1] if is_pipeline(e) else ("classifier", e) for e in estimators]
     final = merge([estimator for _, estimator in last], weights, names=names, **settings)
     return Pipeline([*copy.deepcopy(steps[0]), (last[0][0], final)]) if steps[0] else final

@@ -45,7 +45,8 @@ class AffineStep(NamedTuple):
         """The columns of its input that it looks at, in ascending order; None: all."""
         if self.checks_all or not sparse.issparse(self.scale):
             return None
-        entries = np.diff(sparse.csr_array(self.scale).indptr)
+        matrix: Any = self.scale
+        entries = np.diff(matrix.tocsr().indptr)
         return None if entries.all() else tuple(np.flatnonzero(entries).tolist())
 
     def of(self, outputs: Sequence[int]) -> AffineStep:

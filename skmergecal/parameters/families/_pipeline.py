@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
+from skmergecal._pipelines import steps_before
 from skmergecal._typing import Estimator
 from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters._fold import fold_affine_input
@@ -69,7 +70,7 @@ def _folded(parameters: Parameters, affine: AffineStep, step: Any) -> Parameters
 
 
 def _read(pipeline: Pipeline) -> Parameters:
-    steps = [(n, s) for n, s in pipeline.steps[:-1] if s is not None and s != "passthrough"]
+    steps = steps_before(pipeline)
     parameters = read_parameters(pipeline.steps[-1][1])
     while steps and (affine := _foldable(parameters, steps[-1][1])) is not None:
         parameters = _folded(parameters, affine, steps.pop()[1])
