@@ -14,7 +14,11 @@ OUT_OF_FOLD = "fit_transform gives out-of-fold values on purpose: test_fit_trans
 
 
 def merged(**params):
-    members = [("weak", LogisticRegression(C=0.1)), ("strong", LogisticRegression())]
+    settings = {"max_iter": 20, "tol": 0.01}  # a few steps: members need not be good
+    members = [
+        ("weak", LogisticRegression(C=0.1, **settings)),
+        ("strong", LogisticRegression(**settings)),
+    ]
     return MergedClassifier(members, cv=2, **params)
 
 
@@ -23,11 +27,14 @@ CHECKED = [
     merged(method="probabilities"),
     merged(method="parameters"),
     merged(weights="greedy", calibrate="both"),
-    TemperatureCalibrator(LogisticRegression(), cv=2),
+    TemperatureCalibrator(LogisticRegression(max_iter=20, tol=0.01), cv=2),
     FineTunedClassifier(GaussianNB(), epochs=1, cv=2, random_state=0),
     FineTunedClassifier(SGDClassifier(loss="log_loss", random_state=0), cv=2, random_state=0),
     FineTunedClassifier(
-        MLPClassifier((8,), solver="lbfgs", random_state=0), epochs=2, cv=2, random_state=0
+        MLPClassifier((8,), solver="lbfgs", max_iter=20, random_state=0),
+        epochs=2,
+        cv=2,
+        random_state=0,
     ),
 ]
 BATCHES = "steps on batches: scikit-learn declares the same of SGDClassifier and MLPClassifier"
@@ -51,5 +58,12 @@ CHECKS = parametrize_with_checks(CHECKED, expected_failed_checks=expected_failur
 @pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*MLPClassifier. does not take sample_weight:UserWarning")
 @pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
+def test_scikit_learn_checks(estimator, check, request):
+    expected = request.node.get_closest_marker("xfail")
+    try:
+        check(estimator)
+    except Exception as error:
+        if expected is None:
+            raise
+        # pytest formats this traceback, too, and parses all of scikit-learn's checks to do so
+        raise error.with_traceback(None) from None
