@@ -108,7 +108,7 @@ def test_one_row_alone_equals_the_batch_to_the_bit(method, seed):
     )
     for function in ("predict_proba", "predict_log_proba", "transform", "decision_function"):
         batch = getattr(merged, function)(X)
-        for i in range(9):
+        for i in rng.choice(9, 3, replace=False):
             np.testing.assert_array_equal(getattr(merged, function)(X[i : i + 1])[0], batch[i])
 
 

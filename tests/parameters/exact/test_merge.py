@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import merge_logits, merge_probabilities
 from skmergecal.parameters.exact._tree_internals import tree_with_values
-from tests.strategies import seeds
+from tests.strategies import at_most, seeds
 
 LOGITS = {
     "logistic": lambda i: LogisticRegression(C=10.0**-i, max_iter=2000),
@@ -71,11 +72,23 @@ def problem(request, blobs, binary):
     return binary if request.param == "two classes" else blobs
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    """Two members of a family for some data, fitted once."""
+
+    @cache
+    def fit(data, family):
+        X = positive(data)[0] if family in LOGITS else data.X
+        return [(LOGITS | FORESTS)[family](i).fit(X, data.y) for i in range(2)]
+
+    return fit
+
+
 @pytest.mark.parametrize("settings", [{}, {"calibrate": "both"}, {"weights": [1, 3]}], ids=str)
 @pytest.mark.parametrize("family", LOGITS)
-def test_the_logit_pool_as_one_estimator(problem, family, settings):
+def test_the_logit_pool_as_one_estimator(problem, fitted, family, settings):
     X, X_held, X_test = positive(problem)
-    members = [LOGITS[family](i).fit(X, problem.y) for i in range(2)]
+    members = fitted(problem, family)
     before = pickle.dumps(members)
     merged = MergedClassifier.from_fitted(
         members, X_held, problem.y_held, method="logits", **settings
@@ -122,8 +135,8 @@ def test_averaged_parameters_of_naive_bayes_are_the_logit_pool(blobs, family):
 
 @pytest.mark.parametrize("weights", [None, "log_loss", [1, 3], [0, 1]], ids=str)
 @pytest.mark.parametrize("family", FORESTS)
-def test_the_linear_pool_as_one_forest(problem, family, weights):
-    members = [FORESTS[family](i).fit(problem.X, problem.y) for i in range(2)]
+def test_the_linear_pool_as_one_forest(problem, fitted, family, weights):
+    members = fitted(problem, family)
     before = pickle.dumps(members)
     merged = MergedClassifier.from_fitted(
         members, problem.X_held, problem.y_held, method="probabilities", weights=weights
@@ -165,6 +178,7 @@ def test_a_forest_that_never_saw_a_class_gets_a_column_for_it(blobs):
     np.testing.assert_array_equal(plain.predict(blobs.X_test), merged.predict(blobs.X_test))
 
 
+@at_most(25)  # each example fits up to eight models
 @given(seed=seeds, n_members=st.integers(1, 4))
 def test_coefficients_of_any_size_scale_the_logits(binary, seed, n_members):
     rng = np.random.default_rng(seed)
