@@ -51,11 +51,16 @@ def models():
     }
 
 
+@pytest.fixture(scope="module")
+def of_plain_labels(blobs):
+    return {name: model.fit(blobs.X, blobs.y) for name, model in models().items()}
+
+
 @pytest.mark.parametrize("model", list(models()))
 @pytest.mark.parametrize("encoding", list(ENCODINGS))
-def test_ten_encodings_give_the_same_probabilities(blobs, model, encoding):
+def test_ten_encodings_give_the_same_probabilities(blobs, of_plain_labels, model, encoding):
     encode, columns = ENCODINGS[encoding]
-    expected = models()[model].fit(blobs.X, blobs.y)
+    expected = of_plain_labels[model]
     got = models()[model].fit(blobs.X, encode(blobs.y))
     np.testing.assert_allclose(
         got.predict_proba(blobs.X_test)[:, columns],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -83,15 +84,23 @@ def new_defaults():
 CASES = [(n, case) for n in (2, 3) for case in linear_cases(n == 2)]
 
 
+@pytest.fixture(scope="module")
+def fitted(blobs, binary):
+    """Data and fitted members of a case, fitted once."""
+
+    @cache
+    def fit(n_classes, case):
+        data = {2: binary, 3: blobs}[n_classes]
+        return data, [m.fit(data.X, data.y) for m in linear_cases(n_classes == 2)[case]]
+
+    return fit
+
+
 @pytest.mark.parametrize("calibrate", [None, "both"])
 @pytest.mark.parametrize("weights", [None, "log_loss", [3, 1]])
 @pytest.mark.parametrize(("n_classes", "case"), CASES)
-def test_linear_parameter_merge_is_the_logit_merge(
-    blobs, binary, case, n_classes, weights, calibrate
-):
-    data = {2: binary, 3: blobs}[n_classes]
-    cases = linear_cases(n_classes == 2)
-    members = [m.fit(data.X, data.y) for m in cases[case]]
+def test_linear_parameter_merge_is_the_logit_merge(fitted, case, n_classes, weights, calibrate):
+    data, members = fitted(n_classes, case)
     if isinstance(weights, list):
         weights = weights[:1] + [1] * (len(members) - 1)
     parameters, logits = both_merges(
@@ -149,12 +158,11 @@ def make_network(data, seed, depth=1, activation="relu"):
 
 
 @given(seed=seeds, temperature=st.floats(0.1, 10))
-def test_temperature_folded_into_the_last_layer_is_the_calibrated_model(blobs, seed, temperature):
-    for model in (
-        make_network(blobs, seed),
-        LogisticRegression().fit(blobs.X, blobs.y),
-        make_pipeline(StandardScaler(), LogisticRegression()).fit(blobs.X, blobs.y),
-    ):
+def test_temperature_folded_into_the_last_layer_is_the_calibrated_model(
+    blobs, fitted, seed, temperature
+):
+    linear = [fitted(3, case)[1][1] for case in ("logistic", "scaled")]
+    for model in (make_network(blobs, seed), *linear):
         calibrated = TemperatureCalibrator(FrozenEstimator(model), temperature=temperature)
         calibrated.fit(blobs.X_held, blobs.y_held)
         folded = write_parameters(model, fold_temperature(read_parameters(model), temperature))
