@@ -1,4 +1,4 @@
-"""Merged nets are used where skmergecal is not installed."""
+"""Merged models are used where skmergecal is not installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
-from tests.parameters.exact.test_merge import ALONE
+from tests.parameters.exact.test_merge import FORESTS, LOGITS, positive
 
 
 def skorch_net(seed):
@@ -41,7 +41,7 @@ MEMBERS = {
 }
 
 
-def test_merged_nets_need_no_skmergecal(blobs):
+def merged_nets(blobs):
     X, X_held, X_test = (x.astype(np.float32) for x in (blobs.X, blobs.X_held, blobs.X_test))
     found = []
     for make in MEMBERS.values():
@@ -64,7 +64,30 @@ def test_merged_nets_need_no_skmergecal(blobs):
             (model, X_test, model.predict_proba(X_test))
             for model in (plain, merged.merged_estimator_)
         ]
-    message = pickle.dumps(found)
+    return found
+
+
+def exact_merges(blobs):
+    X, _, X_test = positive(blobs)
+    for family, make in (LOGITS | FORESTS).items():
+        method = "logits" if family in LOGITS else "probabilities"
+        members = [make(i).fit(X, blobs.y) for i in range(2)]
+        plain = MergedClassifier.from_fitted(members, method=method, weights=None).to_estimator()
+        yield plain, X_test, plain.predict_proba(X_test)
+
+
+ALONE = """
+import sys
+sys.modules["skmergecal"] = None  # an import of it would fail
+import pickle
+for model, X, expected in pickle.load(sys.stdin.buffer):
+    assert abs(model.predict_proba(X) - expected).max() == 0
+    assert list(model.predict(X)) == list(model.classes_[expected.argmax(axis=1)])
+"""
+
+
+def test_merged_models_need_no_skmergecal(blobs):
+    message = pickle.dumps([*exact_merges(blobs), *merged_nets(blobs)])
     assert b"skmergecal" not in message
     subprocess.run([sys.executable, "-c", ALONE], input=message, check=True)
 

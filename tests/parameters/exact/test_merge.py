@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from functools import cache
 
 import numpy as np
@@ -278,29 +276,6 @@ def test_merged_parameters_as_one_estimator(digits):
             plain.predict_proba(digits.X_test), merged.predict_proba(digits.X_test), atol=1e-10
         )
         assert plain is not merged.merged_estimator_
-
-
-ALONE = """
-import sys
-sys.modules["skmergecal"] = None  # an import of it would fail
-import pickle
-for model, X, expected in pickle.load(sys.stdin.buffer):
-    assert abs(model.predict_proba(X) - expected).max() == 0
-    assert list(model.predict(X)) == list(model.classes_[expected.argmax(axis=1)])
-"""
-
-
-def test_plain_estimators_are_used_where_skmergecal_is_not_installed(blobs):
-    X, _, X_test = positive(blobs)
-    found = []
-    for family, make in (LOGITS | FORESTS).items():
-        method = "logits" if family in LOGITS else "probabilities"
-        members = [make(i).fit(X, blobs.y) for i in range(2)]
-        plain = MergedClassifier.from_fitted(members, method=method, weights=None).to_estimator()
-        found.append((plain, X_test, plain.predict_proba(X_test)))
-    message = pickle.dumps(found)
-    assert b"skmergecal" not in message
-    subprocess.run([sys.executable, "-c", ALONE], input=message, check=True)
 
 
 def refused(blobs, members, match, method="logits", **settings):
