@@ -118,7 +118,7 @@ for name in found[0]:
     for table in found:
         loss, above, error = table[name]
         line += f"{loss:12.4f}" + (f"{above / error:+7.1f} se" if error else " " * 10)
-    print(line)
+    print(line.rstrip())
 
 # %%
 # The bars are 95 % intervals of the difference to the merged classifier: one that does not touch

@@ -7,10 +7,12 @@ nothing is run again: what the examples printed there is read.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -49,6 +51,7 @@ def run_example(path, folder):
 WORDS = {
     "credit_decisions": ["profit", "share of defaults"],
     "cv_folds": ["fold 4", "merged", "LogisticRegression(max_iter=3000)"],
+    "first_look": ["vote, then temperature", "stacking", "merged"],
     "digits_nets": ["pool of logits", "one net"],
     "grid_search": ["calibrate", "test log loss"],
     "reliability": ["before", "after", "Change of the log loss"],
@@ -78,6 +81,21 @@ def test_cheap_example(name, tmp_path):
 def test_example(name, tmp_path):
     printed = printed_by(EXAMPLES / f"plot_{name}.py", tmp_path)
     assert all(word in printed for word in WORDS[name])
+
+
+@pytest.mark.gallery
+def test_first_look_prints_what_the_readme_shows(tmp_path):
+    said = said_by(EXAMPLES / "plot_first_look.py", tmp_path).splitlines()
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"```text\n(.*?)```", readme, flags=re.DOTALL)[1].splitlines()
+    assert len(shown) == 10
+    start = next(i for i, line in enumerate(said) if line.strip() == shown[0])
+    for line, printed in zip(shown[1:], said[start + 1 :], strict=False):
+        words = r"[^\d+]+"
+        assert re.match(words, printed.strip())[0] == re.match(words, line)[0]
+        now, then = (np.array(re.findall(r"\d+\.\d+", x), dtype=float) for x in (printed, line))
+        # Other processors and versions round differently, and trees then split differently.
+        assert now == pytest.approx(then, rel=0.05, abs=0.3 if then.max() > 1 else 0.0)
 
 
 @pytest.mark.gallery

@@ -241,7 +241,8 @@ def fit_temperature(
 ) -> TemperatureFit:
     """Fit the temperature that minimises the log loss of softmax(logits / T).
 
-    Newton's method in log(1 / T) inside a bracket, with exact derivatives in float64.
+    Newton's method in log(1 / T) inside a bracket, with exact derivatives. Exponentials are in
+    float32 until log(T) is known to about 1e-5; the last steps, and the losses, are in float64.
 
     Parameters
     ----------

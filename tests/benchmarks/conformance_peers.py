@@ -8,6 +8,7 @@ import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -18,9 +19,15 @@ class NotOfferedError(Exception):
 
 
 class Package:
-    """What a package offers; nothing, unless a subclass says otherwise."""
+    """What a package offers; nothing, unless a subclass says otherwise.
+
+    ``vote_settings`` and ``grid_settings`` have the defaults, and what else a user would try, by
+    the words of the table.
+    """
 
     name = distribution = module = ""
+    vote_settings: ClassVar[dict] = {"": {}}
+    grid_settings: ClassVar[dict] = {"": {}}
 
     def version(self):
         """Of the installed package; None where it cannot be imported."""
@@ -55,6 +62,11 @@ class SkMergeCal(Package):
     """This package."""
 
     name = distribution = module = "skmergecal"
+    vote_settings: ClassVar[dict] = {
+        "": {},
+        'method="probabilities", weights=None': {"method": "probabilities", "weights": None},
+    }
+    grid_settings: ClassVar[dict] = {"": {}, "memory=": {"memory": True}}
 
     def calibrate(self, model, X, y, sample_weight=None):
         from skmergecal import TemperatureCalibrator
@@ -67,18 +79,17 @@ class SkMergeCal(Package):
 
         return TemperatureCalibrator(FrozenEstimator(model)), "temperature"
 
-    def vote(self, members, X, y):
+    def vote(self, members, X, y, **settings):
         from skmergecal import MergedClassifier
 
-        settings = {"method": "probabilities", "weights": None}
         merged = MergedClassifier.from_fitted(members, X, y, **settings)
         return merged.predict_proba, merged.classes_
 
-    def weight_grid(self, members, weights):
+    def weight_grid(self, members, weights, memory=False):
         from skmergecal import MergedClassifier
 
         frozen = [(f"m{i}", FrozenEstimator(member)) for i, member in enumerate(members)]
-        folder = tempfile.mkdtemp()
+        folder = tempfile.mkdtemp() if memory else None
         merged = MergedClassifier(frozen, method="probabilities", memory=folder)
         return merged, {"weights": weights}
 

@@ -81,6 +81,20 @@ def relabelled(package, labels):
     return verdict(np.abs(plain(p) - other(p)).max())
 
 
+def with_settings(attempt, settings):
+    """What the defaults give, and what other settings of the package give."""
+    said = []
+    for text, chosen in settings.items():
+        try:
+            found = attempt(**chosen)
+        except NotOfferedError:
+            raise
+        except Exception as error:  # what a user would see
+            found = f"``{type(error).__name__}``"
+        said.append(found + (f" with ``{text}``" if text else ""))
+    return "; ".join(said)
+
+
 def gaps(package):
     """labels 3, 13, 23"""
     return relabelled(package, [3, 13, 23])
@@ -177,14 +191,18 @@ def class_sets(package):
     X, y = load_digits(n_class=4, return_X_y=True)
     sets = ([0, 1, 2], [1, 2, 3])
     members = [GaussianNB(var_smoothing=0.1).fit(X[np.isin(y, s)], y[np.isin(y, s)]) for s in sets]
-    predict, classes = package.vote(members, X, y)
     expected = np.zeros((len(y), 4))
     for member, columns in zip(members, sets, strict=True):
         expected[:, columns] += member.predict_proba(X) / 2
-    got = predict(X)
-    if got.shape != expected.shape:
-        return f"**{got.shape[1]} columns for {len(classes)} classes**"
-    return verdict(np.abs(got - expected).max())
+
+    def vote(**chosen):
+        predict, classes = package.vote(members, X, y, **chosen)
+        got = predict(X)
+        if got.shape != expected.shape:
+            return f"**{got.shape[1]} columns for {len(classes)} classes**"
+        return verdict(np.abs(got - expected).max())
+
+    return with_settings(vote, package.vote_settings)
 
 
 class Counted(GaussianNB):
@@ -202,10 +220,14 @@ def searched_weights(package):
     X, y = load_breast_cancer(return_X_y=True)
     members = [Counted(var_smoothing=s).fit(X[:200], y[:200]) for s in (1e-9, 1e-3)]
     grid = [[i, 16 - i] for i in range(16)]
-    estimator, choices = package.weight_grid(members, grid)
-    Counted.calls = 0
-    GridSearchCV(estimator, choices, scoring="neg_log_loss", refit=False).fit(X[200:], y[200:])
-    return f"{Counted.calls / 2:.0f}"
+
+    def search(**chosen):
+        estimator, choices = package.weight_grid(members, grid, **chosen)
+        Counted.calls = 0
+        GridSearchCV(estimator, choices, scoring="neg_log_loss", refit=False).fit(X[200:], y[200:])
+        return f"{Counted.calls / 2:.0f}"
+
+    return with_settings(search, package.grid_settings)
 
 
 def nets_of_seeds(package):
