@@ -35,7 +35,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmergecal import MergedClassifier, ReliabilityDisplay, TemperatureCalibrator
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(sys.argv[0]).parent / "data"
 TABLES = [DATA / "cardiotocography.csv.gz", DATA / "telecom_churn.csv.gz"]
 
 
