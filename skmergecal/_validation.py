@@ -19,11 +19,20 @@ __all__ = [
     "check_labels",
     "check_logits",
     "check_member_weights",
+    "check_proba_rows",
     "check_sample_weight",
     "encode_labels",
     "union_of_classes",
     "warn_if_few",
 ]
+
+#: Rows of probabilities that add up to 1 within this are left as they are: in single precision
+#: they do no better.
+_EXACT = 1e-6
+#: Rows off by more than this are rounded, so that normalising them deserves a warning.
+_PRECISE = 1e-3
+#: Rows off by more than this are no probabilities. Of 5 classes, two decimals may be off by 0.025.
+_ROUNDED = 0.02
 
 #: Logits are clipped to this absolute value, so that their squares are finite.
 LARGEST_LOGIT = 1e150
@@ -208,6 +217,51 @@ def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
         raise ValueError(msg)
     scaled = values / values.max()
     return scaled / math.fsum(scaled)  # fsum is exact: the order of the members has no effect
+
+
+def check_proba_rows(
+    proba: Array, whose: str, problem: str, *, remedy: str, percent_remedy: str
+) -> Array:
+    """Probabilities whose rows add up to 1: those of rounded ones are divided by their sums.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_samples, n_classes)
+    whose, problem : str
+        Begin the error.
+    remedy, percent_remedy : str
+        End the error; the second where the rows add up to about 100.
+
+    Warns
+    -----
+    UserWarning
+        If rows are off by more than single or half precision explains.
+
+    Raises
+    ------
+    ValueError
+        If a row is off by more than rounding explains, has negative numbers or NaN.
+    """
+    sums = proba.sum(axis=1)
+    off = np.abs(sums - 1)
+    largest = off.max(initial=0.0)
+    if largest <= _EXACT and proba.min(initial=0.0) >= 0:
+        return proba
+    wrong = ~((off <= _ROUNDED) & (proba >= 0).all(axis=1))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        percent = abs(sums[row] / 100 - 1) <= _ROUNDED and (proba[row] >= 0).all()
+        msg = (
+            f"{whose} {problem}: row {row} is {proba[row, :5].tolist()}, with sum {sums[row]:.4g}: "
+            f"{percent_remedy if percent else remedy}"
+        )
+        raise ValueError(msg)
+    if largest > _PRECISE:
+        warn_user(
+            f"{whose}: probabilities add up to 1 only within {_ROUNDED}, perhaps because they are "
+            "rounded; each row is divided by its sum"
+        )
+    return np.where((off > _EXACT)[:, None], proba / sums[:, None], proba)
 
 
 def check_logits(logits: Any) -> np.ndarray:

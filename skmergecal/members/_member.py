@@ -14,10 +14,22 @@ from skmergecal._compat import _is_fitted
 from skmergecal._memory import Memo
 from skmergecal._numerics import log_softmax, soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
+from skmergecal._validation import check_proba_rows
 from skmergecal.members._feature_names import in_known_form
 from skmergecal.members._read import READERS, fitted_last_step
+from skmergecal.members._skorch import is_skorch
 
 __all__ = ["Member", "Opinion", "check_fitted", "classes_of", "is_fitted", "read_raw"]
+
+_NOT_FOR_NETS = (
+    "a skorch net whose module returns logits needs criterion=torch.nn.CrossEntropyLoss (with "
+    "NLLLoss, skorch expects the module to end in a softmax)"
+)
+_NOT_PROBABILITIES = (
+    "correct its predict_proba, in a class that derives from its own; where these are scores or "
+    "logits, name the method decision_function instead"
+)
+_PERCENT = "divide percentages by 100, in the predict_proba of a class that derives from its own"
 
 #: Softening of a member whose held-out rows are not known.
 SOFTENING_WITHOUT_ROWS = 1e-4
@@ -77,7 +89,7 @@ def read_raw(
     ------
     ValueError
         If the output has the wrong shape, is not finite, or its probabilities do not add up
-        to 1; the message names the member.
+        to 1 within 0.02; the message names the member.
     """
     try:
         final, Z = fitted_last_step(estimator, in_known_form(estimator, X))
@@ -100,22 +112,13 @@ def read_raw(
         raise ValueError(msg)
     if READERS[source].logarithmic:
         return log_softmax(output) if normalised else output
-    _check_proba(name, output)
-    return output
-
-
-def _check_proba(name: str, proba: Array) -> None:
-    sums = proba.sum(axis=1)
-    wrong = (np.abs(sums - 1) > 1e-3) | (proba.min(axis=1) < 0)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        msg = (
-            f"estimator {name!r} gives outputs that are not probabilities: row {row} is "
-            f"{proba[row].tolist()[:5]}, with sum {sums[row]:.4g}. A skorch net whose module "
-            "returns logits needs criterion=torch.nn.CrossEntropyLoss (with NLLLoss, skorch "
-            "expects the module to end in a softmax)."
-        )
-        raise ValueError(msg)
+    return check_proba_rows(
+        output,
+        f"estimator {name!r}",
+        "gives outputs that are not probabilities",
+        remedy=_NOT_FOR_NETS if is_skorch(final) else _NOT_PROBABILITIES,
+        percent_remedy=_PERCENT,
+    )
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import check_sample_weight
+from skmergecal._validation import check_proba_rows, check_sample_weight
 
 __all__ = ["check_choice", "check_level", "check_proba", "check_scored"]
-
-#: Rows of probabilities add up to 1 within this; logits do not.
-TOLERANCE = 1e-3
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str | None]) -> None:
@@ -36,21 +33,20 @@ def check_proba(proba: Any, name: str = "proba") -> Array:
     Raises
     ------
     ValueError
-        If they are not a matrix, contain NaN or negative numbers, or their rows do not sum to 1.
+        If they are not a matrix, contain NaN or negative numbers, or their rows do not add up to
+        1 within 0.02. Rows of rounded probabilities are divided by their sums.
     """
     p: Array = np.ascontiguousarray(proba, dtype=np.float64)
     if p.ndim != 2 or 0 in p.shape:
         msg = f"{name} should have shape (n_samples, n_classes); got {p.shape}"
         raise ValueError(msg)
-    wrong = ~((p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) <= TOLERANCE))
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        msg = (
-            f"{name} should hold probabilities, each row non-negative and adding up to 1; row "
-            f"{row} is {p[row, :5].tolist()}: take the softmax of logits, one column per class"
-        )
-        raise ValueError(msg)
-    return p
+    return check_proba_rows(
+        p,
+        name,
+        "should hold probabilities, each row non-negative and adding up to 1",
+        remedy="take the softmax of logits, one column per class",
+        percent_remedy="divide percentages by 100",
+    )
 
 
 def check_scored(y: Any, proba: Any, sample_weight: Any) -> tuple[IntArray, Array, Array]:
