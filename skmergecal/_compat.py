@@ -6,9 +6,10 @@ from typing import Any
 
 # Validates constructor parameters before `fit`; every scikit-learn estimator uses it.
 from sklearn.base import _fit_context
+from sklearn.frozen import FrozenEstimator
 
 # Selects rows of any container (array, frame, sparse matrix, list), as cross_validate does.
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, get_tags
 
 # Whether metadata routing is enabled, and the error for fit parameters if it is not.
 from sklearn.utils._metadata_requests import _routing_enabled
@@ -54,8 +55,23 @@ __all__ = [
     "_raise_for_params",
     "_routing_enabled",
     "_safe_indexing",
+    "tags_of",
     "with_callbacks",
 ]
+
+
+def tags_of(estimator: Any) -> Any:
+    """Tags of an estimator, frozen or not; None if its class has none, as outside scikit-learn.
+
+    A FrozenEstimator copies those of what it holds at length, at every look.
+    """
+    inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+    if not hasattr(inner, "__sklearn_tags__"):
+        return None
+    try:
+        return get_tags(inner)
+    except AttributeError:  # a mixin without BaseEstimator
+        return None
 
 
 class _NoCallbacks:

@@ -258,8 +258,9 @@ def check_proba_rows(
         raise ValueError(msg)
     if largest > _PRECISE:
         warn_user(
-            f"{whose}: probabilities add up to 1 only within {_ROUNDED}, perhaps because they are "
-            "rounded; each row is divided by its sum"
+            "rounded probabilities: the rows from {who} add up to 1 only within "
+            f"{_ROUNDED}; each is divided by its sum",
+            who=whose,
         )
     return np.where((off > _EXACT)[:, None], proba / sums[:, None], proba)
 

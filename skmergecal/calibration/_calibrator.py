@@ -10,11 +10,10 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import HasMethods, Interval, _fit_context
+from skmergecal._compat import HasMethods, Interval, _fit_context, tags_of
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._pipelines import resamples
 from skmergecal._temperature import minimise_temperature, warn_at_bound
@@ -438,8 +437,8 @@ class TemperatureCalibrator(LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        if self.estimator is not None:
-            inner = get_tags(self.estimator)
+        inner = None if self.estimator is None else tags_of(self.estimator)
+        if inner is not None:
             tags.input_tags.sparse = inner.input_tags.sparse
             tags.input_tags.allow_nan = inner.input_tags.allow_nan
             tags.classifier_tags = inner.classifier_tags

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._typing import Estimator, NamedEstimators
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import RefitWarning
-from skmergecal.members._member import is_fitted
+from skmergecal.members._member import check_fitted, is_fitted
+from skmergecal.members._no_classifier import gives_probabilities, refuse_no_classifier
 from skmergecal.members._read import unfitted_last_step
 
 __all__ = ["check_estimator", "check_named_estimators", "freeze", "name_members", "unfrozen"]
@@ -24,15 +24,9 @@ def unfrozen(estimator: Estimator) -> Estimator:
 
 def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True) -> None:
     """Check that an estimator is a classifier, and warn if it is fitted but not frozen."""
-    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
-        msg = f"estimator {name!r} should be a classifier instance; got {estimator!r}"
-        raise TypeError(msg)
-    if not is_classifier(unfrozen(estimator)):
-        msg = (
-            f"estimator {name!r} should be a classifier; {type(estimator).__name__} "
-            "is not one: regressors and transformers cannot be merged or calibrated"
-        )
-        raise ValueError(msg)
+    inner = unfrozen(estimator)
+    if inner is estimator or not gives_probabilities(inner):
+        refuse_no_classifier(name, inner)
     frozen = isinstance(unfitted_last_step(estimator), FrozenEstimator)
     if will_refit and not frozen and is_fitted(estimator) and hasattr(estimator, "classes_"):
         warn_user(
@@ -70,10 +64,22 @@ def check_named_estimators(estimators: Any) -> NamedEstimators:
     return kept
 
 
-def freeze(member: Estimator) -> Estimator:
-    """A frozen member; what is frozen, or is ``"drop"``, as it is."""
-    as_is = isinstance(member, FrozenEstimator | str)
-    return member if as_is else FrozenEstimator(member)
+def freeze(name: str, member: Estimator) -> Estimator:
+    """A frozen member; what is frozen, or is ``"drop"``, as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it cannot be a member.
+    NotFittedError
+        If it is not fitted.
+    """
+    if isinstance(member, FrozenEstimator | str):
+        return member
+    frozen = FrozenEstimator(member)
+    check_estimator(name, frozen)
+    check_fitted(name, member)
+    return frozen
 
 
 def name_members(members: Any) -> list[tuple[str, Estimator]]:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import get_tags
 
-from skmergecal._compat import _is_fitted
+from skmergecal._compat import _is_fitted, tags_of
 from skmergecal._memory import Memo
 from skmergecal._numerics import log_softmax, soften, softmax
 from skmergecal._typing import Array, Estimator, IntArray
@@ -39,19 +38,31 @@ def is_fitted(estimator: Estimator) -> bool:
     """Whether an estimator is fitted; a skorch net that never saw data is not."""
     # A FrozenEstimator, and `check_is_fitted`, first make all tags of what they look at.
     inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
-    if not _is_fitted(inner) and get_tags(inner).requires_fit:
-        return False
-    return getattr(fitted_last_step(estimator)[0], "initialized_", True) is not False
+    final, _ = fitted_last_step(inner)
+    if not hasattr(final, "__sklearn_tags__"):  # of no class that scikit-learn knows
+        return hasattr(final, "classes_")
+    if not _is_fitted(inner):
+        tags = tags_of(inner)
+        if tags is None or tags.requires_fit:
+            return False
+    return getattr(final, "initialized_", True) is not False
 
 
 def check_fitted(name: str, estimator: Estimator) -> None:
     """Raise NotFittedError, naming the member, unless it is fitted."""
-    if not is_fitted(estimator):
+    if is_fitted(estimator):
+        return
+    if isinstance(estimator, FrozenEstimator):
         msg = (
             f"estimator {name!r} is frozen but not fitted: fit it before freezing it, or pass it "
             "without FrozenEstimator to have it fitted here"
         )
-        raise NotFittedError(msg)
+    else:
+        msg = (
+            f"estimator {name!r} is not fitted: call its fit first, or have it fitted here by the "
+            "fit of MergedClassifier([(name, estimator)]) or TemperatureCalibrator(estimator)"
+        )
+    raise NotFittedError(msg)
 
 
 def classes_of(name: str, estimator: Estimator) -> np.ndarray:
@@ -61,9 +72,10 @@ def classes_of(name: str, estimator: Estimator) -> np.ndarray:
     if classes is None:
         classes = getattr(estimator, "classes_", None)
     if classes is None:
-        msg = (
-            f"estimator {name!r} has no classes_: only fitted classifiers can be merged "
-            "(for a skorch net, pass classes= when you make it)"
+        msg = f"estimator {name!r} has no classes_: only fitted classifiers can be merged. " + (
+            "For a skorch net, pass classes= when you make it."
+            if is_skorch(final)
+            else "Its fit should set classes_: the labels, in the order of its columns."
         )
         raise ValueError(msg)
     if isinstance(classes, list):

@@ -9,10 +9,10 @@ from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.utils import Bunch, get_tags
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context
+from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context, tags_of
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier, NamedEstimatorsMixin
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, Estimator, NamedEstimators
@@ -26,7 +26,6 @@ from skmergecal.members import (
     frozen_members,
     name_members,
     route_fit_params,
-    unfrozen,
 )
 from skmergecal.merging._learn import learn_merge, learn_merge_without_rows
 from skmergecal.merging._member_report import member_report
@@ -254,7 +253,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         ValueError
             If something has to be learned and there are no rows.
         """
-        merged = cls([(name, freeze(m)) for name, m in name_members(members)], **params)
+        merged = cls([(name, freeze(name, m)) for name, m in name_members(members)], **params)
         if (X is None) != (y is None):
             msg = "X and y belong together: pass both, or neither"
             raise ValueError(msg)
@@ -495,9 +494,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = [get_tags(unfrozen(e)) for _, e in self._named()]
-        tags.input_tags.sparse = all(t.input_tags.sparse for t in inner)
-        tags.input_tags.allow_nan = all(t.input_tags.allow_nan for t in inner)
+        inner = [tags_of(e) for _, e in self._named()]
+        tags.input_tags.sparse = all(t is not None and t.input_tags.sparse for t in inner)
+        tags.input_tags.allow_nan = all(t is not None and t.input_tags.allow_nan for t in inner)
         return tags
 
 

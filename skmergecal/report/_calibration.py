@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import KFold
-from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._numerics import log_softmax
 from skmergecal._temperature import minimise_temperature
@@ -90,14 +89,15 @@ def calibration_report(
     'over-confident'
     """
     check_level(confidence_level)
-    check_is_fitted(estimator)
+    freeze("estimator", estimator)  # it is checked before the rows are
     rows = FitRows.check(X, y, sample_weight)
     resampling = {"n_resamples": n_resamples, "random_state": random_state}
     return _measure(estimator, rows, cv, confidence_level=confidence_level, **resampling)
 
 
 def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> CalibrationReport:
-    (member,), classes = frozen_members([("estimator", freeze(estimator))], Cache(None))
+    estimators = [("estimator", freeze("estimator", estimator))]
+    (member,), classes = frozen_members(estimators, Cache(None))
     codes = encode_labels(
         rows.labels[rows.kept], classes, remedy="Leave these rows out: they cannot be scored."
     )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmergecal._compat import (
@@ -19,6 +19,7 @@ from skmergecal._compat import (
     _num_samples,
     _raise_for_params,
     _safe_indexing,
+    tags_of,
     with_callbacks,
 )
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
@@ -31,7 +32,6 @@ from skmergecal.members import (
     check_estimator,
     cut_params,
     route_fit_params,
-    unfrozen,
 )
 from skmergecal.parameters import register_wrapper
 from skmergecal.tuning._progress import Progress
@@ -349,9 +349,10 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = get_tags(unfrozen(self.estimator))
-        tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        inner = tags_of(self.estimator)
+        if inner is not None:
+            tags.input_tags.sparse = inner.input_tags.sparse
+            tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
 
 

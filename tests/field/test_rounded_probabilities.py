@@ -16,7 +16,7 @@ from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.display import ReliabilityDisplay
 from skmergecal.metrics import expected_calibration_error, smooth_calibration_error
 
-ROUNDED = "'odd': probabilities add up to 1 only within 0.02.*divided by its sum"
+ROUNDED = "the rows from estimator 'odd' add up to 1 only within 0.02; each is divided by its sum"
 
 
 class Changed(LogisticRegression):
@@ -82,6 +82,14 @@ def test_a_row_alone_is_divided_as_in_its_batch(iris):
         whole = merged.predict_proba(X)
         alone = np.vstack([merged.predict_proba(row[None]) for row in X])
     np.testing.assert_array_equal(whole, alone)
+
+
+def test_a_fit_warns_once_of_all_members(iris):
+    X, y = iris
+    odd = {name: fitted(CHANGES["two decimals"], iris) for name in ("odd", "queer")}
+    with pytest.warns(UserWarning, match="from estimator 'odd' and estimator 'queer'") as caught:
+        MergedClassifier.from_fitted(odd, X, y)
+    assert len(caught) == 1
 
 
 def test_the_warning_is_the_same_for_all_rows(iris):
@@ -167,7 +175,7 @@ def test_scores_and_plots_of_rounded_probabilities(iris):
     rounded[:, 0] += 0.004
     exact = rounded / rounded.sum(axis=1, keepdims=True)
     for score in (smooth_calibration_error, expected_calibration_error):
-        with pytest.warns(UserWarning, match="proba: probabilities add up to 1 only within 0.02"):
+        with pytest.warns(UserWarning, match="the rows from proba add up to 1 only within 0.02"):
             assert score(y, rounded) == score(y, exact)
         with pytest.raises(ValueError, match="divide percentages by 100"):
             score(y, 100 * p)
