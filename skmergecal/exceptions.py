@@ -11,7 +11,23 @@ __all__ = [
 
 
 class IncompatibleEstimatorsError(ValueError):
-    """The parameters of the members cannot be averaged: their architectures differ."""
+    """The parameters of the members cannot be averaged: their architectures differ.
+
+    Parameters
+    ----------
+    reason : str
+        Why.
+    remedy : str, default=""
+        What to do, as the end of the same sentence. Who asked for something else than an average
+        may know a better one.
+    """
+
+    def __init__(self, reason: str = "", remedy: str = "") -> None:
+        super().__init__(*filter(None, (reason, remedy)))
+        self.reason, self.remedy = reason, remedy
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.remedy}" if self.remedy else self.reason
 
 
 class MergeBarrierError(ValueError):

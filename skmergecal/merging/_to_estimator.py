@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
@@ -17,6 +18,7 @@ from skmergecal.merging.fitted._log_pool import LogPoolMerge
 from skmergecal.merging.fitted._one_model_merge import OneModelMerge
 from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
 from skmergecal.parameters import (
+    average_parameters,
     fold_temperature,
     merge_logits,
     merge_probabilities,
@@ -32,7 +34,10 @@ def to_plain_estimator(merged: Any, merge: FittedMerge, X: Any) -> Estimator:
 
     As documented in ``MergedClassifier.to_estimator``.
     """
-    plain = plain_estimator(merge)
+    try:
+        plain = plain_estimator(merge)
+    except IncompatibleEstimatorsError as error:
+        raise IncompatibleEstimatorsError(error.reason, _what_gives_one(merged, merge)) from error
     if set(plain.classes_.tolist()) != set(merged.classes_.tolist()):
         msg = (
             f"the members call the classes {plain.classes_.tolist()}, not "
@@ -49,6 +54,43 @@ def to_plain_estimator(merged: Any, merge: FittedMerge, X: Any) -> Estimator:
             raise ValueError(msg) from error
     _refuse_difference(expected, found, merge)
     return plain
+
+
+def _what_gives_one(merged: Any, merge: FittedMerge) -> str:
+    """The other methods that give one plain estimator of these members, each tried."""
+    estimators = [member.estimator for member in merge.members]  # other weights may take all
+    names = [member.name for member in merge.members]
+    shares = np.full(len(names), 1 / len(names))
+    ways: dict[str, Callable[[], Any]] = {
+        "method='logits' with weights='log_loss'": lambda: merge_logits(
+            estimators, shares, names=names
+        ),
+        "method='probabilities' with calibrate=None": lambda: merge_probabilities(
+            estimators, shares, names=names
+        ),
+        "method='parameters'": lambda: average_parameters(
+            [read_parameters(e) for e in estimators], shares
+        ),
+    }
+    found = []
+    for way, attempt in ways.items():
+        if way.split()[0] == f"method={merged.method!r}" and not _is_adjusted(merge):
+            continue
+        try:
+            attempt()
+        except ValueError:
+            continue
+        found.append(way)
+    if found:
+        return f"use {' or '.join(found)}"
+    return "no method gives one for these members; keep the merged classifier, joblib.dump saves it"
+
+
+def _is_adjusted(merge: FittedMerge) -> bool:
+    """Whether weights for each class, or calibrated probabilities, are what stands in the way."""
+    return isinstance(merge, StackedPoolsMerge) or (
+        isinstance(merge, LinearPoolMerge) and any(merge.calibrates)
+    )
 
 
 def _both_probabilities(merged: Any, plain: Estimator, X: Any) -> tuple[Array, Array]:
@@ -68,8 +110,7 @@ def plain_estimator(merge: FittedMerge) -> Estimator:
 def _(merge: StackedPoolsMerge) -> Estimator:
     msg = (
         "class-wise weights, and pools of both kinds at once (method='auto'), calibrate each "
-        "member and change its probabilities in a way that no single estimator of its type can: "
-        "use method='logits' with weights='log_loss', 'probabilities' or 'parameters'"
+        "member and change its probabilities in a way that no single estimator of its type can"
     )
     raise IncompatibleEstimatorsError(msg)
 
@@ -89,7 +130,7 @@ def _(merge: LinearPoolMerge) -> Estimator:
     if any(merge.calibrates):
         msg = (
             "averaged probabilities that were calibrated are not those of one plain estimator, "
-            "because a temperature works on logits: use calibrate=None, or method='logits'"
+            "because a temperature works on logits"
         )
         raise IncompatibleEstimatorsError(msg)
     active = list(merge.active())

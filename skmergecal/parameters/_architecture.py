@@ -19,11 +19,9 @@ def check_same_architecture(parameters: Sequence[Parameters], names: Sequence[st
     for name, other in zip(names[1:], parameters[1:], strict=True):
         difference = _first_difference(parameters[0], other)
         if difference is not None:
-            msg = (
-                f"estimators {names[0]!r} and {name!r} cannot be averaged: {difference}. "
-                "Use members of one architecture, or method='logits'."
-            )
-            raise IncompatibleEstimatorsError(msg)
+            msg = f"estimators {names[0]!r} and {name!r} cannot be averaged: {difference}"
+            remedy = "use members of one architecture, or method='logits'"
+            raise IncompatibleEstimatorsError(msg, remedy)
 
 
 def _first_difference(a: Parameters, b: Parameters) -> str | None:

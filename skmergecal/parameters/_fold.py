@@ -30,9 +30,9 @@ def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
     if not parameters.output:
         msg = (
             "the temperature of a member cannot be folded into its last layer, because it does "
-            "not end in an affine layer and a softmax: use calibrate='merged', or method='logits'"
+            "not end in an affine layer and a softmax"
         )
-        raise IncompatibleEstimatorsError(msg)
+        raise IncompatibleEstimatorsError(msg, "use calibrate='merged', or method='logits'")
     arrays = dict(parameters.arrays)
     for key in parameters.output:
         arrays[key] = (arrays[key].astype(np.float64) / temperature).astype(arrays[key].dtype)
@@ -53,9 +53,10 @@ def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Param
     if first is None:
         msg = (
             "the scaling before a member cannot be folded into it, because its first layer is "
-            "not affine: scale the data before passing them to the members, or use method='logits'"
+            "not affine"
         )
-        raise IncompatibleEstimatorsError(msg)
+        remedy = "scale the data before passing them to the members, or use method='logits'"
+        raise IncompatibleEstimatorsError(msg, remedy)
     arrays = dict(parameters.arrays)
     old = arrays[first.weight]
     weight = np.moveaxis(old.astype(np.float64), first.feature_axis, -1)  # (outputs, features)

@@ -35,10 +35,13 @@ def _read(estimator: Estimator) -> Parameters:
     msg = (
         f"the parameters of {type(estimator).__name__} cannot be averaged: "
         "method='parameters' supports linear models, naive Bayes of counts, MLPClassifier, skorch "
-        "nets, and Pipelines that end in these. Use method='logits', or register the class with "
-        "skmergecal.parameters.read_parameters and write_parameters."
+        "nets, and Pipelines that end in these"
     )
-    raise IncompatibleEstimatorsError(msg)
+    remedy = (
+        "use method='logits', or register the class with skmergecal.parameters.read_parameters and "
+        "write_parameters"
+    )
+    raise IncompatibleEstimatorsError(msg, remedy)
 
 
 @singledispatch
@@ -70,10 +73,18 @@ class _Registry:
         """Register a function for a class; usable as a decorator."""
         return self._function.register(cls, function)
 
-    def __call__(self, estimator: Estimator, *args: Any) -> Any:
+    def knows(self, estimator: Estimator) -> bool:
+        """Whether a function is registered for the class of an estimator."""
+        self._load(estimator)
+        return self._function.dispatch(type(estimator)) is not self._function.dispatch(object)
+
+    def _load(self, estimator: Estimator) -> None:
         for module, name, load in _LOADERS:
             if is_instance_of(estimator, module, name):
                 load()
+
+    def __call__(self, estimator: Estimator, *args: Any) -> Any:
+        self._load(estimator)
         return self._function(estimator, *args)
 
 

@@ -85,15 +85,23 @@ def merge_logits(
 def _merge_linear(
     estimators: Sequence[Estimator], factors: Array, names: Sequence[str]
 ) -> Estimator:
+    family = last_classifier(estimators[0])
+    if not read_parameters.knows(family):
+        msg = (
+            f"the logits of several {type(family).__name__} cannot be averaged by a single one, as "
+            "those of linear models, naive Bayes of counts, nets without hidden layers, and "
+            "HistGradientBoostingClassifier can"
+        )
+        raise IncompatibleEstimatorsError(msg)
     parameters = [read_parameters(estimator) for estimator in estimators]
     for name, found in zip(names, parameters, strict=True):
         if not found.gives_linear_logits:
             msg = (
                 f"the logits of estimator {name!r} ({found.architecture.get('type')}) are not "
                 "linear in its parameters (hidden layers, or a one-vs-rest model per class), so no "
-                "single estimator gives their average: use method='parameters'"
+                "single estimator gives their average"
             )
-            raise IncompatibleEstimatorsError(msg)
+            raise IncompatibleEstimatorsError(msg, "use method='parameters'")
     return write_parameters(estimators[0], average_parameters(parameters, factors, names=names))
 
 
