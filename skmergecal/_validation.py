@@ -170,7 +170,7 @@ def warn_if_few(total_weight: float, n_classes: int) -> None:
     """Warn if the weights, as frequencies, sum to less than one row per class."""
     if total_weight < n_classes:
         warn_user(
-            "sample_weight adds up to less than the number of classes. Weights are frequencies "
+            f"sample_weight adds up to fewer than the {n_classes} classes. Weights are frequencies "
             "here (2 means that the row counts twice), so this is almost no data: scale them so "
             "that they add up to the number of rows."
         )
