@@ -173,7 +173,7 @@ def test_a_barrier_and_few_weights_are_told_without_numbers():
         for w in (1e-3, 2e-3)
     ]
     assert few[0] == few[1]
-    assert few[0][0].startswith("sample_weight adds up to fewer than the 4 classes than")
+    assert few[0][0].startswith("sample_weight adds up to fewer than the 4 classes")
 
 
 def test_warnings_as_errors_stop_a_fit(easy):
