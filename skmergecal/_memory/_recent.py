@@ -67,9 +67,12 @@ class Memo:
     key : tuple or None
         Identifies the data by their content; None: nothing is cached. Arguments of the function
         that are not part of the data have to be in its name, ``what``.
+    arrays : RecentArrays
+        Where results are cached.
     """
 
     key: tuple[Hashable, ...] | None = None
+    arrays: RecentArrays = RECENT
 
     @classmethod
     def none(cls) -> Memo:
@@ -79,18 +82,21 @@ class Memo:
     @classmethod
     def of_all(cls, memos: Iterable[Memo], *keys: str | None) -> Memo:
         """A memo for functions of several data together; caches nothing if any has no key."""
+        memos = list(memos)
         parts = [*(memo.key for memo in memos), *keys]
-        return cls.none() if None in parts else cls(tuple(parts))
+        return (
+            cls.none() if None in parts else cls(tuple(parts), *(memo.arrays for memo in memos[:1]))
+        )
 
     def array(self, what: tuple[Hashable, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
         """The array that ``make`` returns; a cached one is read-only."""
         if self.key is None:
             return make()
         place = (*self.key, *what)
-        known = RECENT.get(place)
+        known = self.arrays.get(place)
         if known is None:
             known = make()
-            RECENT.put(place, known)
+            self.arrays.put(place, known)
         return known
 
     def result(self, what: tuple[Hashable, ...], make: Callable[[], Result]) -> Result:

@@ -98,7 +98,7 @@ class WeightsDisplay:
         check_is_fitted(estimator, "weights_")
         intervals = None
         if X is not None:
-            report = estimator.member_report(
+            intervals = estimator.weight_intervals(
                 X,
                 y,
                 sample_weight,
@@ -106,7 +106,6 @@ class WeightsDisplay:
                 n_resamples=n_resamples,
                 random_state=random_state,
             )
-            intervals = np.column_stack([report["weight_low"], report["weight_high"]])
         display = cls(list(estimator.named_estimators_), estimator.weights_, intervals)
         return display.plot(ax=ax) if plot else display
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -58,8 +58,8 @@ class HeldOutMembers:
     sample_weight : ndarray of shape (n_held_out,) or None
     folds : list of Fold
         The members of each fold; one fold with the final members where nothing is cross-fitted.
-    memo : Memo
-        Remembers what follows from opinions, y and weights.
+    labels_key : str or None
+        Identifies y and the weights; None: nothing that follows from them is remembered.
     """
 
     members: list[Member]
@@ -69,7 +69,16 @@ class HeldOutMembers:
     y: IntArray
     sample_weight: Array | None
     folds: list[Fold]
-    memo: Memo = field(default_factory=Memo.none)
+    labels_key: str | None = None
+
+    @property
+    def memo(self) -> Memo:
+        """Remembers what follows from opinions, y and weights."""
+        return Memo.of_all([opinion.memo for opinion in self.opinions], self.labels_key)
+
+    def memo_of(self, member: int) -> Memo:
+        """Remembers what follows from the opinion of one member, y and weights."""
+        return Memo.of_all([self.opinions[member].memo], self.labels_key)
 
     @property
     def total_weight(self) -> float:
@@ -243,8 +252,8 @@ def _with_opinions(
     """The collected members with held-out opinions, and softened as these call for."""
     total = collected.total_weight
     members = [m.with_softening(o, total) for m, o in zip(collected.members, opinions, strict=True)]
-    memo = Memo.of_all([o.memo for o in opinions], cache.key(collected.y, collected.sample_weight))
-    return replace(collected, members=members, opinions=opinions, memo=memo)
+    key = cache.key(collected.y, collected.sample_weight)
+    return replace(collected, members=members, opinions=opinions, labels_key=key)
 
 
 def _places(lengths: list[int]) -> list[slice]:

@@ -28,7 +28,7 @@ from skmergecal.members import (
     route_fit_params,
 )
 from skmergecal.merging._learn import learn_merge, learn_merge_without_rows
-from skmergecal.merging._member_report import member_report
+from skmergecal.merging._member_report import member_report, weight_intervals
 from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
 from skmergecal.merging.fitted._base import FittedMerge
@@ -421,6 +421,35 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             n_resamples=n_resamples,
             random_state=random_state,
         )
+
+    def weight_intervals(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        level: float = 0.95,
+        n_resamples: int = 200,
+        random_state: Any = None,
+    ) -> Array:
+        """Intervals of the weights alone, as in `member_report`, which costs more.
+
+        Parameters
+        ----------
+        X, y, sample_weight, n_resamples, random_state
+            As for `member_report`.
+        level : float in (0, 1), default=0.95
+            Confidence level.
+
+        Returns
+        -------
+        ndarray of shape (n_members, 2)
+            Lower and upper ends.
+        """
+        check_is_fitted(self, "weights_")
+        how = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
+        fitted = (self._merge, self._settings, self.classes_)
+        return weight_intervals(*fitted, (X, y, sample_weight), **how).T
 
     def members_log_proba(self, X: Any) -> Array:
         """Log-probabilities of the members' pool, every member asked.

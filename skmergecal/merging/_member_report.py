@@ -11,6 +11,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils import check_random_state
 
 from skmergecal._compat import _safe_indexing
+from skmergecal._memory import Memo, RecentArrays
 from skmergecal._numerics import mean_loss
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array, IntArray
@@ -22,9 +23,11 @@ from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.metrics import disagreement
 
-__all__ = ["member_report"]
+__all__ = ["member_report", "weight_intervals"]
 
 _FOLDS = 5
+#: Bytes of what is remembered for the rows of a fold.
+_CAPACITY = 1 << 28
 
 
 @warns_once
@@ -50,18 +53,39 @@ def member_report(
     level, n_resamples, random_state
         As documented there.
     """
-    if level is not None and not 0 < level < 1:
-        msg = f"level should lie between 0 and 1, .95 for instance; got {level}"
-        raise ValueError(msg)
+    if level is not None:
+        _check_level(level)
     work = _ReMerge(settings, *_read(merge, classes, *rows))
     with Gathered():  # of what merges of fewer members or rows warn, the fit has warned
         table = work.table(merge)
-        if level is not None:
-            draws = work.resampled_weights(n_resamples, check_random_state(random_state))
     if level is not None:
-        ends = [(1 - level) / 2, (1 + level) / 2]
-        table["weight_low"], table["weight_high"] = np.quantile(draws, ends, axis=0)
+        ends = work.weight_intervals(level, n_resamples, random_state)
+        table["weight_low"], table["weight_high"] = ends
     return as_frame(table, index="member")
+
+
+def _check_level(level: float) -> None:
+    """Raise ValueError unless a confidence level lies between 0 and 1."""
+    if not 0 < level < 1:
+        msg = f"level should lie between 0 and 1, .95 for instance; got {level}"
+        raise ValueError(msg)
+
+
+@warns_once
+def weight_intervals(
+    merge: FittedMerge,
+    settings: Settings,
+    classes: np.ndarray,
+    rows: tuple[Any, Any, Any],
+    *,
+    level: float,
+    n_resamples: int,
+    random_state: Any,
+) -> Array:
+    """Lower and upper ends of the intervals of `member_report`, shape (2, n_members)."""
+    _check_level(level)
+    work = _ReMerge(settings, *_read(merge, classes, *rows))
+    return work.weight_intervals(level, n_resamples, random_state)
 
 
 def _read(
@@ -84,6 +108,16 @@ def _read(
 
 
 @dataclass(frozen=True)
+class _Part:
+    """Some rows: the members' opinions, with what is remembered for these rows, and the rows."""
+
+    opinions: list[Opinion]
+    data: FitRows
+    codes: IntArray
+    labels_key: str | None = None
+
+
+@dataclass(frozen=True)
 class _ReMerge:
     """Merges some members again, from opinions that were read once."""
 
@@ -95,8 +129,8 @@ class _ReMerge:
         """The columns of the report."""
         held_out = self.held_out
         everyone = list(range(len(held_out.members)))
-        loss = self.loss_of(everyone)
-        without = [self.loss_of([k for k in everyone if k != left]) for left in everyone]
+        without_one = [[k for k in everyone if k != left] for left in everyone]
+        loss, *without = self.losses([everyone, *without_one])
         proba = [opinion.proba() for opinion in held_out.opinions]
         own = [
             mean_loss(member.log_proba(opinion), held_out.y, held_out.sample_weight)
@@ -115,33 +149,59 @@ class _ReMerge:
             f"disagrees_with_{name}": column for name, column in zip(names, disagrees, strict=True)
         }
 
-    def loss_of(self, kept: Sequence[int]) -> float:
-        """Cross-validated log loss of the merge of some members; NaN for none."""
-        if not kept:
-            return np.nan
-        y, weight = self.held_out.y, self.held_out.sample_weight
-        log_proba = np.empty((len(y), len(self.held_out.classes)))
-        for train, test in _folds(y):
-            merged = self.merge(kept, train)
-            log_proba[test] = merged.log_proba(merged.scores(self.reader(test)))
-        return mean_loss(log_proba, y, weight)
+    def losses(self, sets: Sequence[Sequence[int]]) -> list[float]:
+        """Cross-validated log loss of the merge of each set of members; NaN for none.
 
-    def merge(
-        self, kept: Sequence[int], rows: IntArray, counts: Array | None = None
-    ) -> FittedMerge:
-        """Merge some members, learning from some rows, which may count several times."""
+        Fold by fold, so that what the sets share (temperatures, logarithms) is computed once.
+        """
+        y, weight = self.held_out.y, self.held_out.sample_weight
+        of_true = np.full((len(sets), len(y)), np.nan)
+        for number, (train, test) in enumerate(_folds(y)):
+            arrays = RecentArrays(_CAPACITY)
+            learning = self.part(train, arrays, f"training rows of fold {number}")
+            scoring = self.part(test, arrays, f"test rows of fold {number}")
+            for place, kept in enumerate(sets):
+                if kept:
+                    merged = self.merge(kept, learning)
+                    log_proba = merged.log_proba(merged.scores(self.reader(scoring)))
+                    of_true[place, test] = log_proba[np.arange(len(test)), scoring.codes]
+        return [float(np.average(-losses, weights=weight)) for losses in of_true]
+
+    def part(
+        self, rows: IntArray, arrays: RecentArrays | None = None, name: str = "", counts: Any = None
+    ) -> _Part:
+        """Some rows, which may count several times; ``arrays`` remembers under a name."""
         held_out, weight = self.held_out, self.held_out.sample_weight
-        members = [held_out.members[k] for k in kept]
         if counts is not None:
             weight = counts if weight is None else counts * weight
-        part = HeldOutMembers(
+        memos = [Memo.none()] * len(held_out.members)
+        if arrays is not None:
+            memos = [Memo((name, k), arrays) for k in range(len(memos))]
+        opinions = [
+            Opinion(np.ascontiguousarray(whole.values[rows]), whole.logarithmic, memo)
+            for whole, memo in zip(held_out.opinions, memos, strict=True)
+        ]
+        codes = held_out.y[rows]
+        weight = None if weight is None else weight[rows]
+        # Pools learn from opinions alone.
+        needed = self.settings.method == "parameters"
+        X = _safe_indexing(self.X, rows) if needed else np.empty((len(rows), 0))
+        data = FitRows.check(X, held_out.classes[codes], weight)
+        return _Part(opinions, data, codes, name or None)
+
+    def merge(self, kept: Sequence[int], part: _Part) -> FittedMerge:
+        """Merge some members, learning from some rows."""
+        members = [self.held_out.members[k] for k in kept]
+        n_rows = len(part.codes)
+        held_out = HeldOutMembers(
             members,
-            held_out.classes,
-            [self.opinion(k, rows) for k in kept],
-            np.arange(len(rows)),
-            held_out.y[rows],
-            None if weight is None else weight[rows],
-            [Fold(members, slice(0, len(rows)))],
+            self.held_out.classes,
+            [part.opinions[k] for k in kept],
+            np.arange(n_rows),
+            part.codes,
+            part.data.sample_weight,
+            [Fold(members, slice(0, n_rows))],
+            part.labels_key,
         )
         settings = self.settings
         if not isinstance(settings.weights, str):
@@ -149,39 +209,34 @@ class _ReMerge:
             total = weights.sum()
             weights = weights / total if total else np.full(len(kept), 1 / len(kept))
             settings = replace(settings, weights=weights)
-        labels = held_out.classes[part.y]
-        data = FitRows.check(_safe_indexing(self.X, rows), labels, part.sample_weight)
         # A member that goes may leave a merge of parameters that fails; that is what is reported.
         tolerant = replace(settings, barrier_tolerance=np.inf)
-        return learn_merge(part, tolerant, data).merge
+        return learn_merge(held_out, tolerant, part.data).merge
 
-    def opinion(self, member: int, rows: IntArray) -> Opinion:
-        """The opinion of a member on some rows."""
-        whole = self.held_out.opinions[member]
-        return Opinion(np.ascontiguousarray(whole.values[rows]), whole.logarithmic)
-
-    def reader(self, rows: IntArray) -> OpinionReader:
-        """Reads members from the table, and models that were merged just now from X."""
+    def reader(self, part: _Part) -> OpinionReader:
+        """Reads members from their opinions, and models that were merged just now from X."""
         number = {id(member.estimator): k for k, member in enumerate(self.held_out.members)}
 
         def read(member: Member) -> Opinion:
             known = number.get(id(member.estimator))
             if known is not None:
-                return self.opinion(known, rows)
-            return member.align(member.read(_safe_indexing(self.X, rows)))
+                return part.opinions[known]
+            return member.align(member.read(part.data.X))
 
         return read
 
-    def resampled_weights(self, n_resamples: int, random: np.random.RandomState) -> Array:
-        """Weights learned on bootstrap samples, shape (n_resamples, n_members)."""
+    def weight_intervals(self, level: float, n_resamples: int, random_state: Any) -> Array:
+        """The middle share ``level`` of weights learned on bootstrap samples: both ends."""
+        random = check_random_state(random_state)
         n = len(self.held_out.y)
+        everyone = range(len(self.held_out.members))
         draws = []
-        for _ in range(n_resamples):
-            counts = random.multinomial(n, np.full(n, 1 / n)).astype(np.float64)
-            rows = np.flatnonzero(counts)
-            everyone = range(len(self.held_out.members))
-            draws.append(self.merge(everyone, rows, counts).weights)
-        return np.array(draws)
+        with Gathered():
+            for _ in range(n_resamples):
+                counts = random.multinomial(n, np.full(n, 1 / n)).astype(np.float64)
+                part = self.part(np.flatnonzero(counts), counts=counts)
+                draws.append(self.merge(everyone, part).weights)
+        return np.quantile(np.array(draws), [(1 - level) / 2, (1 + level) / 2], axis=0)
 
 
 def _folds(y: IntArray) -> Iterator[tuple[IntArray, IntArray]]:

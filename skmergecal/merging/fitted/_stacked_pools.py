@@ -15,7 +15,7 @@ from skmergecal.members import HeldOutMembers, Member, Opinion
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import refuse_missing_classes
-from skmergecal.merging.fitted._temperatures import warned
+from skmergecal.merging.fitted._temperatures import member_minimum, warned
 from skmergecal.pooling import CombinedFit, fit_classwise_pool, fit_combined_pool
 
 __all__ = ["StackedPoolsMerge"]
@@ -81,9 +81,9 @@ def _fit(
     """The members' temperatures, and the pools."""
     y, weight = held_out.y, held_out.sample_weight
     logs, temperatures = [], []
-    for member, opinion in zip(held_out.members, held_out.opinions, strict=True):
+    for k, (member, opinion) in enumerate(zip(held_out.members, held_out.opinions, strict=True)):
         z = member.log_proba(opinion)
-        temperatures.append(minimise_temperature(z, y, weight, _TEMPERATURE_ALPHA).temperature)
+        temperatures.append(member_minimum(held_out, k, z, _TEMPERATURE_ALPHA)[0])
         logs.append(_calibrated(member, opinion, temperatures[-1], softening)[1])
     if with_linear:
         proba = [opinion.proba() for opinion in held_out.opinions]

@@ -9,7 +9,7 @@ from skmergecal._typing import Array, IntArray
 from skmergecal.members import HeldOutMembers
 from skmergecal.merging._settings import Settings
 
-__all__ = ["calibrated_opinions", "fit_scale", "warned"]
+__all__ = ["calibrated_opinions", "fit_scale", "member_minimum", "warned"]
 
 
 def warned(minimum: tuple[float, Bound], who: str) -> float:
@@ -24,6 +24,17 @@ def fit_scale(z: Array, y: IntArray, sample_weight: Array | None) -> float:
     return warned(minimise_temperature(z, y, sample_weight)[:2], "the merged classifier")
 
 
+def member_minimum(
+    held_out: HeldOutMembers, member: int, z: Array, alpha: float = 0.0
+) -> tuple[float, Bound]:
+    """Temperature of a member, and its bound, remembered whichever members are with it."""
+    softening = held_out.members[member].softening
+    return held_out.memo_of(member).result(
+        ("temperature", softening, alpha),
+        lambda: minimise_temperature(z, held_out.y, held_out.sample_weight, alpha)[:2],
+    )
+
+
 def calibrated_opinions(held_out: HeldOutMembers, settings: Settings) -> tuple[list[Array], Array]:
     """Held-out log-probabilities divided by each member's temperature, and the temperatures.
 
@@ -32,12 +43,8 @@ def calibrated_opinions(held_out: HeldOutMembers, settings: Settings) -> tuple[l
     z = [m.log_proba(o) for m, o in zip(held_out.members, held_out.opinions, strict=True)]
     if not settings.calibrates_members:
         return z, np.ones(len(z))
-    minima = held_out.memo.result(
-        ("member temperatures",),
-        lambda: [minimise_temperature(m, held_out.y, held_out.sample_weight)[:2] for m in z],
-    )
     temperatures = [
-        warned(minimum, f"estimator {member.name!r}")
-        for member, minimum in zip(held_out.members, minima, strict=True)
+        warned(member_minimum(held_out, k, z[k]), f"estimator {member.name!r}")
+        for k, member in enumerate(held_out.members)
     ]
     return [m / t for m, t in zip(z, temperatures, strict=True)], np.array(temperatures)
