@@ -66,11 +66,11 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         With ``target="members"``: whose probabilities are learned, instead of the members'. Frozen,
         or fitted on the rows of ``fit``.
     augment : {"mixup", "jitter", "both"} or None, default=None
-        With ``target="members"``: learn from synthetic rows, drawn again in each epoch and labelled
-        by the teacher. "mixup" moves each row up to half of the way to another one, "jitter" adds
-        noise with a fifth of each column's deviation, "both" adds noise to all rows and moves half
-        of them. Worth it where the teacher knows the rows by heart, with ``epochs=50`` and
-        ``learning_rate=0.01``.
+        With ``target="members"``: learn from synthetic rows, which the teacher labels: a new set in
+        each of the first eight epochs, then these in turn. "mixup" moves each row up to half of
+        the way to another one, "jitter" adds noise with a fifth of each column's deviation, "both"
+        adds noise to all rows and moves half of them. Worth it where the teacher knows the rows by
+        heart, with ``epochs=50`` and ``learning_rate=0.01``.
     schedule : {"constant", "one_cycle"} or None, default=None
         How the learning rate changes. None is "constant" for labels, "one_cycle" for members.
     weight_decay : float, default=None

@@ -46,7 +46,7 @@ def train(
     rng: np.random.Generator,
     *,
     held_out: Examples | None = None,
-    redraw: Callable[[np.random.Generator], Examples] | None = None,
+    redraw: Callable[[int, np.random.Generator], Examples] | None = None,
     progress: Progress,
 ) -> History:
     """Train in place.
@@ -73,7 +73,7 @@ def train(
     prepared = None
     for epoch in range(1, plan.epochs + 1):
         if redraw is not None:
-            examples = redraw(rng)
+            examples = redraw(epoch, rng)
         if redraw is not None or prepared is None:
             prepared = trainee.prepare(examples.X)
         losses.append(_epoch(trainee, prepared, examples, plan, rng, len(losses)))

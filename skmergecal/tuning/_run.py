@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,7 @@ from skmergecal.tuning._loop import Examples, History, train
 from skmergecal.tuning._open import OpenedEstimator, open_estimator
 from skmergecal.tuning._progress import Progress
 from skmergecal.tuning._schedule import TrainingPlan
-from skmergecal.tuning._synthetic import check_augmentable, synthetic_rows
+from skmergecal.tuning._synthetic import SETS, check_augmentable, synthetic_rows
 from skmergecal.tuning._teacher import Teacher, find_teacher
 
 __all__ = ["TunedModel", "TuningData", "TuningRun"]
@@ -216,17 +216,33 @@ def _columns_of(teacher_proba: Teacher, columns: IntArray, X: Any) -> Array:
 
 @dataclass(frozen=True)
 class _Redraw:
-    """Synthetic examples, drawn again for each epoch."""
+    """A few sets of synthetic examples, labelled in the first epochs and then gone round.
+
+    Teachers are slow. Rows are not, and take room: they are drawn again, and come out the same.
+    """
 
     opened: OpenedEstimator
     examples: Examples
     teach: Teacher
     augment: str
+    labelled: list[tuple[Any, Array]] = field(default_factory=list)
+    """For each set the state of the generator before it, and the teacher's probabilities."""
 
-    def __call__(self, rng: np.random.Generator) -> Examples:
-        whole = self.opened.whole_columns()
-        X = synthetic_rows(self.examples.X, self.augment, whole, rng)
-        return Examples(self.opened.rows(X), self.teach(X), self.examples.weight)
+    def __call__(self, epoch: int, rng: np.random.Generator) -> Examples:
+        if len(self.labelled) < SETS:
+            state = rng.bit_generator.state
+            X = self._rows(rng)
+            self.labelled.append((state, self.teach(X)))
+            goals = self.labelled[-1][1]
+        else:
+            state, goals = self.labelled[(epoch - 1) % SETS]
+            again = np.random.default_rng()
+            again.bit_generator.state = state
+            X = self._rows(again)
+        return Examples(self.opened.rows(X), goals, self.examples.weight)
+
+    def _rows(self, rng: np.random.Generator) -> Any:
+        return synthetic_rows(self.examples.X, self.augment, self.opened.whole_columns(), rng)
 
 
 def _split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:

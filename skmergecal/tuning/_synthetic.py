@@ -10,8 +10,11 @@ import numpy as np
 from skmergecal._networks import draw_partners, moved_towards
 from skmergecal._typing import Array, IntArray
 
-__all__ = ["AUGMENTS", "check_augmentable", "synthetic_rows"]
+__all__ = ["AUGMENTS", "SETS", "check_augmentable", "synthetic_rows"]
 
+#: Number of sets of synthetic rows. In 50 epochs on two data sets a set for each epoch was better
+#: by less than one part in 250, a single one worse by up to one in 20.
+SETS = 8
 AUGMENTS = ("mixup", "jitter", "both")
 #: Deviation of the jitter, as a share of the column's own.
 _JITTER = 0.2
