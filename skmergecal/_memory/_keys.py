@@ -72,3 +72,9 @@ class HashedRows:
             return self
         few = _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE))
         return HashedRows(few, hashed=self.hashed)
+
+    @cached_property
+    def rest(self) -> HashedRows:
+        """The rows after the first ones, where there are such."""
+        rest = _safe_indexing(self.X, np.arange(_ROWS_TO_PROBE, _num_samples(self.X)))
+        return HashedRows(rest, hashed=self.hashed)

@@ -67,12 +67,12 @@ class Memo:
     key : tuple or None
         Identifies the data by their content; None: nothing is cached. Arguments of the function
         that are not part of the data have to be in its name, ``what``.
-    arrays : RecentArrays
-        Where results are cached.
+    arrays : RecentArrays or None
+        Where results are cached; None: in the cache of this process.
     """
 
     key: tuple[Hashable, ...] | None = None
-    arrays: RecentArrays = RECENT
+    arrays: RecentArrays | None = None
 
     @classmethod
     def none(cls) -> Memo:
@@ -93,10 +93,11 @@ class Memo:
         if self.key is None:
             return make()
         place = (*self.key, *what)
-        known = self.arrays.get(place)
+        arrays = RECENT if self.arrays is None else self.arrays
+        known = arrays.get(place)
         if known is None:
             known = make()
-            self.arrays.put(place, known)
+            arrays.put(place, known)
         return known
 
     def result(self, what: tuple[Hashable, ...], make: Callable[[], Result]) -> Result:

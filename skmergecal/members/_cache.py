@@ -137,7 +137,10 @@ class Cache:
             return self._memo(member, rows).result(("gives_zeros",), lambda: look(rows))
 
         # The first rows have a key of their own: training rows of different folds share them.
-        return holds_zero(data.first) or (data.first is not data and holds_zero(data))
+        if data.first is data:
+            return holds_zero(data)
+        kept = self._place(member, data) is not None
+        return holds_zero(data.first) or holds_zero(data if kept else data.rest)
 
     def _read(self, member: Member, data: HashedRows) -> Array:
         """The member's own columns for some rows, from the cache where they are there."""
