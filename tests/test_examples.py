@@ -84,12 +84,12 @@ def test_example(name, tmp_path):
 
 @pytest.mark.gallery
 def test_first_look_prints_what_the_readme_shows(tmp_path):
-    said = said_by(EXAMPLES / "plot_first_look.py", tmp_path).splitlines()
+    lines = printed_by(EXAMPLES / "plot_first_look.py", tmp_path).splitlines()
     readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     shown = re.search(r"```text\n(.*?)```", readme, flags=re.DOTALL)[1].splitlines()
     assert len(shown) == 10
-    start = next(i for i, line in enumerate(said) if line.strip() == shown[0])
-    for line, printed in zip(shown[1:], said[start + 1 :], strict=False):
+    start = next(i for i, line in enumerate(lines) if line.strip() == shown[0])
+    for line, printed in zip(shown[1:], lines[start + 1 :], strict=False):
         words = r"[^\d+]+"
         assert re.match(words, printed.strip())[0] == re.match(words, line)[0]
         # Other processors and versions round differently, and trees then split differently.
