@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "check_logits",
     "check_member_weights",
     "check_proba_rows",
+    "check_rows",
     "check_sample_weight",
     "encode_labels",
     "union_of_classes",
@@ -38,6 +39,26 @@ _ROUNDED = 0.02
 LARGEST_LOGIT = 1e150
 
 
+def check_rows(X: Any, name: str = "X") -> None:
+    """Refuse containers whose rows cannot be counted and picked, with the one to pass instead.
+
+    Raises
+    ------
+    TypeError
+        If X is a dict, or a lazy frame.
+    """
+    msg = None
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):
+        msg = (
+            f"{name} is a {type(X).__name__}, whose rows cannot be picked: pass "
+            f"skorch.helper.SliceDict(**{name}) to nets of several inputs, to others a DataFrame"
+        )
+    elif hasattr(X, "collect") and not hasattr(X, "__len__"):
+        msg = f"{name} is a {type(X).__name__}, which holds no rows yet: pass {name}.collect()"
+    if msg is not None:
+        raise TypeError(msg)
+
+
 def check_labels(y: Any) -> np.ndarray:
     """Labels as a 1-D array.
 
@@ -49,6 +70,7 @@ def check_labels(y: Any) -> np.ndarray:
     if y is None:
         msg = "requires y to be passed, but the target y is None: pass the labels of the rows"
         raise ValueError(msg)
+    check_rows(y, "y")
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] > 1:
         msg = (
@@ -278,6 +300,7 @@ def check_logits(logits: Any) -> np.ndarray:
     ValueError
         If the logits are of another shape, or not finite.
     """
+    check_rows(logits, "logits")
     if hasattr(logits, "toarray"):
         msg = "logits should be a dense array; got a sparse matrix: pass logits.toarray()"
         raise TypeError(msg)

@@ -21,7 +21,7 @@ from skmergecal._compat import (
 from skmergecal._estimator._diagram import DiagramMixin
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, HeldOutLogProba, IntArray, NamedEstimators
-from skmergecal._validation import check_sample_weight
+from skmergecal._validation import check_rows, check_sample_weight
 
 __all__ = ["HeldOutScores", "LogProbaClassifier"]
 
@@ -249,6 +249,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         if getattr(X, "ndim", 2) != 2:
             return  # the members raise the error
         if reset or hasattr(self, "n_features_in_"):
+            check_rows(X)
             _check_feature_names(self, X, reset=reset)
             _check_n_features(self, X, reset=reset)
 

@@ -13,7 +13,7 @@ from sklearn.utils import indexable
 
 from skmergecal._compat import _check_method_params, _num_samples, _safe_indexing
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import check_labels, check_sample_weight
+from skmergecal._validation import check_labels, check_rows, check_sample_weight
 
 __all__ = ["FitRows"]
 
@@ -44,6 +44,7 @@ class FitRows:
     @classmethod
     def check(cls, X: Any, y: Any, sample_weight: Any) -> FitRows:
         """Check X, y and sample_weight against each other."""
+        check_rows(X)
         labels = check_labels(y)
         X, labels = indexable(X, labels)
         n_samples = _num_samples(X)

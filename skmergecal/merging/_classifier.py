@@ -16,6 +16,7 @@ from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context, t
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier, NamedEstimatorsMixin
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, Estimator, NamedEstimators
+from skmergecal._validation import check_rows
 from skmergecal._warnings import warns_once
 from skmergecal.members import (
     Cache,
@@ -319,6 +320,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     def _checked(self, unlabeled: Any) -> tuple[NamedEstimators, Settings]:
         """Estimators that take part, and the settings that belong to them."""
+        check_rows(unlabeled, "X_unlabeled")
         estimators = check_named_estimators(self.estimators)
         names = [name for name, _ in self.estimators]
         self._validate_names(names)

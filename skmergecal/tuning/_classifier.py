@@ -24,7 +24,7 @@ from skmergecal._compat import (
 )
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
-from skmergecal._validation import check_sample_weight
+from skmergecal._validation import check_rows, check_sample_weight
 from skmergecal._warnings import warns_once
 from skmergecal.members import (
     FitRows,
@@ -271,6 +271,8 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         check_estimator("estimator", self.estimator)
         params = dict(params)
         unlabeled = params.pop("X_unlabeled", None)
+        check_rows(X)
+        check_rows(unlabeled, "X_unlabeled")
         frozen = isinstance(self.estimator, FrozenEstimator)
         soft = self.target == "members"
         takes = not frozen and has_fit_parameter(self.estimator, "X_unlabeled")
