@@ -232,8 +232,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Parameters
         ----------
         members : list or dict of fitted classifiers
-            They are frozen, never changed. A list of (name, classifier) tuples names them, too;
-            a list of classifiers gets the class names in lower case as names.
+            They are frozen, never changed. Any objects with ``classes_`` and ``predict_proba``
+            will do. A list of (name, classifier) tuples names them, too; a list of classifiers
+            gets the class names in lower case as names.
         X, y : array-like, default=None
             Held-out rows and labels: **rows that no member has seen**. Without them only
             ``weights`` that need no learning, and ``calibrate=None``, are possible.

@@ -52,7 +52,8 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         rows of ``fit``, and then trained further on them. Can be a skorch net, an MLPClassifier, a
         classifier with ``partial_fit`` (SGDClassifier), a Pipeline that ends in one, one inside a
         `TemperatureCalibrator` (whose temperature goes into the last layer), or a
-        `MergedClassifier` with ``method="parameters"``, whose one model is trained.
+        `MergedClassifier` with ``method="parameters"``, whose one model is trained. Samplers of
+        imbalanced-learn in a Pipeline take part in the first fit only.
     epochs : int, default=5
         Passes over the rows. 0 leaves the estimator as it is.
     learning_rate : float, default=None
