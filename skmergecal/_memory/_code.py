@@ -1,47 +1,66 @@
-"""Code of user-defined functions and classes that an estimator refers to, as part of cache keys.
+"""User-defined functions and classes that an estimator refers to, as part of cache keys.
 
 Pickles contain functions and classes by name only. A transformer around a function of a notebook
-has to get another key when that function is redefined. Functions of libraries are identified by
-name: their code does not change during a session.
+has to get another key when that function is redefined, and when a list, table or object that the
+function uses is changed. Functions of libraries are identified by name: their code does not change
+during a session.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 import sysconfig
 from collections.abc import Iterator
 from functools import cache, cached_property, partial, partialmethod
-from types import CodeType, EllipsisType, FunctionType, MethodType, ModuleType
-from typing import Any
+from importlib.util import resolve_name
+from threading import Lock, RLock
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from typing import Any, ClassVar
 
-import numpy as np
+from joblib.hashing import NumpyHasher
 
-__all__ = ["own_code"]
+from skmergecal._memory._writes import (
+    globals_read,
+    imported_modules,
+    names_read,
+    names_written,
+)
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.ndarray, np.generic)
-#: Attributes in which methods, properties and decorators hold functions.
+__all__ = ["code_of", "own_code", "own_items"]
+
+#: Attributes in which methods, properties and decorators hold functions and arguments.
 _HOLDERS: dict[type, tuple[str, ...]] = {
     property: ("fget", "fset", "fdel"),
     cached_property: ("func",),
-    partial: ("func",),
-    partialmethod: ("func",),
+    partial: ("func", "args", "keywords"),
+    partialmethod: ("func", "args", "keywords"),
     staticmethod: ("__func__",),
     classmethod: ("__func__",),
-    MethodType: ("__func__",),
     type(cache(len)): ("__wrapped__",),
+}
+#: What has no content that could change a result: identified by its type.
+_WITHOUT_CONTENT = (type(Lock()), type(RLock()), GetSetDescriptorType, MemberDescriptorType)
+_CONSTANTS = (type(None), bool, int, float, complex, str, bytes)
+_CONTAINERS = {"builtins", "collections"}
+#: Functions, built in and others, that read files or whatever else no key can hold.
+_READS_ALL = {"eval", "exec", "globals", "input"}
+_READS_FILES = {
+    *("open", "read_text", "read_bytes", "urlopen", "getcwd", "load", "loadtxt", "genfromtxt"),
+    *("fromfile", "memmap", "read_csv", "read_parquet", "read_feather", "read_excel", "read_json"),
+    *("read_pickle", "read_sql", "read_hdf"),
 }
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 _THIS_PACKAGE = __name__.partition(".")[0]
 
 
-def own_code(thing: Any) -> list[Any]:
-    """Code and constants of the user-defined functions and classes that an object refers to.
+def own_code(thing: Any) -> list[str]:
+    """Hashes of the user-defined code that an object refers to, and of all that it uses, by value.
 
-    Functions and classes outside of libraries are followed recursively: the functions, classes
-    and constants of user modules that they name, their base classes, default values and decorated
-    functions. Contents of lists, dicts and other mutable objects are left out, because they may
-    change while a program runs.
+    Functions and classes outside of libraries are followed recursively: what they name, also in
+    other modules of the user, their base classes, default values, closures and decorators. Only
+    what the code merely adds to or counts up (a log, a counter) is left out.
 
     Parameters
     ----------
@@ -50,28 +69,33 @@ def own_code(thing: Any) -> list[Any]:
 
     Returns
     -------
-    list
-        Names, numbers, strings and arrays that are the same in every process.
+    list of str
+        The same in every process.
 
     Raises
     ------
-    pickle.PicklingError, TypeError, AttributeError
-        If the object cannot be pickled.
+    Exception
+        If the object, or something that its code uses, cannot be read.
     """
+    return code_of(own_items(thing))
+
+
+def own_items(thing: Any) -> list[Any]:
+    """The user-defined functions and classes that an object itself refers to."""
     collector = _Collector(_Nowhere())
     collector.dump(thing)
-    waiting, parts = list(collector.found.values()), []
-    known = set(collector.found)
-    while waiting:
-        item = waiting.pop()
-        parts.append(f"{item.__module__}.{item.__qualname__}")
-        for value in _values(item):
-            if not _is_own(value):
-                parts.extend(_plain_parts(value))
-            elif id(value) not in known:
-                known.add(id(value))
-                waiting.append(value)
-    return parts
+    return list(collector.found.values())
+
+
+def code_of(items: list[Any]) -> list[str]:
+    """What `own_code` gives for an object that refers to these functions and classes."""
+    follower = _Follower()
+    for item in items:
+        follower.note(item)
+    while follower.waiting:
+        follower.follow(follower.waiting.pop())
+    silent = follower.written - follower.read
+    return [part for name, part in follower.parts if name not in silent]
 
 
 class _Nowhere:
@@ -89,9 +113,134 @@ class _Collector(pickle.Pickler):
         self.found: dict[int, Any] = {}
 
     def persistent_id(self, obj: Any) -> None:
-        """Collect a user-defined function or class; returning None pickles it as usual."""
-        if _is_own(obj):
+        """Collect what is the user's own; returning None pickles it as usual."""
+        if _is_own(obj) or _is_holder(obj):
             self.found[id(obj)] = obj
+
+
+class _Follower:
+    """Goes from functions and classes to all that they use.
+
+    Attributes
+    ----------
+    parts : list of (name, part)
+        Hashes of what was found, with the name under which the code knows it, if there is one.
+    waiting : list
+        Functions, classes and holders of functions that are yet to be followed.
+    read, written : set of str
+        Names that some code reads, or merely adds to.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[str | None, str]] = []
+        self.waiting: list[Any] = []
+        self.read: set[str] = set()
+        self.written: set[str] = set()
+        self._known: dict[int, Any] = {}
+
+    def note(self, item: Any) -> None:
+        """Follow a function, class or holder, once."""
+        if id(item) not in self._known:
+            self._known[id(item)] = item
+            self.waiting.append(item)
+
+    def follow(self, item: Any) -> None:
+        """Add the contents of a function, class or holder."""
+        for name, value in self._contents(item):
+            if issubclass(type(value), _CONSTANTS):
+                part = f"{type(value).__name__} {value!r}"
+            else:
+                part = _ValueHasher(self.note).hash(value)
+            if name is not None and type(value).__module__ not in _CONTAINERS:
+                self.read.add(name)  # it may do anything when something is put into it
+            self.parts.append((name, part))
+
+    def _contents(self, item: Any) -> Iterator[tuple[str | None, Any]]:
+        if isinstance(item, FunctionType):
+            yield from self._of_function(item)
+        elif isinstance(item, type):
+            yield None, f"{item.__module__}.{item.__qualname__}"
+            yield None, item.__bases__
+            for name, value in sorted(vars(item).items(), key=lambda pair: pair[0]):
+                # Other dunder attributes, and what abc notes in a class, are bookkeeping.
+                if not name.startswith("__") or _is_own(value) or _is_holder(value):
+                    yield from [(name, value)] if name != "_abc_impl" else []
+        else:
+            for place in _places(item):
+                yield None, getattr(item, place)
+
+    def _of_function(self, function: FunctionType) -> Iterator[tuple[str | None, Any]]:
+        yield None, f"{function.__module__}.{function.__qualname__}"
+        yield None, (function.__defaults__, function.__kwdefaults__)
+        yield from sorted(vars(function).items())
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        for name, cell in cells:
+            try:
+                yield name, cell.cell_contents
+            except ValueError:  # the cell is still empty
+                continue
+        for code in _nested(function.__code__):
+            yield None, (code.co_code, code.co_exceptiontable, code.co_names, code.co_varnames)
+            yield None, (code.co_argcount, code.co_kwonlyargcount, code.co_flags)
+            yield None, [value for value in code.co_consts if not isinstance(value, CodeType)]
+            yield from self._named(code, function.__globals__)
+
+    def _named(self, code: CodeType, namespace: dict[str, Any]) -> Iterator[tuple[str | None, Any]]:
+        """Values of the names in the code, in its own module or in modules that it names."""
+        read, written = names_read(code), names_written(code)
+        self.read |= read
+        self.written |= written
+        outside = _READS_ALL & globals_read(code) | _READS_FILES & {*code.co_names}
+        if outside:
+            msg = f"code that uses {sorted(outside)} depends on more than can be read here"
+            raise pickle.PicklingError(msg)
+        if "getenv" in code.co_names:
+            yield None, dict(os.environ)
+        package = namespace.get("__package__") or ""
+        modules = [_module(name, level, package) for name, level in imported_modules(code)]
+        namespaces = [namespace, *(vars(module) for module in modules if module is not None)]
+        for name in code.co_names:
+            for space in namespaces:  # grows meanwhile: random.random
+                value = space.get(name)
+                if not issubclass(type(value), ModuleType):
+                    yield from [(name, value)] if name in space else []
+                elif not any(vars(value) is other for other in namespaces):
+                    namespaces.append(vars(value))
+
+
+class _ValueHasher(NumpyHasher):
+    """Hashes values; functions, classes and modules in them by name, to be followed if own.
+
+    Parameters
+    ----------
+    note : callable
+        Takes the functions and classes that are found.
+    """
+
+    def __init__(self, note: Any) -> None:
+        super().__init__(hash_name="sha1")
+        self._note = note
+
+    def persistent_id(self, obj: Any) -> str | None:
+        """The name of what is not hashed by value; None for the rest."""
+        kind = type(obj)
+        if _is_own(obj) or _is_holder(obj):
+            self._note(obj)
+        if issubclass(kind, FunctionType | type):
+            return f"{obj.__module__}.{obj.__qualname__}"
+        if issubclass(kind, ModuleType):
+            return obj.__name__
+        return str(kind) if _is_holder(obj) or issubclass(kind, _WITHOUT_CONTENT) else None
+
+    def save_pers(self, pid: str) -> None:
+        """Write the name."""
+        self.write(f"persistent {pid}".encode())
+
+    def save_set(self, items: Any) -> None:
+        """Sets have one order in every process: that of the hashes of their items."""
+        self.save((type(items).__name__, sorted(_ValueHasher(self._note).hash(i) for i in items)))
+
+    dispatch: ClassVar[dict] = {**NumpyHasher.dispatch, set: save_set, frozenset: save_set}
 
 
 def _is_own(value: Any) -> bool:
@@ -99,6 +248,16 @@ def _is_own(value: Any) -> bool:
     # type() instead of isinstance(), which reads __class__: a lazy proxy may run any code when an
     # attribute is read.
     return issubclass(type(value), FunctionType | type) and _is_own_module(str(value.__module__))
+
+
+def _is_holder(value: Any) -> bool:
+    return bool(_places(value))
+
+
+def _places(value: Any) -> tuple[str, ...]:
+    """Attributes in which a value holds functions; none for most values."""
+    kinds = (places for kind, places in _HOLDERS.items() if issubclass(type(value), kind))
+    return next(kinds, ())
 
 
 def _is_own_module(name: str) -> bool:
@@ -112,60 +271,9 @@ def _is_own_module(name: str) -> bool:
     return not (installed or path.startswith(_STANDARD_LIBRARY))
 
 
-def _plain_parts(value: Any) -> Iterator[Any]:
-    """Parts of a constant, the same in every process; nothing for other values."""
-    if type(value) is tuple:
-        yield len(value)
-        for item in value:
-            yield from _plain_parts(item)
-    elif type(value) is frozenset:
-        yield from sorted(map(repr, value))
-    elif type(value) is slice:
-        yield from ("slice", str(value))
-    elif type(value) is EllipsisType:
-        yield "..."
-    elif issubclass(type(value), _PLAIN):
-        yield value
-
-
-def _values(item: Any) -> Iterator[Any]:
-    """Contents of a function or class, and the values of the names that it uses."""
-    if isinstance(item, FunctionType):
-        yield from _values_of_function(item)
-        return
-    yield from item.__bases__
-    for name, value in sorted(vars(item).items(), key=lambda pair: pair[0]):
-        if not name.startswith("__"):  # dunder attributes other than functions are bookkeeping
-            yield from (name, value)
-        yield from _functions_in(value)
-
-
-def _functions_in(value: Any) -> Iterator[Any]:
-    """A function or class itself, and those inside a method, property or decorator."""
-    if issubclass(type(value), FunctionType | type):
-        yield value
-    for holder, places in _HOLDERS.items():
-        if issubclass(type(value), holder):
-            for place in places:
-                yield from _functions_in(getattr(value, place))
-
-
-def _values_of_function(function: FunctionType) -> Iterator[Any]:
-    yield function.__defaults__
-    for name, value in sorted((function.__kwdefaults__ or {}).items()):
-        yield from (name, value)
-    for cell in function.__closure__ or ():
-        try:
-            yield from _functions_in(cell.cell_contents)
-            yield cell.cell_contents
-        except ValueError:  # the cell is still empty
-            continue
-    for code in _nested(function.__code__):
-        yield code.co_code
-        yield from (code.co_argcount, code.co_kwonlyargcount, code.co_flags, code.co_varnames)
-        yield code.co_exceptiontable
-        yield code.co_consts
-        yield from _named(code, function.__globals__)
+def _module(name: str, level: int, package: str) -> ModuleType | None:
+    """The module of an import statement inside a function, if it was imported already."""
+    return sys.modules.get(resolve_name("." * level + name, package) if level else name)
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
@@ -174,16 +282,3 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
     for value in code.co_consts:
         if isinstance(value, CodeType):
             yield from _nested(value)
-
-
-def _named(code: CodeType, namespace: dict[str, Any]) -> Iterator[Any]:
-    """Names in the code and their values, in the namespace or in user modules that it names."""
-    namespaces = [namespace]
-    for name in code.co_names:
-        yield name
-        for value in [*(space.get(name) for space in namespaces), sys.modules.get(name)]:
-            if type(value) is not ModuleType:
-                yield value
-                yield from _functions_in(value)
-            elif _is_own_module(value.__name__):
-                namespaces.append(vars(value))

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import pickle
-import weakref
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import ref
 
 import joblib
 import numpy as np
 
 from skmergecal._compat import _num_samples, _safe_indexing
-from skmergecal._memory._code import own_code
+from skmergecal._memory._code import code_of, own_code, own_items
+from skmergecal._memory._state import same_state, state_of
 from skmergecal._typing import Estimator
 
-__all__ = ["HashedRows", "content_key", "estimator_key", "fingerprint"]
+__all__ = ["HashedRows", "content_key", "estimator_key", "fingerprint", "remember", "settle"]
 
-#: Hashes of frozen estimators: computed once per process, dropped with the object.
-_FINGERPRINTS: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
-#: Raised by hashing what cannot be pickled, e.g. a lambda: such things are not cached.
-_CANNOT_BE_IDENTIFIED = (pickle.PicklingError, TypeError, AttributeError)
 #: A search for zeros looks at this many rows first.
 _ROWS_TO_PROBE = 100
 
@@ -28,7 +25,7 @@ def content_key(*parts: Any) -> str | None:
     """Hash of the content of the parts; None where they cannot be identified."""
     try:
         return str(joblib.hash(parts, hash_name="sha1"))
-    except _CANNOT_BE_IDENTIFIED:
+    except Exception:  # whatever the code of others raises when it is pickled
         return None
 
 
@@ -36,15 +33,76 @@ def estimator_key(*parts: Any) -> str | None:
     """Hash of an estimator and other parts, including the user's code that they refer to."""
     try:
         return content_key(own_code(parts), *parts)
-    except _CANNOT_BE_IDENTIFIED:
+    except Exception:
         return None
 
 
+@dataclass
+class _Known:
+    """The key of a fitted estimator, and what it was made from.
+
+    Attributes
+    ----------
+    estimator : weak reference
+    key : str or None
+    items : list
+        The functions and classes of the user that the estimator refers to.
+    code : list of str
+        What they were, with all that they use.
+    state : list
+        What the estimator was.
+    """
+
+    estimator: ref[Any]
+    key: str | None
+    items: list[Any]
+    code: list[str]
+    state: list[Any]
+
+    def still_holds(self, estimator: Estimator) -> bool:
+        """Whether neither the estimator nor the code that it refers to were changed."""
+        if self.estimator() is not estimator or not same_state(self.state, state_of(estimator)):
+            return False
+        return not self.items or self.code == code_of(self.items)
+
+
+#: Keys of fitted estimators by identity, dropped with the object.
+_KNOWN: dict[int, _Known] = {}
+
+
 def fingerprint(estimator: Estimator) -> str | None:
-    """Hash of a frozen estimator, computed once per process; None if it cannot be identified."""
-    if estimator not in _FINGERPRINTS:
-        _FINGERPRINTS[estimator] = estimator_key(estimator)
-    return _FINGERPRINTS[estimator]
+    """Hash of a fitted estimator; None if it cannot be identified.
+
+    All of its content is hashed once in a process, and again only if a look at its parts, or at
+    the code that it refers to, says that it was changed.
+    """
+    known = _KNOWN.get(id(estimator))
+    try:
+        if known is not None and known.still_holds(estimator):
+            return known.key
+        items = own_items(estimator)
+        key = content_key(code_of(items), estimator)
+    except Exception:
+        return None
+    remember(estimator, key, items)
+    return key
+
+
+def remember(estimator: Estimator, key: str | None, items: list[Any]) -> None:
+    """Note a key that identifies a fitted estimator, and its functions and classes."""
+    place = id(estimator)
+    try:
+        reference = ref(estimator, lambda _: _KNOWN.pop(place, None))
+        _KNOWN[place] = _Known(reference, key, items, code_of(items), state_of(estimator))
+    except Exception:
+        _KNOWN.pop(place, None)
+
+
+def settle(estimator: Estimator) -> None:
+    """Accept what an estimator did to itself while it was asked, to a counter or a buffer."""
+    known = _KNOWN.get(id(estimator))
+    if known is not None and known.estimator() is estimator:
+        known.state = state_of(estimator)
 
 
 class HashedRows:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from sklearn.utils.validation import check_memory
 
 from skmergecal._compat import _num_samples
-from skmergecal._memory import HashedRows, Memo, content_key, estimator_key, fingerprint
+from skmergecal._memory import (
+    HashedRows,
+    Memo,
+    content_key,
+    estimator_key,
+    fingerprint,
+    own_items,
+    remember,
+    settle,
+)
 from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.members._fit import FitTask
@@ -34,11 +44,17 @@ def _fit(key: str, task: FitTask) -> Estimator:
 
 
 def _read(key: str, member: Member, X: Any) -> Array:
-    return member.read(X)
+    try:
+        return member.read(X)
+    finally:
+        settle(member.estimator)
 
 
 def _resolve(key: str, name: str, estimator: Estimator, X: Any) -> str:
-    return choose_reader(name, estimator, X)
+    try:
+        return choose_reader(name, estimator, X)
+    finally:
+        settle(estimator)
 
 
 class Cache:
@@ -89,8 +105,13 @@ class Cache:
         return estimator_key(*parts) if self.active else None
 
     def fingerprint(self, estimator: Estimator) -> str | None:
-        """Hash of a frozen estimator, computed once per process."""
+        """Hash of a fitted estimator, made again only where it was changed."""
         return fingerprint(estimator) if self.active else None
+
+    def remember(self, fitted: Member, unfitted: Estimator) -> None:
+        """Note what a member was made from, to see whether that is still so when it predicts."""
+        if fitted.fingerprint is not None:
+            remember(fitted.estimator, fitted.fingerprint, own_items(unfitted))
 
     def fit(self, task: FitTask) -> Estimator:
         """The fitted clone that a task makes, from the cache where it is there."""
@@ -115,9 +136,17 @@ class Cache:
         return member.align(self._read(member, data), self._memo(member, data))
 
     def reader(self, X: Any) -> Callable[[Member], Opinion]:
-        """Reads the opinions of members on X, one after the other."""
+        """Reads the opinions of members on X, one after the other.
+
+        Members may have been changed since they were merged, or the code that they refer to.
+        """
         data = self.data(X)
-        return lambda member: self.opinion(member, data)
+
+        def read(member: Member) -> Opinion:
+            key = member.fingerprint and self.fingerprint(member.estimator)
+            return self.opinion(replace(member, fingerprint=key), data)
+
+        return read
 
     def gives_zeros(self, member: Member, data: HashedRows) -> bool:
         """Whether a member gives a probability of exactly 0 somewhere, or does not know a class.

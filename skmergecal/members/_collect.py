@@ -354,6 +354,9 @@ def _fit_all(
         warn_again(warned, f"estimator {member.name!r}")
     fitted = [member for member, _ in done]
     size = len(estimators)
+    unfitted = dict(estimators)
+    for member in fitted:
+        work.cache.remember(member, unfitted[member.name])
     return [
         {member.name: member for member in fitted[i * size : (i + 1) * size]}
         for i in range(len(plan))
