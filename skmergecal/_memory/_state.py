@@ -87,4 +87,4 @@ def _checksum(array: np.ndarray) -> int:
     flat = np.asarray(array).ravel(order="K")  # no copy where it lies in one piece
     if flat.nbytes > _BYTES:
         flat = flat[:: flat.nbytes // _BYTES + 1]
-    return zlib.crc32(np.ascontiguousarray(flat).view(np.uint8))
+    return zlib.crc32(flat.tobytes())

@@ -49,4 +49,5 @@ def predict_models(estimator: Any, X: Any, name: str | None) -> tuple[dict[str, 
         raise ValueError(msg)
     if list(models) == [""]:
         models = {type(estimator).__name__: estimator}
-    return {key: model.predict_proba(X) for key, model in models.items()}, classes[0]
+    # Copies: models may write their answers into one buffer.
+    return {key: np.array(model.predict_proba(X)) for key, model in models.items()}, classes[0]

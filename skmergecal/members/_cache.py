@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
+import numpy as np
 from sklearn.utils.validation import check_memory
 
 from skmergecal._compat import _num_samples
@@ -177,8 +178,7 @@ class Cache:
         if place is None:
             return member.read(data.X)
         call = _key(place), member, data.X
-        # A copy: the member may write its next answer over the last one.
-        return Memo(place).array(("read",), lambda: self._kept(_read)(*call).copy())
+        return Memo(place).array(("read",), lambda: np.asarray(self._kept(_read)(*call)))
 
     def _is_read(self, member: Member, data: HashedRows) -> bool:
         place = self._place(member, data)

@@ -95,7 +95,8 @@ def read_raw(
 ) -> Array:
     """Log-probabilities or probabilities in the member's own columns, checked.
 
-    Without ``normalised``, log-probabilities may have a constant added to each row.
+    It is a copy: members may write their answers into one buffer, each over the last one. Without
+    ``normalised``, log-probabilities may have a constant added to each row.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def read_raw(
     """
     try:
         final, Z = fitted_last_step(estimator, in_known_form(estimator, X))
-        output = np.ascontiguousarray(READERS[source].read(final, Z), dtype=np.float64)
+        output = np.array(READERS[source].read(final, Z), dtype=np.float64, order="C")
     except Exception as error:
         error.add_note(f"while reading the opinion of estimator {name!r}")
         raise
