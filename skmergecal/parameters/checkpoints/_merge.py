@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,10 @@ from skmergecal.parameters.checkpoints._safetensors import (
     read_checkpoint,
 )
 
+_WINDOWS = sys.platform == "win32"
+if not _WINDOWS:
+    import fcntl
+
 __all__ = ["merge_checkpoints"]
 
 #: Number of entries that are in memory at once, of all files together.
@@ -39,7 +45,8 @@ def merge_checkpoints(
     are not averaged but copied from the file with the largest weight (of several, the first by
     name). Only a few blocks are in memory at once, less than the largest tensor. The result does
     not depend on the order of the files, bit for bit. It is written to a temporary file that is
-    then renamed: after a crash there is either no new file, or a complete one.
+    then renamed: after a crash there is either no new file, or a complete one. What a killed
+    process left behind, the next merge into the same file removes.
 
     Parameters
     ----------
@@ -158,18 +165,43 @@ def _describe(tensor: Tensor | None) -> str:
 @contextmanager
 def _replacing(out: Path) -> Iterator[IO[bytes]]:
     """A temporary file that replaces ``out`` once it is complete and on disk."""
+    _remove_leftovers(out)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
+            with suppress(OSError):  # not every file system has locks
+                _lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(out)
+            if not _WINDOWS:  # renamed while it is locked
+                temporary.replace(out)
+        if _WINDOWS:  # which renames no open files
+            temporary.replace(out)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
     _sync_folder(out.parent)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove temporary files for ``out`` that no living process is writing."""
+    ours = re.compile(rf"\.{re.escape(out.name)}\.[0-9a-f]{{16}}\.tmp")
+    for path in [p for p in out.parent.glob(".*") if ours.fullmatch(p.name)]:
+        with suppress(OSError):
+            if _WINDOWS:  # which removes no open files
+                path.unlink()
+                continue
+            with path.open("r+b") as file:
+                _lock(file)
+                path.unlink()
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Lock a file for as long as it is open, or raise OSError if another process has done so."""
+    if not _WINDOWS:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _sync_folder(folder: Path) -> None:

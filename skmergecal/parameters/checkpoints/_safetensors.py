@@ -23,6 +23,8 @@ __all__ = ["DTYPES", "Checkpoint", "Tensor", "decode", "encode", "make_header", 
 
 #: Longest header that the format allows.
 _LONGEST_HEADER = 100_000_000
+#: Entries of an array of the widest type, in a file of 64-bit length.
+_MOST_ENTRIES = 2**60 - 1
 
 #: NumPy types by their names in the format; bfloat16, which NumPy lacks, is read as its bits.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -117,9 +119,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise _broken(path, f"its header cannot be read ({error})") from error
     if not isinstance(header, dict):
         raise _broken(path, "its header is not a JSON object")
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", None)
+    metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _broken(path, "its __metadata__ does not map names to strings")
+    _check_text(path, [*header, *metadata, *metadata.values()])
     tensors = {name: _tensor(path, name, entry, 8 + length) for name, entry in header.items()}
     place = 8 + length
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1][2:]):
@@ -141,16 +145,27 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _check_text(path: Path, texts: list[str]) -> None:
+    """Refuse text that cannot be written again: JSON can escape one half of a character."""
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise _broken(path, f"{text!r} in its header is no valid text") from error
+
+
 def _tensor(path: Path, name: str, entry: Any, offset: int) -> Tensor:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _broken(path, f"tensor {name!r} has no dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         msg = f"tensor {name!r} of {str(path)!r} has dtype {dtype!r}; known: {', '.join(DTYPES)}"
         raise ValueError(msg)
     if not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
         raise _broken(path, f"shape or data_offsets of tensor {name!r} are not counts")
     start, stop = offsets
+    if not _can_be_counted(shape):
+        raise _broken(path, f"tensor {name!r} has a shape that no array can have")
     if stop - start != math.prod(shape) * DTYPES[dtype].itemsize:
         raise _broken(path, f"tensor {name!r}, {dtype} {shape}, has {stop - start} bytes")
     return Tensor(dtype, tuple(shape), offset + start, offset + stop)
@@ -158,6 +173,16 @@ def _tensor(path: Path, name: str, entry: Any, offset: int) -> Tensor:
 
 def _are_counts(values: Any) -> bool:
     return isinstance(values, list) and all(type(v) is int and v >= 0 for v in values)
+
+
+def _can_be_counted(shape: list[int]) -> bool:
+    """Whether the lengths of an array, and their product without zeros, are 64-bit numbers."""
+    entries = 1
+    for length in shape:
+        entries *= max(length, 1)
+        if entries > _MOST_ENTRIES:
+            return False
+    return True
 
 
 def make_header(

@@ -200,15 +200,27 @@ def broken_files():
         (b"\xff\xfe", b"", "cannot be read"),
         (b"[]", b"", "not a JSON object"),
         ({"w": 3}, b"", "no dtype, shape and data_offsets"),
+        (changed(dtype=["F32"]), b"0" * 8, r"dtype \['F32'\]; known: BOOL"),
+        (changed(dtype={}), b"0" * 8, "dtype {}; known: BOOL"),
+        (changed(dtype=None), b"0" * 8, "dtype None; known: BOOL"),
+        (changed(shape=[0, 2**70], data_offsets=[0, 0]), b"", "a shape that no array can have"),
+        (changed(shape=[2**62, 0, 4], data_offsets=[0, 0]), b"", "a shape that no array can have"),
+        (changed(shape=[2] * 99), b"0" * 8, "a shape that no array can have"),
+        (changed(data_offsets=[0, 2**70]), b"0" * 8, r"has 1180591620717411303424 bytes"),
+        (b'{"\\ud800":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}', b"", "no valid text"),
+        (b'{"__metadata__":{"a":"\\udfff"}}', b"", "no valid text"),
         (changed(dtype="F8_E4M3"), b"0" * 8, "dtype 'F8_E4M3'; known: BOOL"),
         (changed(shape=[-2]), b"0" * 8, "not counts"),
         (changed(shape=[2.0]), b"0" * 8, "not counts"),
         (changed(shape=[True, 2]), b"0" * 8, "not counts"),
-        (changed(shape=[2**62, 2**62]), b"0" * 8, "has 8 bytes"),
+        (changed(shape=[2**30, 2**29]), b"0" * 8, "has 8 bytes"),
+        (changed(shape=[2**62, 2**62]), b"0" * 8, "a shape that no array can have"),
         (changed(data_offsets=[0, 8, 16]), b"0" * 8, "not counts"),
         (changed(data_offsets=[8, 0]), b"0" * 8, "has -8 bytes"),
         (changed(data_offsets=[8, 16]), b"0" * 16, "leaves a gap"),
         ({"__metadata__": {"a": 1}}, b"", "does not map names to strings"),
+        ({"__metadata__": []}, b"", "does not map names to strings"),
+        ({"__metadata__": False}, b"", "does not map names to strings"),
     ]
 
 
@@ -218,6 +230,19 @@ def test_broken_headers(tmp_path, header, data, match):
     with pytest.raises(ValueError, match=match):
         merge_checkpoints([path], tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad"]
+
+
+def test_no_metadata_at_all_and_none_are_the_same(tmp_path):
+    """The format's own readers take null for none."""
+    entry = {"w": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]}}
+    paths = [
+        write_raw(tmp_path / "a", {"__metadata__": None, **entry}, b"ab"),
+        write_raw(tmp_path / "b", entry, b"ab"),
+        write_raw(tmp_path / "c", {"__metadata__": {}, **entry}, b"ab"),
+    ]
+    merge_checkpoints(paths, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes().endswith(b"ab")
+    assert b"__metadata__" not in (tmp_path / "out").read_bytes()
 
 
 @pytest.mark.parametrize("raw", [b"", b"1234567", (2**63).to_bytes(8, "little") + b"{}"])
@@ -305,3 +330,26 @@ def test_a_process_that_dies_leaves_the_old_file(tmp_path, files):
         run = subprocess.run(command, check=False)
         assert run.returncode == 9
         assert out.read_bytes() == b"an older file"
+    foreign = [".out.tmp", ".out.0123456789abcdeg.tmp", ".other.0123456789abcdef.tmp", ".out"]
+    for name in foreign:
+        (tmp_path / name).touch()
+    before = {*files, out, *(tmp_path / name for name in foreign)}
+    assert len({*tmp_path.iterdir()} - before) == 1  # each merge removes what the last one left
+    merge_checkpoints(files, out)
+    assert {*tmp_path.iterdir()} == before
+    assert read(out).keys() == state(0).keys()
+
+
+def test_a_merge_leaves_the_file_that_another_one_is_writing(tmp_path, files, monkeypatch):
+    out, calls = tmp_path / "out", itertools.count()
+
+    def encode_while_another_merges(*args):
+        if next(calls) == 0:
+            merge_checkpoints(files[:1], out)
+        return encode(*args)
+
+    monkeypatch.setattr(_checkpoints, "encode", encode_while_another_merges)
+    merge_checkpoints(files, out, weights=[1, 2, 1])
+    merge_checkpoints(files, tmp_path / "expected", weights=[1, 2, 1])
+    assert out.read_bytes() == (tmp_path / "expected").read_bytes()
+    assert sorted(tmp_path.iterdir()) == sorted([*files, out, tmp_path / "expected"])
