@@ -1,5 +1,6 @@
 """Cache of recently computed arrays, and the keys that identify estimators and rows."""
 
+from skmergecal._memory._answers import answer_rows
 from skmergecal._memory._code import own_items
 from skmergecal._memory._keys import (
     HashedRows,
@@ -10,11 +11,14 @@ from skmergecal._memory._keys import (
     settle,
 )
 from skmergecal._memory._recent import Memo, RecentArrays
+from skmergecal._memory._store import Store
 
 __all__ = [
     "HashedRows",
     "Memo",
     "RecentArrays",
+    "Store",
+    "answer_rows",
     "content_key",
     "estimator_key",
     "fingerprint",

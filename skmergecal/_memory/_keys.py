@@ -11,7 +11,9 @@ import joblib
 import numpy as np
 
 from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._memory import _recent
 from skmergecal._memory._code import code_of, own_code, own_items
+from skmergecal._memory._rows import Words, row_hashes
 from skmergecal._memory._state import same_state, state_of
 from skmergecal._typing import Estimator
 
@@ -122,6 +124,17 @@ class HashedRows:
     def key(self) -> str | None:
         """Hash of the content, computed once; None if nothing is cached."""
         return content_key(self.X) if self.hashed else None
+
+    @cached_property
+    def row_hashes(self) -> Words | None:
+        """A hash of each row; None where rows have none."""
+        if self.key is None:
+            return None
+        place = self.key, "row hashes"
+        hashes = _recent.RECENT.get(place)
+        if hashes is None and (hashes := row_hashes(self.X)) is not None:
+            _recent.RECENT.put(place, hashes)
+        return hashes
 
     @cached_property
     def first(self) -> HashedRows:

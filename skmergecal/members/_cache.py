@@ -1,8 +1,7 @@
-"""Cache of member fits and member opinions, on top of joblib.Memory."""
+"""Cache of member fits and member opinions, in a folder and in this process."""
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Hashable
 from dataclasses import replace
@@ -10,12 +9,14 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 import numpy as np
-from sklearn.utils.validation import check_memory
+from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _num_samples
 from skmergecal._memory import (
     HashedRows,
     Memo,
+    Store,
+    answer_rows,
     content_key,
     estimator_key,
     fingerprint,
@@ -27,7 +28,7 @@ from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.members._fit import FitTask
 from skmergecal.members._member import Member, Opinion
-from skmergecal.members._read import choose_reader
+from skmergecal.members._read import READERS, choose_reader
 
 __all__ = ["Cache"]
 
@@ -40,24 +41,6 @@ _FITTED_HERE: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
 _ROWS_TO_KEEP = 20
 
 
-def _fit(key: str, task: FitTask) -> Estimator:
-    return task.run()
-
-
-def _read(key: str, member: Member, X: Any) -> Array:
-    try:
-        return member.read(X)
-    finally:
-        settle(member.estimator)
-
-
-def _resolve(key: str, name: str, estimator: Estimator, X: Any) -> str:
-    try:
-        return choose_reader(name, estimator, X)
-    finally:
-        settle(estimator)
-
-
 class Cache:
     """Remembers what members answered.
 
@@ -65,10 +48,13 @@ class Cache:
     ----------
     memory : None, str, path or joblib.Memory
         Where to keep it; None keeps nothing.
+    doing : str, default="fitting"
+        What goes on without it where the folder cannot be used, for the warning.
     """
 
-    def __init__(self, memory: Any) -> None:
-        self.memory = check_memory(memory if memory is None else _as_memory(memory))
+    def __init__(self, memory: Any, doing: str = "fitting") -> None:
+        self.memory, self._doing = memory, doing
+        self._store = Store.of(memory)
 
     @staticmethod
     def fitted_here(estimator: Estimator) -> None:
@@ -79,23 +65,17 @@ class Cache:
     def for_prediction(cls, estimator: Estimator, X: Any) -> Self:
         """The cache in which an estimator with a parameter ``memory`` keeps predictions.
 
-        There is none where the estimator was not fitted in this process, for few rows (one by one
-        they would fill the folder), nor where the folder cannot be made.
+        There is none where the estimator was not fitted in this process, nor for few rows: one by
+        one they would fill the folder.
         """
         here = _FITTED_HERE.get((os.getpid(), id(estimator))) is estimator
-        memory = estimator.memory
-        if not here or _num_samples(X) < _ROWS_TO_KEEP:
-            return cls(None)
-        try:
-            return cls(memory)
-        except OSError as error:
-            warn_user(f"memory={memory!r} cannot be used ({error}): predicting without it")
-            return cls(None)
+        keep = here and _num_samples(X) >= _ROWS_TO_KEEP
+        return cls(estimator.memory if keep else None, "predicting")
 
     @property
     def active(self) -> bool:
         """Whether anything is kept."""
-        return getattr(self.memory, "store_backend", None) is not None
+        return self._store is not None
 
     def key(self, *parts: Any) -> str | None:
         """Hash of the content of the parts; None where nothing is kept, or can be."""
@@ -116,17 +96,22 @@ class Cache:
 
     def fit(self, task: FitTask) -> Estimator:
         """The fitted clone that a task makes, from the cache where it is there."""
-        if not self.active or task.key is None:
-            return task.run()
-        return self._kept(_fit)(task.key, task)
+        kind = type(task.estimator)
+        return self._kept("fit", task.key, task.run, lambda found: isinstance(found, kind))
 
     def source(self, name: str, estimator: Estimator, X: Any, fingerprint: str | None) -> str:
         """Where a fitted member is read: decided once, on the first rows that came."""
-        if not self.active or fingerprint is None:
+
+        def resolve() -> str:
+            source = choose_reader(name, estimator, X)
+            settle(estimator)
+            return source
+
+        if self._store is None or fingerprint is None:
             return choose_reader(name, estimator, X)
         known = f"{fingerprint} by its family" if X is None else fingerprint
-        memo = Memo((self.memory.location, known))
-        return memo.result(("source",), lambda: self._kept(_resolve)(known, name, estimator, X))
+        memo = Memo((self._store.location, known))
+        return memo.result(("source",), lambda: self._kept("source", known, resolve, _is_source))
 
     def data(self, X: Any) -> HashedRows:
         """Rows whose key is hashed when it is needed."""
@@ -177,14 +162,35 @@ class Cache:
         place = self._place(member, data)
         if place is None:
             return member.read(data.X)
-        call = _key(place), member, data.X
-        return Memo(place).array(("read",), lambda: np.asarray(self._kept(_read)(*call)))
+        shape = (_num_samples(data.X), len(member.columns))
+
+        def fits(found: Any) -> bool:
+            return isinstance(found, np.ndarray) and (found.shape, found.dtype) == (shape, float)
+
+        def read() -> Array:
+            return self._read_rows(member, data, place)
+
+        return Memo(place).array(
+            ("read",), lambda: np.asarray(self._kept("read", _key(place), read, fits))
+        )
+
+    def _read_rows(self, member: Member, data: HashedRows, place: tuple[Hashable, ...]) -> Array:
+        """What a member says to some rows; a frozen one says the same to a row in every fold."""
+
+        def ask(rows: Any) -> Array:
+            answers = member.read(rows)
+            settle(member.estimator)
+            return answers
+
+        if not isinstance(member.estimator, FrozenEstimator):
+            return ask(data.X)
+        return answer_rows(place[:-1], data, ask)
 
     def _is_read(self, member: Member, data: HashedRows) -> bool:
         place = self._place(member, data)
-        if place is None:
+        if place is None or self._store is None:
             return False
-        return bool(self._kept(_read).check_call_in_cache(_key(place), member, data.X))
+        return self._store.holds("read", _key(place))
 
     def _memo(self, member: Member, data: HashedRows) -> Memo:
         """Remembers what follows from a member's opinion of some rows, in the merged columns."""
@@ -195,13 +201,27 @@ class Cache:
 
     def _place(self, member: Member, data: HashedRows) -> tuple[Hashable, ...] | None:
         """What identifies a member's answer to some rows; None where it is not to be kept."""
-        if member.fingerprint is None or data.key is None:
+        if self._store is None or member.fingerprint is None or data.key is None:
             return None
-        return self.memory.location, member.fingerprint, member.source, data.key
+        return self._store.location, member.fingerprint, member.source, data.key
 
-    def _kept(self, function: Callable[..., Any]) -> Any:
-        ignore = [name for name in inspect.signature(function).parameters if name != "key"]
-        return self.memory.cache(function, ignore=ignore)
+    def _kept(
+        self, kind: str, key: str | None, make: Callable[[], Any], fits: Callable[[Any], bool]
+    ) -> Any:
+        """What was made before, if it is in the folder and fits; else it is made, and kept."""
+        if self._store is None or key is None:
+            return make()
+        found = self._store.get(kind, key, fits)
+        if found is not None:
+            return found
+        made = make()
+        try:
+            if self._store is not None:
+                self._store.put(kind, key, made)
+        except OSError as error:
+            warn_user(f"memory={self.memory!r} cannot be used ({error}): {self._doing} without it")
+            self._store = None
+        return made
 
 
 def _key(place: tuple[Hashable, ...]) -> str:
@@ -209,6 +229,5 @@ def _key(place: tuple[Hashable, ...]) -> str:
     return "-".join(map(str, place[1:]))
 
 
-def _as_memory(memory: Any) -> Any:
-    """Paths become strings, which `check_memory` turns into a silent joblib.Memory."""
-    return str(memory) if hasattr(memory, "__fspath__") else memory
+def _is_source(found: Any) -> bool:
+    return isinstance(found, str) and found in READERS

@@ -1,0 +1,92 @@
+"""Hashes of single rows: what a frozen member said to a row is known in any other set of rows."""
+
+from __future__ import annotations
+
+import pickle
+import secrets
+from collections.abc import Iterable
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+__all__ = ["Words", "find_rows", "kind_of_rows", "row_hashes"]
+
+#: Hashes of rows: shape (n_rows, 2), 128 bits each.
+Words = np.ndarray[tuple[int, int], np.dtype[np.uint64]]
+
+#: Rows of more 64-bit words are hashed one by one, which is faster there.
+_NARROW = 64
+#: Odd numbers that nobody can know, so that nobody can make two rows with one hash.
+_SECRET = np.array([[secrets.randbits(64) | 1 for _ in range(2)] for _ in range(2)], np.uint64)
+
+
+def kind_of_rows(X: Any) -> tuple[Any, ...]:
+    """What rows have in common, from the kind of table to the types of its columns."""
+    if hasattr(X, "dtypes") and hasattr(X, "columns"):
+        return type(X), X.columns, list(X.dtypes)
+    return type(X), getattr(X, "dtype", None), getattr(X, "shape", ())[1:]
+
+
+def row_hashes(X: Any) -> Words | None:
+    """Hashes of the rows of an array, a pandas frame, a sparse matrix by rows, or a list.
+
+    None for other containers, and for rows that cannot be pickled. The hashes are those of this
+    process.
+    """
+    try:
+        if hasattr(X, "iloc") and hasattr(X, "columns"):
+            columns = [X.index, *(X.iloc[:, j] for j in range(X.shape[1]))]
+            return _mixed(np.column_stack([_words(column.to_numpy()) for column in columns]))
+        if issparse(X):
+            return _of_sparse(X)
+        if isinstance(X, list):
+            return _each(map(pickle.dumps, X))
+        return _mixed(_words(X)) if type(X) is np.ndarray and X.ndim == 2 else None
+    except (TypeError, AttributeError, pickle.PicklingError):
+        return None
+
+
+def find_rows(known: Words, rows: Words) -> np.ndarray:
+    """Where each row is among the known ones; -1 for those that are not."""
+    order = np.argsort(known[:, 0])
+    place = np.searchsorted(known[order, 0], rows[:, 0])
+    place = order[np.minimum(place, len(known) - 1)]
+    return np.where((known[place] == rows).all(axis=1), place, -1)
+
+
+def _words(values: np.ndarray) -> Words:
+    """The content of rows as 64-bit words."""
+    if values.dtype.hasobject:
+        return _each(pickle.dumps(row) for row in values.tolist())
+    raw = np.ascontiguousarray(values).reshape(len(values), -1)
+    raw = raw.view(np.uint8).reshape(len(values), raw.shape[1] * raw.itemsize)
+    missing = -raw.shape[1] % 8
+    raw = np.pad(raw, ((0, 0), (0, missing))) if missing else raw
+    return raw.view(np.uint64)
+
+
+def _each(rows: Iterable[bytes | memoryview]) -> Words:
+    digests = b"".join(blake2b(row, digest_size=16).digest() for row in rows)
+    return np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
+
+
+def _mixed(words: Words) -> Words:
+    """Two hashes of each row of words; overflow is part of the arithmetic."""
+    if words.shape[1] > _NARROW:
+        return _each(row.data for row in np.ascontiguousarray(words).view(np.uint8))
+    hashes = np.tile(_SECRET[0], (len(words), 1))
+    for column in words.T:
+        hashes ^= column[:, None]
+        hashes *= _SECRET[1]
+        hashes ^= hashes >> np.uint64(32)
+    return hashes
+
+
+def _of_sparse(X: Any) -> Words | None:
+    if X.format != "csr":
+        return None
+    rows = [slice(a, b) for a, b in pairwise(X.indptr.tolist())]
+    return _each(X.indices[row].tobytes() + X.data[row].tobytes() for row in rows)
