@@ -219,7 +219,10 @@ class Cache:
             if self._store is not None:
                 self._store.put(kind, key, made)
         except OSError as error:
-            warn_user(f"memory={self.memory!r} cannot be used ({error}): {self._doing} without it")
+            warn_user(
+                f"memory={self.memory!r} cannot be used ({error}): {self._doing} without it. Name "
+                "a folder that can be made, with room on its disk, or memory=None"
+            )
             self._store = None
         return made
 
