@@ -20,7 +20,7 @@ __all__ = ["same_state", "state_of"]
 _CONSTANTS = {type(None), bool, int, float, complex, str, bytes, np.float64, np.int64, np.bool_}
 _CONTAINERS = (list, tuple, set, frozenset, deque)
 _NAMED = (FunctionType, ModuleType, type)
-#: Items of a container that are looked at; beyond a few, the inside of each is left out.
+#: Entries of a dict that are looked at. Of longer lists, about _FEW items, without their insides.
 _ITEMS, _FEW = 1000, 16
 #: Bytes of an array that take part in its checksum.
 _BYTES = 1 << 18
@@ -36,6 +36,8 @@ def state_of(estimator: Any) -> list[Any]:
         kind = type(value)
         if kind in _CONSTANTS:
             found.append(value)
+        elif issubclass(kind, np.ndarray):
+            found += (_reference(value), _checksum(value))
         elif issubclass(kind, dict):
             found.append(tuple(islice(value, _ITEMS)))
             waiting.extend(islice(value.values(), _ITEMS))
@@ -44,9 +46,7 @@ def state_of(estimator: Any) -> list[Any]:
             if len(value) <= _FEW:
                 waiting.extend(value)
             else:
-                found.extend(_shallow(item) for item in islice(value, _ITEMS))
-        elif issubclass(kind, np.ndarray):
-            found.extend((_reference(value), _checksum(value)))
+                found.extend(map(_shallow, islice(value, 0, None, len(value) // _FEW)))
         else:
             found.append(_reference(value))
             if not issubclass(kind, _NAMED) and id(value) not in seen:
@@ -84,7 +84,6 @@ def _reference(value: Any) -> Any:
 def _checksum(array: np.ndarray) -> int:
     if array.dtype.hasobject:
         return 0
-    flat = np.asarray(array).ravel(order="K")  # no copy where it lies in one piece
-    if flat.nbytes > _BYTES:
-        flat = flat[:: flat.nbytes // _BYTES + 1]
-    return zlib.crc32(flat.tobytes())
+    if array.nbytes > _BYTES:
+        array = array.ravel(order="K")[:: array.nbytes // _BYTES + 1]  # "K": mostly no copy
+    return zlib.crc32(array.tobytes("A"))

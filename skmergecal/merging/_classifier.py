@@ -92,14 +92,15 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         How members that are not frozen are cross-fitted.
     memory : None, str, path or joblib.Memory, default=None
         Caches fits and log-probabilities of members, so that a grid search over weights, method
-        or calibrate calls each member once for each fold and data set; each process also remembers
-        what it learned from them lately, in up to 256 MB. Fits that draw at random
-        (``random_state=None``, skorch nets) are not cached, nor predictions of fewer than 20 rows.
-        Only the process that fitted a model caches its predictions: one that was loaded from a
-        file, or came from a worker, reads and writes no folder when it predicts. A frozen
-        estimator must not be changed afterwards; functions and classes of your own that members
-        refer to may be. The files are pickles: use a folder that only you can write to, and set
-        ``memory`` before you fit a model again that others have made.
+        or calibrate fits each member once for each fold, and reads each row of a frozen one once;
+        each process also remembers what it learned from them lately, in up to 256 MB. Fits that
+        draw at random (``random_state=None``, skorch nets) are not cached, nor predictions of
+        fewer than 20 rows. Functions and classes of your own that members refer to are part of
+        what identifies a member, with all that they use; where that cannot be read (a file, say),
+        nothing is cached. Only the process that fitted a model caches its predictions: one that
+        was loaded from a file, or came from a worker, reads and writes no folder when it predicts.
+        The files are pickles: use a folder that only you can write to, and set ``memory`` before
+        you fit a model again that others have made.
     n_jobs : int, default=None
         Number of fits at once.
 
