@@ -176,6 +176,26 @@ def test_a_barrier_and_few_weights_are_told_without_numbers():
     assert few[0][0].startswith("sample_weight adds up to fewer than the 4 classes")
 
 
+class Rounds(GaussianNB):
+    """Gives two decimals, which do not add up to 1 in every row."""
+
+    def predict_proba(self, X):
+        return super().predict_proba(X).round(2)
+
+
+def test_a_prediction_warns_once_for_all_members():
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    X = rng.normal(size=(90, 2)) + y[:, None] / 2
+    members = {f"m{k}": Rounds(var_smoothing=s).fit(X, y) for k, s in enumerate((1e-9, 0.5, 1))}
+    fitted = {}
+    (text,) = all_of(
+        lambda: fitted.update(m=MergedClassifier.from_fitted(members, X, y)), UserWarning
+    )
+    (again,) = all_of(lambda: fitted["m"].predict_proba(X), UserWarning)
+    assert all(f"'m{k}'" in text and f"'m{k}'" in again for k in range(3))
+
+
 def test_warnings_as_errors_stop_a_fit(easy):
     X, y = easy
     with warnings.catch_warnings():

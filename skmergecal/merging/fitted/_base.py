@@ -9,6 +9,7 @@ from typing import Any
 
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, Estimator
+from skmergecal._warnings import warns_once
 from skmergecal.members import Cache, HeldOutMembers, Member, Opinion
 
 __all__ = ["FittedMerge", "OpinionReader"]
@@ -45,6 +46,7 @@ class FittedMerge(ABC):
     def scores(self, read: OpinionReader) -> Array:
         """Merged scores before the temperature; members are read one after the other."""
 
+    @warns_once
     def read_scores(self, X: Any, owner: Estimator) -> Array:
         """Merged scores of any rows, kept in the ``memory`` of the estimator that owns the merge.
 
