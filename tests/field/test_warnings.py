@@ -176,6 +176,28 @@ def test_a_barrier_and_few_weights_are_told_without_numbers():
     assert few[0][0].startswith("sample_weight adds up to fewer than the 4 classes")
 
 
+def test_what_the_warnings_advise_ends_them():
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 3
+    X = rng.normal(size=(300, 2)) + 2 * y[:, None]
+    model = FrozenEstimator(GaussianNB().fit(X[:100], y[:100]))
+    unseen = slice(100, None)
+    right = 100 + np.flatnonzero(model.predict(X[unseen]) == y[unseen])[:9]
+    weight = np.full(200, 1e-4)
+
+    def fit(rows, weight=None):
+        return all_of(
+            lambda: TemperatureCalibrator(model).fit(X[rows], y[rows], weight), UserWarning
+        )
+
+    (text,) = fit(right)
+    assert "Calibrate on more rows" in text
+    assert not fit(unseen)
+    (text,) = fit(unseen, weight)
+    assert "scale them so that they add up to the number of rows" in text
+    assert not fit(unseen, weight * 200 / weight.sum())
+
+
 class Rounds(GaussianNB):
     """Gives two decimals, which do not add up to 1 in every row."""
 
