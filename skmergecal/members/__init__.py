@@ -16,7 +16,7 @@ from skmergecal.members._collect import (
     fitted_member,
     frozen_members,
 )
-from skmergecal.members._feature_names import warn_of_names
+from skmergecal.members._feature_names import in_known_form, warn_of_names
 from skmergecal.members._fit import cut_params, fit_member
 from skmergecal.members._fit_rows import FitRows
 from skmergecal.members._member import Member, Opinion, classes_of, read_raw
@@ -61,6 +61,7 @@ __all__ = [
     "freeze",
     "frozen_members",
     "has_held_out",
+    "in_known_form",
     "is_binary_net",
     "is_sklearn",
     "is_skorch",

@@ -23,6 +23,7 @@ from skmergecal.members import (
     concatenate,
     fitted_last_step,
     fitted_member,
+    in_known_form,
     is_skorch,
 )
 from skmergecal.merging._settings import Settings
@@ -140,7 +141,7 @@ def _check_widths(blocks: Sequence[Array]) -> None:
 
 def network_rows(estimator: Estimator, X: Any) -> Array:
     """The rows as the network of an estimator takes them, in float64."""
-    final, Z = fitted_last_step(estimator, X)
+    final, Z = fitted_last_step(estimator, in_known_form(estimator, X))
     if is_skorch(final):
         Z = as_net_input(final, Z)
     return np.asarray(Z.toarray() if hasattr(Z, "toarray") else Z, dtype=np.float64)

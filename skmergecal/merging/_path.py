@@ -12,7 +12,15 @@ from skmergecal._compat import _num_samples
 from skmergecal._numerics import mean_loss
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_labels, check_sample_weight, encode_labels
-from skmergecal.members import Cache, Member, fitted_member, freeze, frozen_members
+from skmergecal._warnings import warns_once
+from skmergecal.members import (
+    Cache,
+    Member,
+    fitted_member,
+    freeze,
+    frozen_members,
+    warn_of_names,
+)
 from skmergecal.merging._one_model import network_rows
 from skmergecal.parameters import (
     align_parameters,
@@ -49,6 +57,7 @@ class MergePath:
         return float((self.loss - line).max())
 
 
+@warns_once
 def merge_path(
     a: Estimator,
     b: Estimator,
@@ -102,6 +111,7 @@ def merge_path(
     """
     _check_choices(alignment, n_points)
     members, classes = frozen_members([("a", freeze("a", a)), ("b", freeze("b", b))], Cache(None))
+    warn_of_names([("a", a), ("b", b)], X)
     codes = encode_labels(check_labels(y), classes, remedy="Neither member knows them.")
     weight = check_sample_weight(sample_weight, _num_samples(X))
     lambdas = np.linspace(0, 1, n_points)

@@ -14,7 +14,7 @@ from skmergecal._optional import optional_import
 from skmergecal._pipelines import is_pipeline, steps_before
 from skmergecal._typing import Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.members import is_sklearn, is_skorch
+from skmergecal.members import in_known_form, is_sklearn, is_skorch
 from skmergecal.parameters import (
     Parameters,
     fold_affine_input,
@@ -66,8 +66,8 @@ class OpenedEstimator:
 
     def rows(self, X: Any) -> Any:
         """Rows as the net takes them."""
-        for _, step in self.steps_before:
-            X = step.transform(X)
+        for number, (_, step) in enumerate(self.steps_before):
+            X = step.transform(X if number else in_known_form(step, X))
         return X if self.scaler is None else self.scaler.transform(X)
 
     def scaled(self, X: Any) -> OpenedEstimator:

@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from skmergecal._numerics import softmax
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import encode_labels
-from skmergecal.members import Cache, check_estimator, frozen_members
+from skmergecal.members import Cache, check_estimator, frozen_members, warn_of_names
 from skmergecal.tuning._open import OpenedEstimator
 
 __all__ = ["Teacher", "find_teacher"]
@@ -54,6 +54,8 @@ def find_teacher(
     check_estimator("teacher", teacher)
     if not isinstance(teacher, FrozenEstimator):
         teacher = FrozenEstimator(clone(teacher).fit(X, y))
+    else:
+        warn_of_names([("teacher", teacher)], X)
     (member,), own = frozen_members([("teacher", teacher)], Cache(None))
     _check_classes(own, classes)
     columns = encode_labels(classes, own, remedy="")

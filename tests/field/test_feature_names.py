@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
+from skmergecal import (
+    FineTunedClassifier,
+    MergedClassifier,
+    TemperatureCalibrator,
+    calibration_report,
+    merge_path,
+)
 
 pd = pytest.importorskip("pandas")
 
@@ -83,6 +90,31 @@ def test_a_merge_that_knows_names_warns_in_its_own_name_only():
     p, (text,) = warned(lambda: merged.predict_proba(ARRAY))
     assert "MergedClassifier was fitted with feature names" in text
     np.testing.assert_array_equal(p, merged.predict_proba(FRAME))
+
+
+@pytest.mark.parametrize(("known", "given"), [(FRAME, ARRAY), (ARRAY, FRAME)])
+def test_training_further_and_the_path_between_nets_warn_once(known, given):
+    nets = [
+        make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", random_state=k)).fit(
+            known, y > 0
+        )
+        for k in (0, 1)
+    ]
+    frozen = FrozenEstimator(nets[0])
+    how = {"epochs": 2, "random_state": 0}
+    tuned, texts = warned(lambda: FineTunedClassifier(frozen, **how).fit(given, y > 0))
+    assert len(texts) == 1
+    same = FineTunedClassifier(frozen, **how).fit(known, y > 0)
+    # Frames and arrays lie in memory in another order: sums differ by rounding.
+    p = tuned.predict_proba(given)
+    np.testing.assert_allclose(p, same.predict_proba(known), rtol=1e-10)
+    _, (text,) = warned(lambda: merge_path(*nets, given, y > 0))
+    assert "estimator 'a' and estimator 'b'" in text
+    net = MLPClassifier((3,), max_iter=20, tol=1, random_state=0).fit(given, y)
+    teacher = FrozenEstimator(make_pipeline(StandardScaler(), GaussianNB()).fit(known, y))
+    how |= {"target": "members", "teacher": teacher, "augment": "both"}
+    _, (text,) = warned(lambda: FineTunedClassifier(FrozenEstimator(net), **how).fit(given, y))
+    assert "estimator 'teacher'" in text
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["as it is", "calibrated"])
