@@ -48,6 +48,10 @@ def test_no_file_has_over_400_lines_of_code_and_no_function_over_60():
     assert not offenders
 
 
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
 def test_private_names_come_through_one_door_and_stay_in_their_package():
     offenders = []
     for path in FILES:
@@ -58,11 +62,11 @@ def test_private_names_come_through_one_door_and_stay_in_their_package():
             top, *parts = (node.module or "").split(".")
             names = [n.name for n in node.names]
             if top == "sklearn" and path.name != "_compat.py":
-                offenders += [(str(path), p) for p in parts + names if p.startswith("_")]
+                offenders += [(str(path), p) for p in parts + names if is_private(p)]
             if top == "skmergecal" and parts and parts[0] != home:
                 inner = [*parts[1:], *names]
-                private = [p for p in inner if p.startswith("_") and not p.startswith("__")]
-                offenders += [(str(path), p) for p in private if parts[0] != "_compat"]
+                private = [p for p in inner if is_private(p) and parts[0] != "_compat"]
+                offenders += [(str(path), p) for p in private]
     assert not offenders
 
 
