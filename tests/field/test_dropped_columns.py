@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.feature_selection import VarianceThreshold
+from sklearn.feature_selection import SelectFromModel, SelectorMixin, VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -61,7 +61,34 @@ def half_lost(X):
     )
 
 
+class ByName(SelectorMixin, BaseEstimator):
+    """A selector of the user's, which looks at names only."""
+
+    def __init__(self, names=()):
+        self.names = names
+
+    def fit(self, X, y=None):
+        self.n_features_in_, self.feature_names_in_ = X.shape[1], np.array(X.columns, dtype=object)
+        return self
+
+    def _get_support_mask(self):
+        return np.isin(self.feature_names_in_, self.names)
+
+
+class Numbers(BaseEstimator):
+    """A model to which columns of numbers matter."""
+
+    def fit(self, X, y):
+        self.coef_ = np.array([kind.kind in "fi" for kind in X.dtypes], dtype=float)
+        return self
+
+
 PICKS = {
+    "a selector by names": lambda X: (ByName(["a", "b"]), X.drop(columns=["lost", "born"])),
+    "a model that chooses": lambda X: (
+        SelectFromModel(Numbers(), threshold=0.5),
+        X.drop(columns=["lost", "born", "kind"]),
+    ),
     "names": lambda X: (scaled(["b", "a"]), X),
     "one name": lambda X: (scaled(["a"]), X),
     "places": lambda X: (scaled([3, 1, -2]), X),

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
-from sklearn.feature_selection import SelectorMixin
+from sklearn.feature_selection import SelectFromModel, SelectorMixin
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
@@ -66,10 +66,19 @@ def read_affine(step: Any) -> AffineStep | None:
     if step is None or isinstance(step, str):  # "passthrough"
         return None
     if isinstance(step, SelectorMixin):
-        picked = _picked(np.flatnonzero(step.get_support()), step.n_features_in_)
-        return picked._replace(checks_all=not get_tags(step).input_tags.allow_nan)
+        mask = step.get_support()
+        picked = _picked(np.flatnonzero(mask), len(mask))
+        return picked._replace(checks_all=_checks_all(step))
     found = _FAMILIES.get(type(step))
     return None if found is None else found(step)
+
+
+def _checks_all(selector: SelectorMixin) -> bool:
+    """Whether it was fitted on finite numbers only, as scikit-learn's own are by most settings."""
+    own = type(selector).__module__.startswith("sklearn.")
+    if not own or isinstance(selector, SelectFromModel):  # that leaves it to its model
+        return False
+    return not get_tags(selector).input_tags.allow_nan
 
 
 def _centred(step: Any, centre: Any, scale: Any) -> AffineStep:

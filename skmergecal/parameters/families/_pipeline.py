@@ -65,7 +65,8 @@ def _folded(parameters: Parameters, affine: AffineStep, step: Any) -> Parameters
     parameters = replace(fold_affine_input(parameters, scale, affine.shift), columns=columns)
     if parameters.architecture.get("n_features") is None:
         return parameters
-    architecture = {**parameters.architecture, **describe_features(step)}
+    features = {**describe_features(step), "n_features": affine.scale.shape[0]}
+    architecture = {**parameters.architecture, **features}
     return replace(parameters, architecture=architecture)
 
 
