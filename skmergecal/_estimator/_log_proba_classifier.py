@@ -20,6 +20,7 @@ from skmergecal._compat import (
 )
 from skmergecal._estimator._diagram import DiagramMixin
 from skmergecal._numerics import log_softmax, softmax
+from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import check_rows, check_sample_weight
 
@@ -73,6 +74,15 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         held = self._fit(X, y, sample_weight, params, held_out=True)
         assert held is not None
         return HeldOutLogProba(self._scaled(held.scores), held.rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        named = list(getattr(self, "named_estimators_", {}).items())
+        given = getattr(self, "estimators", None)
+        if isinstance(given, list):
+            named += [item for item in given if isinstance(item, tuple) and len(item) == 2]
+        own = (getattr(self, attribute, None) for attribute in ("estimator_", "estimator"))
+        check_picklable([*named, *(("estimator", estimator) for estimator in own)])
+        return super().__getstate__()
 
     @abstractmethod
     def _scores(self, X: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ from skmergecal._networks._nodes import (
     LayerNorm,
     Node,
 )
+from skmergecal._torch import RandomNumbers, copy_module
 
-__all__ = ["UntraceableError", "first_names", "trace"]
+__all__ = ["UntraceableError", "first_names", "is_layer", "output", "trace"]
 
 #: Largest difference of a description from its module, relative to the size of the logits.
 _ROUNDING = 1e-4
@@ -85,11 +87,39 @@ _METHODS: dict[Any, str] = {
 class _Tracer(fx.Tracer):
     """Treats every module of torch.nn as one operation."""
 
+    def trace(self, root: nn.Module) -> fx.Graph:
+        """The operations of a module, which is of no use afterwards.
+
+        The method of the base class patches ``torch.nn.Module`` meanwhile, so that modules that
+        other threads run would be traced as well.
+        """
+        self.root = root
+        self.submodule_paths = {part: name for name, part in root.named_modules()}
+        self.graph = fx.Graph()
+        self.tensor_attrs: dict[Any, str] = {}
+        forward, args = self.create_args_for_root(type(root).forward, is_module=True)
+        for part in root.children():
+            for inner in part.modules():
+                self.intercept(inner)
+        output = self.create_arg(forward(*args))
+        self.create_node("output", "output", (output,), {})
+        return self.graph
+
+    def intercept(self, part: nn.Module) -> None:
+        """Let calls of this module come to the tracer."""
+        kind = type(part)
+
+        def call(called: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            return self.call_module(called, partial(kind.__call__, called), args, kwargs)
+
+        body = {"__call__": call, "__module__": kind.__module__}
+        part.__class__ = type(kind.__name__, (kind,), body)
+
     def is_leaf_module(self, m: nn.Module, qualified_name: str) -> bool:
-        return _is_layer(m)
+        return is_layer(m)
 
 
-def _is_layer(module: nn.Module) -> bool:
+def is_layer(module: nn.Module) -> bool:
     containers = nn.Sequential | nn.ModuleList | nn.ModuleDict
     return not isinstance(module, containers) and type(module).__module__.startswith("torch.nn")
 
@@ -110,7 +140,7 @@ def trace(module: nn.Module, n_features: int | None = None) -> Network:
     Parameters
     ----------
     module : torch.nn.Module
-        Not changed.
+        Not changed and not run: a copy is, in evaluation mode.
     n_features : int, default=None
         Columns of the input, if known.
 
@@ -124,17 +154,34 @@ def trace(module: nn.Module, n_features: int | None = None) -> Network:
     UntraceableError
         If the module has operations that a description cannot contain, or several inputs.
     """
-    bare = _is_layer(module)
     try:
-        graph = _Tracer().trace(nn.Sequential(module) if bare else module)
+        with RandomNumbers().borrowed():
+            return _trace(module, n_features)
+    except UntraceableError:
+        raise
     except Exception as error:  # whatever the module's own code raises on symbols
         msg = f"torch.fx cannot trace {type(module).__name__}: {error}"
         raise UntraceableError(msg) from error
-    width = n_features or _input_width(module, graph)
+
+
+def _trace(module: nn.Module, n_features: int | None) -> Network:
+    _refuse_coarse_numbers(module)
+    bare = is_layer(module)
+    to_trace, to_run = copy_module(module).eval(), copy_module(module).eval()
+    graph = _Tracer().trace(nn.Sequential(to_trace) if bare else to_trace)
+    width = n_features or _input_width(to_run, graph)
     modules = {"0": module} if bare else dict(module.named_modules())
     network = _Reader(modules, first_names(module), width).read(graph)
-    _compare(module, network)
+    _compare(to_run, network)
     return network
+
+
+def _refuse_coarse_numbers(module: nn.Module) -> None:
+    """Refuse types in which rounding hides whether a description is right."""
+    for name, tensor in module.named_parameters():
+        if tensor.is_floating_point() and torch.finfo(tensor.dtype).eps > _ROUNDING:
+            msg = f"the parameter {name!r} is {tensor.dtype}, too coarse to check a description"
+            raise UntraceableError(msg)
 
 
 class _Reader:
@@ -221,7 +268,10 @@ class _Reader:
             return BatchNorm((below,), weight, bias, mean, var, layer.eps)
         if type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1:
             return LayerNorm((below,), weight, bias, layer.eps)
-        return self.fail(f"the layer {name!r} of type {type(layer).__name__}")
+        kind = type(layer).__name__
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is None:
+            kind += " without running statistics, whose output for a row depends on other rows"
+        return self.fail(f"the layer {name!r} of type {kind}")
 
     def function(self, node: fx.Node) -> int:
         target = node.target
@@ -268,6 +318,8 @@ class _Reader:
             self.fail(f"the rows {node.name!r} of the input")
         try:
             chosen = there[index[1]]
+            if chosen.ndim > 1:
+                raise IndexError
         except (IndexError, TypeError, ValueError):
             return self.fail(f"the columns {node.name!r} of the input")
         columns = int(chosen) if np.ndim(chosen) == 0 else tuple(int(c) for c in chosen)
@@ -307,35 +359,29 @@ def _input_width(module: nn.Module, graph: fx.Graph) -> int:
                 if hasattr(layer, name):
                     return int(getattr(layer, name))
     for width in range(1, _MAX_WIDTH):
-        if _output(module, np.zeros((2, width))) is not None:
+        if output(module, np.zeros((2, width))) is not None:
             return width
     msg = f"the number of input columns of {type(module).__name__} could not be found"
     raise UntraceableError(msg)
 
 
-def _output(module: nn.Module, X: np.ndarray) -> torch.Tensor | None:
-    """The module's output in evaluation mode, as floats or as whole numbers; None if it fails."""
-    flags = [(part, part.training) for part in module.modules()]
+def output(module: nn.Module, X: np.ndarray) -> torch.Tensor | None:
+    """The module's output, as floats or as whole numbers; None if it fails."""
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    try:
-        module.eval()
-        with torch.no_grad():
-            for kind in (dtype, torch.long):
-                try:
-                    return module(torch.as_tensor(X).to(kind))
-                except (RuntimeError, IndexError, ValueError, TypeError):
-                    continue
-        return None
-    finally:
-        for part, training in flags:
-            part.training = training
+    with torch.no_grad():
+        for kind in (dtype, torch.long):
+            try:
+                return module(torch.as_tensor(X).to(kind))
+            except (RuntimeError, IndexError, ValueError, TypeError):
+                continue
+    return None
 
 
 def _compare(module: nn.Module, network: Network) -> None:
     """Compare the description with the module on random rows (0 in embedded columns)."""
     X = np.random.default_rng(0).normal(size=(8, network.n_features))
     X[:, network.whole_columns()] = 0
-    out = _output(module, X)
+    out = output(module, X)
     if isinstance(out, tuple):
         out = out[0]
     if out is None:

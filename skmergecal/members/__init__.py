@@ -20,9 +20,11 @@ from skmergecal.members._feature_names import in_known_form, warn_of_names
 from skmergecal.members._fit import cut_params, fit_member
 from skmergecal.members._fit_rows import FitRows
 from skmergecal.members._member import Member, Opinion, classes_of, read_raw
+from skmergecal.members._private_net import copy_net
 from skmergecal.members._read import (
     READERS,
     choose_reader,
+    copy_fitted,
     fitted_last_step,
     has_held_out,
     is_sklearn,
@@ -36,7 +38,6 @@ from skmergecal.members._skorch import (
     net_logits,
     net_proba,
     outputs_logits,
-    untouched,
 )
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
     "classes_of",
     "collect",
     "concatenate",
+    "copy_fitted",
+    "copy_net",
     "cut_params",
     "fit_member",
     "fitted_last_step",
@@ -73,6 +76,5 @@ __all__ = [
     "route_fit_params",
     "unfitted_last_step",
     "unfrozen",
-    "untouched",
     "warn_of_names",
 ]

@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from skmergecal._compat import _is_fitted, tags_of
 from skmergecal._memory import Memo
 from skmergecal._numerics import log_softmax, soften, softmax
+from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_proba_rows
 from skmergecal.members._feature_names import in_known_form
@@ -208,6 +209,10 @@ class Member:
     n_classes: int
     softening: float = 0.0
     fingerprint: str | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        check_picklable([(self.name, self.estimator)])
+        return vars(self)
 
     @property
     def missing(self) -> IntArray:

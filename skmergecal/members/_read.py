@@ -14,9 +14,17 @@ from skmergecal._numerics import ROWS_TO_COMPARE, SAME_PROBABILITY, SMALLEST, lo
 from skmergecal._pipelines import gives_last_step, is_pipeline, transform_before
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._feature_names import in_known_form
+from skmergecal.members._private_net import copy_net, has_nets, read_with_private_nets
 from skmergecal.members._skorch import is_skorch, net_logits, net_proba, outputs_logits
 
-__all__ = ["READERS", "choose_reader", "fitted_last_step", "has_held_out", "unfitted_last_step"]
+__all__ = [
+    "READERS",
+    "choose_reader",
+    "copy_fitted",
+    "fitted_last_step",
+    "has_held_out",
+    "unfitted_last_step",
+]
 
 
 #: scikit-learn's classifiers whose decision function is their logit (binary: the margin d of
@@ -89,6 +97,12 @@ def fitted_last_step(estimator: Estimator, X: Any = None) -> tuple[Estimator, An
             return estimator, X
 
 
+def copy_fitted(estimator: Estimator) -> Estimator:
+    """A deep copy; a net at its end is copied without pickling it."""
+    final, _ = fitted_last_step(estimator)
+    return copy.deepcopy(estimator, {id(final): copy_net(final)} if is_skorch(final) else {})
+
+
 def _as_logits(scores: Any) -> Array:
     """Decision values as logits; a binary margin d means logits (0, d)."""
     scores = np.asarray(scores, dtype=np.float64)
@@ -133,6 +147,9 @@ READERS: dict[str, Reader] = {
     "joint_log_proba": Reader(_joint_log_proba, True),
     "decision_function": Reader(lambda e, X: _as_logits(e.decision_function(X)), True),
     "proba": Reader(lambda e, X: np.asarray(e.predict_proba(X)), False),
+    "proba_of_nets": Reader(
+        lambda e, X: np.asarray(read_with_private_nets(e, lambda own: own.predict_proba(X))), False
+    ),
 }
 
 
@@ -172,7 +189,9 @@ def choose_reader(name: str, estimator: Estimator, X: Any = None) -> str:
             return "joint_log_proba"
         fits = any(is_sklearn(final, f) and ok(final) for f, ok in _LOGIT_FAMILIES.items())
         fits = fits and _untouched(final, "predict_proba", "decision_function")
-        return "decision_function" if fits and _reproduces(estimator, X) else "proba"
+        if fits and _reproduces(estimator, X):
+            return "decision_function"
+        return "proba_of_nets" if has_nets(final) else "proba"
     if hasattr(final, "decision_function"):
         _refuse_scores_of_pairs(name, final)
         return "decision_function"

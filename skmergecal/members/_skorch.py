@@ -1,4 +1,4 @@
-"""skorch nets as members: their input, their labels, their raw output, and no trace left in them.
+"""skorch nets as members: their input, their labels, their raw output.
 
 torch is imported by whoever made the net; nothing here imports it for others.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
 from skmergecal._optional import is_instance_of
+from skmergecal._torch import RandomNumbers
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import encode_labels
+from skmergecal.members._private_net import read_net
 
 __all__ = [
     "as_net_input",
@@ -27,6 +27,9 @@ __all__ = [
     "net_proba",
     "outputs_logits",
 ]
+
+
+_DATES = "it holds dates or durations"
 
 
 def is_skorch(estimator: Estimator) -> bool:
@@ -55,19 +58,49 @@ def as_net_input(net: Estimator, X: Any) -> Any:
     ``forward`` names the columns wants that.
     """
     module = net.module_
-    dtype = _float_type(module)
+    dtype, whole = _float_type(module), _takes_integers(module)
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
         if set(map(str, X.columns)) <= set(inspect.signature(module.forward).parameters):
             return X
-        X = X.to_numpy()
+        X = _frame_as_array(X, dtype, whole)
     if isinstance(X, list):
         X = np.asarray(X)
-    kinds = "fO" if _takes_integers(module) else "fOiub"
+    kinds = "fO" if whole else "fOiub"
     if hasattr(X, "dtype") and hasattr(X, "astype") and X.dtype.kind in kinds and X.dtype != dtype:
         X = X.astype(dtype)
     if isinstance(X, np.ndarray) and not X.flags.writeable:
         X = X.copy()  # torch warns of read-only arrays: its tensors could write to them
     return X
+
+
+def _frame_as_array(X: Any, dtype: np.dtype, whole: bool) -> np.ndarray:
+    """A frame as one array; of columns of unlike types, pandas would make Python objects.
+
+    Missing values are NaN.
+    """
+    types = list(X.dtypes)
+    if not hasattr(X, "iloc") or all(isinstance(t, np.dtype) and t.kind in "fiu" for t in types):
+        return np.asarray(X.to_numpy())
+    try:
+        if whole and all(t.kind in "iub" for t in types) and not X.isna().any(axis=None):
+            return np.asarray(X.to_numpy(dtype=np.int64))
+        if not any(t.kind in "mM" for t in types):
+            return np.asarray(X.to_numpy(dtype=dtype, na_value=np.nan))
+    except (TypeError, ValueError):
+        pass  # the column is named below
+    for place, name in enumerate(X.columns):
+        column = X.iloc[:, place]
+        try:
+            if column.dtype.kind in "mM":
+                raise TypeError(_DATES)
+            column.to_numpy(dtype=dtype, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            msg = (
+                f"column {name!r} cannot be given to a net as numbers ({error}): encode it in a "
+                "Pipeline before the net, or drop it"
+            )
+            raise ValueError(msg) from error
+    return np.asarray(X.to_numpy())
 
 
 def _takes_integers(module: Any) -> bool:
@@ -84,24 +117,10 @@ def _float_type(module: Any) -> np.dtype:
     return np.dtype(np.float32)
 
 
-@contextmanager
-def untouched(net: Estimator) -> Iterator[None]:
-    """Give back the training flags and torch's random state as they were."""
-    module_type = sys.modules["torch"].nn.Module
-    roots = [part for part in vars(net).values() if isinstance(part, module_type)]
-    flags = [(part, part.training) for root in roots for part in root.modules()]
-    try:
-        with sys.modules["torch"].random.fork_rng(devices=[]):
-            yield
-    finally:
-        for part, training in flags:
-            part.training = training
-
-
 def net_logits(net: Estimator, X: Any) -> Array:
     """The raw output, read before the non-linearity, in float64."""
-    with untouched(net):
-        output = net.forward(as_net_input(net, X), training=False)
+    X = as_net_input(net, X)
+    output = read_net(net, lambda private: private.forward(X, training=False))
     if isinstance(output, tuple):
         output = output[0]
     logits = output.detach().double().cpu().numpy()
@@ -112,8 +131,8 @@ def net_logits(net: Estimator, X: Any) -> Array:
 
 def net_proba(net: Estimator, X: Any) -> np.ndarray:
     """The net's own ``predict_proba``."""
-    with untouched(net):
-        return np.asarray(net.predict_proba(as_net_input(net, X)))
+    X = as_net_input(net, X)
+    return np.asarray(read_net(net, lambda private: private.predict_proba(X)))
 
 
 def fit_net(net: Estimator, X: Any, y: np.ndarray, **params: Any) -> Estimator:
@@ -141,5 +160,5 @@ def fit_net(net: Estimator, X: Any, y: np.ndarray, **params: Any) -> Estimator:
 
 def _initialized(net: Estimator) -> Estimator:
     """A copy of the net with its module made, to see what input it takes."""
-    with sys.modules["torch"].random.fork_rng(devices=[]):
+    with RandomNumbers().borrowed():
         return clone(net).initialize()

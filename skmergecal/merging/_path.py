@@ -143,7 +143,7 @@ def _between(
     names = [m.name for m in members]
     parameters = on_same_columns([read_parameters(m.estimator) for m in members])
     rows = None
-    if parameters[0].network is not None:
+    if alignment is not None or parameters[0].has_statistics:
         rows = network_rows(write_parameters(first.estimator, parameters[0]), X)
     ends = parameters
     if alignment is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from skmergecal._numerics import ROWS_TO_COMPARE, SAME_IN_SINGLE_PRECISION, SAME_PROBABILITY
+from skmergecal._torch import RandomNumbers
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.members import copy_fitted
 from skmergecal.merging.fitted._base import FittedMerge
 from skmergecal.merging.fitted._linear_pool import LinearPoolMerge
 from skmergecal.merging.fitted._log_pool import LogPoolMerge
@@ -96,7 +97,8 @@ def _is_adjusted(merge: FittedMerge) -> bool:
 def _both_probabilities(merged: Any, plain: Estimator, X: Any) -> tuple[Array, Array]:
     columns = np.searchsorted(merged.classes_, plain.classes_)
     expected = merged.predict_proba(X)[:, columns]
-    return expected, np.asarray(plain.predict_proba(X), dtype=np.float64)
+    with RandomNumbers().borrowed():
+        return expected, np.asarray(plain.predict_proba(X), dtype=np.float64)
 
 
 @singledispatch
@@ -152,7 +154,7 @@ def _(merge: LinearPoolMerge) -> Estimator:
 def _(merge: OneModelMerge) -> Estimator:
     merged = merge.merged.estimator
     if merge.temperature == 1:
-        return copy.deepcopy(merged)
+        return copy_fitted(merged)
     return write_parameters(merged, fold_temperature(read_parameters(merged), merge.temperature))
 
 

@@ -42,4 +42,7 @@ def _first_difference(a: Parameters, b: Parameters) -> str | None:
 
 
 def _differ(key: str, a: object, b: object) -> str:
+    difference = getattr(a, "difference", None)
+    if difference is not None and isinstance(b, type(a)):
+        return f"their {key} differ in {difference(b)}"
     return f"their {key} differ, {a!r} and {b!r}"

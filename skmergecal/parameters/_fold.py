@@ -65,7 +65,10 @@ def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Param
     folded = np.moveaxis(folded, -1, first.feature_axis)
     arrays[first.weight] = np.ascontiguousarray(folded).astype(old.dtype)
     arrays[first.bias] = bias.astype(arrays[first.bias].dtype)
-    return replace(parameters, arrays=arrays, network=_of_width(parameters, scale.shape[0]))
+    parameters = replace(parameters, arrays=arrays)
+    if folded.shape == old.shape:  # a net is not described for this
+        return parameters
+    return replace(parameters, network=_of_width(parameters, scale.shape[0]))
 
 
 def _of_width(parameters: Parameters, n_features: int) -> Network | None:

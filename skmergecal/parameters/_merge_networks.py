@@ -10,7 +10,6 @@ import numpy as np
 from skmergecal._networks import (
     FEW_ROWS,
     RANDOM_ROWS,
-    BatchNorm,
     Network,
     align_networks,
     as_float64,
@@ -98,7 +97,7 @@ def merge_parameters(
     only_plain = MergedParameters({"plain": plain}, "plain")
     active = [p for p, w in zip(parameters, weights, strict=True) if w > 0]
     if alignment is None and repair not in ("least_squares", "rescale"):
-        if X is None or plain.network is None or len(active) == 1:
+        if X is None or len(active) == 1 or not plain.has_statistics:
             return only_plain
         return _reset(active, plain, X)
     network = _network(active, alignment, repair)
@@ -192,7 +191,7 @@ def _reset(active: Sequence[Parameters], plain: Parameters, X: Array) -> MergedP
     same = all(
         np.array_equal(p.arrays[k], active[0].arrays[k]) for p in active for k in plain.arrays
     )
-    if same or not any(isinstance(node, BatchNorm) for node in network.nodes):
+    if same:
         return MergedParameters({"plain": plain}, "plain")
     arrays = refit_layers(network, as_float64(plain.arrays), some_rows(X), None, statistics=True)
     return MergedParameters({"plain": _cast(plain, arrays)}, "plain")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skmergecal._networks import Network
+from skmergecal._networks import BatchNorm, Network
 from skmergecal._typing import Estimator
 
 __all__ = ["FirstLayer", "Parameters"]
@@ -65,6 +65,13 @@ class Parameters:
     def gives_linear_logits(self) -> bool:
         """Whether the logits are linear in the arrays: there are none besides the last layer's."""
         return bool(self.arrays) and set(self.arrays) <= set(self.output)
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether some arrays are means and variances of rows, which are measured after a merge."""
+        return self.network is not None and any(
+            isinstance(node, BatchNorm) for node in self.network.nodes
+        )
 
 
 def describe_features(estimator: Estimator) -> dict[str, object]:

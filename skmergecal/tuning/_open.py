@@ -168,8 +168,10 @@ def _opened(estimator: Estimator) -> tuple[Estimator, float]:
         return unwrap_one(estimator)
     except IncompatibleEstimatorsError as error:
         msg = (
-            f"{type(estimator).__name__} has no single model to train further ({error}). Merge "
-            "with method='parameters', or tune the members: FineTunedClassifier for each."
+            f"{type(estimator).__name__} has no single model to train further. Pass a net as the "
+            "estimator and this as teacher=, with target='members', to train the net towards it; "
+            "or merge with method='parameters'; or tune the members, FineTunedClassifier for each "
+            f"({error})."
         )
         raise ValueError(msg) from error
 

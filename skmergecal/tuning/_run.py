@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,12 +14,14 @@ from sklearn.model_selection import train_test_split
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels
+from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
     Cache,
     FitRows,
     Member,
     classes_of,
     collect,
+    copy_fitted,
     cut_params,
     fitted_member,
     frozen_members,
@@ -114,7 +115,7 @@ class TuningRun:
         rows, weight = self._rows(data)
         if _num_samples(rows) == 0 or self.plan.epochs == 0 or len(classes) == 1:
             opened.trainee()  # what cannot be trained is refused here, too
-            estimator, history = opened.rebuilt(copy.deepcopy(opened.net)), History([], [], 0)
+            estimator, history = opened.rebuilt(copy_fitted(opened.net)), History([], [], 0)
         else:
             opened = opened.scaled(rows)
             teach: Teacher | None = None
@@ -157,16 +158,24 @@ class TuningRun:
         if data.labels is None:
             (member,), classes = frozen_members(estimators, Cache(None))
             return member, classes
-        found = collect(
-            estimators,
-            FitRows.check(data.X, data.labels, data.weight),
-            cv=None,
-            routed=({"estimator": data.params or {}}, {}),
-            cache=Cache(None),
-            n_jobs=None,
-            held_out=False,
-            opinions=False,
-        )
+        try:
+            found = collect(
+                estimators,
+                FitRows.check(data.X, data.labels, data.weight),
+                cv=None,
+                routed=({"estimator": data.params or {}}, {}),
+                cache=Cache(None),
+                n_jobs=None,
+                held_out=False,
+                opinions=False,
+            )
+        except IncompatibleEstimatorsError as error:
+            if self.soft:
+                error.add_note(
+                    "to train one net towards unlike members, pass the net as the estimator and "
+                    "their pool as teacher="
+                )
+            raise
         return found.members[0], found.classes
 
     def _rows(self, data: TuningData) -> tuple[Any, Array | None]:
@@ -193,16 +202,16 @@ class TuningRun:
             redraw = _Redraw(opened, examples, teach, self.augment)
         trainee = opened.trainee()
         self.progress.begin(self.plan.epochs)
-        with trainee.randomness(self.seed):
-            history = train(
-                trainee,
-                examples._replace(X=opened.rows(examples.X)),
-                self.plan,
-                rng,
-                held_out=held_out,
-                redraw=redraw,
-                progress=self.progress,
-            )
+        trainee.seed(self.seed)
+        history = train(
+            trainee,
+            examples._replace(X=opened.rows(examples.X)),
+            self.plan,
+            rng,
+            held_out=held_out,
+            redraw=redraw,
+            progress=self.progress,
+        )
         self.progress.end()
         return opened.rebuilt(trainee.to_estimator()), history
 

@@ -120,10 +120,14 @@ class Stringly(nn.Module):
 @pytest.mark.parametrize(
     ("a", "b", "match"),
     [
-        (layers(), layers(act=nn.Tanh), "module '1' differ, 'ReLU.*'Tanh"),
+        (layers(), layers(act=nn.Tanh), "module '1' differ in their type, ReLU and Tanh"),
         (layers(), nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3)), r"\(6, 8\) and \(5"),
-        (Stringly("relu"), Stringly("tanh"), "act=relu.*act=tanh"),
-        (layers(act=nn.LeakyReLU), layers(act=lambda: nn.LeakyReLU(0.3)), "slope=0.01.*slope=0.3"),
+        (Stringly("relu"), Stringly("tanh"), "attribute 'act', 'relu' and 'tanh'"),
+        (
+            layers(act=nn.LeakyReLU),
+            layers(act=lambda: nn.LeakyReLU(0.3)),
+            "'negative_slope', 0.01 and 0.3",
+        ),
     ],
 )
 def test_different_modules_are_named(blobs, a, b, match):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
+from skmergecal._torch import RandomNumbers, copy_module
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
 
@@ -20,14 +20,32 @@ _ROWS = 64
 
 
 def fisher_of_net(net: Estimator, X: Any) -> dict[str, Array]:
-    """Diagonal of the Fisher information of a net that outputs logits; the net is not changed."""
+    """Diagonal of the Fisher information of a net that outputs logits; the net is not changed.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the criterion is another one, or the module cannot be differentiated row by row.
+    """
     if not isinstance(net.criterion_, nn.CrossEntropyLoss):
         msg = (
             f"the Fisher information of a net with criterion {type(net.criterion_).__name__} is "
             "not known: use CrossEntropyLoss, or average_parameters"
         )
         raise IncompatibleEstimatorsError(msg)
-    module = copy.deepcopy(net.module_).eval()
+    module = copy_module(net.module_).eval()
+    try:
+        with RandomNumbers().borrowed():
+            return _mean_squares(module, X)
+    except RuntimeError as error:  # of operations that torch.func refuses
+        msg = (
+            f"the gradients of {type(module).__name__} cannot be taken row by row ({error}): use "
+            "average_parameters"
+        )
+        raise IncompatibleEstimatorsError(msg) from error
+
+
+def _mean_squares(module: nn.Module, X: Any) -> dict[str, Array]:
     trained = {name: p.detach() for name, p in module.named_parameters()}
     fixed = dict(module.named_buffers())
 

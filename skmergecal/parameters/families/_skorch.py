@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from torch import nn
 
+from skmergecal._networks import Network
 from skmergecal._networks.trace import UntraceableError, first_names, trace
+from skmergecal._torch import with_plain_weights
 from skmergecal._typing import Estimator
+from skmergecal.members import copy_net
 from skmergecal.parameters._parameters import FirstLayer, Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
-
-
-def _describe(module: nn.Module) -> str:
-    """Type and settings of a module: numbers, strings and functions, except dropout rates."""
-    name = type(module).__qualname__
-    settings = [
-        f"{key}={getattr(value, '__qualname__', value)}"
-        for key, value in vars(module).items()
-        if (callable(value) or isinstance(value, str | bool | int | float))
-        and not key.startswith("_")
-        and key != "training"
-        and "drop" not in key
-    ]
-    return f"{name}({', '.join(settings)})"
+from skmergecal.parameters.families._module_settings import module_settings
 
 
 def _layers(module: nn.Module) -> list[tuple[str, nn.Linear]]:
@@ -38,10 +30,29 @@ def _names(name: str) -> tuple[str, str]:
     return f"{prefix}weight", f"{prefix}bias"
 
 
+@dataclass(frozen=True)
+class _NetParameters(Parameters):
+    """Parameters of a net, described only where that is asked for: it runs a copy of the module."""
+
+    network: Network | None = field(
+        init=False, repr=False, compare=False, default=property(lambda self: self.describe()[0])
+    )  # type: ignore[assignment]
+    untraceable: str | None = field(
+        init=False, repr=False, compare=False, default=property(lambda self: self.describe()[1])
+    )  # type: ignore[assignment]
+    describe: Callable[[], tuple[Network | None, str | None]] = lambda: (None, None)
+    normalises: bool = False
+
+    @property
+    def has_statistics(self) -> bool:
+        return self.normalises and super().has_statistics
+
+
 def _read(net: NeuralNet) -> Parameters:
-    module = net.module_
-    names, tensors = first_names(module), module.state_dict()
-    state = {k: v.detach().cpu().numpy() for k, v in tensors.items() if names[k] == k}
+    module = with_plain_weights(net.module_)
+    names = first_names(module)
+    tensors = _tensors(module)
+    state = {key: _as_array(tensor) for key, tensor in tensors.items() if names[key] == key}
     architecture: dict[str, object] = {
         "type": type(net).__name__,
         "classes": tuple(net.classes_.tolist()),
@@ -50,7 +61,7 @@ def _read(net: NeuralNet) -> Parameters:
         "criterion": type(net.criterion_).__name__,
     }
     # Shapes of tensors are compared separately; these are the settings without a tensor.
-    architecture.update({f"module {n!r}": _describe(m) for n, m in module.named_modules()})
+    architecture.update({f"module {n!r}": s for n, s in module_settings(module).items()})
     layers = _layers(module)
     first = last = None
     if layers:
@@ -61,22 +72,42 @@ def _read(net: NeuralNet) -> Parameters:
             weight, bias = _names(first_name)
             first = FirstLayer(names[weight], names[bias], feature_axis=1)
         last = tuple(names[n] for n in _names(last_name) if n in names)
-    network, reason = None, None
-    try:
-        network = trace(module, getattr(net, "n_features_in_", None))
-    except UntraceableError as error:
-        reason = str(error)
-    return Parameters(state, architecture, first, last or (), network, reason)
+
+    @cache
+    def describe() -> tuple[Network | None, str | None]:
+        try:
+            return trace(module, getattr(net, "n_features_in_", None)), None
+        except UntraceableError as error:
+            return None, str(error)
+
+    normalises = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
+    return _NetParameters(
+        state, architecture, first, last or (), describe=describe, normalises=normalises
+    )
+
+
+def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The state of a module, without what else it may keep there."""
+    state = module.state_dict()
+    return {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def _as_array(tensor: torch.Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
 
 
 def _write(net: NeuralNet, parameters: Parameters) -> Estimator:
-    merged = copy.deepcopy(net)
-    names = first_names(net.module_)
-    state = {
-        key: torch.as_tensor(parameters.arrays[names[key]]).to(old.dtype).clone()
-        for key, old in net.module_.state_dict().items()
-    }
-    merged.module_.load_state_dict(state)
+    merged = copy_net(net)
+    plain = with_plain_weights(merged.module_)
+    changed = plain is not merged.module_
+    merged.module_ = plain
+    names = first_names(plain)
+    with torch.no_grad():
+        for key, tensor in _tensors(plain).items():
+            tensor.copy_(torch.as_tensor(parameters.arrays[names[key]]))
+    if changed:
+        merged.initialize_optimizer()  # the one of before trains what the weights were made from
     return merged
 
 

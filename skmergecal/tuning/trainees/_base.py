@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -55,9 +54,8 @@ class Trainee(ABC):
         """Number of rows per step."""
         return plan.batch_size
 
-    def randomness(self, seed: int) -> AbstractContextManager[None]:
-        """Context in which the model draws random numbers from the seed, restored afterwards."""
-        return nullcontext()
+    def seed(self, seed: int) -> None:  # noqa: B027 -- most models draw nothing
+        """Let what the model draws at random in training follow a seed."""
 
 
 def cross_entropy(log_proba: Array, goals: np.ndarray, weight: Array | None) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,14 +12,15 @@ from skorch.utils import to_tensor
 from torch import nn
 
 from skmergecal._numerics import SMALLEST, log_softmax
+from skmergecal._torch import RandomNumbers
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import (
     as_net_input,
+    copy_net,
     is_binary_net,
     net_logits,
     net_proba,
     outputs_logits,
-    untouched,
 )
 from skmergecal.tuning._schedule import DISTILLATION, TrainingPlan
 from skmergecal.tuning.trainees._base import Trainee
@@ -41,8 +41,8 @@ class TorchTrainee(Trainee):
     """
 
     def __init__(self, net: Estimator) -> None:
-        self.start = net
-        self.net = copy.deepcopy(net)
+        self.net = copy_net(net)
+        self.random = RandomNumbers()
         self.optimiser: Any = None
         self.rates: list[float] = []
         self.soft = False
@@ -86,9 +86,10 @@ class TorchTrainee(Trainee):
         if isinstance(net.criterion_, nn.Module):
             net.criterion_.train()
         self.optimiser.zero_grad()
-        output = net.infer(X)
         weights = None if weight is None else self._tensor(weight / weight.sum())
-        loss = self._loss_of(output, X, goals, weights)
+        with self.random.borrowed():
+            output = net.infer(X)
+            loss = self._loss_of(output, X, goals, weights)
         loss.backward()
         self.optimiser.step()
         return float(loss.detach())
@@ -105,9 +106,10 @@ class TorchTrainee(Trainee):
         return (weights.to(losses.dtype) * losses).sum()
 
     def log_proba(self, X: Any) -> Array:
-        if outputs_logits(self.net):
-            return log_softmax(net_logits(self.net, X))
-        return np.log(np.maximum(net_proba(self.net, X), SMALLEST, dtype=np.float64))
+        with self.random.borrowed():
+            if outputs_logits(self.net):
+                return log_softmax(net_logits(self.net, X))
+            return np.log(np.maximum(net_proba(self.net, X), SMALLEST, dtype=np.float64))
 
     def state(self) -> list[dict[str, Any]]:
         return [
@@ -129,7 +131,8 @@ class TorchTrainee(Trainee):
         ]
         if norms:
             self.restore(mean)
-            _measure(self.net, norms, prepared)
+            with self.random.borrowed():
+                _measure(self.net, norms, prepared)
             mean = self.state()
         return mean
 
@@ -138,11 +141,8 @@ class TorchTrainee(Trainee):
         self.net.initialize_optimizer()
         return self.net
 
-    @contextmanager
-    def randomness(self, seed: int) -> Iterator[None]:
-        with untouched(self.start):
-            torch.manual_seed(seed)
-            yield
+    def seed(self, seed: int) -> None:
+        self.random = RandomNumbers(seed)
 
 
 def _parts(net: Estimator) -> list[Any]:

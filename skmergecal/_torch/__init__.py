@@ -1,0 +1,14 @@
+"""What torch lacks: copies of any module, and random numbers for one thread."""
+
+from skmergecal._torch._modules import copy_module, copy_to_read, copy_value, with_plain_weights
+from skmergecal._torch._pickling import check_picklable
+from skmergecal._torch._random_numbers import RandomNumbers
+
+__all__ = [
+    "RandomNumbers",
+    "check_picklable",
+    "copy_module",
+    "copy_to_read",
+    "copy_value",
+    "with_plain_weights",
+]
