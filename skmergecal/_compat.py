@@ -14,8 +14,13 @@ from sklearn.utils import _safe_indexing, get_tags
 # Whether metadata routing is enabled, and the error for fit parameters if it is not.
 from sklearn.utils._metadata_requests import _routing_enabled
 
-# The vocabulary of `_parameter_constraints`.
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+# The vocabulary of `_parameter_constraints`, and their check for functions.
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.metadata_routing import _raise_for_params
 
 # Nested parameters of a list of (name, estimator), as in VotingClassifier.
@@ -56,6 +61,7 @@ __all__ = [
     "_routing_enabled",
     "_safe_indexing",
     "tags_of",
+    "validate_parameter_constraints",
     "with_callbacks",
 ]
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
+from skmergecal._compat import Interval, validate_parameter_constraints
 from skmergecal._typing import Array, IntArray
 from skmergecal._warnings import warn_user
 
 __all__ = [
     "LARGEST_LOGIT",
+    "NON_NEGATIVE",
+    "TEMPERATURE",
+    "as_numbers",
+    "check_columns",
     "check_labels",
     "check_logits",
     "check_member_weights",
+    "check_parameters",
     "check_proba_rows",
     "check_rows",
     "check_sample_weight",
@@ -37,6 +45,99 @@ _ROUNDED = 0.02
 
 #: Logits are clipped to this absolute value, so that their squares are finite.
 LARGEST_LOGIT = 1e150
+#: Sample weights whose largest lies beyond 2 to these powers are scaled towards them, so that
+#: neither their products nor their sums overflow or lose digits.
+_WEIGHT_EXPONENTS = -200, 200
+
+#: Constraints that estimators and functions share.
+NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+TEMPERATURE = Interval(Real, 1 / LARGEST_LOGIT, None, closed="left")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def check_parameters(**constraints: Any) -> Callable[[Function], Function]:
+    """Decorator that checks settings of a function as scikit-learn checks those of an estimator.
+
+    Parameters
+    ----------
+    **constraints : list
+        What each parameter may be, in the vocabulary of ``_parameter_constraints``. Defaults are
+        not checked.
+    """
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs).arguments
+            validate_parameter_constraints(constraints, given, caller_name=function.__name__)
+            return function(*args, **kwargs)
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def as_numbers(name: str, values: Any) -> np.ndarray:
+    """An array of floats; what is neither float32 nor float64 becomes float64.
+
+    Raises
+    ------
+    TypeError
+        If the array is sparse.
+    ValueError
+        If it holds text or other objects that are no numbers, or masked entries.
+    """
+    if hasattr(values, "toarray"):
+        msg = f"{name} should be a dense array; got a sparse matrix: pass {name}.toarray()"
+        raise TypeError(msg)
+    if np.ma.is_masked(values):
+        msg = f"{name} has masked entries: fill them, or drop their rows"
+        raise ValueError(msg)
+    try:
+        array = np.asarray(values)
+        kind = array.dtype.kind
+        text = kind in "USmMcV" or (kind == "O" and any(isinstance(v, str) for v in array.flat))
+        if not text:
+            wide = array.dtype in (np.float32, np.float64)
+            return array if wide else array.astype(np.float64)
+        found = f"dtype {array.dtype}"
+    except (TypeError, ValueError) as error:  # rows of unequal lengths, objects
+        found = str(error)
+    msg = f"{name} should hold numbers; got {found}: convert the values first"
+    raise ValueError(msg)
+
+
+def check_columns(y: Any, n_samples: int, n_classes: int) -> IntArray:
+    """Labels that are column numbers already, as the functions on arrays take them.
+
+    Raises
+    ------
+    ValueError
+        If their shape or type is wrong, or they are beyond the columns.
+    """
+    expected = (
+        f"y should hold {n_samples} column numbers 0..{n_classes - 1} (whole numbers, one per "
+        "row); got"
+    )
+    remedy = "encode labels by their index in classes_"
+    if np.ma.is_masked(y):
+        msg = "y has masked entries: drop their rows"
+        raise ValueError(msg)
+    labels = np.asarray(y)
+    if labels.shape != (n_samples,):
+        msg = f"{expected} shape {labels.shape}"
+        raise ValueError(msg)
+    if labels.dtype.kind not in "iub":
+        msg = f"{expected} {labels.dtype} labels {labels[:5].tolist()}: {remedy}"
+        raise ValueError(msg)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= n_classes:
+        msg = f"{expected} labels from {low} to {high}: {remedy}"
+        raise ValueError(msg)
+    return labels.astype(np.intp, copy=False)
 
 
 def check_rows(X: Any, name: str = "X") -> None:
@@ -164,11 +265,12 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
     Raises
     ------
     ValueError
-        If the shape is wrong, or a weight is negative or not finite, or all are 0.
+        If the shape is wrong, or a weight is negative or not finite, or all are 0, or their sum
+        is not finite.
     """
     if sample_weight is None:
         return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    weights: Array = as_numbers("sample_weight", sample_weight).astype(np.float64, copy=False)
     if weights.ndim == 0:
         weights = np.full(n_samples, float(weights))
     if weights.ndim != 1:
@@ -185,7 +287,16 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
     if not weights.any():
         msg = "sample_weight is zero for every row: at least one row must have a positive weight"
         raise ValueError(msg)
-    return weights
+    largest = float(weights.max())
+    if largest > 1.0 and not math.isfinite(largest * float((weights / largest).sum())):
+        msg = (
+            "sample_weight adds up to more than the largest float: divide the weights by their "
+            "largest"
+        )
+        raise ValueError(msg)
+    exponent = math.frexp(largest)[1]
+    beyond = exponent - min(max(exponent, _WEIGHT_EXPONENTS[0]), _WEIGHT_EXPONENTS[1])
+    return np.ldexp(weights, -beyond) if beyond else weights
 
 
 def warn_if_few(total_weight: float, n_classes: int) -> None:
@@ -300,13 +411,7 @@ def check_logits(logits: Any) -> np.ndarray:
     ValueError
         If the logits are of another shape, or not finite.
     """
-    check_rows(logits, "logits")
-    if hasattr(logits, "toarray"):
-        msg = "logits should be a dense array; got a sparse matrix: pass logits.toarray()"
-        raise TypeError(msg)
-    z = np.asarray(logits)
-    if z.dtype not in (np.float32, np.float64):
-        z = z.astype(np.float64)
+from collections.abc import Callable, Mapping, Sequence
     if z.ndim == 1:
         z = z.reshape(-1, 1)
     if z.ndim != 2 or 0 in z.shape:

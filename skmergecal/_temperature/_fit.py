@@ -16,8 +16,14 @@ from skmergecal._temperature._interval import profile_interval
 from skmergecal._temperature._limits import Bound
 from skmergecal._temperature._loss import ScalingLoss
 from skmergecal._temperature._search import UNKNOWN, Point, SlopeModel, minimise
-from skmergecal._typing import Array, IntArray
-from skmergecal._validation import check_logits, check_sample_weight
+from skmergecal._typing import Array
+from skmergecal._validation import (
+    NON_NEGATIVE,
+    check_columns,
+    check_logits,
+    check_parameters,
+    check_sample_weight,
+)
 from skmergecal._warnings import warn_user
 
 __all__ = ["Minimum", "TemperatureFit", "fit_temperature", "minimise_temperature", "warn_at_bound"]
@@ -236,6 +242,7 @@ class TemperatureFit:
         return hash(tuple(self.__getstate__().values()))
 
 
+@check_parameters(alpha=[NON_NEGATIVE])
 def fit_temperature(
     logits: Any, y: Any, sample_weight: Any = None, *, alpha: float = 0.0
 ) -> TemperatureFit:
@@ -282,7 +289,7 @@ def fit_temperature(
     2.7307
     """
     z = check_logits(logits)
-    labels = _check_columns(y, z)
+    labels = check_columns(y, *z.shape)
     weight = check_sample_weight(sample_weight, len(z))
     minimum = minimise_temperature(z, labels, weight, alpha)
     warn_at_bound(minimum.bound)
@@ -294,20 +301,3 @@ def fit_temperature(
         find_interval=minimum.interval,
         find_loss_before=lambda: objective.loss.value(1.0),
     )
-
-
-def _check_columns(y: Any, z: np.ndarray) -> IntArray:
-    """Labels as column numbers of the logits."""
-    labels = np.asarray(y)
-    if labels.shape != (len(z),) or labels.dtype.kind not in "iub":
-        msg = (
-            f"y should hold {len(z)} whole numbers 0..{z.shape[1] - 1}; "
-            f"got shape {labels.shape}, dtype {labels.dtype}"
-        )
-        raise ValueError(msg)
-    if labels.min() < 0 or labels.max() >= z.shape[1]:
-        msg = (
-            f"y should hold column numbers 0..{z.shape[1] - 1}; got {labels.min()}..{labels.max()}"
-        )
-        raise ValueError(msg)
-    return labels.astype(np.intp, copy=False)

@@ -16,6 +16,10 @@ _HALF_CHI2_95 = float(chi2.ppf(0.95, 1)) / 2
 _MODELLED = 1e-5
 #: Error of an end corrected by values of the loss, as a share of the half-width of the interval.
 _CORRECTED = 3e-9
+#: An end farther than this from the centre, in log T, is taken for infinite. Steps double, and the
+#: smallest one that changes the centre is reached from there in fewer than _MOST_STEPS.
+_FAR = 50.0
+_MOST_STEPS = 100
 
 
 def profile_interval(
@@ -113,10 +117,11 @@ class _Profile:
             return direction * rise, direction * self.total * point.slope
 
         near, step = self.centre, self.width
-        while True:
+        for _ in range(_MOST_STEPS):
             far = min(max(near + direction * step, reach[0]), reach[1])
             if direction * excess(far)[0] >= 0:
                 return find_root(excess, min(near, far), max(near, far), far)
-            if far in reach or abs(far - self.centre) > 50:
-                return direction * math.inf
+            if far in reach or abs(far - self.centre) > _FAR:
+                break
             near, step = far, 2 * step
+        return direction * math.inf

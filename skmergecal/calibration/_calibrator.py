@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from operator import attrgetter
 from typing import Any, ClassVar, Self
 
@@ -13,12 +13,18 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import HasMethods, Interval, _fit_context, tags_of
+from skmergecal._compat import HasMethods, _fit_context, tags_of
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._pipelines import resamples
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
-from skmergecal._validation import LARGEST_LOGIT, check_logits, encode_labels, warn_if_few
+from skmergecal._validation import (
+    NON_NEGATIVE,
+    TEMPERATURE,
+    check_logits,
+    encode_labels,
+    warn_if_few,
+)
 from skmergecal._warnings import warn_user, warns_once
 from skmergecal.calibration._held_out import fit_held_out
 from skmergecal.calibration._statistics import TemperatureStatistics
@@ -142,9 +148,9 @@ class TemperatureCalibrator(LogProbaClassifier):
 
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [HasMethods(["fit"]), None],
-        "temperature": [Interval(Real, 1 / LARGEST_LOGIT, None, closed="left"), None],
+        "temperature": [TEMPERATURE, None],
         "cv": ["cv_object"],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [NON_NEGATIVE],
         "classes": ["array-like", None],
         "n_jobs": [Integral, None],
     }

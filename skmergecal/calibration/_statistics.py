@@ -16,6 +16,7 @@ from skmergecal._temperature import (
     profile_interval,
 )
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import NON_NEGATIVE, check_parameters
 
 __all__ = ["TemperatureStatistics"]
 
@@ -90,6 +91,7 @@ class TemperatureStatistics:
         reached = fit.bound is not None and abs(abs(np.log(fit.temperature)) - GRID[-1]) < 1e-9
         return bool(reached)
 
+    @check_parameters(alpha=[NON_NEGATIVE])
     def fit(self, alpha: float = 0.0) -> TemperatureFit:
         """The temperature that minimises the summed loss.
 

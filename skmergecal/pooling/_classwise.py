@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, IntArray
@@ -26,6 +26,9 @@ _BLOCK = 1 << 18
 #: loss, is at most this.
 _LAST_STEP = 1e-10
 _MAX_STEPS = 100
+#: Shares of its diagonal that are added to a Hessian until a factorisation succeeds: rows that
+#: count very often leave the ridge no digit.
+_JITTERS = (0.0, *10.0 ** np.arange(-14, 1))
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class ClasswiseProblem:
 
         value, gradient, hessian = penalised(theta)
         for _ in range(_MAX_STEPS):
-            factor = cho_factor(hessian, lower=True)
+            factor = _factor(hessian)
             step = -cho_solve(factor, gradient)
             decrement = -float(gradient @ step)
             if decrement <= _LAST_STEP:
@@ -189,6 +192,16 @@ class ClasswiseProblem:
         n_members = len(self.z)
         weights, proba = theta[:, :n_members].T, theta[:, n_members:-1].T * _PROBA_SCALE
         return ClasswiseFit(weights.copy(), proba.copy(), theta[:, -1].copy())
+
+
+def _factor(hessian: Array) -> Any:
+    """Cholesky factor of a positive definite matrix, or of one near it."""
+    for jitter in _JITTERS:
+        try:
+            return cho_factor(hessian + np.diag(jitter * hessian.diagonal()), lower=True)
+        except LinAlgError as error:
+            failure = error
+    raise failure
 
 
 def fit_classwise_pool(
