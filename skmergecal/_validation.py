@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
-from skmergecal._compat import Interval, validate_parameter_constraints
+from skmergecal._compat import Interval, _num_samples, validate_parameter_constraints
 from skmergecal._typing import Array, IntArray
 from skmergecal._warnings import warn_user
 
@@ -23,13 +23,22 @@ __all__ = [
     "TEMPERATURE",
     "as_numbers",
     "check_columns",
+    "check_factors",
     "check_labels",
+    "check_lengths",
+    "check_list",
     "check_logits",
+    "check_matrix",
     "check_member_weights",
+    "check_members",
+    "check_names",
     "check_parameters",
+    "check_proba",
     "check_proba_rows",
     "check_rows",
     "check_sample_weight",
+    "check_shares",
+    "count_rows",
     "encode_labels",
     "union_of_classes",
     "warn_if_few",
@@ -110,6 +119,86 @@ def as_numbers(name: str, values: Any) -> np.ndarray:
     raise ValueError(msg)
 
 
+def check_matrix(values: Any, name: str, shape: str = "(n_samples, n_classes)") -> Array:
+    """A C-contiguous float64 matrix with rows and columns, all finite; ``shape`` is for errors."""
+    matrix: Array = np.ascontiguousarray(as_numbers(name, values), dtype=np.float64)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        msg = f"{name} should have shape {shape}; got {np.shape(values)}"
+        raise ValueError(msg)
+    if not np.isfinite(matrix).all():
+        row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
+        msg = (
+            f"{name} contains NaN or infinity in row {row}: drop the row, or soften probabilities "
+            "of 0 before the log"
+        )
+        raise ValueError(msg)
+    return matrix
+
+
+#: Weights add up to 1 within this.
+_ADDED_UP = 1e-5
+
+
+def check_proba(proba: Any, name: str = "proba") -> Array:
+    """Probabilities as a C-contiguous float64 matrix.
+
+    Raises
+    ------
+    ValueError
+        If they are not a matrix, contain NaN or negative numbers, or their rows do not add up to
+        1 within 0.02. Rows of rounded probabilities are divided by their sums.
+    """
+    p: Array = np.ascontiguousarray(as_numbers(name, proba), dtype=np.float64)
+    if p.ndim != 2 or 0 in p.shape:
+        msg = f"{name} should have shape (n_samples, n_classes); got {np.shape(proba)}"
+        raise ValueError(msg)
+    return check_proba_rows(
+        p,
+        name,
+        "should hold probabilities, each row non-negative and adding up to 1",
+        remedy="take the softmax of logits, one column per class",
+        percent_remedy="divide percentages by 100",
+    )
+
+
+def check_list(name: str, values: Any, what: str) -> list[Any]:
+    """A non-empty list of what the error says; no text, dict or single object."""
+    single = isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__")
+    found = [] if single or getattr(values, "ndim", 1) == 0 else list(values)
+    if not found:
+        got = f"a {type(values).__name__}" if single else "none"
+        msg = f"{name} should be a list of at least one {what}; got {got}"
+        raise ValueError(msg)
+    return found
+
+
+def check_members(
+    name: str, members: Any, check: Callable[[Any, str], Array] = check_matrix
+) -> list[Array]:
+    """The members' matrices of one shape, each checked under its number."""
+    given = check_list(name, members, "member's matrix (n_samples, n_classes)")
+    matrices = [check(values, f"{name}[{number}]") for number, values in enumerate(given)]
+    for number, matrix in enumerate(matrices):
+        if matrix.shape != matrices[0].shape:
+            msg = (
+                f"{name} should hold one matrix (n_samples, n_classes) per member, all of the same "
+                f"shape {matrices[0].shape}; number {number} has {matrix.shape}"
+            )
+            raise ValueError(msg)
+    return matrices
+
+
+def check_names(names: Any, n_names: int) -> list[str]:
+    """Names of estimators for errors, numbers if None."""
+    if names is None:
+        return [f"number {i}" for i in range(n_names)]
+    found = check_list("names", names, "str, one per estimator")
+    if len(found) != n_names or not all(isinstance(name, str) for name in found):
+        msg = f"names should be a list of {n_names} str, one per estimator; got {found}"
+        raise ValueError(msg)
+    return found
+
+
 def check_columns(y: Any, n_samples: int, n_classes: int) -> IntArray:
     """Labels that are column numbers already, as the functions on arrays take them.
 
@@ -182,8 +271,32 @@ def check_labels(y: Any) -> np.ndarray:
     if _few_whole_numbers(labels):
         return np.ascontiguousarray(labels)
     labels = _plain(column_or_1d(labels, warn=True))
-    check_classification_targets(labels)
+    try:
+        check_classification_targets(labels)
+    except ValueError as error:
+        msg = f"{error} The values of y should be labels."
+        raise ValueError(msg) from error
     return labels
+
+
+def count_rows(X: Any) -> int:
+    """Number of rows of any container; the error names X."""
+    try:
+        return int(_num_samples(X))
+    except TypeError as error:
+        msg = f"X should hold rows: {error}"
+        raise TypeError(msg) from error
+
+
+def check_lengths(n_samples: int, **others: Any) -> None:
+    """Raise ValueError if something does not have one entry per row of X."""
+    for name, values in others.items():
+        if values is not None and np.shape(values)[:1] != (n_samples,):
+            msg = (
+                "Found input variables with inconsistent numbers of samples: X has "
+                f"{n_samples} rows, but {name} has shape {np.shape(values)}"
+            )
+            raise ValueError(msg)
 
 
 def _few_whole_numbers(labels: np.ndarray) -> bool:
@@ -274,7 +387,10 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
     if weights.ndim == 0:
         weights = np.full(n_samples, float(weights))
     if weights.ndim != 1:
-        msg = f"Sample weights must be 1D array or scalar, got {weights.ndim}D array"
+        msg = (
+            f"Sample weights must be 1D array or scalar, got {weights.ndim}D array: pass "
+            f"sample_weight of shape ({n_samples},)"
+        )
         raise ValueError(msg)
     if weights.shape != (n_samples,):
         msg = f"sample_weight should have shape ({n_samples},), one per row; got {weights.shape}"
@@ -334,20 +450,7 @@ def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
             )
             raise ValueError(msg)
         weights = [weights[name] for name in names]
-    try:
-        values = np.asarray(weights, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        msg = f"weights should be numbers, one per estimator; got {weights!r}"
-        raise ValueError(msg) from error
-    if values.shape != (len(names),):
-        msg = f"weights should have shape ({len(names)},), one per estimator; got {values.shape}"
-        raise ValueError(msg)
-    if not np.isfinite(values).all() or (values < 0).any():
-        msg = f"weights should be finite and non-negative; got {values.tolist()}"
-        raise ValueError(msg)
-    if not values.any():
-        msg = "weights are all 0: at least one estimator must have a positive weight"
-        raise ValueError(msg)
+    values = check_factors(weights, len(names))
     scaled = values / values.max()
     return scaled / math.fsum(scaled)  # fsum is exact: the order of the members has no effect
 
@@ -398,6 +501,33 @@ def check_proba_rows(
     return np.where((off > _EXACT)[:, None], proba / sums[:, None], proba)
 
 
+def check_factors(weights: Any, n_members: int, name: str = "weights") -> Array:
+    """Non-negative factors of members, as they are: finite, and not all 0."""
+    values: Array = as_numbers(name, weights).astype(np.float64, copy=False)
+    if values.shape != (n_members,):
+        msg = f"{name} should have shape ({n_members},), one per estimator; got {values.shape}"
+        raise ValueError(msg)
+    if not np.isfinite(values).all() or (values < 0).any():
+        msg = f"{name} should be finite and non-negative; got {values.tolist()}"
+        raise ValueError(msg)
+    if not values.any():
+        msg = f"{name} are all 0: at least one estimator must have a positive weight"
+        raise ValueError(msg)
+    return values
+
+
+def check_shares(weights: Any, n_members: int) -> Array:
+    """Weights that add up to 1 already, as they are."""
+    values = check_factors(weights, n_members)
+    if abs(math.fsum(values) - 1) > _ADDED_UP:
+        msg = (
+            f"weights should add up to 1; got {values.tolist()}, which add up to "
+            f"{math.fsum(values):.6g}: divide them by their sum"
+        )
+        raise ValueError(msg)
+    return values
+
+
 def check_logits(logits: Any) -> np.ndarray:
     """Logits as a 2-D float array; binary margins d of shape (n,) or (n, 1) become (0, d).
 
@@ -411,7 +541,8 @@ def check_logits(logits: Any) -> np.ndarray:
     ValueError
         If the logits are of another shape, or not finite.
     """
-from collections.abc import Callable, Mapping, Sequence
+    check_rows(logits, "logits")
+    z = as_numbers("logits", logits)
     if z.ndim == 1:
         z = z.reshape(-1, 1)
     if z.ndim != 2 or 0 in z.shape:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 
+from skmergecal._compat import Interval, StrOptions
 from skmergecal._networks._nodes import (
+    ACTIVATIONS,
     Activation,
     AffineLayer,
     Arrays,
@@ -20,6 +23,7 @@ from skmergecal._networks._nodes import (
     Node,
 )
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_list, check_parameters
 
 __all__ = ["Network", "dense_network"]
 
@@ -112,6 +116,11 @@ class Network:
         return found
 
 
+@check_parameters(
+    activation=[StrOptions(set(ACTIVATIONS))],
+    n_features=[Interval(Integral, 1, None, closed="left")],
+    out_axis=[Interval(Integral, 0, 1, closed="both")],
+)
 def dense_network(
     layers: list[tuple[str, str]], activation: str, n_features: int, *, out_axis: int = 1
 ) -> Network:
@@ -131,6 +140,11 @@ def dense_network(
     -------
     Network
     """
+    what = "(weight, bias) pair of names"
+    for pair in check_list("layers", layers, what):
+        if not (len(pair) == 2 and all(isinstance(name, str) for name in pair)):
+            msg = f"layers should be a list of {what}; got {pair!r}"
+            raise ValueError(msg)
     nodes: list[Node] = [Input()]
     for place, (weight, bias) in enumerate(layers):
         if place:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from skmergecal._compat import Interval
 from skmergecal._networks._distil import fit_head
 from skmergecal._networks._network import Network, two_columns
 from skmergecal._networks._nodes import Add, AffineLayer, Arrays, as_rows
@@ -16,6 +18,7 @@ from skmergecal._networks._reparametrise import balance
 from skmergecal._networks._spaces import UnitSpace, find_spaces
 from skmergecal._numerics import softmax
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_matrix, check_parameters, check_sample_weight
 
 __all__ = ["select_and_merge", "select_units", "uncertainty"]
 
@@ -38,6 +41,7 @@ def uncertainty(logits: Array) -> Array:
     return np.maximum(found, 0.0) + 0.1 * found.mean() + 1e-12
 
 
+@check_parameters(n_units=[Interval(Integral, 1, None, closed="left")])
 def select_units(
     candidates: Array, targets: Array, n_units: int, sample_weight: Array | None = None
 ) -> IntArray:
@@ -48,11 +52,11 @@ def select_units(
 
     Parameters
     ----------
-    candidates : ndarray of shape (n_rows, n_candidates)
-    targets : ndarray of shape (n_rows, n_targets)
+    candidates : array-like of shape (n_rows, n_candidates)
+    targets : array-like of shape (n_rows, n_targets)
     n_units : int
-        At most n_candidates.
-    sample_weight : ndarray of shape (n_rows,), default=None
+        At least 1, at most n_candidates.
+    sample_weight : array-like of shape (n_rows,), default=None
 
     Returns
     -------
@@ -65,6 +69,22 @@ def select_units(
     Chen, Billings and Luo, "Orthogonal least squares methods", International Journal of Control
     1989.
     """
+    candidates = check_matrix(candidates, "candidates", "(n_rows, n_candidates)")
+    targets = check_matrix(targets, "targets", "(n_rows, n_targets)")
+    if len(targets) != len(candidates):
+        msg = f"candidates have {len(candidates)} rows, targets {len(targets)}: pass the same rows"
+        raise ValueError(msg)
+    if n_units > candidates.shape[1]:
+        msg = f"n_units should be at most {candidates.shape[1]}, the candidates; got {n_units}"
+        raise ValueError(msg)
+    weight = check_sample_weight(sample_weight, len(candidates))
+    return best_columns(candidates, targets, n_units, weight)
+
+
+def best_columns(
+    candidates: Array, targets: Array, n_units: int, sample_weight: Array | None
+) -> IntArray:
+    """What `select_units` returns, without its checks."""
     share = np.ones(len(candidates)) if sample_weight is None else sample_weight
     share = share / share.sum()
     # Centred columns are the same as a free intercept; roots of the weights give weighted errors.
@@ -210,7 +230,7 @@ def _select_for_all(
         blocks.append(block)
     rows = np.concatenate(candidates)
     few = np.linspace(0, len(rows) - 1, min(len(rows), _ROWS_TO_CHOOSE)).astype(np.intp)
-    return select_units(
+    return best_columns(
         rows[few], np.concatenate(blocks)[few], n_units, np.concatenate(weights)[few]
     )
 

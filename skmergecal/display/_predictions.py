@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import check_labels, encode_labels
+from skmergecal._validation import as_numbers, check_labels, check_proba, encode_labels
 from skmergecal.display._style import as_models
-from skmergecal.metrics import check_proba
 
 __all__ = ["encode_predictions", "predict_models"]
 
@@ -25,7 +24,7 @@ def encode_predictions(
     known = np.unique(labels) if classes is None else np.asarray(classes)
     models = {}
     for key, values in as_models(proba, name).items():
-        p = np.asarray(values, dtype=np.float64)
+        p = as_numbers("proba", values)
         p = np.column_stack([1 - p, p]) if p.ndim == 1 else p
         if p.ndim != 2 or p.shape[1] != len(known):
             msg = (

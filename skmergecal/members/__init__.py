@@ -3,6 +3,7 @@
 from skmergecal.members._accept import (
     check_estimator,
     check_named_estimators,
+    check_pairs,
     freeze,
     name_members,
     unfrozen,
@@ -51,6 +52,7 @@ __all__ = [
     "as_net_input",
     "check_estimator",
     "check_named_estimators",
+    "check_pairs",
     "choose_reader",
     "classes_of",
     "collect",

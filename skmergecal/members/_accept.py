@@ -14,7 +14,14 @@ from skmergecal.members._member import check_fitted, is_fitted
 from skmergecal.members._no_classifier import gives_probabilities, refuse_no_classifier
 from skmergecal.members._read import unfitted_last_step
 
-__all__ = ["check_estimator", "check_named_estimators", "freeze", "name_members", "unfrozen"]
+__all__ = [
+    "check_estimator",
+    "check_named_estimators",
+    "check_pairs",
+    "freeze",
+    "name_members",
+    "unfrozen",
+]
 
 
 def unfrozen(estimator: Estimator) -> Estimator:
@@ -37,6 +44,17 @@ def check_estimator(name: str, estimator: Estimator, *, will_refit: bool = True)
         )
 
 
+def check_pairs(estimators: Any) -> None:
+    """Raise ValueError if it is no non-empty list of pairs of a name and something else."""
+    if not isinstance(estimators, list | tuple) or not estimators:
+        msg = "estimators should be a non-empty list of (name, classifier) tuples"
+        raise ValueError(msg)
+    for item in estimators:
+        if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
+            msg = f"estimators should be (name, classifier) tuples; got {item!r}"
+            raise ValueError(msg)
+
+
 def check_named_estimators(estimators: Any) -> NamedEstimators:
     """Estimators that take part, without those that are ``"drop"``.
 
@@ -45,13 +63,7 @@ def check_named_estimators(estimators: Any) -> NamedEstimators:
     ValueError
         If the list is empty, malformed, or everything is dropped.
     """
-    if not isinstance(estimators, list | tuple) or not estimators:
-        msg = "estimators should be a non-empty list of (name, classifier) tuples"
-        raise ValueError(msg)
-    for item in estimators:
-        if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
-            msg = f"estimators should be (name, classifier) tuples; got {item!r}"
-            raise ValueError(msg)
+    check_pairs(estimators)
     kept = [(name, e) for name, e in estimators if not (isinstance(e, str) and e == "drop")]
     if not kept:
         msg = "all estimators are dropped: at least one must take part"

@@ -11,9 +11,15 @@ import numpy as np
 from sklearn.model_selection import PredefinedSplit, check_cv
 from sklearn.utils import indexable
 
-from skmergecal._compat import _check_method_params, _num_samples, _safe_indexing
+from skmergecal._compat import _check_method_params, _safe_indexing
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import check_labels, check_rows, check_sample_weight
+from skmergecal._validation import (
+    check_labels,
+    check_lengths,
+    check_rows,
+    check_sample_weight,
+    count_rows,
+)
 
 __all__ = ["FitRows"]
 
@@ -46,8 +52,9 @@ class FitRows:
         """Check X, y and sample_weight against each other."""
         check_rows(X)
         labels = check_labels(y)
+        n_samples = count_rows(X)
+        check_lengths(n_samples, y=labels)
         X, labels = indexable(X, labels)
-        n_samples = _num_samples(X)
         weight = check_sample_weight(sample_weight, n_samples)
         kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
         return cls(X, labels, weight, kept, n_samples)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from skmergecal._compat import _num_samples
+from skmergecal._compat import HasMethods, Interval, StrOptions
 from skmergecal._numerics import mean_loss
 from skmergecal._typing import Array, Estimator, IntArray
-from skmergecal._validation import check_labels, check_sample_weight, encode_labels
+from skmergecal._validation import (
+    check_labels,
+    check_lengths,
+    check_parameters,
+    check_sample_weight,
+    count_rows,
+    encode_labels,
+)
 from skmergecal._warnings import warns_once
 from skmergecal.members import (
     Cache,
@@ -57,6 +65,15 @@ class MergePath:
         return float((self.loss - line).max())
 
 
+_CLASSIFIER = [HasMethods(["predict_proba"]), HasMethods(["decision_function"])]
+
+
+@check_parameters(
+    a=_CLASSIFIER,
+    b=_CLASSIFIER,
+    alignment=[StrOptions({"weights", "activations"}), None],
+    n_points=[Interval(Integral, 2, None, closed="left")],
+)
 @warns_once
 def merge_path(
     a: Estimator,
@@ -109,25 +126,17 @@ def merge_path(
     >>> path.barrier  # the loss of a linear model is convex in its parameters
     0.0
     """
-    _check_choices(alignment, n_points)
+    labels = check_labels(y)
+    check_lengths(count_rows(X), y=labels)
     members, classes = frozen_members([("a", freeze("a", a)), ("b", freeze("b", b))], Cache(None))
     warn_of_names([("a", a), ("b", b)], X)
-    codes = encode_labels(check_labels(y), classes, remedy="Neither member knows them.")
-    weight = check_sample_weight(sample_weight, _num_samples(X))
+    codes = encode_labels(labels, classes, remedy="Neither member knows them.")
+    weight = check_sample_weight(sample_weight, len(codes))
     lambdas = np.linspace(0, 1, n_points)
     opinions = (m.align(m.read(X)) for m in _between(members, X, lambdas, alignment))
     measured = [_measure(opinion.log_proba(0.0), codes, weight) for opinion in opinions]
     loss, accuracy = np.array(measured).T
     return MergePath(lambdas, loss, accuracy)
-
-
-def _check_choices(alignment: str | None, n_points: int) -> None:
-    if alignment not in (None, "weights", "activations"):
-        msg = f"alignment should be 'weights', 'activations' or None; got {alignment!r}"
-        raise ValueError(msg)
-    if n_points < 2:
-        msg = f"n_points should be at least 2, the two members; got {n_points}"
-        raise ValueError(msg)
 
 
 def _measure(z: Array, codes: IntArray, weight: Array | None) -> tuple[float, float]:

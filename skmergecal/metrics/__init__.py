@@ -7,7 +7,7 @@ from skmergecal.metrics._calibration_error import (
 )
 from skmergecal.metrics._checks import check_choice as check_choice
 from skmergecal.metrics._checks import check_level as check_level
-from skmergecal.metrics._checks import check_proba as check_proba
+from skmergecal.metrics._checks import check_share as check_share
 from skmergecal.metrics._decomposition import (
     LossDecomposition,
     decompose_brier_score,

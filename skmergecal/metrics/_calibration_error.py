@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from skmergecal._typing import Array
+from skmergecal._validation import check_parameters
 from skmergecal.metrics._bins import Bins, bin_forecast, check_bins
 from skmergecal.metrics._checks import check_choice, check_scored
 from skmergecal.metrics._forecasts import FORECASTS, Kind
@@ -64,6 +65,7 @@ def _binned_error(y: Any, proba: Any, sample_weight: Any, kind: str, binning: _B
     return mean if norm == "l1" else float(np.sqrt(max(mean, 0.0)))
 
 
+@check_parameters(debias=["boolean"])
 def expected_calibration_error(
     y: Any,
     proba: Any,
@@ -168,6 +170,7 @@ def maximum_calibration_error(
     return _binned_error(y, proba, sample_weight, kind, binning)
 
 
+@check_parameters(debias=["boolean"])
 def classwise_calibration_error(
     y: Any,
     proba: Any,

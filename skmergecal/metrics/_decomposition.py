@@ -10,6 +10,7 @@ import numpy as np
 
 from skmergecal._numerics import soften
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_parameters
 from skmergecal.metrics._checks import check_choice, check_scored
 from skmergecal.metrics._recalibration import RECALIBRATIONS, recalibrate
 
@@ -79,6 +80,7 @@ def _decompose(
     )
 
 
+@check_parameters(cv=["cv_object"])
 def decompose_log_loss(
     y: Any,
     proba: Any,
@@ -133,6 +135,7 @@ def decompose_log_loss(
     return _decompose(_log_losses, y, proba, method, cv, sample_weight)
 
 
+@check_parameters(cv=["cv_object"])
 def decompose_brier_score(
     y: Any,
     proba: Any,

@@ -10,8 +10,8 @@ import numpy as np
 
 from skmergecal._numerics import log_softmax, soften
 from skmergecal._typing import Array
-from skmergecal._validation import check_member_weights
-from skmergecal.metrics._checks import check_proba, check_scored
+from skmergecal._validation import check_member_weights, check_members, check_proba
+from skmergecal.metrics._checks import check_scored
 
 __all__ = [
     "EnsembleDecomposition",
@@ -23,22 +23,9 @@ __all__ = [
 ]
 
 
-def _check_members(proba: Sequence[Any]) -> list[Array]:
-    """The members' probabilities, all of one shape."""
-    members = [check_proba(p, f"proba[{number}]") for number, p in enumerate(proba)]
-    shapes = {p.shape for p in members}
-    if len(shapes) != 1:
-        msg = (
-            "proba should hold one matrix (n_samples, n_classes) per member, for at least one "
-            f"member, all of the same shape; got {[p.shape for p in members]}"
-        )
-        raise ValueError(msg)
-    return members
-
-
 def _faults(y: Any, proba: Sequence[Any], sample_weight: Any) -> tuple[Array, Array]:
     """Errors (1.0 or 0.0) of shape (n_members, n_samples), and weights that sum to 1."""
-    members = _check_members(proba)
+    members = check_members("proba", proba, check_proba)
     labels, _, weight = check_scored(y, members[0], sample_weight)
     wrong = np.array([p.argmax(axis=1) != labels for p in members], dtype=np.float64)
     return wrong, weight / weight.sum()
@@ -87,7 +74,7 @@ def disagreement(proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
     >>> disagreement([[[0.9, 0.1], [0.8, 0.2]], [[0.6, 0.4], [0.3, 0.7]]]).tolist()
     [[0.0, 0.5], [0.5, 0.0]]
     """
-    members = _check_members(proba)
+    members = check_members("proba", proba, check_proba)
     predicted = [p.argmax(axis=1) for p in members]
     _, _, weight = check_scored(predicted[0], members[0], sample_weight)
     rows = [[np.average(a != b, weights=weight) for b in predicted] for a in predicted]
@@ -236,7 +223,7 @@ def decompose_ensemble_log_loss(
     >>> round(parts.pool_loss, 4), round(parts.member_loss - parts.ambiguity, 4)
     (0.2877, 0.2877)
     """
-    members = _check_members(proba)
+    members = check_members("proba", proba, check_proba)
     labels, _, weight = check_scored(y, members[0], sample_weight)
     names = [str(number) for number in range(len(members))]
     w = check_member_weights(np.ones(len(members)) if weights is None else weights, names)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._typing import Array
+from skmergecal._validation import as_numbers
 from skmergecal.metrics._checks import check_scored
 
 __all__ = ["RiskCoverageCurve", "area_under_risk_coverage", "risk_coverage_curve"]
@@ -91,7 +92,7 @@ def risk_coverage_curve(
     [0.0, 0.0, 0.33]
     """
     labels, p, weight = check_scored(y, proba, sample_weight)
-    sure = p.max(axis=1) if confidence is None else np.asarray(confidence, dtype=np.float64)
+    sure = p.max(axis=1) if confidence is None else as_numbers("confidence", confidence)
     if sure.shape != labels.shape or not np.isfinite(sure).all():
         msg = f"confidence should hold {len(labels)} finite numbers; got shape {sure.shape}"
         raise ValueError(msg)

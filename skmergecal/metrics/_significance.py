@@ -12,6 +12,7 @@ from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_parameters
 from skmergecal.metrics._checks import check_level, check_scored
 
 __all__ = ["CalibrationTest", "calibration_test"]
@@ -45,6 +46,7 @@ class CalibrationTest:
     interval: tuple[float, float]
 
 
+@check_parameters(random_state=["random_state"])
 def calibration_test(
     y: Any,
     proba: Any,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,10 +31,16 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
-from skmergecal._compat import _safe_indexing
+from skmergecal._compat import Interval, _safe_indexing
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array, Estimator, IntArray
-from skmergecal._validation import check_labels
+from skmergecal._validation import (
+    check_labels,
+    check_lengths,
+    check_list,
+    check_parameters,
+    count_rows,
+)
 from skmergecal._warnings import Gathered, Warned, warn_again, warns_once
 from skmergecal.members import check_named_estimators, fit_member
 from skmergecal.orders._fit_orders import fit_orders
@@ -49,6 +56,17 @@ class _Result(NamedTuple):
     predict_time: float
 
 
+_SHARE = [Interval(Real, 0, 1, closed="neither")]
+
+
+@check_parameters(
+    cv=["cv_object"],
+    held_out=_SHARE,
+    level=_SHARE,
+    random_state=["random_state"],
+    n_jobs=[Integral, None],
+    verbose=["verbose"],
+)
 @warns_once
 def compare_fit_orders(
     estimators: Sequence[tuple[str, Estimator]],
@@ -77,20 +95,28 @@ def compare_fit_orders(
     ----------
     estimators : list of (str, classifier)
         The members. Frozen ones must not have seen X.
-    X, y : array-like
-        Rows and their labels.
+    X : array-like
+        Rows.
+    y : array-like of shape (n_samples,)
+        Their labels.
     orders : sequence of str, default=None
         Names of orders, as in `fit_orders`; None: all.
     baseline : str, default="merge"
         The order that the others are compared with.
     scoring : str or callable, default="neg_log_loss"
         A scorer; greater is better.
-    cv, groups : default=5, default=None
-        Cross-validation splitter, and groups of rows that are kept together.
-    held_out, random_state : default=0.25, default=None
-        Share of a fold's training rows that members are not fitted on; the seed that draws them.
-    level, n_jobs : default=0.95, default=None
-        Confidence level of the intervals; number of folds that run in parallel.
+    cv : int, splitter or iterable, default=5
+        How to cross-validate.
+    groups : array-like of shape (n_samples,), default=None
+        Groups of rows that are kept together.
+    held_out : float, default=0.25
+        Share of a fold's training rows that members are not fitted on, between 0 and 1.
+    level : float, default=0.95
+        Confidence level of the intervals, between 0 and 1.
+    random_state : int, RandomState instance or None, default=None
+        Draws the rows that members are not fitted on.
+    n_jobs : int, default=None
+        Number of folds that run in parallel.
     verbose : int, default=0
         Above 0, a line is printed when the members of a fold are fitted, and for each order.
     **params : dict
@@ -107,7 +133,9 @@ def compare_fit_orders(
     """
     check_named_estimators(estimators)
     chosen = _chosen(orders, list(fit_orders(estimators, **params)), baseline)
-    X, labels, groups = indexable(X, check_labels(y), groups)
+    labels = check_labels(y)
+    check_lengths(count_rows(X), y=labels, groups=groups)
+    X, labels, groups = indexable(X, labels, groups)
     splits = list(check_cv(cv, labels, classifier=True).split(X, labels, groups))
     shared = (estimators, X, labels, groups, chosen, scoring, held_out, params)
     fold = _Fold(*shared, verbose=int(verbose), n_folds=len(splits))
@@ -133,10 +161,13 @@ def _results(
 
 def _chosen(orders: Sequence[str] | None, known: Sequence[str], baseline: str) -> list[str]:
     """Names of the orders to compare, checked, with the baseline included."""
-    chosen = list(known if orders is None else orders)
+    chosen = list(known) if orders is None else check_list("orders", orders, "name of an order")
     unknown = [name for name in [*chosen, baseline] if name not in known]
     if unknown:
-        msg = f"unknown orders {unknown}: with these parameters, choose from {list(known)}"
+        msg = (
+            f"unknown orders {unknown} in orders or baseline: with these parameters, choose from "
+            f"{list(known)}"
+        )
         raise ValueError(msg)
     return chosen if baseline in chosen else [baseline, *chosen]
 

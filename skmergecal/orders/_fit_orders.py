@@ -24,8 +24,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from skmergecal._compat import StrOptions
 from skmergecal._typing import Estimator
+from skmergecal._validation import check_parameters
 from skmergecal.calibration import TemperatureCalibrator
+from skmergecal.members import check_pairs
 from skmergecal.merging import MergedClassifier
 from skmergecal.tuning import FineTunedClassifier
 
@@ -35,6 +38,12 @@ __all__ = ["fit_orders"]
 _DISTIL_EPOCHS = 30
 
 
+@check_parameters(
+    method=[StrOptions({"auto", "logits", "probabilities", "parameters"})],
+    tune=["boolean", Mapping, None],
+    distil=["boolean", Mapping, None],
+    calibrate=["boolean"],
+)
 def fit_orders(
     estimators: Sequence[tuple[str, Estimator]],
     *,
@@ -71,6 +80,7 @@ def fit_orders(
         "calibrate-merge-calibrate"; with ``tune`` "tune-then-merge" and "merge-then-tune"; with
         ``distil`` "merge-then-distil"; and each of the last three with "-then-calibrate".
     """
+    check_pairs(estimators)
     merge = {"method": method, **params}
     one_model = {**merge, "method": "parameters"}
     orders = _merges(list(estimators), merge, calibrate)

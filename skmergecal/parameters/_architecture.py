@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from skmergecal._validation import check_list
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._parameters import Parameters
 
@@ -12,6 +14,19 @@ PREPROCESSING = "preprocessing steps that cannot be folded into the first layer"
 
 #: Compared before the shapes: if these differ, so do shapes, and these give the reason.
 _IDENTITY = (PREPROCESSING, "type", "classes", "n_features", "feature_names")
+
+
+def check_read(parameters: Any) -> list[Parameters]:
+    """Parameters of at least one estimator, as `read_parameters` gives them."""
+    what = "Parameters, as read_parameters gives"
+    found = check_list("parameters", parameters, what)
+    for number, one in enumerate(found):
+        if not isinstance(one, Parameters):
+            msg = (
+                f"parameters should be a list of {what}; number {number} is a {type(one).__name__}"
+            )
+            raise ValueError(msg)
+    return found
 
 
 def check_same_architecture(parameters: Sequence[Parameters], names: Sequence[str]) -> None:

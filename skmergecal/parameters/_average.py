@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal.parameters._architecture import check_same_architecture
+from skmergecal._validation import check_names, check_shares
+from skmergecal.parameters._architecture import check_read, check_same_architecture
 from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
 
@@ -46,7 +47,15 @@ def average_parameters(
     ----------
     Wortsman et al., "Model soups", ICML 2022.
     """
-    names = names or [f"number {i}" for i in range(len(parameters))]
+    parameters = check_read(parameters)
+    shares = check_shares(weights, len(parameters))
+    return weighted_sum(parameters, shares, check_names(names, len(parameters)))
+
+
+def weighted_sum(
+    parameters: Sequence[Parameters], weights: Any, names: Sequence[str]
+) -> Parameters:
+    """Weighted sum of the parameters of one architecture, with any weights."""
     parameters = on_same_columns(parameters)
     check_same_architecture(parameters, names)
     first = parameters[0]

@@ -10,6 +10,7 @@ import numpy as np
 
 from skmergecal._networks import Network
 from skmergecal._typing import Array
+from skmergecal._validation import TEMPERATURE, as_numbers, check_parameters
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters._parameters import Parameters
@@ -17,8 +18,19 @@ from skmergecal.parameters._parameters import Parameters
 __all__ = ["fold_affine_input", "fold_temperature", "on_same_columns"]
 
 
+@check_parameters(parameters=[Parameters], temperature=[TEMPERATURE])
 def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
     """Divide the logits by a temperature, by scaling the parameters of the last layer.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    temperature : float
+        At least 1e-150.
+
+    Returns
+    -------
+    folded : Parameters
 
     Raises
     ------
@@ -39,10 +51,20 @@ def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
     return replace(parameters, arrays=arrays)
 
 
+@check_parameters(parameters=[Parameters])
 def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Parameters:
     """Fold the map x * scale + shift, or x @ scale + shift, into the first layer.
 
-    A vector scales each feature, a (sparse) matrix of shape (n_in, n_out) mixes them.
+    Parameters
+    ----------
+    parameters : Parameters
+    scale : array-like of shape (n_out,), or (sparse) matrix of shape (n_in, n_out)
+        A vector scales each feature, a matrix mixes them.
+    shift : array-like of shape (n_out,)
+
+    Returns
+    -------
+    folded : Parameters
 
     Raises
     ------
@@ -60,6 +82,7 @@ def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Param
     arrays = dict(parameters.arrays)
     old = arrays[first.weight]
     weight = np.moveaxis(old.astype(np.float64), first.feature_axis, -1)  # (outputs, features)
+    scale, shift = _check_map(scale, shift, weight.shape[-1])
     bias = arrays[first.bias].astype(np.float64) + weight @ shift
     folded = weight * scale if scale.ndim == 1 else weight @ scale.T
     folded = np.moveaxis(folded, -1, first.feature_axis)
@@ -115,3 +138,21 @@ def _widened(
     arrays = {**parameters.arrays, first.weight: weight}
     network = _of_width(parameters, len(union))
     return replace(parameters, arrays=arrays, columns=columns, network=network)
+
+
+def _check_map(scale: Any, shift: Any, n_features: int) -> tuple[Any, Array]:
+    """Scale and shift of an affine map to so many features."""
+    sparse = hasattr(scale, "toarray")
+    scale = scale if sparse else as_numbers("scale", scale)
+    shift = as_numbers("shift", shift)
+    if scale.ndim not in (1, 2) or scale.shape[-1] != n_features:
+        msg = f"scale should have shape ({n_features},) or (n_in, {n_features}); got {scale.shape}"
+        raise ValueError(msg)
+    if shift.shape != (n_features,):
+        msg = f"shift should have shape ({n_features},); got {shift.shape}"
+        raise ValueError(msg)
+    for name, values in (("scale", scale.data if sparse else scale), ("shift", shift)):
+        if not np.isfinite(values).all():
+            msg = f"{name} contains NaN or infinity: there is no such map"
+            raise ValueError(msg)
+    return scale, shift

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from skmergecal._compat import StrOptions
 from skmergecal._networks import (
     FEW_ROWS,
     RANDOM_ROWS,
@@ -20,8 +22,9 @@ from skmergecal._networks import (
     some_rows,
 )
 from skmergecal._typing import Array
+from skmergecal._validation import as_numbers, check_names, check_parameters, check_shares
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters._architecture import check_same_architecture
+from skmergecal.parameters._architecture import check_read, check_same_architecture
 from skmergecal.parameters._average import average_parameters
 from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
@@ -54,9 +57,12 @@ class MergedParameters:
         return self.stages[self.chosen]
 
 
+@check_parameters(
+    alignment=[StrOptions(set(ALIGNMENTS)), None], repair=[StrOptions(set(REPAIRS)), None]
+)
 def merge_parameters(
     parameters: Sequence[Parameters],
-    weights: Array,
+    weights: Any,
     *,
     alignment: str | None = "auto",
     repair: str | None = "auto",
@@ -69,8 +75,8 @@ def merge_parameters(
     ----------
     parameters : sequence of Parameters
         At least one.
-    weights : ndarray of shape (n_members,)
-        Weights that sum to 1. Members of weight 0 are ignored.
+    weights : array-like of shape (n_members,)
+        Non-negative weights that sum to 1. Members of weight 0 are ignored.
     alignment : {"auto", "weights", "activations", "select"} or None, default="auto"
         How hidden units are matched. None: not at all.
     repair : {"auto", "least_squares", "rescale"} or None, default="auto"
@@ -91,8 +97,10 @@ def merge_parameters(
     IncompatibleEstimatorsError
         If the architectures differ, or the networks are to be aligned but have no description.
     """
-    names = names or [f"number {i}" for i in range(len(parameters))]
-    parameters = on_same_columns(parameters)
+    parameters = on_same_columns(check_read(parameters))
+    names = check_names(names, len(parameters))
+    weights = check_shares(weights, len(parameters))
+    X = _check_rows(X, parameters[0].network)
     plain = average_parameters(parameters, weights, names=names)
     only_plain = MergedParameters({"plain": plain}, "plain")
     active = [p for p, w in zip(parameters, weights, strict=True) if w > 0]
@@ -114,6 +122,7 @@ def merge_parameters(
     return MergedParameters({name: _cast(plain, a) for name, a in stages.items()}, chosen)
 
 
+@check_parameters(by=[StrOptions({"weights", "activations"})])
 def align_parameters(
     parameters: Sequence[Parameters],
     *,
@@ -143,8 +152,9 @@ def align_parameters(
     IncompatibleEstimatorsError
         If the architectures differ, or the networks have no description.
     """
-    names = names or [f"number {i}" for i in range(len(parameters))]
-    parameters = on_same_columns(parameters)
+    parameters = on_same_columns(check_read(parameters))
+    names = check_names(names, len(parameters))
+    X = _check_rows(X, parameters[0].network)
     check_same_architecture(parameters, names)
     network = _network(parameters, by, None)
     if network is None or not has_hidden(network):
@@ -157,6 +167,21 @@ def align_parameters(
     shares = np.full(len(arrays), 1 / len(arrays))
     aligned = align_networks(network, arrays, shares, rows, by=by)
     return [replace(p, arrays=a) for p, a in zip(parameters, aligned, strict=True)]
+
+
+def _check_rows(X: Any, network: Network | None) -> Any:
+    """Rows for a network: finite, and as many features as it has; None where there are none."""
+    if X is None or network is None:
+        return X
+    rows = as_numbers("X", X)
+    wide = rows.ndim > 2 or (rows.ndim == 2 and rows.shape[1] == network.n_features)
+    if not wide or len(rows) == 0 or not np.isfinite(rows).all():
+        msg = (
+            "X should hold at least one row of finite numbers, shape (n_rows, "
+            f"{network.n_features}); got shape {rows.shape}"
+        )
+        raise ValueError(msg)
+    return rows
 
 
 def _network(

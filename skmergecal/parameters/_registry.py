@@ -24,10 +24,11 @@ from typing import Any
 
 from skmergecal._optional import is_instance_of
 from skmergecal._typing import Estimator
+from skmergecal._validation import check_list
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._parameters import Parameters
 
-__all__ = ["add_loader", "read_parameters", "write_parameters"]
+__all__ = ["add_loader", "check_estimators", "read_parameters", "write_parameters"]
 
 
 @singledispatch
@@ -109,3 +110,14 @@ write_parameters = _Registry(
     not changed. Classes are added with ``register``.
     """,
 )
+
+
+def check_estimators(estimators: Any, name: str = "estimators") -> list[Estimator]:
+    """At least one estimator; what has no ``fit`` has to be of a registered class."""
+    what = "fitted estimator"
+    found = check_list(name, estimators, what)
+    for number, one in enumerate(found):
+        if isinstance(one, type) or not (hasattr(one, "fit") or read_parameters.knows(one)):
+            msg = f"{name} should be a list of at least one {what}; number {number} is {one!r}"
+            raise ValueError(msg)
+    return found

@@ -33,6 +33,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skmergecal._pipelines import is_pipeline
 from skmergecal._typing import Array, Estimator
+from skmergecal._validation import check_parameters
 from skmergecal.parameters._fold import fold_temperature
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
@@ -40,6 +41,7 @@ from skmergecal.parameters._registry import read_parameters, write_parameters
 __all__ = ["last_classifier", "register_wrapper", "unwrap_one"]
 
 
+@check_parameters(cls=[type], inner=[callable], temperature=[callable, None])
 def register_wrapper(
     cls: type,
     inner: Callable[[Any], Estimator],

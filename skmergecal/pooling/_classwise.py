@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from skmergecal._compat import Interval
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_parameters
 from skmergecal.pooling._leave_one_out import loo_scores
 from skmergecal.pooling._logarithmic import fit_logarithmic_pool
 from skmergecal.pooling._pool_fit import check_opinions
@@ -204,6 +207,7 @@ def _factor(hessian: Array) -> Any:
     raise failure
 
 
+@check_parameters(alpha=[Interval(Real, 0, None, closed="neither")])
 def fit_classwise_pool(
     log_proba: Sequence[Any], y: Any, sample_weight: Any = None, *, alpha: float = 10.0
 ) -> ClasswiseFit:
@@ -235,9 +239,6 @@ def fit_classwise_pool(
     -----
     Newton's method with n_classes * (2 * n_members + 1) unknowns.
     """
-    if not alpha > 0:
-        msg = f"alpha should be positive; got {alpha}"
-        raise ValueError(msg)
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
     pool = fit_logarithmic_pool(z, labels, weight)
     problem = ClasswiseProblem(z, labels, weight, pool.weights / pool.temperature)

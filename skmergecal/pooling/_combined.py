@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._numerics import log_softmax, soften
+from skmergecal._numerics import add_weighted, log_softmax, soften
 from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_members, check_proba
 from skmergecal.pooling._classwise import ClasswiseFit, ClasswiseProblem
 from skmergecal.pooling._leave_one_out import loo_linear_pool, loo_log_pool
-from skmergecal.pooling._linear import fit_weights_of_true, linear_pool, of_true
+from skmergecal.pooling._linear import fit_weights_of_true, of_true
 from skmergecal.pooling._logarithmic import STACKING_ALPHA, fit_logarithmic_pool
 from skmergecal.pooling._pool_fit import check_opinions
 
@@ -176,7 +177,15 @@ def fit_combined_pool(
         predictions.append(problem.loo_scores(theta, factor))
     linear = []
     if proba is not None:
-        own, _, _ = check_opinions(proba, y, sample_weight)
+        given = check_members("proba", proba, check_proba)
+        shape = np.shape(log_proba[0])
+        if len(given) != len(z) or given[0].shape != shape:
+            msg = (
+                f"proba should hold as many matrices as log_proba, {len(z)}, of the same shape "
+                f"{shape}; got {len(given)} of shape {given[0].shape}"
+            )
+            raise ValueError(msg)
+        own, _, _ = check_opinions(given, y, sample_weight, check=lambda p, _: p)
         for calibrated, p in ((False, own), (True, _Exponentials(z))):
             fit, without_row = _fit_scaled_linear(p, labels, weight)
             linear.append(replace(fit, calibrated=calibrated))
@@ -195,7 +204,7 @@ def _fit_scaled_linear(
     """The linear pool with its temperature, and its leave-one-out log-probabilities."""
     total = float(len(y) if weight is None else weight.sum())
     weights, _ = fit_weights_of_true(of_true(proba, y), weight)
-    pooled = linear_pool(proba, weights)
+    pooled = add_weighted(proba, weights)
     softening = 1 / (total + 1) if (pooled == 0).any() else 0.0
     temperature = minimise_temperature(soften(pooled, softening), y, weight).temperature
     fit = ScaledLinearPool(weights, softening, temperature)

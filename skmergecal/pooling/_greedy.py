@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import numpy as np
 
+from skmergecal._compat import Interval
 from skmergecal._typing import Array
+from skmergecal._validation import check_members, check_parameters
 
 __all__ = ["greedy_selection", "greedy_soup", "greedy_soup_with_replacement"]
 
@@ -14,6 +17,7 @@ __all__ = ["greedy_selection", "greedy_soup", "greedy_soup_with_replacement"]
 _TIE = 1e-12
 
 
+@check_parameters(loss=[callable], n_steps=[Interval(Integral, 1, None, closed="left")])
 def greedy_selection(
     opinions: Sequence[Array], loss: Callable[[Array], float], *, n_steps: int = 25
 ) -> Array:
@@ -30,9 +34,9 @@ def greedy_selection(
         One matrix per member: log-probabilities for the logarithmic pool, probabilities for the
         linear pool.
     loss : callable
-        Loss of an average of opinions; lower is better.
+        Loss of an average of opinions; lower is better. Not NaN.
     n_steps : int, default=25
-        Number of additions.
+        Number of additions, at least 1.
 
     Returns
     -------
@@ -43,11 +47,15 @@ def greedy_selection(
     ----------
     Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004.
     """
+    opinions = check_members("opinions", opinions)
     counts = np.zeros(len(opinions))
     running = np.zeros_like(opinions[0])
     best_loss, best_counts = np.inf, counts
     for step in range(1, n_steps + 1):
         losses = np.array([loss((running + z) / step) for z in opinions])
+        if losses.dtype.kind not in "fiub" or np.isnan(losses).any():
+            msg = f"loss should return a number for an average of opinions; got {losses.tolist()}"
+            raise ValueError(msg)
         tied = np.flatnonzero(losses <= losses.min() + _TIE * abs(losses.min()))
         order = sorted(tied, key=lambda k: (counts[k] == 0, losses[k], k))
         chosen = int(order[0])

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._numerics import SMALLEST, add_weighted
+from skmergecal._numerics import SMALLEST
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_proba, check_shares
 from skmergecal.pooling._nonnegative_newton import minimise_nonnegative
-from skmergecal.pooling._pool_fit import PoolFit, check_opinions
+from skmergecal.pooling._pool_fit import PoolFit, check_opinions, weighted_sum
 
 __all__ = ["fit_linear_pool", "fit_weights_of_true", "linear_pool", "of_true"]
 
@@ -18,15 +19,16 @@ __all__ = ["fit_linear_pool", "fit_weights_of_true", "linear_pool", "of_true"]
 _NOTHING = 1e-100
 
 
-def linear_pool(proba: Iterable[Any], weights: Iterable[float]) -> Array:
+def linear_pool(proba: Iterable[Any], weights: Sequence[float]) -> Array:
     """Probabilities of the pool: sum_k weights_k * proba_k.
 
     Parameters
     ----------
     proba : iterable of array-like of shape (n_samples, n_classes)
-        One matrix of probabilities per member, all with the same order of columns.
-    weights : iterable of float
-        One weight per member, with sum 1.
+        One matrix of probabilities per member, all with the same order of columns. From a
+        generator, one matrix is in memory at a time.
+    weights : array-like of shape (n_members,)
+        Non-negative, with sum 1.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def linear_pool(proba: Iterable[Any], weights: Iterable[float]) -> Array:
     ----------
     Stone, "The Opinion Pool", Annals of Mathematical Statistics 1961.
     """
-    return add_weighted(proba, weights)
+    return weighted_sum("proba", proba, weights, check_proba, check_shares)
 
 
 def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> PoolFit:
@@ -61,7 +63,7 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
     PoolFit
         With temperature 1.
     """
-    matrices, labels, weight = check_opinions(proba, y, sample_weight)
+    matrices, labels, weight = check_opinions(proba, y, sample_weight, "proba", check_proba)
     weights, loss = fit_weights_of_true(of_true(matrices, labels), weight)
     return PoolFit(weights, 1.0, loss)
 

@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from skmergecal._compat import StrOptions
 from skmergecal._numerics import add_weighted, log_softmax
 from skmergecal._temperature import LIMIT, Bound, ScalingLoss, minimise_temperature
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation import NON_NEGATIVE, TEMPERATURE, check_parameters
 from skmergecal.pooling._leave_one_out import loo_log_pool
 from skmergecal.pooling._nonnegative_newton import LAST_STEP, minimise_nonnegative
-from skmergecal.pooling._pool_fit import PoolFit, check_opinions
+from skmergecal.pooling._pool_fit import PoolFit, check_opinions, weighted_sum
 from skmergecal.pooling._pool_loss import PoolLoss
 
 __all__ = ["STACKING_ALPHA", "fit_logarithmic_pool", "logarithmic_pool"]
@@ -30,19 +32,21 @@ FEW_ROWS = 128
 ROUGH = 1e-5
 
 
+@check_parameters(temperature=[TEMPERATURE])
 def logarithmic_pool(
-    log_proba: Iterable[Any], weights: Iterable[float], temperature: float = 1.0
+    log_proba: Iterable[Any], weights: Sequence[float], temperature: float = 1.0
 ) -> Array:
     """Log-probabilities of the pool: log softmax(sum_k weights_k * log_proba_k / temperature).
 
     Parameters
     ----------
     log_proba : iterable of array-like of shape (n_samples, n_classes)
-        One matrix of log-probabilities (or logits) per member, all with the same order of columns.
-    weights : iterable of float
-        One weight per member.
+        One matrix of log-probabilities (or logits) per member, all with the same order of columns,
+        finite. From a generator, one matrix is in memory at a time.
+    weights : array-like of shape (n_members,)
+        Non-negative, not all 0; they need not sum to 1.
     temperature : float, default=1.0
-        Divisor of the weighted sum.
+        Divisor of the weighted sum, at least 1e-150.
 
     Returns
     -------
@@ -53,9 +57,10 @@ def logarithmic_pool(
     ----------
     Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986.
     """
-    return log_softmax(add_weighted(log_proba, weights) / temperature)
+    return log_softmax(weighted_sum("log_proba", log_proba, weights) / temperature)
 
 
+@check_parameters(alpha=[NON_NEGATIVE, StrOptions({"auto"})])
 def fit_logarithmic_pool(
     log_proba: Sequence[Any],
     y: Any,
@@ -77,9 +82,9 @@ def fit_logarithmic_pool(
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights; n is their sum.
     alpha : float or "auto", default=1.0
-        Strength of the ridge. With 0, separable rows have no finite optimum. "auto" averages
-        the beta of a strong, a medium and a weak ridge, weighted by their leave-one-out log loss
-        (in closed form).
+        Strength of the ridge, not negative. With 0, separable rows have no finite optimum. "auto"
+        averages the beta of a strong, a medium and a weak ridge, weighted by their leave-one-out
+        log loss (in closed form).
 
     Returns
     -------

@@ -1,18 +1,27 @@
-"""Result of the fit of a pool, and the validation of members' opinions, labels and weights."""
+"""PoolFit, the result of a fit; checks of opinions, labels and weights that pools share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
+from skmergecal._numerics import sum_of
 from skmergecal._temperature import Bound
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import check_sample_weight
+from skmergecal._validation import (
+    check_columns,
+    check_factors,
+    check_list,
+    check_matrix,
+    check_members,
+    check_sample_weight,
+)
 
-__all__ = ["PoolFit", "check_opinions"]
+__all__ = ["PoolFit", "check_opinions", "weighted_sum"]
 
 
 @dataclass(frozen=True)
@@ -38,33 +47,55 @@ class PoolFit:
 
 
 def check_opinions(
-    opinions: Sequence[Any], y: Any, sample_weight: Any
+    opinions: Sequence[Any],
+    y: Any,
+    sample_weight: Any,
+    name: str = "log_proba",
+    check: Callable[[Any, str], Array] = check_matrix,
 ) -> tuple[list[Array], IntArray, Array | None]:
     """Opinions as C-contiguous float64 matrices of one shape, labels and weights.
 
     Rows of weight 0 are removed.
     """
-    matrices = [np.ascontiguousarray(z, dtype=np.float64) for z in opinions]
-    if not matrices:
-        msg = "there should be at least one member's opinion; got none"
-        raise ValueError(msg)
-    shape = matrices[0].shape
-    for number, z in enumerate(matrices):
-        if z.ndim != 2 or z.shape != shape:
-            msg = (
-                f"opinions should all have shape (n_samples, n_classes) = {shape}; "
-                f"number {number} has {z.shape}"
-            )
-            raise ValueError(msg)
-        if not np.isfinite(z).all():
-            msg = f"opinion number {number} contains NaN or infinity: soften zeros before the log"
-            raise ValueError(msg)
-    labels = np.asarray(y, dtype=np.intp)
-    if labels.shape != shape[:1] or labels.min() < 0 or labels.max() >= shape[1]:
-        msg = f"y should hold {shape[0]} column numbers 0..{shape[1] - 1}; got shape {labels.shape}"
-        raise ValueError(msg)
-    weight = check_sample_weight(sample_weight, shape[0])
+    matrices = check_members(name, opinions, check)
+    labels = check_columns(y, *matrices[0].shape)
+    weight = check_sample_weight(sample_weight, len(labels))
     if weight is not None and not weight.all():
         kept = weight > 0
         matrices, labels, weight = [z[kept] for z in matrices], labels[kept], weight[kept]
     return matrices, labels, weight
+
+
+def weighted_sum(
+    name: str,
+    members: Iterable[Any],
+    weights: Any,
+    check: Callable[[Any, str], Array] = check_matrix,
+    check_weights: Callable[[Any, int], Array] = check_factors,
+) -> Array:
+    """Weighted sum of the members' matrices, each checked as it comes and then released."""
+    if isinstance(members, Iterator):  # its end is seen when it comes
+        n_members = np.size(weights)
+    else:
+        members = check_list(name, members, "member's matrix (n_samples, n_classes)")
+        n_members = len(members)
+    factors = check_weights(weights, n_members)
+    shapes = set()
+
+    def checked() -> Iterator[Array]:
+        number = -1
+        for number, values in enumerate(members):
+            matrix = check(values, f"{name}[{number}]")
+            shapes.add(matrix.shape)
+            if len(shapes) > 1 or number == n_members:
+                msg = (
+                    f"{name} should hold {n_members} matrices of one shape, one per weight; "
+                    f"number {number} has shape {matrix.shape}"
+                )
+                raise ValueError(msg)
+            yield matrix
+        if number < n_members - 1:
+            msg = f"{name} gives {number + 1} matrices, but there are {n_members} weights"
+            raise ValueError(msg)
+
+    return sum_of(w * z for w, z in zip_longest(factors, checked()))

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 from skmergecal._numerics import log_softmax
 from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array, Estimator, IntArray
-from skmergecal._validation import encode_labels
+from skmergecal._validation import check_parameters, encode_labels
 from skmergecal.members import (
     Cache,
     FitRows,
@@ -32,6 +32,7 @@ from skmergecal.report._report import CalibrationReport
 __all__ = ["calibration_report"]
 
 
+@check_parameters(cv=["cv_object"], random_state=["random_state"])
 def calibration_report(
     estimator: Estimator,
     X: Any,

@@ -204,7 +204,7 @@ def test_a_row_alone_gets_the_same_bits(k):
 
 def test_alpha_should_be_positive():
     z, y = opinions(8)
-    with pytest.raises(ValueError, match="alpha should be positive"):
+    with pytest.raises(ValueError, match="'alpha' parameter of fit_classwise_pool must be"):
         fit_classwise_pool(z, y, alpha=0.0)
 
 

@@ -8,14 +8,14 @@ from typing import Self
 
 import numpy as np
 
-from skmergecal._numerics import log_softmax, soften
+from skmergecal._numerics import add_weighted, log_softmax, soften
 from skmergecal._typing import Array
 from skmergecal.members import HeldOutMembers, Member, Opinion
 from skmergecal.merging._greedy_loss import greedy_weights
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
-from skmergecal.pooling import fit_linear_pool, linear_pool
+from skmergecal.pooling import fit_linear_pool
 
 __all__ = ["LinearPoolMerge"]
 
@@ -50,7 +50,7 @@ class LinearPoolMerge(FittedMerge):
             )
         ]
         weights = _weights(p, held_out, settings)
-        pooled = linear_pool(p, weights)
+        pooled = add_weighted(p, weights)
         softening = 1 / (held_out.total_weight + 1) if (pooled == 0).any() else 0.0
         fitted = replace(draft, weights=weights, softening=softening)
         if not settings.calibrates_merged:
@@ -72,7 +72,7 @@ class LinearPoolMerge(FittedMerge):
 
     def scores(self, read: OpinionReader) -> Array:
         """Weighted sum of probabilities."""
-        return linear_pool(
+        return add_weighted(
             (self.member_proba(member, read(member), t) for member, _, t in self.active()),
             [w for _, w, _ in self.active()],
         )

@@ -14,27 +14,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
 from scipy.special import softmax as softmax_of
 
+from skmergecal._compat import Interval
 from skmergecal._networks import ACTIVATIONS
 from skmergecal._optional import is_instance_of
 from skmergecal._typing import Array, Estimator
-from skmergecal._validation import check_member_weights
+from skmergecal._validation import check_matrix, check_member_weights, check_names, check_parameters
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._architecture import check_same_architecture
 from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
-from skmergecal.parameters._registry import read_parameters, write_parameters
+from skmergecal.parameters._registry import check_estimators, read_parameters, write_parameters
 from skmergecal.parameters._wrappers import last_classifier
 from skmergecal.parameters.families._pipeline import steps_in_front
 
 __all__ = ["diagonal_fisher", "fisher_average"]
 
 
+@check_parameters(floor=[Interval(Real, 0, None, closed="neither")])
 def fisher_average(
     estimators: Sequence[Estimator], X: Any, *, weights: Any = None, floor: float = 1e-6
 ) -> Estimator:
@@ -71,10 +74,8 @@ def fisher_average(
     ----------
     Matena and Raffel, "Merging Models with Fisher-Weighted Averaging", NeurIPS 2022.
     """
-    names = [f"number {i}" for i in range(len(estimators))]
-    if not names or not floor > 0:
-        msg = f"fisher_average needs at least one estimator, and a floor above 0; got {floor!r}"
-        raise ValueError(msg)
+    estimators = check_estimators(estimators)
+    names = check_names(None, len(estimators))
     given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
     parameters = on_same_columns([read_parameters(estimator) for estimator in estimators])
     check_same_architecture(parameters, names)
@@ -99,6 +100,7 @@ def _weighted_mean(arrays: Sequence[np.ndarray], importance: Sequence[Any]) -> n
     return np.asarray(total / sum(importance)).astype(arrays[0].dtype)
 
 
+@check_parameters(X=["array-like", "sparse matrix"])
 def diagonal_fisher(estimator: Estimator, X: Any) -> dict[str, Array]:
     """Diagonal of the Fisher information of the parameters, averaged over the rows of X.
 
@@ -122,6 +124,7 @@ def diagonal_fisher(estimator: Estimator, X: Any) -> dict[str, Array]:
     IncompatibleEstimatorsError
         If the type of the estimator is not supported.
     """
+    check_estimators([estimator], "estimator")
     return _diagonal_fisher(estimator, read_parameters(estimator), X)
 
 
@@ -134,7 +137,12 @@ def _diagonal_fisher(estimator: Estimator, parameters: Parameters, X: Any) -> di
         net = last_classifier(write_parameters(estimator, parameters))
         return fisher_of_net(net, X)
     layers, activation = _layers_of(parameters, type(last_classifier(estimator)).__name__)
-    rows = X.toarray() if hasattr(X, "toarray") else np.asarray(X, dtype=np.float64)
+    rows = check_matrix(X.toarray() if hasattr(X, "toarray") else X, "X", "(n_rows, n_features)")
+    weight, _, transposed = layers[0]
+    n_features = parameters.arrays[weight].shape[1 if transposed else 0]
+    if rows.shape[1] != n_features:
+        msg = f"X should have {n_features} columns, as the first layer has; got {rows.shape[1]}"
+        raise ValueError(msg)
     return _fisher_of_layers(parameters.arrays, layers, activation, rows)
 
 

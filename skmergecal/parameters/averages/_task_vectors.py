@@ -19,17 +19,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skmergecal._compat import Interval, StrOptions
 from skmergecal._typing import Array, Estimator
-from skmergecal._validation import check_member_weights
+from skmergecal._validation import check_member_weights, check_names, check_parameters
 from skmergecal.parameters._architecture import check_same_architecture
 from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
-from skmergecal.parameters._registry import read_parameters, write_parameters
+from skmergecal.parameters._registry import check_estimators, read_parameters, write_parameters
 
 __all__ = ["drop", "elect", "merge_task_vectors", "trim"]
 
@@ -148,17 +150,6 @@ class _Recipe:
     density: float
     scale: float
 
-    def check(self) -> None:
-        if self.method not in _METHODS:
-            msg = f"method should be one of {sorted(_METHODS)}; got {self.method!r}"
-            raise ValueError(msg)
-        if not 0 < self.density <= 1:
-            msg = f"density should be above 0 and at most 1; got {self.density!r}"
-            raise ValueError(msg)
-        if not math.isfinite(self.scale):
-            msg = f"scale should be a finite number; got {self.scale!r}"
-            raise ValueError(msg)
-
     def merge(
         self, start: np.ndarray, tuned: Sequence[np.ndarray], weights: Array, random_state: Any
     ) -> np.ndarray:
@@ -173,6 +164,12 @@ class _Recipe:
         return np.asarray(wide + self.scale * combine(deltas, weights)).astype(start.dtype)
 
 
+@check_parameters(
+    method=[StrOptions(set(_METHODS))],
+    density=[Interval(Real, 0, 1, closed="right")],
+    scale=[Interval(Real, None, None, closed="neither")],
+    random_state=["random_state"],
+)
 def merge_task_vectors(
     estimators: Sequence[Estimator],
     base: Estimator,
@@ -223,7 +220,8 @@ def merge_task_vectors(
     al., 2024.
     """
     recipe = _Recipe(method, density, scale)
-    recipe.check()
+    estimators = check_estimators(estimators)
+    check_estimators([base], "base")
     weights, start, tuned = _read_all(estimators, base, weights)
     draw = check_random_state(random_state)
     arrays = {
@@ -236,10 +234,7 @@ def merge_task_vectors(
 def _read_all(
     estimators: Sequence[Estimator], base: Estimator, weights: Any
 ) -> tuple[Array, Parameters, list[Parameters]]:
-    if not estimators:
-        msg = "there are no estimators to merge: pass at least one"
-        raise ValueError(msg)
-    names = [f"number {i}" for i in range(len(estimators))]
+    names = check_names(None, len(estimators))
     given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
     read = [read_parameters(estimator) for estimator in (base, *estimators)]
     start, *tuned = on_same_columns(read)

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from skmergecal._typing import Array
-from skmergecal._validation import check_member_weights
+from skmergecal._validation import check_list, check_member_weights, check_parameters
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters.checkpoints._safetensors import (
     DTYPES,
@@ -36,6 +36,7 @@ __all__ = ["merge_checkpoints"]
 _BLOCK = 2**19
 
 
+@check_parameters(out=[str, os.PathLike])
 def merge_checkpoints(
     paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, weights: Any = None
 ) -> None:
@@ -96,10 +97,13 @@ def _read_members(
     paths: Sequence[str | os.PathLike[str]], weights: Any, out: Path
 ) -> list[tuple[float, Checkpoint]]:
     """Files of positive weight, checked and sorted by descending weight."""
-    names = [os.fspath(path) for path in paths]
-    if not names:
-        msg = "there are no files to merge: paths should contain at least one"
-        raise ValueError(msg)
+    what = "file, str or path: there are no files to merge otherwise"
+    names = []
+    for path in check_list("paths", paths, what):
+        if not isinstance(path, str | os.PathLike):
+            msg = f"paths should be a list of files, each a str or path; got {path!r}"
+            raise TypeError(msg)
+        names.append(os.fspath(path))
     given = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
     checkpoints = [read_checkpoint(name) for name in names]
     _refuse_input_as_output(checkpoints, out)

@@ -11,10 +11,10 @@ from sklearn.pipeline import Pipeline
 
 from skmergecal._pipelines import is_pipeline, steps_before
 from skmergecal._typing import Array, Estimator
-from skmergecal._validation import union_of_classes
+from skmergecal._validation import check_factors, check_names, check_shares, union_of_classes
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters._average import average_parameters
-from skmergecal.parameters._registry import read_parameters, write_parameters
+from skmergecal.parameters._average import weighted_sum
+from skmergecal.parameters._registry import check_estimators, read_parameters, write_parameters
 from skmergecal.parameters._wrappers import last_classifier, unwrap
 from skmergecal.parameters.exact._boosting import BOOSTED, concatenate_boosted
 from skmergecal.parameters.exact._forests import FORESTS, concatenate_forests
@@ -38,7 +38,8 @@ def merge_logits(
     estimators : sequence of fitted classifiers
         Of one type, with the same classes in the same order. They are not changed.
     coefficients : array-like of shape (n_estimators,)
-        Factors of the logits, e.g. weights divided by a temperature; they need not sum to 1.
+        Factors of the logits, e.g. weights divided by a temperature: non-negative, not all 0; they
+        need not sum to 1.
     names : sequence of str, default=None
         Names of the estimators, for errors.
 
@@ -65,9 +66,10 @@ def merge_logits(
     >>> bool(np.allclose(merged.decision_function(X), mean))
     True
     """
-    names = names or _numbers(estimators)
+    estimators = check_estimators(estimators)
+    names = check_names(names, len(estimators))
     unwrapped, temperatures = unwrap(estimators)
-    factors = np.asarray(coefficients, dtype=np.float64) / temperatures
+    factors = check_factors(coefficients, len(estimators), "coefficients") / temperatures
     family = _one_type(unwrapped, names)
     if issubclass(family, FORESTS):
         msg = (
@@ -102,7 +104,7 @@ def _merge_linear(
                 "single estimator gives their average"
             )
             raise IncompatibleEstimatorsError(msg, "use method='parameters'")
-    return write_parameters(estimators[0], average_parameters(parameters, factors, names=names))
+    return write_parameters(estimators[0], weighted_sum(parameters, factors, names))
 
 
 def merge_probabilities(
@@ -155,14 +157,26 @@ def merge_probabilities(
     >>> bool(np.allclose(merged.predict_proba(X), mean))
     True
     """
-    names = names or _numbers(estimators)
+    estimators = check_estimators(estimators)
+    names = check_names(names, len(estimators))
+    weights = check_shares(weights, len(estimators))
     unwrapped, temperatures = unwrap(estimators)
     _refuse_all_but_forests(_one_type(unwrapped, names), temperatures, names)
     if _has_steps(unwrapped):
         return _after_shared_steps(unwrapped, names, merge_probabilities, weights, classes=classes)
-    if classes is None:
-        classes = union_of_classes(*(forest.classes_ for forest in unwrapped))
-    return concatenate_forests(unwrapped, np.asarray(weights, dtype=float), classes, names)
+    known = union_of_classes(*(forest.classes_ for forest in unwrapped))
+    if classes is not None:
+        known = _check_classes(classes, known)
+    return concatenate_forests(unwrapped, weights, known, names)
+
+
+def _check_classes(classes: Any, known: np.ndarray) -> np.ndarray:
+    """Given classes, which have to be sorted and to contain those of the forests."""
+    given = np.asarray(classes)
+    if given.ndim != 1 or not np.isin(known, given).all() or (given[1:] <= given[:-1]).any():
+        msg = f"classes should be sorted, and contain {known.tolist()}; got {given.tolist()}"
+        raise ValueError(msg)
+    return given
 
 
 def _refuse_all_but_forests(family: type, temperatures: Array, names: Sequence[str]) -> None:
@@ -179,10 +193,6 @@ def _refuse_all_but_forests(family: type, temperatures: Array, names: Sequence[s
             "divide by it: merge the forests without temperatures"
         )
         raise IncompatibleEstimatorsError(msg)
-
-
-def _numbers(estimators: Sequence[Estimator]) -> Sequence[str]:
-    return [f"number {i}" for i in range(len(estimators))]
 
 
 def _has_steps(estimators: Sequence[Estimator]) -> bool:

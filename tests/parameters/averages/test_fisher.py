@@ -157,9 +157,10 @@ def test_errors(blobs):
     rest = SGDClassifier(loss="log_loss", random_state=0).fit(X, blobs.y)
     with pytest.raises(IncompatibleEstimatorsError, match="of SGDClassifier is not known"):
         fisher_average([rest, rest], X)
-    for members, floor in [([], 1e-6), ([rest], 0.0)]:
-        with pytest.raises(ValueError, match="a floor above 0"):
-            fisher_average(members, X, floor=floor)
+    with pytest.raises(ValueError, match="at least one fitted estimator; got none"):
+        fisher_average([], X)
+    with pytest.raises(ValueError, match="'floor' parameter of fisher_average must be"):
+        fisher_average([rest], X, floor=0.0)
 
 
 def test_nets_without_logits(blobs):
