@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import cho_solve
 
 from skmergecal._compat import Interval
 from skmergecal._numerics import log_softmax
@@ -16,6 +16,7 @@ from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_parameters
 from skmergecal.pooling._leave_one_out import loo_scores
 from skmergecal.pooling._logarithmic import fit_logarithmic_pool
+from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_fit import check_opinions
 
 __all__ = ["ClasswiseFit", "ClasswiseProblem", "fit_classwise_pool"]
@@ -29,9 +30,6 @@ _BLOCK = 1 << 18
 #: loss, is at most this.
 _LAST_STEP = 1e-10
 _MAX_STEPS = 100
-#: Shares of its diagonal that are added to a Hessian until a factorisation succeeds: rows that
-#: count very often leave the ridge no digit.
-_JITTERS = (0.0, *10.0 ** np.arange(-14, 1))
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ class ClasswiseProblem:
 
         value, gradient, hessian = penalised(theta)
         for _ in range(_MAX_STEPS):
-            factor = _factor(hessian)
+            factor = factorise(hessian)
             step = -cho_solve(factor, gradient)
             decrement = -float(gradient @ step)
             if decrement <= _LAST_STEP:
@@ -195,16 +193,6 @@ class ClasswiseProblem:
         n_members = len(self.z)
         weights, proba = theta[:, :n_members].T, theta[:, n_members:-1].T * _PROBA_SCALE
         return ClasswiseFit(weights.copy(), proba.copy(), theta[:, -1].copy())
-
-
-def _factor(hessian: Array) -> Any:
-    """Cholesky factor of a positive definite matrix, or of one near it."""
-    for jitter in _JITTERS:
-        try:
-            return cho_factor(hessian + np.diag(jitter * hessian.diagonal()), lower=True)
-        except LinAlgError as error:
-            failure = error
-    raise failure
 
 
 @check_parameters(alpha=[Interval(Real, 0, None, closed="neither")])

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._linear import _NOTHING, of_true
+from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_loss import PoolLoss
 
 __all__ = ["loo_linear_pool", "loo_log_pool", "loo_scores"]
+
+#: Share of the largest entry that is added to the diagonal of a singular system.
+_NEAR = 1e-8
 
 
 def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
@@ -55,8 +61,17 @@ def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> A
     gradient[np.arange(len(y)), y] -= 1.0
     taken = np.minimum(weight, 1.0)[:, None, None]
     system = np.eye(p.shape[1]) - taken * (curvature @ influence)
-    push = np.linalg.solve(system, taken * gradient[:, :, None])
+    push = _solve_rows(system, taken * gradient[:, :, None])
     return log_softmax(scores + (influence @ push)[:, :, 0])
+
+
+def _solve_rows(systems: Array, right: Array) -> Array:
+    """Solutions of a system per row; where a row alone determines something, of one near it."""
+    try:
+        return np.linalg.solve(systems, right)
+    except np.linalg.LinAlgError:
+        size = np.abs(systems).max(axis=(1, 2), keepdims=True)
+        return np.linalg.solve(systems + _NEAR * size * np.eye(systems.shape[1]), right)
 
 
 def loo_linear_pool(
@@ -113,17 +128,36 @@ def loo_log_pool(
     curvature = loss.derivatives(positive * loss.unit)[2] * loss.total
     hessian = curvature * np.outer(loss.unit, loss.unit) + alpha * len(z) * np.eye(len(used))
     out = np.empty_like(z[0])
+    if len(used) <= z[0].shape[1]:
+        of_rows = partial(_loo_by_members, hessian)
+    else:
+        of_rows = partial(_loo_by_classes, factorise(hessian)[0])
     for start in range(0, len(y), loss.rows):
         part = slice(start, start + loss.rows)
         logs = np.stack([m[part] for m in used], axis=2)
-        scores = logs @ positive
-        p = softmax(scores)
-        # Loss of a row in beta: gradient E_p z - z_y, Hessian Cov_p z = E_p z z' - E_p z E_p z'.
-        taken = np.minimum(loss.weight[part], 1.0)[:, None]
-        mean = np.einsum("nc,nck->nk", p, logs)
-        square = (p[:, None, :] * logs.transpose(0, 2, 1)) @ logs
-        of_row = taken[:, :, None] * (square - mean[:, :, None] * mean[:, None, :])
-        gradient = taken * (mean - logs[np.arange(len(p)), y[part]])
-        move = np.linalg.solve(hessian - of_row, gradient[:, :, None])
-        out[part] = log_softmax(scores + (logs @ move)[:, :, 0])
+        out[part] = of_rows(logs, logs @ positive, y[part], loss.weight[part])
     return out
+
+
+def _loo_by_members(
+    hessian: Array, logs: Array, scores: Array, y: IntArray, weight: Array
+) -> Array:
+    """A Newton step per row in beta: a system of as many unknowns as there are members."""
+    p = softmax(scores)
+    # Loss of a row in beta: gradient E_p z - z_y, Hessian Cov_p z = E_p z z' - E_p z E_p z'.
+    taken = np.minimum(weight, 1.0)[:, None]
+    mean = np.einsum("nc,nck->nk", p, logs)
+    square = (p[:, None, :] * logs.transpose(0, 2, 1)) @ logs
+    of_row = taken[:, :, None] * (square - mean[:, :, None] * mean[:, None, :])
+    gradient = taken * (mean - logs[np.arange(len(p)), y])
+    move = _solve_rows(hessian - of_row, gradient[:, :, None])
+    return log_softmax(scores + (logs @ move)[:, :, 0])
+
+
+def _loo_by_classes(lower: Array, logs: Array, scores: Array, y: IntArray, weight: Array) -> Array:
+    """The same step from a system of as many unknowns as there are classes, if these are fewer."""
+    # With H = L L', the influence J H^-1 J' of a row is R' R for R = L^-1 J'.
+    n_rows, n_classes, n_members = logs.shape
+    spread = solve_triangular(lower, logs.reshape(-1, n_members).T, lower=True)
+    spread = spread.T.reshape(n_rows, n_classes, n_members)
+    return loo_scores(scores, spread @ spread.transpose(0, 2, 1), y, weight)

@@ -6,15 +6,16 @@ Each step goes towards the minimum, over the non-negative vectors, of the quadra
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, solve_triangular
 from scipy.linalg.lapack import dposv
 from scipy.optimize import nnls
 
 from skmergecal._typing import Array
 
-__all__ = ["LAST_STEP", "minimise_nonnegative"]
+__all__ = ["LAST_STEP", "factorise", "minimise_nonnegative"]
 
 Derivatives = Callable[[Array], tuple[float, Array, Array]]
 
@@ -23,6 +24,8 @@ _MAX_ITERATIONS = 200
 LAST_STEP = 1e-14
 #: Added to the unit diagonal, times the number of variables, until a factorisation succeeds.
 _JITTERS = 4 * np.finfo(float).eps * 10.0 ** np.arange(20)
+#: Shares of its diagonal that are added to a matrix until a factorisation succeeds.
+_SHARES = (0.0, *10.0 ** np.arange(-14, 1))
 #: Absolute rounding error of a mean of logarithms, even where the mean itself is small.
 _ROUNDING = 4e-16
 
@@ -114,3 +117,16 @@ def _polished(target: Array, matrix: Array, linear: Array) -> Array:
     if not failed and (exact >= 0).all():
         target[positive] = exact
     return target
+
+
+def factorise(matrix: Array) -> Any:
+    """Lower Cholesky factor of a positive definite matrix, or of one near it.
+
+    Where rows count very often, rounding leaves a ridge no digit.
+    """
+    for share in _SHARES:
+        try:
+            return cho_factor(matrix + np.diag(share * matrix.diagonal()), lower=True)
+        except LinAlgError as error:
+            failure = error
+    raise failure
