@@ -30,6 +30,12 @@ _BLOCK = 1 << 18
 #: loss, is at most this.
 _LAST_STEP = 1e-10
 _MAX_STEPS = 100
+#: With more unknowns than this, Newton's steps come from products with the Hessian.
+_MANY_UNKNOWNS = 200
+#: Conjugate gradients end where the squared norm of what is left of a gradient, in the units of
+#: the preconditioner, is this share of the first one, or after so many products.
+_LEFT = 1e-8
+_MAX_PRODUCTS = 500
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,10 @@ class ClasswiseProblem:
         return value, gradient, hessian
 
     def minimise(self, alpha: float, theta: Array) -> tuple[Array, Any]:
-        """Minimiser of loss plus penalty from a start, and the Cholesky factor of the Hessian."""
+        """Minimiser of loss plus penalty from a start, and the Cholesky factor of the Hessian.
+
+        Cubic in the unknowns, see `minimise_by_products`.
+        """
         precision, centre = self.precision(alpha), self.centre()
 
         def penalised(theta: Array) -> tuple[float, Array, Array]:
@@ -171,6 +180,14 @@ class ClasswiseProblem:
             theta, (value, gradient, hessian) = candidate, new
         return theta, factor
 
+    def minimise_by_products(self, alpha: float, theta: Array) -> Array:
+        """The minimiser alone, for many unknowns: a pass over the rows costs as much as they do.
+
+        Newton's steps come from conjugate gradients, which need products with the Hessian only;
+        these are preconditioned by its blocks of one class each.
+        """
+        return _Products(self, alpha).minimise(theta)
+
     def loo_scores(self, theta: Array, factor: Any) -> Array:
         """Log-probabilities of each row from a fit without that row."""
         # A row's score of class c is f_c' theta_c, so that its influence J H^-1 J' has the entries
@@ -193,6 +210,109 @@ class ClasswiseProblem:
         n_members = len(self.z)
         weights, proba = theta[:, :n_members].T, theta[:, n_members:-1].T * _PROBA_SCALE
         return ClasswiseFit(weights.copy(), proba.copy(), theta[:, -1].copy())
+
+
+class _Products:
+    """Loss and penalty of a class-wise problem, with products with the Hessian instead of it."""
+
+    def __init__(self, problem: ClasswiseProblem, alpha: float) -> None:
+        self.problem, self.alpha = problem, alpha
+        z, n_members = problem.z, len(problem.z)
+        #: Of shape (n_classes, n_features, n_rows).
+        self.features = np.ones((problem.n_classes, problem.n_features, len(problem.y)))
+        for j, m in enumerate(z):
+            self.features[:, j] = m.T
+            self.features[:, n_members + j] = _PROBA_SCALE * np.exp(m.T)
+        self.true = problem.y, np.arange(len(problem.y))
+        self.centre = problem.centre()
+        used = np.concatenate([problem.start > 0, np.zeros(n_members + 1, dtype=bool)])
+        #: The part of the penalty that the classes of a member share, as in `precision`.
+        self.shared = np.where(used, alpha**2 / (n_members + problem.n_classes * alpha), 0.0)
+
+    def minimise(self, theta: Array) -> Array:
+        """The minimiser from a start, as by `ClasswiseProblem.minimise`."""
+        value, p = self.value(theta)
+        for _ in range(_MAX_STEPS):
+            step, decrement = self.newton_step(self.gradient(theta, p), p)
+            if decrement <= _LAST_STEP:
+                return theta + step
+            size = 1.0
+            while True:
+                candidate = theta + size * step
+                new, its_p = self.value(candidate)
+                if new <= value - 1e-4 * size * decrement + 1e-15 * abs(value):
+                    break
+                size /= 2
+                if size < 1e-10:  # rounding hides any further descent
+                    return theta
+            theta, value, p = candidate, new, its_p
+        return theta
+
+    def value(self, theta: Array) -> tuple[float, Array]:
+        """Loss plus penalty, and the probabilities of shape (n_classes, n_rows)."""
+        scores = self.scores(theta)
+        scores -= scores.max(axis=0)
+        p = np.exp(scores)
+        total = p.sum(axis=0)
+        loss = float((np.log(total) - scores[self.true]) @ self.problem.weight)
+        p /= total
+        away = theta - self.centre
+        return loss + float((away * self.pull(away)).sum()) / 2, p
+
+    def scores(self, theta: Array) -> Array:
+        """Scores of shape (n_classes, n_rows)."""
+        return np.asarray((theta[:, None, :] @ self.features)[:, 0])
+
+    def sums(self, rows: Array) -> Array:
+        """For each class and feature, the sum of their products over the rows."""
+        return np.asarray((self.features @ rows[:, :, None])[:, :, 0])
+
+    def pull(self, theta: Array) -> Array:
+        """Product with the matrix of the penalty."""
+        return self.alpha * theta - self.shared * theta.sum(axis=0)
+
+    def gradient(self, theta: Array, p: Array) -> Array:
+        """Gradient of loss plus penalty."""
+        excess = p * self.problem.weight
+        excess[self.true] -= self.problem.weight
+        return self.sums(excess) + self.pull(theta - self.centre)
+
+    def product(self, theta: Array, p: Array) -> Array:
+        """Product with the Hessian: w p (u - E_p u) for the scores u, summed as the gradient."""
+        u = self.scores(theta)
+        u -= np.einsum("cn,cn->n", p, u)
+        u *= p
+        u *= self.problem.weight
+        return self.sums(u) + self.pull(theta)
+
+    def preconditioner(self, p: Array) -> Array:
+        """Inverses of the blocks of one class each, (n_classes, n_features, n_features)."""
+        spread = p * (1 - p) * self.problem.weight
+        own = np.diag(self.alpha - self.shared)
+        blocks = [(f * s) @ f.T + own for f, s in zip(self.features, spread, strict=True)]
+        return np.asarray(np.linalg.inv(np.array(blocks)))
+
+    def newton_step(self, gradient: Array, p: Array) -> tuple[Array, float]:
+        """The step to the minimum of the quadratic model, and its squared decrement."""
+        inverse = self.preconditioner(p)
+
+        def eased(vector: Array) -> Array:
+            return np.einsum("cij,cj->ci", inverse, vector)
+
+        step, left = np.zeros_like(gradient), -gradient
+        direction = eased(left)
+        size = first = float((left * direction).sum())
+        for _ in range(_MAX_PRODUCTS):
+            product = self.product(direction, p)
+            length = size / float((direction * product).sum())
+            step += length * direction
+            left = left - length * product
+            following = eased(left)
+            before, size = size, float((left * following).sum())
+            if size <= _LEFT * first:
+                break
+            direction = following + size / before * direction
+        return step, -float((gradient * step).sum())
 
 
 @check_parameters(alpha=[Interval(Real, 0, None, closed="neither")])
@@ -225,9 +345,14 @@ def fit_classwise_pool(
 
     Notes
     -----
-    Newton's method with n_classes * (2 * n_members + 1) unknowns.
+    Newton's method with n_classes * (2 * n_members + 1) unknowns. With more than 200 of them its
+    steps come from conjugate gradients, so that time grows about as the rows, and at most as the
+    square of the members and of the classes; memory grows as the members' matrices.
     """
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
     pool = fit_logarithmic_pool(z, labels, weight)
     problem = ClasswiseProblem(z, labels, weight, pool.weights / pool.temperature)
-    return problem.fit_of(problem.minimise(alpha, problem.pooled())[0])
+    start = problem.pooled()
+    if start.size > _MANY_UNKNOWNS:
+        return problem.fit_of(problem.minimise_by_products(alpha, start))
+    return problem.fit_of(problem.minimise(alpha, start)[0])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import cho_solve, solve_triangular
 
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, IntArray
@@ -54,24 +54,34 @@ def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> A
     #     (H - t J' S J) H^-1 J' = J' (I - t S A),    hence    J step = A (I - t S A)^-1 t g:
     # a system per row of n_classes instead of all unknowns.
     p = softmax(scores)
-    curvature = -p[:, :, None] * p[:, None, :]
+    taken = np.minimum(weight, 1.0)[:, None, None]
+    # S A = diag(p) A - p (p' A): no product of two matrices per row.
+    system = influence - (p[:, None, :] @ influence)
+    system *= -taken * p[:, :, None]
     diagonal = np.arange(p.shape[1])
-    curvature[:, diagonal, diagonal] += p
+    system[:, diagonal, diagonal] += 1.0
     gradient = p
     gradient[np.arange(len(y)), y] -= 1.0
-    taken = np.minimum(weight, 1.0)[:, None, None]
-    system = np.eye(p.shape[1]) - taken * (curvature @ influence)
     push = _solve_rows(system, taken * gradient[:, :, None])
     return log_softmax(scores + (influence @ push)[:, :, 0])
+
+
+def _solve(hessian: Array, right: Array) -> Array:
+    """Solution of a positive definite system, or of one near it."""
+    try:
+        return np.asarray(np.linalg.solve(hessian, right))
+    except np.linalg.LinAlgError:
+        return np.asarray(cho_solve(factorise(hessian), right))
 
 
 def _solve_rows(systems: Array, right: Array) -> Array:
     """Solutions of a system per row; where a row alone determines something, of one near it."""
     try:
-        return np.linalg.solve(systems, right)
+        return np.asarray(np.linalg.solve(systems, right))
     except np.linalg.LinAlgError:
         size = np.abs(systems).max(axis=(1, 2), keepdims=True)
-        return np.linalg.solve(systems + _NEAR * size * np.eye(systems.shape[1]), right)
+        near = systems + _NEAR * size * np.eye(systems.shape[1])
+        return np.asarray(np.linalg.solve(near, right))
 
 
 def loo_linear_pool(
@@ -93,11 +103,11 @@ def loo_linear_pool(
     # A row adds -log(w' p_y) + sum(w) to the loss: gradient 1 - r, Hessian r r'. Without t of it,
     # by Sherman and Morrison, the step is
     #     (H - t r r')^-1 t (1 - r) = a + t H^-1 r (r' a) / (1 - t r' H^-1 r),  a = t H^-1 (1 - r).
-    spread = np.linalg.solve(hessian, ratio)
+    spread = _solve(hessian, ratio)
     taken = np.minimum(counts, 1.0)
     # A row of leverage 1 determines a weight alone; the cap keeps the step without it finite.
     leverage = taken * np.minimum(np.einsum("ki,ki->i", ratio, spread), 0.99)
-    push = taken * np.linalg.solve(hessian, 1.0 - ratio)
+    push = taken * _solve(hessian, 1.0 - ratio)
     push += taken * spread * (np.einsum("ki,ki->i", ratio, push) / (1.0 - leverage))
     moved = np.maximum(weights[used][:, None] + push, 0.0)
     # Steps that leave no positive weight are not taken.
@@ -158,6 +168,6 @@ def _loo_by_classes(lower: Array, logs: Array, scores: Array, y: IntArray, weigh
     """The same step from a system of as many unknowns as there are classes, if these are fewer."""
     # With H = L L', the influence J H^-1 J' of a row is R' R for R = L^-1 J'.
     n_rows, n_classes, n_members = logs.shape
-    spread = solve_triangular(lower, logs.reshape(-1, n_members).T, lower=True)
-    spread = spread.T.reshape(n_rows, n_classes, n_members)
+    flat = solve_triangular(lower, logs.reshape(-1, n_members).T, lower=True)
+    spread = flat.T.reshape(n_rows, n_classes, n_members)
     return loo_scores(scores, spread @ spread.transpose(0, 2, 1), y, weight)

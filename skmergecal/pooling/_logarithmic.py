@@ -91,6 +91,10 @@ def fit_logarithmic_pool(
     PoolFit
         If no finite optimum exists, ``bound`` is the bound at which the temperature stopped, as in
         `skmergecal.calibration.fit_temperature`.
+
+    Notes
+    -----
+    Time grows about as the rows and the classes, and at most as the square of the members.
     """
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
     loss = PoolLoss(z, labels, weight)

@@ -20,7 +20,12 @@ import numpy as np
 
 from skmergecal._numerics import log_softmax
 from skmergecal._temperature._fit import fit_temperature
-from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool, logarithmic_pool
+from skmergecal.pooling import (
+    fit_classwise_pool,
+    fit_linear_pool,
+    fit_logarithmic_pool,
+    logarithmic_pool,
+)
 from tests.benchmarks.conftest import timed
 from tests.strategies import draw_labels
 
@@ -29,6 +34,8 @@ Opinions = tuple[list[np.ndarray], np.ndarray]
 WORK: dict[str, Callable[[list[np.ndarray], np.ndarray], object]] = {
     "fit_temperature": lambda z, y: fit_temperature(z[0], y),
     "fit_logarithmic_pool": lambda z, y: fit_logarithmic_pool(z, y),
+    "the same, auto": lambda z, y: fit_logarithmic_pool(z, y, alpha="auto"),
+    "fit_classwise_pool": lambda z, y: fit_classwise_pool(z, y),
     "logarithmic_pool": lambda z, _: logarithmic_pool(z, [1 / len(z)] * len(z)),
 }
 LINEAR = {"fit_linear_pool": lambda p, y: fit_linear_pool(p, y)}
