@@ -27,10 +27,11 @@ from sklearn.utils.metadata_routing import _raise_for_params
 from sklearn.utils.metaestimators import _BaseComposition
 
 # Selects the rows of a fold from fit parameters with one entry per row; counts rows of any
-# container; checks names and number of features, and whether an estimator is fitted, without
-# building its tags at every call.
+# container; checks names and number of features, also of those given for get_feature_names_out,
+# and whether an estimator is fitted, without building its tags at every call.
 from sklearn.utils.validation import (
     _check_feature_names,
+    _check_feature_names_in,
     _check_method_params,
     _check_n_features,
     _is_fitted,
@@ -52,6 +53,7 @@ __all__ = [
     "_BaseComposition",
     "_VisualBlock",
     "_check_feature_names",
+    "_check_feature_names_in",
     "_check_method_params",
     "_check_n_features",
     "_fit_context",

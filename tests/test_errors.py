@@ -291,7 +291,7 @@ def test_raw_fitted_member_is_refitted_with_a_warning(blobs):
     ("estimators", "match"),
     [
         ([], "non-empty list"),
-        ([("a", "drop")], "all estimators are dropped"),
+        ([("a", "drop")], "All estimators are dropped"),
         ([GaussianNB()], "tuples"),
         ([("a", GaussianNB()), ("a", GaussianNB())], "unique"),
         ([("a__b", GaussianNB())], "__"),

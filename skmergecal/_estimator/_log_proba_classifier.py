@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import (
     _check_feature_names,
+    _check_feature_names_in,
     _check_n_features,
     _fit_context,
     _num_samples,
@@ -229,13 +230,23 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Ignored.
+            Names of the features of X: only checked, as they do not appear in the result.
 
         Returns
         -------
         ndarray of str objects of shape (n_classes,)
+
+        Raises
+        ------
+        ValueError
+            If these are not as many names as X had columns, or others than X had.
         """
         check_is_fitted(self, "classes_")
+        if input_features is not None:
+            if np.ndim(input_features) != 1:
+                msg = f"input_features should be a list of names; got {input_features!r}"
+                raise ValueError(msg)
+            _check_feature_names_in(self, input_features, generate_names=False)
         prefix = type(self).__name__.lower()
         return np.array([f"{prefix}_{label}" for label in self.classes_.tolist()], dtype=object)
 
@@ -256,6 +267,9 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
 
     def _check_features(self, X: Any, *, reset: bool) -> None:
         """Store, or compare, number and names of the features, where X has such."""
+        if np.ma.is_masked(X):
+            msg = "X has masked entries, which the members would not see: fill them first"
+            raise ValueError(msg)
         if getattr(X, "ndim", 2) != 2:
             return  # the members raise the error
         if reset or hasattr(self, "n_features_in_"):

@@ -23,6 +23,13 @@ __all__ = [
     "unfrozen",
 ]
 
+#: Names that no member can have, and why.
+_TAKEN = {
+    "splitter": "parameters of fit are routed to cv under it",
+    "self": "scikit-learn passes members as keyword arguments",
+    "method_mapping": "scikit-learn's metadata routing has an argument of this name",
+}
+
 
 def unfrozen(estimator: Estimator) -> Estimator:
     """What a FrozenEstimator holds, whose tags it copies at length at every look; else itself."""
@@ -66,11 +73,11 @@ def check_named_estimators(estimators: Any) -> NamedEstimators:
     check_pairs(estimators)
     kept = [(name, e) for name, e in estimators if not (isinstance(e, str) and e == "drop")]
     if not kept:
-        msg = "all estimators are dropped: at least one must take part"
+        msg = "All estimators are dropped. At least one is required to take part."
         raise ValueError(msg)
     for name, estimator in kept:
-        if name == "splitter":
-            msg = "the name 'splitter' is taken: parameters of fit are routed to cv under it"
+        if name in _TAKEN:
+            msg = f"the name {name!r} of estimators is taken: {_TAKEN[name]}; choose another name"
             raise ValueError(msg)
         check_estimator(name, estimator)
     return kept

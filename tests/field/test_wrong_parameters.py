@@ -10,7 +10,9 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
@@ -80,9 +82,14 @@ BINNED = {"n_bins": COUNT, "strategy": CHOICE}
 OF_MEMBERS = {"proba": pairs(PROBABILITIES), "sample_weight": WEIGHT}
 #: Function, its valid arguments, and wrong values of each.
 CALLS = {
-    calibration.fit_temperature: (
+    calibration.fit_temperature: (  # one row of logits is as many binary margins
         {"logits": Z, "y": Y},
-        {"logits": LOGITS, "y": LABELS, "sample_weight": WEIGHT, "alpha": NON_NEGATIVE},
+        {
+            "logits": [*LOGITS[:3], *LOGITS[4:]],
+            "y": LABELS,
+            "sample_weight": WEIGHT,
+            "alpha": NON_NEGATIVE,
+        },
     ),
     pooling.logarithmic_pool: (
         {"log_proba": [LOG, LOG], "weights": [0.5, 0.5]},
@@ -322,20 +329,19 @@ CALLS = {
     ),
 }
 CASES = [
-    pytest.param(function, name, value, id=f"{function.__name__}-{name}-{number}")
+    pytest.param(function, name, id=f"{function.__name__}-{name}")
     for function, (_, wrong) in CALLS.items()
-    for name, values in wrong.items()
-    for number, value in enumerate(values)
+    for name in wrong
 ]
 
 
-@pytest.mark.parametrize(("function", "name", "value"), CASES)
-def test_a_wrong_parameter_is_named(function, name, value):
-    valid, _ = CALLS[function]
-    with pytest.raises((ValueError, TypeError)) as error:
-        function(**{**valid, name: value})
-    message = str(error.value)
-    assert re.search(rf"\b{name}\b", message), message
+@pytest.mark.parametrize(("function", "name"), CASES)
+def test_a_wrong_parameter_is_named(function, name):
+    valid, wrong = CALLS[function]
+    for value in wrong[name]:
+        with pytest.raises((ValueError, TypeError)) as error:
+            function(**{**valid, name: value})
+        assert re.search(rf"\b{name}\b", str(error.value)), f"{value!r}: {error.value}"
 
 
 @pytest.mark.parametrize("function", CALLS, ids=lambda f: f.__name__)
@@ -343,6 +349,12 @@ def test_every_parameter_is_tried(function):
     kinds = inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
     known = [p.name for p in inspect.signature(function).parameters.values() if p.kind not in kinds]
     assert set(CALLS[function][1]) == set(known)
+
+
+@pytest.mark.parametrize("function", CALLS, ids=lambda f: f.__name__)
+def test_the_right_parameters_are_taken(function):
+    if function is not parameters.merge_checkpoints:  # whose files do not exist
+        function(**CALLS[function][0])
 
 
 def test_every_public_function_is_tried():
@@ -353,3 +365,54 @@ def test_every_public_function_is_tried():
         if inspect.isfunction(getattr(module, name))
     }
     assert public == set(CALLS)
+
+
+@pytest.mark.parametrize("function", CALLS, ids=lambda f: f.__name__)
+def test_parameters_are_documented_in_their_order(function):
+    section = re.search(r"Parameters\n-+\n(.*?)(\n\n[A-Z]|$)", inspect.getdoc(function), re.DOTALL)
+    lines = [line for line in section[1].splitlines() if line and not line.startswith(" ")]
+    names = [name.strip(" *") for line in lines for name in line.split(" : ")[0].split(",")]
+    assert names == list(inspect.signature(function).parameters)
+
+
+def make_estimators():
+    yield skmergecal.TemperatureCalibrator(LogisticRegression()), X
+    yield skmergecal.TemperatureCalibrator(), Z
+    yield skmergecal.MergedClassifier(NAMED, weights=None), X
+    yield skmergecal.FineTunedClassifier(MLPClassifier((3,), max_iter=2), epochs=1), X
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize(
+    ("estimator", "rows"), list(make_estimators()), ids=["wrapper", "logits", "merge", "tuned"]
+)
+def test_names_of_features_are_as_many_as_features(estimator, rows):
+    fitted = estimator.fit(rows, Y)
+    names = [f"f{i}" for i in range(rows.shape[1])]
+    expected = fitted.get_feature_names_out().tolist()
+    assert fitted.get_feature_names_out(names).tolist() == expected
+    for wrong in (names[:-1], [*names, "more"], [], "names", 5):
+        with pytest.raises(ValueError, match="input_features should"):
+            fitted.get_feature_names_out(wrong)
+    assert sklearn.base.clone(estimator).fit(rows, Y).transform(rows).shape[1] == len(expected)
+
+
+def test_names_of_features_are_those_of_a_frame():
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    fitted = skmergecal.MergedClassifier(NAMED, weights=None).fit(frame, Y)
+    assert len(fitted.get_feature_names_out(list("abcd"))) == K
+    with pytest.raises(ValueError, match="input_features is not equal to feature_names_in_"):
+        fitted.get_feature_names_out(list("abce"))
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("name", ["self", "method_mapping", "splitter"])
+def test_names_that_no_member_can_have(name, routing):
+    members = [(name, LogisticRegression()), ("b", LogisticRegression())]
+    with (
+        sklearn.config_context(enable_metadata_routing=routing),
+        pytest.raises(ValueError, match=f"the name '{name}' of estimators is taken.*choose"),
+    ):
+        skmergecal.MergedClassifier(members, weights=None).fit(X, Y)
+    other = [("other", LogisticRegression()), ("b", LogisticRegression())]
+    assert skmergecal.MergedClassifier(other, weights=None).fit(X, Y).weights_.sum() == 1
