@@ -261,7 +261,11 @@ def check_labels(y: Any) -> np.ndarray:
         msg = "requires y to be passed, but the target y is None: pass the labels of the rows"
         raise ValueError(msg)
     check_rows(y, "y")
+    if np.ma.is_masked(y):
+        msg = "y has masked entries: drop their rows, or label them"
+        raise ValueError(msg)
     labels = np.asarray(y)
+    _refuse_null_characters(y, labels)
     if labels.ndim == 2 and labels.shape[1] > 1:
         msg = (
             f"y should hold one label per row, shape (n_samples,); got shape {labels.shape}. "
@@ -297,6 +301,19 @@ def check_lengths(n_samples: int, **others: Any) -> None:
                 f"{n_samples} rows, but {name} has shape {np.shape(values)}"
             )
             raise ValueError(msg)
+
+
+def _refuse_null_characters(y: Any, labels: np.ndarray) -> None:
+    """Raise ValueError if a label ends in a null character, which NumPy drops."""
+    kind = labels.dtype.kind
+    if kind == "O" or (kind in "US" and not isinstance(y, np.ndarray)):
+        for label in np.asarray(y, dtype=object).flat:
+            if isinstance(label, str | bytes) and label[-1:] in ("\0", b"\0"):
+                msg = (
+                    f"y contains the label {label!r}, which NumPy takes for {label[:-1]!r}: rename "
+                    "labels that end in a null character"
+                )
+                raise ValueError(msg)
 
 
 def _few_whole_numbers(labels: np.ndarray) -> bool:

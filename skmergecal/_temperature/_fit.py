@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skmergecal._numerics import SMALLEST
 from skmergecal._temperature._blocks import Sums
 from skmergecal._temperature._interval import profile_interval
 from skmergecal._temperature._limits import Bound
@@ -35,6 +36,8 @@ STRIDE = 16
 FEW_ROWS = 128
 #: Error of log T up to which the search uses float32; one evaluation in float64 then suffices.
 ROUGH = 1e-5
+#: Logits whose largest mean gap is below this are searched in larger units: 1 / T would overflow.
+TINY = 1e-200
 
 
 class TemperatureObjective:
@@ -46,7 +49,13 @@ class TemperatureObjective:
     def __init__(self, loss: ScalingLoss, alpha: float) -> None:
         self.loss = loss
         self.penalty = alpha / loss.total
+        self.given_up = False
         self._met: dict[float, Point] = {}
+
+    def hopeless(self) -> bool:
+        """Whether the loss falls for ever as T grows; a search for its minimum is given up then."""
+        self.given_up = self.penalty == 0 and self.loss.limits.uninformative
+        return self.given_up
 
     def __call__(self, t: float) -> Point:
         """Value at t and derivatives in t."""
@@ -90,18 +99,35 @@ class Minimum(NamedTuple):
     objective : TemperatureObjective
     model : SlopeModel
         The slope around the minimum, in t = log(1 / T).
+    exponent : int
+        The objective is that of the logits times 2 to this power, and of T times it.
     """
 
     temperature: float
     bound: Bound
     objective: TemperatureObjective
     model: SlopeModel
+    exponent: int = 0
+
+    @property
+    def t(self) -> float:
+        """Log(1 / T) in the units of the objective."""
+        return -math.log(math.ldexp(self.temperature, self.exponent))
+
+    def loss(self) -> float:
+        """The loss at the minimum, without the penalty."""
+        return self.model.value(self.t) - self.objective.penalty / 2 * self.t * self.t
+
+    def loss_before(self) -> float:
+        """The loss at T = 1."""
+        return self.objective.loss.value(math.ldexp(1.0, -self.exponent))
 
     def interval(self) -> tuple[float, float]:
         """95 % interval of T from the profile likelihood."""
         f = self.objective
-        centre = -math.log(self.temperature)
-        return profile_interval(f, f.value, f.loss.total, centre, self.model)
+        ends = profile_interval(f, f.value, f.loss.total, self.t, self.model)
+        low, high = (math.ldexp(end, -self.exponent) for end in ends)
+        return low, high
 
 
 def minimise_temperature(
@@ -117,12 +143,19 @@ def minimise_temperature(
     if near is not None:
         start, rough = near
         found = minimise(objective, start, rough.at, (rough.twist, rough.spread))
-    elif alpha > 0 or objective.loss.true_gap < 0:
-        found = minimise(objective, start)
+    elif not objective.given_up and (alpha > 0 or objective.loss.true_gap < 0):
+        found = minimise(objective, start, hopeless=objective.hopeless)
     else:
         found = None
     if found is not None:
         return Minimum(math.exp(-found[0]), None, objective, found[1])
+    largest = objective.loss.limits.largest
+    if alpha == 0 and 0 < largest < TINY:
+        exponent = -math.frexp(largest)[1]
+        larger = np.ldexp(np.asarray(logits, dtype=np.float64), exponent)
+        minimum = minimise_temperature(larger, y, sample_weight)
+        temperature = max(math.ldexp(minimum.temperature, -exponent), SMALLEST)
+        return minimum._replace(temperature=temperature, exponent=exponent)
     temperature, bound = objective.loss.limits.temperature(alpha, objective, start)
     model = SlopeModel.of(None, objective(-math.log(temperature)))
     return Minimum(temperature, bound, objective, model)
@@ -153,7 +186,7 @@ def _approach(
     if near is None and alpha == 0 and objective.loss.true_gap == 0:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
-        return minimise(objective.rough, start, None, twist, ROUGH)
+        return minimise(objective.rough, start, None, twist, ROUGH, objective.hopeless)
 
 
 def warn_at_bound(bound: Bound, who: str = "") -> None:
@@ -293,11 +326,10 @@ def fit_temperature(
     weight = check_sample_weight(sample_weight, len(z))
     minimum = minimise_temperature(z, labels, weight, alpha)
     warn_at_bound(minimum.bound)
-    t, objective = -math.log(minimum.temperature), minimum.objective
     return TemperatureFit(
         temperature=minimum.temperature,
-        loss=minimum.model.value(t) - objective.penalty / 2 * t * t,
+        loss=minimum.loss(),
         bound=minimum.bound,
         find_interval=minimum.interval,
-        find_loss_before=lambda: objective.loss.value(1.0),
+        find_loss_before=minimum.loss_before,
     )

@@ -38,6 +38,8 @@ APART = 2e-2
 #: loss as a function of log T, where the loss of each row varies smoothly on the scale of 1.
 ROUGHNESS = 0.5
 _STEPS = 30
+#: Distance from the start at which a search asks whether it goes for ever.
+_FAR = 4.0
 
 
 class Point(NamedTuple):
@@ -161,6 +163,7 @@ def minimise(
     before: Point | None = None,
     twist: Twist = UNKNOWN,
     accuracy: float = ROUNDING,
+    hopeless: Callable[[], bool] | None = None,
 ) -> tuple[float, SlopeModel] | None:
     """Minimiser by Newton steps of third or higher order, and the model of the slope around it.
 
@@ -174,6 +177,8 @@ def minimise(
         A guess of the twist, and the distance between the points that it was computed from.
     accuracy : float
         Error of the minimiser at which the search may stop.
+    hopeless : callable, default=None
+        Asked once, where the search has gone far towards smaller t: whether it would go for ever.
 
     Returns
     -------
@@ -183,6 +188,10 @@ def minimise(
     point = objective(start)
     low, high = -math.inf, math.inf
     for _ in range(_STEPS):
+        if hopeless is not None and point.t <= start - _FAR:
+            if hopeless():
+                return None
+            hopeless = None
         if not math.isfinite(point.slope) or point.slope == 0.0 == point.curvature:
             return None
         low, high = (low, point.t) if point.slope > 0 else (point.t, high)
