@@ -77,7 +77,7 @@ def check_named_estimators(estimators: Any) -> NamedEstimators:
         raise ValueError(msg)
     for name, estimator in kept:
         if name in _TAKEN:
-            msg = f"the name {name!r} of estimators is taken: {_TAKEN[name]}; choose another name"
+            msg = f"the name {name!r} is taken: {_TAKEN[name]}; choose another name"
             raise ValueError(msg)
         check_estimator(name, estimator)
     return kept

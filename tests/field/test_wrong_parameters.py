@@ -411,7 +411,7 @@ def test_names_that_no_member_can_have(name, routing):
     members = [(name, LogisticRegression()), ("b", LogisticRegression())]
     with (
         sklearn.config_context(enable_metadata_routing=routing),
-        pytest.raises(ValueError, match=f"the name '{name}' of estimators is taken.*choose"),
+        pytest.raises(ValueError, match=f"the name '{name}' is taken.*choose"),
     ):
         skmergecal.MergedClassifier(members, weights=None).fit(X, Y)
     other = [("other", LogisticRegression()), ("b", LogisticRegression())]
