@@ -93,7 +93,7 @@ def freeze(name: str, member: Estimator) -> Estimator:
     NotFittedError
         If it is not fitted.
     """
-    if isinstance(member, FrozenEstimator | str):
+    if isinstance(member, FrozenEstimator) or (isinstance(member, str) and member == "drop"):
         return member
     frozen = FrozenEstimator(member)
     check_estimator(name, frozen)

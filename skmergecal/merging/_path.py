@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._compat import HasMethods, Interval, StrOptions
+from skmergecal._compat import Interval, StrOptions
 from skmergecal._numerics import mean_loss
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import (
@@ -65,12 +65,7 @@ class MergePath:
         return float((self.loss - line).max())
 
 
-_CLASSIFIER = [HasMethods(["predict_proba"]), HasMethods(["decision_function"])]
-
-
 @check_parameters(
-    a=_CLASSIFIER,
-    b=_CLASSIFIER,
     alignment=[StrOptions({"weights", "activations"}), None],
     n_points=[Interval(Integral, 2, None, closed="left")],
 )

@@ -122,7 +122,7 @@ def test_hardly_any_weight_leaves_a_pool_at_what_its_ridge_prefers(name):
 
 
 def test_hardly_any_weight_is_said_by_the_estimators():
-    with pytest.warns(UserWarning, match="sample_weight adds up to .*, fewer than the 3 classes"):
+    with pytest.warns(UserWarning, match="sample_weight adds up to fewer than the 3 classes"):
         assert calibrated(np.full(N, 5e-324)).temperature_ == pytest.approx(
             calibrated(None).temperature_
         )

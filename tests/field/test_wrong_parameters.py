@@ -300,6 +300,7 @@ CALLS = {
             "level": SHARE,
             "random_state": SEED,
             "n_jobs": ["x", 2.5, 0],
+            "verbose": ["x", -1, None],
         },
     ),
     skmergecal.merge_path: (
