@@ -275,9 +275,9 @@ def test_path_between_two_nets_falls_once_they_are_aligned(digits, nets):
 def test_path_says_what_it_needs(digits, nets):
     a, b, _ = nets.values()
     rows = digits.X_test, digits.y_test
-    with pytest.raises(ValueError, match="alignment should be"):
+    with pytest.raises(ValueError, match="'alignment' parameter of merge_path must be"):
         merge_path(a, b, *rows, alignment="select")
-    with pytest.raises(ValueError, match="n_points should be at least 2"):
+    with pytest.raises(ValueError, match="'n_points' parameter of merge_path must be"):
         merge_path(a, b, *rows, n_points=1)
     narrow = fitted_mlp(digits, 0, (16,))
     with pytest.raises(IncompatibleEstimatorsError, match="'a' and 'b'"):
