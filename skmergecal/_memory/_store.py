@@ -9,14 +9,14 @@ from contextlib import suppress
 from typing import Any, Self
 
 import joblib
-from sklearn import __version__ as sklearn_version
+import sklearn
 
 from skmergecal._version import __version__
 
 __all__ = ["Store"]
 
 #: Results of other versions are not read.
-_VERSIONS = f"skmergecal-{__version__}-sklearn-{sklearn_version}"
+_VERSIONS = f"skmergecal-{__version__}-sklearn-{sklearn.__version__}"
 
 
 class Store:
