@@ -90,12 +90,15 @@ def fingerprint(estimator: Estimator) -> str | None:
     return key
 
 
-def remember(estimator: Estimator, key: str | None, items: list[Any]) -> None:
+def remember(
+    estimator: Estimator, key: str | None, items: list[Any], code: list[str] | None = None
+) -> None:
     """Note a key that identifies a fitted estimator, and its functions and classes."""
     place = id(estimator)
     try:
+        code = code_of(items) if code is None else code
         reference = ref(estimator, lambda _: _KNOWN.pop(place, None))
-        _KNOWN[place] = _Known(reference, key, items, code_of(items), state_of(estimator))
+        _KNOWN[place] = _Known(reference, key, items, code, state_of(estimator))
     except Exception:
         _KNOWN.pop(place, None)
 
@@ -104,7 +107,7 @@ def settle(estimator: Estimator) -> None:
     """Accept what an estimator did to itself while it was asked, to a counter or a buffer."""
     known = _KNOWN.get(id(estimator))
     if known is not None and known.estimator() is estimator:
-        known.state = state_of(estimator)
+        remember(estimator, known.key, known.items, known.code)
 
 
 class HashedRows:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _num_samples
@@ -92,7 +93,7 @@ class Cache:
     def remember(self, fitted: Member, unfitted: Estimator) -> None:
         """Note what a member was made from, to see whether that is still so when it predicts."""
         if fitted.fingerprint is not None:
-            remember(fitted.estimator, fitted.fingerprint, own_items(unfitted))
+            remember(fitted.estimator, fitted.fingerprint, own_items(clone(unfitted)))
 
     def fit(self, task: FitTask) -> Estimator:
         """The fitted clone that a task makes, from the cache where it is there."""

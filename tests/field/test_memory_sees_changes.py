@@ -234,3 +234,25 @@ def test_sets_have_one_order(notebook):
         cell = f"C, D = frozenset({order}), {{'a': set({order})}}\ndef pick(Z): return Z, C, D"
         found.append(own_code(FunctionTransformer(notebook(cell).pick)))
     assert found[0] == found[1]
+
+
+class Reluctant:
+    """Raises when it is looked at, as tensors of an inference mode and lazy proxies do."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise RuntimeError(name)
+
+
+@pytest.mark.filterwarnings("ignore::skmergecal.exceptions.RefitWarning")
+@pytest.mark.parametrize("part", [Reluctant(), (i for i in range(3))])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_members_that_hold_what_cannot_be_looked_at(blobs, tmp_path, part, frozen):
+    model = GaussianNB().fit(blobs.X, blobs.y)
+    model.part_ = part
+    member = FrozenEstimator(model) if frozen else model
+    cached, plain = (merged(member, blobs, memory) for memory in (tmp_path, None))
+    for _ in range(2):
+        expected = plain.predict_proba(blobs.X_test)
+        np.testing.assert_array_equal(cached.predict_proba(blobs.X_test), expected)
