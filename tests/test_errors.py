@@ -146,7 +146,7 @@ def test_logits_with_more_columns_than_classes(blobs):
 
 def test_classes_with_an_estimator(blobs):
     calibrator = TemperatureCalibrator(LogisticRegression(), classes=[0, 1, 2])
-    with pytest.raises(ValueError, match="classes is for estimator=None only"):
+    with pytest.raises(ValueError, match="classes is for estimator=None or"):
         calibrator.fit(blobs.X, blobs.y)
 
 

@@ -4,6 +4,8 @@ from skmergecal.members._accept import (
     check_estimator,
     check_named_estimators,
     freeze,
+    freeze_all,
+    freeze_labelled,
     name_members,
     unfrozen,
 )
@@ -17,8 +19,9 @@ from skmergecal.members._collect import (
     frozen_members,
 )
 from skmergecal.members._feature_names import warn_of_names
-from skmergecal.members._fit import cut_params, fit_member
+from skmergecal.members._fit import cut_params, fit_frozen
 from skmergecal.members._fit_rows import FitRows
+from skmergecal.members._labels import LabelledEstimator, labels_of_codes
 from skmergecal.members._member import Member, Opinion, classes_of, read_raw
 from skmergecal.members._read import (
     READERS,
@@ -45,6 +48,7 @@ __all__ = [
     "FitRows",
     "Fold",
     "HeldOutMembers",
+    "LabelledEstimator",
     "Member",
     "Opinion",
     "as_net_input",
@@ -55,15 +59,18 @@ __all__ = [
     "collect",
     "concatenate",
     "cut_params",
-    "fit_member",
+    "fit_frozen",
     "fitted_last_step",
     "fitted_member",
     "freeze",
+    "freeze_all",
+    "freeze_labelled",
     "frozen_members",
     "has_held_out",
     "is_binary_net",
     "is_sklearn",
     "is_skorch",
+    "labels_of_codes",
     "name_members",
     "net_logits",
     "net_proba",

@@ -22,10 +22,10 @@ from skmergecal.members._cache import Cache
 from skmergecal.members._feature_names import warn_of_names
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._fit_rows import FitRows
+from skmergecal.members._labels import are_codes, labels_of_codes, refuse_codes
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
-from skmergecal.members._read import choose_reader, fitted_last_step, has_held_out
+from skmergecal.members._read import choose_reader
 from skmergecal.members._routing import RoutedParams
-from skmergecal.members._skorch import is_binary_net, is_skorch
 
 __all__ = ["Fold", "HeldOutMembers", "collect", "concatenate", "fitted_member", "frozen_members"]
 
@@ -102,17 +102,13 @@ def _is_frozen(estimator: Estimator) -> bool:
 
 def _merged_classes(estimators: NamedEstimators, labels: np.ndarray | None) -> np.ndarray:
     """Union of the classes of frozen members and, where a member is fitted here, of y."""
-    parts = []
+    known = []
     for name, estimator in estimators:
-        if not _is_frozen(estimator):
-            continue
-        check_fitted(name, estimator)
-        known = classes_of(name, estimator)
-        net = _net_inside(estimator)
-        unnamed = net is not None and getattr(net, "classes", None) is None
-        if labels is not None and unnamed and np.array_equal(known, np.arange(len(known))):
-            encode_labels(labels, known, remedy=_net_remedy(name, net, known))
-        parts.append(known)
+        if _is_frozen(estimator):
+            check_fitted(name, estimator)
+            known.append((name, estimator, classes_of(name, estimator)))
+    refuse_codes(known, labels)
+    parts = [own for _, _, own in known]
     if labels is not None and len(parts) < len(estimators):
         parts.append(labels)
     return union_of_classes(*_different(parts))
@@ -128,28 +124,6 @@ def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
     return kept
 
 
-def _net_inside(estimator: Estimator) -> Estimator | None:
-    """A skorch net inside a frozen member, through this package's own wrappers, too."""
-    final, _ = fitted_last_step(estimator)
-    if is_skorch(final):
-        return final
-    if not has_held_out(final):
-        return None
-    inside = getattr(final, "estimators_", None) or [getattr(final, "estimator_", None)]
-    return next(
-        (net for e in inside if e is not None and (net := _net_inside(e)) is not None), None
-    )
-
-
-def _net_remedy(name: str, net: Estimator, known: np.ndarray) -> str:
-    if is_binary_net(net):
-        return f"estimator {name!r} is a binary net, which knows 0 and 1 only: pass y as 0 and 1."
-    return (
-        f"estimator {name!r} has the classes {known.tolist()}: if the net was trained on encoded "
-        "labels, set its classes= to the labels in the order of its outputs."
-    )
-
-
 def _make_member(
     name: str,
     estimator: Estimator,
@@ -160,8 +134,8 @@ def _make_member(
     trained_on: np.ndarray | None = None,
 ) -> Member:
     own = classes_of(name, estimator)
-    if trained_on is not None and is_binary_net(fitted_last_step(estimator)[0]):
-        own = np.unique(trained_on)  # the net itself calls them 0 and 1
+    if trained_on is not None and are_codes(own) and not np.array_equal(own, classes):
+        own = labels_of_codes(own, np.unique(trained_on))
     columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
     source = cache.source(name, estimator, X, fingerprint)
     return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)

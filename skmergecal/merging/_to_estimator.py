@@ -12,6 +12,7 @@ import numpy as np
 from skmergecal._numerics import ROWS_TO_COMPARE, SAME_IN_SINGLE_PRECISION, SAME_PROBABILITY
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.members import unfrozen
 from skmergecal.merging.fitted._base import FittedMerge
 from skmergecal.merging.fitted._linear_pool import LinearPoolMerge
 from skmergecal.merging.fitted._log_pool import LogPoolMerge
@@ -150,7 +151,7 @@ def _(merge: LinearPoolMerge) -> Estimator:
 
 @plain_estimator.register
 def _(merge: OneModelMerge) -> Estimator:
-    merged = merge.merged.estimator
+    merged = unfrozen(merge.merged.estimator)
     if merge.temperature == 1:
         return copy.deepcopy(merged)
     return write_parameters(merged, fold_temperature(read_parameters(merged), merge.temperature))

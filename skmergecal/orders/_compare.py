@@ -35,7 +35,7 @@ from skmergecal._optional import as_frame
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_labels
 from skmergecal._warnings import Gathered, Warned, warn_again, warns_once
-from skmergecal.members import check_named_estimators, fit_member
+from skmergecal.members import check_named_estimators, fit_frozen
 from skmergecal.orders._fit_orders import fit_orders
 
 __all__ = ["compare_fit_orders"]
@@ -203,7 +203,7 @@ class _Fold(NamedTuple):
     def _fitted(self, name: str, estimator: Estimator, rows: IntArray) -> Estimator:
         if isinstance(estimator, FrozenEstimator | str):
             return estimator
-        return FrozenEstimator(fit_member(name, estimator, self.X, self.labels, rows))
+        return fit_frozen(name, estimator, self.X, self.labels, rows)
 
     def _measured(
         self, order: Estimator, X: Any, y: Any, unlabeled: Any, X_test: Any, y_test: Any

@@ -33,6 +33,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skmergecal._pipelines import is_pipeline
 from skmergecal._typing import Array, Estimator
+from skmergecal.members import LabelledEstimator
 from skmergecal.parameters._fold import fold_temperature
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
@@ -118,3 +119,9 @@ def last_classifier(estimator: Estimator) -> Estimator:
 
 
 register_wrapper(FrozenEstimator, lambda frozen: frozen.estimator)
+
+
+@write_parameters.register(LabelledEstimator)
+def _(estimator: LabelledEstimator, parameters: Parameters) -> Estimator:
+    written = write_parameters(estimator.estimator, parameters)
+    return LabelledEstimator(written, estimator.classes)

@@ -195,7 +195,8 @@ def test_a_class_that_one_fold_missed_is_softened_with_a_warning(blobs):
 def test_strings_and_numbers_do_not_mix(blobs):
     a = LogisticRegression().fit(blobs.X, blobs.y)
     b = LogisticRegression().fit(blobs.X, NAMES[blobs.y])
-    with pytest.raises(ValueError, match="Mix of label input types"):
+    match = r"'logisticregression-2' has the classes \['ape', 'bee', 'cat'\], y has \[0, 1, 2\]"
+    with pytest.raises(ValueError, match=match):
         MergedClassifier.from_fitted([a, b], blobs.X_held, blobs.y_held)
 
 
