@@ -17,6 +17,7 @@ from skmergecal.members._collect import (
     concatenate,
     fitted_member,
     frozen_members,
+    unlike_members,
 )
 from skmergecal.members._feature_names import warn_of_names
 from skmergecal.members._fit import cut_params, fit_frozen
@@ -79,6 +80,7 @@ __all__ = [
     "route_fit_params",
     "unfitted_last_step",
     "unfrozen",
+    "unlike_members",
     "untouched",
     "warn_of_names",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -22,12 +22,20 @@ from skmergecal.members._cache import Cache
 from skmergecal.members._feature_names import warn_of_names
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._fit_rows import FitRows
-from skmergecal.members._labels import are_codes, labels_of_codes, refuse_codes
+from skmergecal.members._labels import are_codes, find_unlike, labels_of_codes, refuse_codes
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
 from skmergecal.members._read import choose_reader
 from skmergecal.members._routing import RoutedParams
 
-__all__ = ["Fold", "HeldOutMembers", "collect", "concatenate", "fitted_member", "frozen_members"]
+__all__ = [
+    "Fold",
+    "HeldOutMembers",
+    "collect",
+    "concatenate",
+    "fitted_member",
+    "frozen_members",
+    "unlike_members",
+]
 
 
 @dataclass(frozen=True)
@@ -100,18 +108,20 @@ def _is_frozen(estimator: Estimator) -> bool:
     return isinstance(estimator, FrozenEstimator)
 
 
-def _merged_classes(estimators: NamedEstimators, labels: np.ndarray | None) -> np.ndarray:
+def _merged_classes(
+    known: Sequence[tuple[str, Estimator, np.ndarray]], labels: np.ndarray | None = None
+) -> np.ndarray:
     """Union of the classes of frozen members and, where a member is fitted here, of y."""
-    known = []
-    for name, estimator in estimators:
-        if _is_frozen(estimator):
-            check_fitted(name, estimator)
-            known.append((name, estimator, classes_of(name, estimator)))
-    refuse_codes(known, labels)
     parts = [own for _, _, own in known]
-    if labels is not None and len(parts) < len(estimators):
-        parts.append(labels)
-    return union_of_classes(*_different(parts))
+    return union_of_classes(*_different(parts if labels is None else [*parts, labels]))
+
+
+def _known(estimators: NamedEstimators) -> list[tuple[str, Estimator, np.ndarray]]:
+    """The frozen members, with their classes."""
+    frozen = [(name, estimator) for name, estimator in estimators if _is_frozen(estimator)]
+    for name, estimator in frozen:
+        check_fitted(name, estimator)
+    return [(name, estimator, classes_of(name, estimator)) for name, estimator in frozen]
 
 
 def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
@@ -141,6 +151,22 @@ def _make_member(
     return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)
 
 
+def unlike_members(members: Sequence[Member], classes: np.ndarray, y: IntArray | None) -> list[str]:
+    """What to ask about members whose classes may be others under other names; none, mostly.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    classes : ndarray of shape (n_classes,)
+    y : ndarray of shape (n_held_out,) or None
+        Column numbers of the classes of the rows.
+    """
+    if not any(len(member.missing) for member in members):
+        return []
+    known = [(m.name, m.estimator, m.classes) for m in members]
+    return [str(u) for u in find_unlike(known, None if y is None else classes[np.unique(y)])]
+
+
 def fitted_member(name: str, estimator: Estimator, like: Member) -> Member:
     """A fitted estimator as a member with the classes of another one."""
     source = choose_reader(name, estimator)
@@ -151,7 +177,9 @@ def fitted_member(name: str, estimator: Estimator, like: Member) -> Member:
 
 def frozen_members(estimators: NamedEstimators, cache: Cache) -> tuple[list[Member], np.ndarray]:
     """Members and classes of frozen estimators, without rows."""
-    classes = _merged_classes(estimators, None)
+    known = _known(estimators)
+    refuse_codes(known, None)
+    classes = _merged_classes(known)
     return [
         _make_member(name, e, classes, None, cache.fingerprint(e), cache) for name, e in estimators
     ], classes
@@ -191,8 +219,11 @@ def collect(
     names = [name for name, _ in estimators]
     own = [(name, e) for name, e in estimators if not _is_frozen(e)]
     labels = rows.labels[rows.kept]
-    classes = _merged_classes(estimators, labels)
+    known = _known(estimators)
+    unlike = refuse_codes(known, labels)
+    classes = _merged_classes(known, labels if own else None)
     remedy = f"All estimators {names} are frozen and know no others: drop these rows."
+    remedy = " Or ".join([remedy, *map(str, unlike[:1])])
     column = np.full(rows.n_samples, -1, dtype=np.intp)
     column[rows.kept] = encode_labels(labels, classes, remedy=remedy)
     if rows.sample_weight is not None:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._typing import Estimator
-from skmergecal._validation import encode_labels
+from skmergecal._validation import are_columns, encode_labels
 
 __all__ = [
     "LabelledEstimator",
+    "Unlike",
     "are_codes",
+    "find_unlike",
     "labels_of_codes",
     "refuse_codes",
-    "say_classes",
-    "unlike_classes",
 ]
 
 
-class LabelledEstimator(FrozenEstimator):
+class LabelledEstimator(ClassifierMixin, FrozenEstimator):
     """A frozen classifier whose columns stand for other labels than its own classes.
 
     Parameters
@@ -62,67 +64,94 @@ def labels_of_codes(own: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return labels if coded else own
 
 
-def unlike_classes(
-    own: np.ndarray, others: Mapping[str, np.ndarray], seen: np.ndarray | None
-) -> str | None:
-    """Which other set of classes a member's own may be, under other names.
+@dataclass(frozen=True)
+class Unlike:
+    """Two sets of classes that may be the same under two names.
 
-    It has as many classes, but others, and no row has those that the member has besides. Or no row
-    has any class of the member.
+    Attributes
+    ----------
+    name : str
+        The member.
+    own : ndarray
+        Its classes.
+    owner : str
+        Whose the other ones are: "y", or another member.
+    other : ndarray
+        The other classes.
+    """
+
+    name: str
+    own: np.ndarray
+    owner: str
+    other: np.ndarray
+
+    @property
+    def as_codes(self) -> bool:
+        """Whether the member's classes may be codes of the other ones, all of them."""
+        apart = set(self.own.tolist()).isdisjoint(self.other.tolist())
+        return are_codes(self.own) and (apart or len(self.own) == len(self.other))
+
+    def __str__(self) -> str:
+        same = "was it trained on codes?" if are_codes(self.own) else "are these the same?"
+        meant = self.other.tolist() if len(self.other) == len(self.own) else "[...]"
+        return (
+            f"estimator {self.name!r} has the classes {self.own.tolist()}, {self.owner} has "
+            f"{self.other.tolist()}: {same} Say what its columns stand for, in their order: "
+            f"MergedClassifier.from_fitted(..., classes={{{self.name!r}: {meant}}}), or "
+            f"TemperatureCalibrator(..., classes={meant}); or pass y as it was in training. If "
+            f"{self.own.tolist()} are labels of their own, say that in the same way."
+        )
+
+
+def find_unlike(
+    known: Sequence[tuple[str, Estimator, np.ndarray]], seen: np.ndarray | None
+) -> list[Unlike]:
+    """Members whose classes may be other ones under other names, the likeliest first.
+
+    A member lacks classes that others know, or rows have, and no row has those that it knows
+    besides. Without rows, it knows as many as another member. Members whose labels were given, or
+    that learned their labels here, are left alone.
 
     Parameters
     ----------
-    own : ndarray
-        The classes of the member.
-    others : mapping of str to ndarray
-        Sets of classes by whose they are; the first one may be that of the rows.
+    known : sequence of (str, estimator, ndarray)
+        Members with their classes.
     seen : ndarray or None
-        Labels of the rows.
+        Labels of the rows, each once.
     """
-    mine, rows = set(own.tolist()), set() if seen is None else set(seen.tolist())
-    for owner, other in others.items():
-        known = set(other.tolist())
-        as_many = len(known) == len(mine) or (bool(rows) and mine.isdisjoint(rows))
-        if known != mine and as_many and rows.isdisjoint(mine - known):
-            return owner
-    return None
-
-
-def refuse_codes(known: Sequence[tuple[str, Estimator, np.ndarray]], y: np.ndarray | None) -> None:
-    """Raise ValueError if a frozen member looks as if it was trained on codes of the labels.
-
-    Its classes are 0..k-1, or of another type than other labels. Members whose labels were given
-    are left alone.
-    """
-    seen = None if y is None else np.unique(y)
-    owners = {name: own for name, _, own in known}
-    rows = {} if seen is None else {"y": seen}
-    mixed = len({part.dtype.kind in "OSU" for part in [*owners.values(), *rows.values()]}) > 1
+    sets = {} if seen is None else {"y": seen}
+    sets |= {f"estimator {name!r}": own for name, _, own in known}
+    rows = set() if seen is None else set(seen.tolist())
     found = []
     for name, estimator, own in known:
-        others = {**rows, **{f"estimator {k!r}": v for k, v in owners.items() if k != name}}
-        if isinstance(estimator, LabelledEstimator) or not (mixed or are_codes(own)):
+        if not isinstance(estimator, FrozenEstimator) or isinstance(estimator, LabelledEstimator):
             continue
-        owner = unlike_classes(own, others, seen)
-        if owner is not None:
-            found.append((not are_codes(own), name, own, owner, others[owner]))
-    if found:
-        _, name, own, owner, other = min(found, key=lambda item: item[0])
-        what = (
-            "was it trained on codes?" if are_codes(own) else "are they the same under two names?"
-        )
-        msg = (
-            f"estimator {name!r} has the classes {own.tolist()}, {owner} has {other.tolist()}: "
-            f"{what} {say_classes(name, own, other)}"
-        )
-        raise ValueError(msg)
+        mine, maybe = set(own.tolist()), []
+        for owner, other in sets.items():
+            theirs = set(other.tolist())
+            strange = rows.isdisjoint(mine - theirs) if rows else len(mine) == len(theirs)
+            if mine - theirs and theirs - mine and strange:
+                maybe.append(Unlike(name, own, owner, other))
+        found += sorted(maybe, key=lambda unlike: len(unlike.other) != len(own))[:1]
+    return sorted(found, key=lambda unlike: not unlike.as_codes)
 
 
-def say_classes(name: str, own: np.ndarray, other: np.ndarray) -> str:
-    """How to tell what the columns of a member stand for."""
-    meant = other.tolist() if len(other) == len(own) else f"[{len(own)} labels]"
-    return (
-        "Say what its columns stand for, in their order: MergedClassifier.from_fitted(..., "
-        f"classes={{{name!r}: {meant}}}), or TemperatureCalibrator(..., classes={meant}); or pass "
-        f"y as it was in training. If {own.tolist()} are labels, say that in the same way."
-    )
+def refuse_codes(
+    known: Sequence[tuple[str, Estimator, np.ndarray]], y: np.ndarray | None
+) -> list[Unlike]:
+    """Raise ValueError if a frozen member looks as if it was trained on codes of the labels.
+
+    Its classes are 0..k-1, or of another type than the others. Other members that `find_unlike`
+    finds are returned.
+    """
+    alike = all(np.array_equal(own, known[0][2]) for _, _, own in known)
+    if not known or (alike and (y is None or are_columns(y, known[0][2]))):
+        return []
+    seen = None if y is None else np.unique(y)
+    parts = [own for _, _, own in known] + ([] if seen is None else [seen])
+    mixed = len({part.dtype.kind in "OSU" for part in parts}) > 1
+    found = find_unlike(known, seen)
+    for unlike in found:
+        if mixed or unlike.as_codes:
+            raise ValueError(str(unlike))
+    return found
