@@ -28,7 +28,7 @@ from skmergecal.members import (
     name_members,
     route_fit_params,
 )
-from skmergecal.merging._learn import learn_merge, learn_merge_without_rows
+from skmergecal.merging._learn import learn_merge, learn_merge_without_rows, warn_of_rows
 from skmergecal.merging._member_report import member_report, weight_intervals
 from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
@@ -335,6 +335,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             opinions=self.method not in ("auto", "logits"),
         )
         learned = learn_merge(members, settings, rows)
+        warn_of_rows(members, learned.merge)
         self._set_fitted(learned.merge, members.classes, learned.settings)
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier

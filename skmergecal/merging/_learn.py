@@ -9,6 +9,7 @@ import numpy as np
 
 from skmergecal._numerics import mean_loss
 from skmergecal._typing import Array
+from skmergecal._warnings import warn_user
 from skmergecal.members import FitRows, HeldOutMembers, Member
 from skmergecal.merging._barrier import guard_barrier
 from skmergecal.merging._merge_report import MergeReport
@@ -19,7 +20,7 @@ from skmergecal.merging.fitted._log_pool import LogPoolMerge
 from skmergecal.merging.fitted._one_model_merge import OneModelMerge
 from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
 
-__all__ = ["LearnedMerge", "learn_merge", "learn_merge_without_rows"]
+__all__ = ["LearnedMerge", "learn_merge", "learn_merge_without_rows", "warn_of_rows"]
 
 
 @dataclass(frozen=True)
@@ -112,3 +113,14 @@ def learn_merge_without_rows(
     if settings.method == "probabilities":
         return LinearPoolMerge.without_rows(members, classes, weights)
     return LogPoolMerge.without_rows(members, classes, weights)
+
+
+def warn_of_rows(held_out: HeldOutMembers, merge: FittedMerge) -> None:
+    """Warn of what the held-out rows cannot teach: classes that none of them has."""
+    lost = np.flatnonzero(np.bincount(held_out.y, minlength=len(held_out.classes)) == 0)
+    if len(lost) and isinstance(merge, StackedPoolsMerge):
+        warn_user(
+            f"no held-out row has the classes {held_out.classes[lost].tolist()}, which the members "
+            "know: these get the mean of the other classes' weights, and no intercept. Add rows of "
+            "them, or use method='logits' with weights='log_loss', which learns nothing per class."
+        )

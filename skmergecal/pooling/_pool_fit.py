@@ -12,7 +12,7 @@ from skmergecal._temperature import Bound
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_sample_weight
 
-__all__ = ["PoolFit", "check_opinions"]
+__all__ = ["PoolFit", "check_opinions", "classes_with_rows"]
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,12 @@ def check_opinions(
         kept = weight > 0
         matrices, labels, weight = [z[kept] for z in matrices], labels[kept], weight[kept]
     return matrices, labels, weight
+
+
+def classes_with_rows(y: IntArray, n_classes: int) -> tuple[IntArray, IntArray | None]:
+    """The columns of classes that have rows, and y in these; None where all have."""
+    counts = np.bincount(y, minlength=n_classes)
+    present = np.flatnonzero(counts)
+    if len(present) == n_classes:
+        return present, None
+    return present, np.searchsorted(present, y)

@@ -169,8 +169,11 @@ def test_classes_are_the_union_of_members_and_y(blobs):
 
 def test_a_class_missing_from_the_calibration_rows_is_fine(blobs, members):
     two = blobs.y_held != 2
-    merged = MergedClassifier.from_fitted(members, blobs.X_held[two], blobs.y_held[two])
-    np.testing.assert_array_equal(merged.classes_, [0, 1, 2])
+    for method, weights in (("logits", "log_loss"), ("probabilities", "greedy")):
+        merged = MergedClassifier.from_fitted(
+            members, blobs.X_held[two], blobs.y_held[two], method=method, weights=weights
+        )
+        np.testing.assert_array_equal(merged.classes_, [0, 1, 2])
     rng = np.random.default_rng(0)
     z = rng.normal(size=(50, 3))
     calibrator = TemperatureCalibrator(classes=["a", "b", "c"])
