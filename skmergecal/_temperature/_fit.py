@@ -17,7 +17,7 @@ from skmergecal._temperature._limits import Bound
 from skmergecal._temperature._loss import ScalingLoss
 from skmergecal._temperature._search import UNKNOWN, Point, SlopeModel, minimise
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import check_logits, check_sample_weight
+from skmergecal._validation import check_logits, check_sample_weight, warn_if_probabilities
 from skmergecal._warnings import warn_user
 
 __all__ = ["Minimum", "TemperatureFit", "fit_temperature", "minimise_temperature", "warn_at_bound"]
@@ -282,6 +282,7 @@ def fit_temperature(
     2.7307
     """
     z = check_logits(logits)
+    warn_if_probabilities(z)
     labels = _check_columns(y, z)
     weight = check_sample_weight(sample_weight, len(z))
     minimum = minimise_temperature(z, labels, weight, alpha)

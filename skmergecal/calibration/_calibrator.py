@@ -18,7 +18,13 @@ from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._pipelines import resamples
 from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
-from skmergecal._validation import LARGEST_LOGIT, check_logits, encode_labels, warn_if_few
+from skmergecal._validation import (
+    LARGEST_LOGIT,
+    check_logits,
+    encode_labels,
+    warn_if_few,
+    warn_if_probabilities,
+)
 from skmergecal._warnings import warn_user, warns_once
 from skmergecal.calibration._held_out import fit_held_out
 from skmergecal.calibration._statistics import TemperatureStatistics
@@ -222,6 +228,7 @@ class TemperatureCalibrator(LogProbaClassifier):
     def _fit_bare(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, FitRows]:
         """Check logits and labels; logits of the rows that count."""
         z = check_logits(X)
+        warn_if_probabilities(z)
         rows = FitRows.check(z, y, sample_weight)
         self.classes_ = _bare_classes(z, np.unique(rows.labels[rows.kept]), self.classes)
         if rows.sample_weight is not None:
@@ -333,6 +340,7 @@ class TemperatureCalibrator(LogProbaClassifier):
         if self.estimator is None:
             given = self.classes if classes is None else classes
             rows = FitRows.check(check_logits(X), y, sample_weight)
+            warn_if_probabilities(rows.X)
             self.classes_ = _bare_classes(rows.X, np.unique(rows.labels[rows.kept]), given)
             self.estimator_ = None
         else:

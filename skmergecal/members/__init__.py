@@ -21,7 +21,7 @@ from skmergecal.members._collect import (
 )
 from skmergecal.members._feature_names import warn_of_names
 from skmergecal.members._fit import cut_params, fit_frozen
-from skmergecal.members._fit_rows import FitRows
+from skmergecal.members._fit_rows import FitRows, used_groups
 from skmergecal.members._labels import LabelledEstimator, labels_of_codes
 from skmergecal.members._member import Member, Opinion, classes_of, read_raw
 from skmergecal.members._read import (
@@ -82,5 +82,6 @@ __all__ = [
     "unfrozen",
     "unlike_members",
     "untouched",
+    "used_groups",
     "warn_of_names",
 ]

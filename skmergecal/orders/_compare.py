@@ -35,7 +35,7 @@ from skmergecal._optional import as_frame
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_labels
 from skmergecal._warnings import Gathered, Warned, warn_again, warns_once
-from skmergecal.members import check_named_estimators, fit_frozen
+from skmergecal.members import check_named_estimators, fit_frozen, used_groups
 from skmergecal.orders._fit_orders import fit_orders
 
 __all__ = ["compare_fit_orders"]
@@ -108,7 +108,8 @@ def compare_fit_orders(
     check_named_estimators(estimators)
     chosen = _chosen(orders, list(fit_orders(estimators, **params)), baseline)
     X, labels, groups = indexable(X, check_labels(y), groups)
-    splits = list(check_cv(cv, labels, classifier=True).split(X, labels, groups))
+    splitter = check_cv(cv, labels, classifier=True)
+    splits = list(splitter.split(X, labels, used_groups(cv, splitter, groups)))
     shared = (estimators, X, labels, groups, chosen, scoring, held_out, params)
     fold = _Fold(*shared, verbose=int(verbose), n_folds=len(splits))
     results = _results(fold, splits, random_state, n_jobs)

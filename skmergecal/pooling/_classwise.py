@@ -12,7 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._leave_one_out import loo_scores
-from skmergecal.pooling._logarithmic import fit_logarithmic_pool
+from skmergecal.pooling._logarithmic import fit_checked_opinions
 from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
 
 __all__ = ["ClasswiseFit", "ClasswiseProblem", "fit_classwise_pool"]
@@ -254,6 +254,6 @@ def fit_classwise_pool(
     if codes is not None:
         part = fit_classwise_pool([m[:, present] for m in z], codes, weight, alpha=alpha)
         return part.widened(present, z[0].shape[1])
-    pool = fit_logarithmic_pool(z, labels, weight)
+    pool = fit_checked_opinions(z, labels, weight)
     problem = ClasswiseProblem(z, labels, weight, pool.weights / pool.temperature)
     return problem.fit_of(problem.minimise(alpha, problem.pooled())[0])

@@ -14,7 +14,11 @@ from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._classwise import ClasswiseFit, ClasswiseProblem
 from skmergecal.pooling._leave_one_out import loo_linear_pool, loo_log_pool
 from skmergecal.pooling._linear import fit_weights_of_true, linear_pool, of_true
-from skmergecal.pooling._logarithmic import STACKING_ALPHA, fit_logarithmic_pool
+from skmergecal.pooling._logarithmic import (
+    STACKING_ALPHA,
+    fit_checked_opinions,
+    fit_logarithmic_pool,
+)
 from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
 
 __all__ = ["CombinedFit", "ScaledLinearPool", "fit_combined_pool"]
@@ -171,10 +175,12 @@ def fit_combined_pool(
         some = [m[:, present] for m in z]
         own_some = None
         if proba is not None:
-            own_some = [p[:, present] for p in check_opinions(proba, y, sample_weight)[0]]
+            own_some = [
+                p[:, present] for p in check_opinions(proba, y, sample_weight, logs=False)[0]
+            ]
         part = fit_combined_pool(some, codes, weight, proba=own_some)
         return replace(part, classwise=part.classwise.widened(present, z[0].shape[1]))
-    pool = fit_logarithmic_pool(z, labels, weight)
+    pool = fit_checked_opinions(z, labels, weight)
     beta = pool.weights / pool.temperature
     problem = ClasswiseProblem(z, labels, weight, beta)
     coefficients = [problem.pooled()]
@@ -185,7 +191,7 @@ def fit_combined_pool(
         predictions.append(problem.loo_scores(theta, factor))
     linear = []
     if proba is not None:
-        own, _, _ = check_opinions(proba, y, sample_weight)
+        own, _, _ = check_opinions(proba, y, sample_weight, logs=False)
         for calibrated, p in ((False, own), (True, _Exponentials(z))):
             fit, without_row = _fit_scaled_linear(p, labels, weight)
             linear.append(replace(fit, calibrated=calibrated))

@@ -61,7 +61,7 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
     PoolFit
         With temperature 1.
     """
-    matrices, labels, weight = check_opinions(proba, y, sample_weight)
+    matrices, labels, weight = check_opinions(proba, y, sample_weight, logs=False)
     weights, loss = fit_weights_of_true(of_true(matrices, labels), weight)
     return PoolFit(weights, 1.0, loss)
 

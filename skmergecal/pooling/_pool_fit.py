@@ -10,7 +10,7 @@ import numpy as np
 
 from skmergecal._temperature import Bound
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import check_sample_weight
+from skmergecal._validation import check_sample_weight, warn_if_probabilities
 
 __all__ = ["PoolFit", "check_opinions", "classes_with_rows"]
 
@@ -38,11 +38,12 @@ class PoolFit:
 
 
 def check_opinions(
-    opinions: Sequence[Any], y: Any, sample_weight: Any
+    opinions: Sequence[Any], y: Any, sample_weight: Any, *, logs: bool = True
 ) -> tuple[list[Array], IntArray, Array | None]:
     """Opinions as C-contiguous float64 matrices of one shape, labels and weights.
 
-    Rows of weight 0 are removed.
+    Rows of weight 0 are removed. With ``logs``, opinions that look like probabilities are warned
+    about.
     """
     matrices = [np.ascontiguousarray(z, dtype=np.float64) for z in opinions]
     if not matrices:
@@ -59,6 +60,8 @@ def check_opinions(
         if not np.isfinite(z).all():
             msg = f"opinion number {number} contains NaN or infinity: soften zeros before the log"
             raise ValueError(msg)
+        if logs:
+            warn_if_probabilities(z, f"the log-probabilities of opinion number {number}")
     labels = np.asarray(y, dtype=np.intp)
     if labels.shape != shape[:1] or labels.min() < 0 or labels.max() >= shape[1]:
         msg = f"y should hold {shape[0]} column numbers 0..{shape[1] - 1}; got shape {labels.shape}"
