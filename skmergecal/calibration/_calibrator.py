@@ -35,12 +35,14 @@ from skmergecal.members import (
     check_estimator,
     collect,
     cut_params,
+    find_members_that_saw_rows,
     freeze_labelled,
     frozen_members,
     has_held_out,
     route_fit_params,
     unfitted_last_step,
     warn_of_names,
+    warn_of_seen_rows,
 )
 from skmergecal.parameters import register_wrapper
 
@@ -287,6 +289,9 @@ class TemperatureCalibrator(LogProbaClassifier):
             return
         minimum = minimise_temperature(z, y, sample_weight, self.alpha)
         warn_at_bound(minimum.bound)
+        if minimum.bound is None and isinstance(self.estimator, FrozenEstimator):
+            seen = find_members_that_saw_rows([z], y, sample_weight, lambda _: minimum.temperature)
+            warn_of_seen_rows(["estimator" for _ in seen])
         self.temperature_, self.temperature_interval_ = minimum.temperature, minimum.interval()
 
     @available_if(_can_stream)

@@ -33,6 +33,7 @@ from skmergecal.members._read import (
     unfitted_last_step,
 )
 from skmergecal.members._routing import route_fit_params
+from skmergecal.members._seen_rows import find_members_that_saw_rows, warn_of_seen_rows
 from skmergecal.members._skorch import (
     as_net_input,
     is_binary_net,
@@ -60,6 +61,7 @@ __all__ = [
     "collect",
     "concatenate",
     "cut_params",
+    "find_members_that_saw_rows",
     "fit_frozen",
     "fitted_last_step",
     "fitted_member",
@@ -84,4 +86,5 @@ __all__ = [
     "untouched",
     "used_groups",
     "warn_of_names",
+    "warn_of_seen_rows",
 ]

@@ -335,7 +335,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             opinions=self.method not in ("auto", "logits"),
         )
         learned = learn_merge(members, settings, rows)
-        warn_of_rows(members, learned.merge)
+        warn_of_rows(members, settings, learned.merge)
         self._set_fitted(learned.merge, members.classes, learned.settings)
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier

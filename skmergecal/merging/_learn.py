@@ -6,11 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from skmergecal._numerics import mean_loss
+from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array
 from skmergecal._warnings import warn_user
-from skmergecal.members import FitRows, HeldOutMembers, Member
+from skmergecal.members import (
+    FitRows,
+    HeldOutMembers,
+    Member,
+    find_members_that_saw_rows,
+    warn_of_seen_rows,
+)
 from skmergecal.merging._barrier import guard_barrier
 from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._settings import Settings
@@ -115,8 +123,13 @@ def learn_merge_without_rows(
     return LogPoolMerge.without_rows(members, classes, weights)
 
 
-def warn_of_rows(held_out: HeldOutMembers, merge: FittedMerge) -> None:
-    """Warn of what the held-out rows cannot teach: classes that none of them has."""
+def warn_of_rows(held_out: HeldOutMembers, settings: Settings, merge: FittedMerge) -> None:
+    """Warn of what the held-out rows cannot teach.
+
+    No row has a class that the members know; or frozen members seem to have been trained on them.
+    """
+    if not settings.needs_held_out():
+        return
     lost = np.flatnonzero(np.bincount(held_out.y, minlength=len(held_out.classes)) == 0)
     if len(lost) and isinstance(merge, StackedPoolsMerge):
         warn_user(
@@ -124,3 +137,19 @@ def warn_of_rows(held_out: HeldOutMembers, merge: FittedMerge) -> None:
             "know: these get the mean of the other classes' weights, and no intercept. Add rows of "
             "them, or use method='logits' with weights='log_loss', which learns nothing per class."
         )
+    seen = held_out.memo.result(("rows seen in training",), lambda: _have_seen(held_out))
+    warn_of_seen_rows([held_out.members[k].name for k in seen])
+
+
+def _have_seen(held_out: HeldOutMembers) -> list[int]:
+    """Numbers of frozen members that may have been trained on the held-out rows."""
+    y, weight = held_out.y, held_out.sample_weight
+    pairs = list(zip(held_out.members, held_out.opinions, strict=True))
+    frozen = [k for k, (m, _) in enumerate(pairs) if isinstance(m.estimator, FrozenEstimator)]
+
+    def temperature(number: int) -> float:
+        member, opinion = pairs[frozen[number]]
+        return minimise_temperature(member.log_proba(opinion), y, weight, alpha=1.0).temperature
+
+    scores = [pairs[k][1].values for k in frozen]
+    return [frozen[i] for i in find_members_that_saw_rows(scores, y, weight, temperature)]
