@@ -16,7 +16,6 @@ from skmergecal._warnings import warn_user
 
 __all__ = [
     "LARGEST_LOGIT",
-    "are_columns",
     "check_labels",
     "check_logits",
     "check_member_weights",
@@ -140,7 +139,7 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, remedy: str) -> IntArra
     ValueError
         If y holds a label that is not among the classes; the message ends with the remedy.
     """
-    if are_columns(y, classes):
+    if _are_columns(y, classes):
         return y.reshape(-1).astype(np.intp)
     found, inverse = np.unique(y, return_inverse=True)
     position = {label: code for code, label in enumerate(classes.tolist())}
@@ -152,7 +151,7 @@ def encode_labels(y: np.ndarray, classes: np.ndarray, *, remedy: str) -> IntArra
     return codes[inverse.reshape(-1)]
 
 
-def are_columns(y: np.ndarray, classes: np.ndarray) -> bool:
+def _are_columns(y: np.ndarray, classes: np.ndarray) -> bool:
     """Whether the classes are 0, 1, 2 ..., so that labels are column numbers already."""
     if not (y.dtype.kind in "iu" and classes.dtype.kind in "iu" and len(y)):
         return False

@@ -20,6 +20,7 @@ from skmergecal._temperature import minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import (
     LARGEST_LOGIT,
+    check_labels,
     check_logits,
     encode_labels,
     warn_if_few,
@@ -351,15 +352,15 @@ class TemperatureCalibrator(LogProbaClassifier):
         else:
             if classes is not None:
                 raise ValueError(_CLASSES_WITH_ESTIMATOR)
-            self._take_frozen(self.estimator)
+            self._take_frozen(self.estimator, check_labels(y))
             warn_of_names([("estimator", self.estimator)], X)
 
-    def _take_frozen(self, estimator: Estimator) -> None:
+    def _take_frozen(self, estimator: Estimator, y: np.ndarray | None = None) -> None:
         check_estimator("estimator", estimator, will_refit=False)
         if not isinstance(estimator, FrozenEstimator):
             raise ValueError(_FROZEN_ONLY)
         estimator = self._labelled(estimator)
-        (member,), self.classes_ = frozen_members([("estimator", estimator)], Cache(None))
+        (member,), self.classes_ = frozen_members([("estimator", estimator)], Cache(None), y)
         self._member = member.with_default_softening()
         self.estimator_ = estimator
 

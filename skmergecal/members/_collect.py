@@ -124,6 +124,22 @@ def _known(estimators: NamedEstimators) -> list[tuple[str, Estimator, np.ndarray
     return [(name, estimator, classes_of(name, estimator)) for name, estimator in frozen]
 
 
+def _encode(
+    labels: np.ndarray, classes: np.ndarray, known: Sequence[tuple[str, Estimator, np.ndarray]]
+) -> IntArray:
+    """Labels as column numbers; frozen members that know none of them may know codes."""
+    names = [name for name, _, _ in known]
+    remedy = f"All estimators {names} are frozen and know no others: drop these rows."
+    try:
+        return encode_labels(labels, classes, remedy=remedy)
+    except ValueError as error:
+        found = refuse_codes(known, labels)
+        if not found:
+            raise
+        msg = f"{error} Or {found[0]}"
+        raise ValueError(msg) from None
+
+
 def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
     """The sets of labels without those that another one repeats."""
     kept: list[np.ndarray] = []
@@ -175,10 +191,12 @@ def fitted_member(name: str, estimator: Estimator, like: Member) -> Member:
     )
 
 
-def frozen_members(estimators: NamedEstimators, cache: Cache) -> tuple[list[Member], np.ndarray]:
-    """Members and classes of frozen estimators, without rows."""
+def frozen_members(
+    estimators: NamedEstimators, cache: Cache, y: np.ndarray | None = None
+) -> tuple[list[Member], np.ndarray]:
+    """Members and classes of frozen estimators, without rows; y says only what labels look like."""
     known = _known(estimators)
-    refuse_codes(known, None)
+    refuse_codes(known, y)
     classes = _merged_classes(known)
     return [
         _make_member(name, e, classes, None, cache.fingerprint(e), cache) for name, e in estimators
@@ -220,12 +238,11 @@ def collect(
     own = [(name, e) for name, e in estimators if not _is_frozen(e)]
     labels = rows.labels[rows.kept]
     known = _known(estimators)
-    unlike = refuse_codes(known, labels)
+    if own or not all(np.array_equal(classes, known[0][2]) for _, _, classes in known):
+        refuse_codes(known, labels)
     classes = _merged_classes(known, labels if own else None)
-    remedy = f"All estimators {names} are frozen and know no others: drop these rows."
-    remedy = " Or ".join([remedy, *map(str, unlike[:1])])
     column = np.full(rows.n_samples, -1, dtype=np.intp)
-    column[rows.kept] = encode_labels(labels, classes, remedy=remedy)
+    column[rows.kept] = _encode(labels, classes, known)
     if rows.sample_weight is not None:
         warn_if_few(float(rows.sample_weight.sum()), len(classes))
 

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._typing import Estimator
-from skmergecal._validation import are_columns, encode_labels
+from skmergecal._validation import encode_labels
 
 __all__ = [
     "LabelledEstimator",
@@ -119,15 +119,16 @@ def find_unlike(
     seen : ndarray or None
         Labels of the rows, each once.
     """
-    sets = {} if seen is None else {"y": seen}
-    sets |= {f"estimator {name!r}": own for name, _, own in known}
+    everyone = [("y", seen)] if seen is not None else []
+    everyone += [(f"estimator {name!r}", own) for name, _, own in known]
+    different = {tuple(own.tolist()): (owner, own) for owner, own in reversed(everyone)}
     rows = set() if seen is None else set(seen.tolist())
     found = []
     for name, estimator, own in known:
         if not isinstance(estimator, FrozenEstimator) or isinstance(estimator, LabelledEstimator):
             continue
         mine, maybe = set(own.tolist()), []
-        for owner, other in sets.items():
+        for owner, other in different.values():
             theirs = set(other.tolist())
             strange = rows.isdisjoint(mine - theirs) if rows else len(mine) == len(theirs)
             if mine - theirs and theirs - mine and strange:
@@ -144,8 +145,7 @@ def refuse_codes(
     Its classes are 0..k-1, or of another type than the others. Other members that `find_unlike`
     finds are returned.
     """
-    alike = all(np.array_equal(own, known[0][2]) for _, _, own in known)
-    if not known or (alike and (y is None or are_columns(y, known[0][2]))):
+    if not known:
         return []
     seen = None if y is None else np.unique(y)
     parts = [own for _, _, own in known] + ([] if seen is None else [seen])

@@ -101,8 +101,10 @@ def merge_path(
     0.0
     """
     _check_choices(alignment, n_points)
-    members, classes = frozen_members([("a", freeze("a", a)), ("b", freeze("b", b))], Cache(None))
-    codes = encode_labels(check_labels(y), classes, remedy="Neither member knows them.")
+    labels = check_labels(y)
+    ends = [("a", freeze("a", a)), ("b", freeze("b", b))]
+    members, classes = frozen_members(ends, Cache(None), labels)
+    codes = encode_labels(labels, classes, remedy="Neither member knows them.")
     weight = check_sample_weight(sample_weight, _num_samples(X))
     lambdas = np.linspace(0, 1, n_points)
     opinions = (m.align(m.read(X)) for m in _between(members, X, lambdas, alignment))

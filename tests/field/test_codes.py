@@ -24,8 +24,10 @@ from skmergecal import (
     FineTunedClassifier,
     MergedClassifier,
     TemperatureCalibrator,
+    calibration_report,
     compare_fit_orders,
     fit_orders,
+    merge_path,
 )
 from tests.nets import layers, net
 
@@ -265,6 +267,22 @@ def test_a_calibrator_is_told_what_codes_mean(blobs):
         stream.statistics_, frozen, classes=NAMES.tolist()
     )
     np.testing.assert_array_equal(shared.predict(blobs.X_test), stream.predict(blobs.X_test))
+
+
+def test_reports_paths_and_streams_ask_what_codes_mean(blobs):
+    model, y = LogisticRegression().fit(blobs.X, blobs.y), NAMES[blobs.y_held]
+    match = "has the classes .* was it trained on codes.*pass y as it was in training"
+    with pytest.raises(ValueError, match=match):
+        calibration_report(model, blobs.X_held, y)
+    with pytest.raises(ValueError, match=match):
+        merge_path(model, model, blobs.X_held, y)
+    with pytest.raises(ValueError, match=match):
+        TemperatureCalibrator(FrozenEstimator(model)).partial_fit(blobs.X_held, y)
+    calibration_report(model, blobs.X_held, blobs.y_held)  # as it was in training
+    merge_path(model, model, blobs.X_held, blobs.y_held, n_points=2)
+    told = TemperatureCalibrator(FrozenEstimator(model), classes=NAMES, temperature=1.0)
+    report = calibration_report(told.fit(blobs.X_held, y), blobs.X_held, y)
+    assert list(report.classes) == NAMES.tolist()
 
 
 def test_columns_in_another_order_than_the_sorted_labels(blobs):
