@@ -291,8 +291,8 @@ class TemperatureCalibrator(LogProbaClassifier):
         minimum = minimise_temperature(z, y, sample_weight, self.alpha)
         warn_at_bound(minimum.bound)
         if minimum.bound is None and isinstance(self.estimator, FrozenEstimator):
-            seen = find_members_that_saw_rows([z], y, sample_weight, lambda _: minimum.temperature)
-            warn_of_seen_rows(["estimator" for _ in seen])
+            found = find_members_that_saw_rows([z], y, sample_weight, lambda _, part: z[part])
+            warn_of_seen_rows(["estimator" for _ in found])
         self.temperature_, self.temperature_interval_ = minimum.temperature, minimum.interval()
 
     @available_if(_can_stream)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from skmergecal._numerics import softmax
 from skmergecal._typing import Array, IntArray
 from skmergecal._warnings import warn_user
 
@@ -19,13 +20,15 @@ _PERFECT, _GOOD = 0.01, 0.05
 #: of its kind makes half. Models of folds err on the rows of their own fold.
 _SHARED = 0.3
 _ENOUGH_ROWS = 100
+#: Of more rows than twice these, some are looked at, evenly spaced.
+_MANY_ROWS = 1000
 
 
 def find_members_that_saw_rows(
     scores: Sequence[Array],
     y: IntArray,
     weight: Array | None,
-    temperature: Callable[[int], float],
+    log_proba: Callable[[int, slice], Array],
 ) -> list[int]:
     """Numbers of members whose results on some rows are those of training rows.
 
@@ -36,15 +39,18 @@ def find_members_that_saw_rows(
     y : ndarray of shape (n_samples,)
         Column numbers.
     weight : ndarray of shape (n_samples,) or None
-    temperature : callable
-        Returns the temperature of a member by its number; called for good members only.
+    log_proba : callable
+        Returns the log-probabilities of a member, by its number, for a part of the rows; called
+        for good members only.
     """
     if (len(y) if weight is None else weight.sum()) < _ENOUGH_ROWS:
         return []
+    part = slice(None, None, max(len(y) // _MANY_ROWS, 1))
+    y, weight = y[part], None if weight is None else weight[part]
     errors = {}
     for k, z in enumerate(scores):
-        wrong = z.argmax(axis=1) != y
-        if np.average(wrong, weights=weight) <= _GOOD and temperature(k) < _FAR_BELOW_ONE:
+        wrong = z[part].argmax(axis=1) != y
+        if np.average(wrong, weights=weight) <= _GOOD and _is_cold(log_proba(k, part), y, weight):
             errors[k] = wrong
     found = []
     for k, own in errors.items():
@@ -55,6 +61,16 @@ def find_members_that_saw_rows(
         elif np.average(own, weights=weight) <= _PERFECT:
             found.append(k)
     return found
+
+
+def _is_cold(z: Array, y: IntArray, weight: Array | None) -> bool:
+    """Whether the best temperature, with a penalty of strength 1, is far below 1."""
+    # The loss of softmax(beta z) is convex in beta = 1 / T, with the derivative E_p z - z_y; the
+    # penalty log(beta)^2 / (2 n) keeps members without an error finite.
+    beta = 1 / _FAR_BELOW_ONE
+    slopes = (softmax(beta * z) * z).sum(axis=1) - z[np.arange(len(y)), y]
+    total = len(y) if weight is None else weight.sum()
+    return bool(np.average(slopes, weights=weight) + np.log(beta) / (beta * total) < 0)
 
 
 def warn_of_seen_rows(names: Sequence[str]) -> None:

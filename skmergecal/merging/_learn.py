@@ -9,13 +9,13 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._numerics import mean_loss
-from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array
 from skmergecal._warnings import warn_user
 from skmergecal.members import (
     FitRows,
     HeldOutMembers,
     Member,
+    Opinion,
     find_members_that_saw_rows,
     warn_of_seen_rows,
 )
@@ -143,13 +143,13 @@ def warn_of_rows(held_out: HeldOutMembers, settings: Settings, merge: FittedMerg
 
 def _have_seen(held_out: HeldOutMembers) -> list[int]:
     """Numbers of frozen members that may have been trained on the held-out rows."""
-    y, weight = held_out.y, held_out.sample_weight
     pairs = list(zip(held_out.members, held_out.opinions, strict=True))
     frozen = [k for k, (m, _) in enumerate(pairs) if isinstance(m.estimator, FrozenEstimator)]
 
-    def temperature(number: int) -> float:
+    def log_proba(number: int, part: slice) -> Array:
         member, opinion = pairs[frozen[number]]
-        return minimise_temperature(member.log_proba(opinion), y, weight, alpha=1.0).temperature
+        return member.log_proba(Opinion(opinion.values[part], opinion.logarithmic))
 
     scores = [pairs[k][1].values for k in frozen]
-    return [frozen[i] for i in find_members_that_saw_rows(scores, y, weight, temperature)]
+    found = find_members_that_saw_rows(scores, held_out.y, held_out.sample_weight, log_proba)
+    return [frozen[i] for i in found]
