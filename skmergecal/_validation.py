@@ -42,6 +42,7 @@ __all__ = [
     "encode_labels",
     "union_of_classes",
     "warn_if_few",
+    "warn_if_probabilities",
 ]
 
 #: Rows of probabilities that add up to 1 within this are left as they are: in single precision
@@ -575,3 +576,19 @@ def check_logits(logits: Any) -> np.ndarray:
     if z.shape[1] == 1:
         z = np.column_stack([np.zeros_like(z), z])
     return z
+
+
+def warn_if_probabilities(z: np.ndarray, what: str = "the logits") -> None:
+    """Warn if all rows of logits are those of probabilities: not negative, with sum 1.
+
+    Rounded ones have sums near 1. Logits of a binary margin, (0, d), are left alone.
+    """
+
+    def like(rows: np.ndarray) -> bool:
+        return bool(rows.min() >= 0 and np.abs(rows.sum(axis=1) - 1).max() <= 0.02)
+
+    if like(z[:1]) and like(z) and z[:, 0].any():
+        warn_user(
+            f"{what} look like probabilities: none is negative, and each row adds up to 1. Pass "
+            "their logarithm, np.log(np.clip(probabilities, 1e-15, None)) for instance."
+        )

@@ -24,6 +24,7 @@ from skmergecal._validation import (
     check_logits,
     check_parameters,
     check_sample_weight,
+    warn_if_probabilities,
 )
 from skmergecal._warnings import warn_user
 
@@ -322,6 +323,7 @@ def fit_temperature(
     2.7307
     """
     z = check_logits(logits)
+    warn_if_probabilities(z)
     labels = check_columns(y, *z.shape)
     weight = check_sample_weight(sample_weight, len(z))
     minimum = minimise_temperature(z, labels, weight, alpha)

@@ -21,9 +21,11 @@ from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, Name
 from skmergecal._validation import (
     NON_NEGATIVE,
     TEMPERATURE,
+    check_labels,
     check_logits,
     encode_labels,
     warn_if_few,
+    warn_if_probabilities,
 )
 from skmergecal._warnings import warn_user, warns_once
 from skmergecal.calibration._held_out import fit_held_out
@@ -35,18 +37,24 @@ from skmergecal.members import (
     check_estimator,
     collect,
     cut_params,
+    find_members_that_saw_rows,
+    freeze_labelled,
     frozen_members,
     has_held_out,
     route_fit_params,
     unfitted_last_step,
     warn_of_names,
+    warn_of_seen_rows,
 )
 from skmergecal.parameters import register_wrapper
 
 __all__ = ["TemperatureCalibrator"]
 
 
-_CLASSES_WITH_ESTIMATOR = "classes is for estimator=None only: an estimator brings its own classes"
+_CLASSES_WITH_ESTIMATOR = (
+    "classes is for estimator=None or, as a parameter of the calibrator, for a FrozenEstimator: an "
+    "estimator that is fitted here takes its classes from y"
+)
 
 
 def _bare_classes(z: np.ndarray, seen: np.ndarray, given: Any) -> np.ndarray:
@@ -95,8 +103,9 @@ class TemperatureCalibrator(LogProbaClassifier):
     alpha : float, default=0.0
         Strength of a penalty alpha * log(T)^2 / (2 n) that pulls T towards 1.
     classes : array-like of shape (n_classes,), default=None
-        With ``estimator=None``: the labels in the order of the columns of the logits. None takes
-        the sorted labels of y, which then must show every class.
+        The labels in the order of the columns. With ``estimator=None``, None takes the sorted
+        labels of y, which then must show every class. A ``FrozenEstimator`` needs them where it
+        was trained on codes 0..k-1, and y has other labels.
     n_jobs : int, default=None
         Number of fits at once.
 
@@ -223,6 +232,7 @@ class TemperatureCalibrator(LogProbaClassifier):
     def _fit_bare(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, FitRows]:
         """Check logits and labels; logits of the rows that count."""
         z = check_logits(X)
+        warn_if_probabilities(z)
         rows = FitRows.check(z, y, sample_weight)
         self.classes_ = _bare_classes(z, np.unique(rows.labels[rows.kept]), self.classes)
         if rows.sample_weight is not None:
@@ -234,18 +244,17 @@ class TemperatureCalibrator(LogProbaClassifier):
     def _fit_wrapped(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], held_out: bool
     ) -> tuple[HeldOutLogProba, FitRows]:
-        if self.classes is not None:
-            raise ValueError(_CLASSES_WITH_ESTIMATOR)
         check_estimator("estimator", self.estimator)
+        estimator = self._labelled(self.estimator)
         rows = FitRows.check(X, y, sample_weight)
-        routed = route_fit_params(self, [("estimator", self.estimator)], sample_weight, params)
-        last = unfitted_last_step(self.estimator)
+        routed = route_fit_params(self, [("estimator", estimator)], sample_weight, params)
+        last = unfitted_last_step(estimator)
         # Held-out rows of a last step after a sampler would be rows that the sampler made.
-        if held_out and has_held_out(last) and not resamples(self.estimator):
+        if held_out and has_held_out(last) and not resamples(estimator):
             params = {**routed[0].get("estimator", {}), **routed[1]}
             params = cut_params(X, params, rows.kept)
             labels = rows.labels[rows.kept]
-            fitted, held = fit_held_out(clone(self.estimator), rows.kept_X, labels, params)
+            fitted, held = fit_held_out(clone(estimator), rows.kept_X, labels, params)
             held = HeldOutLogProba(held.log_proba, rows.kept[held.rows])
             (self._member,), self.classes_ = frozen_members(
                 [("estimator", FrozenEstimator(fitted))], Cache(None)
@@ -253,7 +262,7 @@ class TemperatureCalibrator(LogProbaClassifier):
             self.estimator_ = fitted
         else:
             found = collect(
-                [("estimator", self.estimator)],
+                [("estimator", estimator)],
                 rows,
                 cv=self.cv,
                 routed=routed,
@@ -267,6 +276,14 @@ class TemperatureCalibrator(LogProbaClassifier):
         self._check_features(X, reset=True)
         return held, rows
 
+    def _labelled(self, estimator: Estimator) -> Estimator:
+        """A frozen estimator with the labels that ``classes`` gives it."""
+        if self.classes is None:
+            return estimator
+        if not isinstance(estimator, FrozenEstimator):
+            raise ValueError(_CLASSES_WITH_ESTIMATOR)
+        return freeze_labelled("estimator", estimator, self.classes)
+
     def _set_temperature(self, z: np.ndarray, y: IntArray, sample_weight: Array | None) -> None:
         if self.temperature is not None:
             self.temperature_ = float(self.temperature)
@@ -274,6 +291,9 @@ class TemperatureCalibrator(LogProbaClassifier):
             return
         minimum = minimise_temperature(z, y, sample_weight, self.alpha)
         warn_at_bound(minimum.bound)
+        if minimum.bound is None and isinstance(self.estimator, FrozenEstimator):
+            found = find_members_that_saw_rows([z], y, sample_weight, lambda _, part: z[part])
+            warn_of_seen_rows(["estimator" for _ in found])
         self.temperature_, self.temperature_interval_ = minimum.temperature, minimum.interval()
 
     @available_if(_can_stream)
@@ -327,19 +347,21 @@ class TemperatureCalibrator(LogProbaClassifier):
         if self.estimator is None:
             given = self.classes if classes is None else classes
             rows = FitRows.check(check_logits(X), y, sample_weight)
+            warn_if_probabilities(rows.X)
             self.classes_ = _bare_classes(rows.X, np.unique(rows.labels[rows.kept]), given)
             self.estimator_ = None
         else:
-            if classes is not None or self.classes is not None:
+            if classes is not None:
                 raise ValueError(_CLASSES_WITH_ESTIMATOR)
-            self._take_frozen(self.estimator)
+            self._take_frozen(self.estimator, check_labels(y))
             warn_of_names([("estimator", self.estimator)], X)
 
-    def _take_frozen(self, estimator: Estimator) -> None:
+    def _take_frozen(self, estimator: Estimator, y: np.ndarray | None = None) -> None:
         check_estimator("estimator", estimator, will_refit=False)
         if not isinstance(estimator, FrozenEstimator):
             raise ValueError(_FROZEN_ONLY)
-        (member,), self.classes_ = frozen_members([("estimator", estimator)], Cache(None))
+        estimator = self._labelled(estimator)
+        (member,), self.classes_ = frozen_members([("estimator", estimator)], Cache(None), y)
         self._member = member.with_default_softening()
         self.estimator_ = estimator
 

@@ -5,6 +5,8 @@ from skmergecal.members._accept import (
     check_named_estimators,
     check_pairs,
     freeze,
+    freeze_all,
+    freeze_labelled,
     name_members,
     unfrozen,
 )
@@ -16,10 +18,12 @@ from skmergecal.members._collect import (
     concatenate,
     fitted_member,
     frozen_members,
+    unlike_members,
 )
 from skmergecal.members._feature_names import in_known_form, warn_of_names
-from skmergecal.members._fit import cut_params, fit_member
-from skmergecal.members._fit_rows import FitRows
+from skmergecal.members._fit import cut_params, fit_frozen
+from skmergecal.members._fit_rows import FitRows, used_groups
+from skmergecal.members._labels import LabelledEstimator, labels_of_codes
 from skmergecal.members._member import Member, Opinion, classes_of, read_raw
 from skmergecal.members._private_net import copy_net
 from skmergecal.members._read import (
@@ -32,6 +36,7 @@ from skmergecal.members._read import (
     unfitted_last_step,
 )
 from skmergecal.members._routing import route_fit_params
+from skmergecal.members._seen_rows import find_members_that_saw_rows, warn_of_seen_rows
 from skmergecal.members._skorch import (
     as_net_input,
     is_binary_net,
@@ -47,6 +52,7 @@ __all__ = [
     "FitRows",
     "Fold",
     "HeldOutMembers",
+    "LabelledEstimator",
     "Member",
     "Opinion",
     "as_net_input",
@@ -60,16 +66,20 @@ __all__ = [
     "copy_fitted",
     "copy_net",
     "cut_params",
-    "fit_member",
+    "find_members_that_saw_rows",
+    "fit_frozen",
     "fitted_last_step",
     "fitted_member",
     "freeze",
+    "freeze_all",
+    "freeze_labelled",
     "frozen_members",
     "has_held_out",
     "in_known_form",
     "is_binary_net",
     "is_sklearn",
     "is_skorch",
+    "labels_of_codes",
     "name_members",
     "net_logits",
     "net_proba",
@@ -78,5 +88,8 @@ __all__ = [
     "route_fit_params",
     "unfitted_last_step",
     "unfrozen",
+    "unlike_members",
+    "used_groups",
     "warn_of_names",
+    "warn_of_seen_rows",
 ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._typing import Estimator, NamedEstimators
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import RefitWarning
-from skmergecal.members._member import check_fitted, is_fitted
+from skmergecal.members._labels import LabelledEstimator
+from skmergecal.members._member import check_fitted, classes_of, is_fitted
 from skmergecal.members._no_classifier import gives_probabilities, refuse_no_classifier
 from skmergecal.members._read import unfitted_last_step
 
@@ -19,6 +21,8 @@ __all__ = [
     "check_named_estimators",
     "check_pairs",
     "freeze",
+    "freeze_all",
+    "freeze_labelled",
     "name_members",
     "unfrozen",
 ]
@@ -99,6 +103,54 @@ def freeze(name: str, member: Estimator) -> Estimator:
     check_estimator(name, frozen)
     check_fitted(name, member)
     return frozen
+
+
+def freeze_labelled(name: str, member: Estimator, classes: Any) -> Estimator:
+    """A frozen member with the labels that its columns stand for.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label for each of its columns.
+    """
+    check_fitted(name, freeze(name, member))
+    own, given = classes_of(name, unfrozen(member)), np.asarray(classes)
+    if given.shape != own.shape or len(np.unique(given)) < len(own):
+        msg = (
+            f"classes should give estimator {name!r} one label for each of its {len(own)} columns, "
+            f"{own.tolist()}, each label once; got {given.tolist()}"
+        )
+        raise ValueError(msg)
+    return LabelledEstimator(unfrozen(member), given)
+
+
+def freeze_all(members: NamedEstimators, classes: Any) -> NamedEstimators:
+    """Frozen members, with the labels that their columns stand for where these are given.
+
+    Parameters
+    ----------
+    members : sequence of (str, classifier)
+    classes : dict of str to array-like, array-like or None
+        By name; one sequence is for all members.
+
+    Raises
+    ------
+    ValueError
+        If it names something else.
+    """
+    names = [name for name, _ in members]
+    if not isinstance(classes, Mapping):
+        classes = dict.fromkeys(names, classes)
+    unknown = [name for name in classes if name not in names]
+    if unknown:
+        msg = f"classes names {unknown}, which are not among the members {names}"
+        raise ValueError(msg)
+    return [
+        (name, freeze(name, member))
+        if classes.get(name) is None or isinstance(member, str)
+        else (name, freeze_labelled(name, member, classes[name]))
+        for name, member in members
+    ]
 
 
 def name_members(members: Any) -> list[tuple[str, Estimator]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -22,12 +22,20 @@ from skmergecal.members._cache import Cache
 from skmergecal.members._feature_names import warn_of_names
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._fit_rows import FitRows
+from skmergecal.members._labels import are_codes, find_unlike, labels_of_codes, refuse_codes
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
-from skmergecal.members._read import choose_reader, fitted_last_step, has_held_out
+from skmergecal.members._read import choose_reader
 from skmergecal.members._routing import RoutedParams
-from skmergecal.members._skorch import is_binary_net, is_skorch
 
-__all__ = ["Fold", "HeldOutMembers", "collect", "concatenate", "fitted_member", "frozen_members"]
+__all__ = [
+    "Fold",
+    "HeldOutMembers",
+    "collect",
+    "concatenate",
+    "fitted_member",
+    "frozen_members",
+    "unlike_members",
+]
 
 
 @dataclass(frozen=True)
@@ -100,22 +108,36 @@ def _is_frozen(estimator: Estimator) -> bool:
     return isinstance(estimator, FrozenEstimator)
 
 
-def _merged_classes(estimators: NamedEstimators, labels: np.ndarray | None) -> np.ndarray:
+def _merged_classes(
+    known: Sequence[tuple[str, Estimator, np.ndarray]], labels: np.ndarray | None = None
+) -> np.ndarray:
     """Union of the classes of frozen members and, where a member is fitted here, of y."""
-    parts = []
-    for name, estimator in estimators:
-        if not _is_frozen(estimator):
-            continue
+    parts = [own for _, _, own in known]
+    return union_of_classes(*_different(parts if labels is None else [*parts, labels]))
+
+
+def _known(estimators: NamedEstimators) -> list[tuple[str, Estimator, np.ndarray]]:
+    """The frozen members, with their classes."""
+    frozen = [(name, estimator) for name, estimator in estimators if _is_frozen(estimator)]
+    for name, estimator in frozen:
         check_fitted(name, estimator)
-        known = classes_of(name, estimator)
-        net = _net_inside(estimator)
-        unnamed = net is not None and getattr(net, "classes", None) is None
-        if labels is not None and unnamed and np.array_equal(known, np.arange(len(known))):
-            encode_labels(labels, known, remedy=_net_remedy(name, net, known))
-        parts.append(known)
-    if labels is not None and len(parts) < len(estimators):
-        parts.append(labels)
-    return union_of_classes(*_different(parts))
+    return [(name, estimator, classes_of(name, estimator)) for name, estimator in frozen]
+
+
+def _encode(
+    labels: np.ndarray, classes: np.ndarray, known: Sequence[tuple[str, Estimator, np.ndarray]]
+) -> IntArray:
+    """Labels as column numbers; frozen members that know none of them may know codes."""
+    names = [name for name, _, _ in known]
+    remedy = f"All estimators {names} are frozen and know no others: drop these rows."
+    try:
+        return encode_labels(labels, classes, remedy=remedy)
+    except ValueError as error:
+        found = refuse_codes(known, labels)
+        if not found:
+            raise
+        msg = f"{error} Or {found[0]}"
+        raise ValueError(msg) from None
 
 
 def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
@@ -128,28 +150,6 @@ def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
     return kept
 
 
-def _net_inside(estimator: Estimator) -> Estimator | None:
-    """A skorch net inside a frozen member, through this package's own wrappers, too."""
-    final, _ = fitted_last_step(estimator)
-    if is_skorch(final):
-        return final
-    if not has_held_out(final):
-        return None
-    inside = getattr(final, "estimators_", None) or [getattr(final, "estimator_", None)]
-    return next(
-        (net for e in inside if e is not None and (net := _net_inside(e)) is not None), None
-    )
-
-
-def _net_remedy(name: str, net: Estimator, known: np.ndarray) -> str:
-    if is_binary_net(net):
-        return f"estimator {name!r} is a binary net, which knows 0 and 1 only: pass y as 0 and 1."
-    return (
-        f"estimator {name!r} has the classes {known.tolist()}: if the net was trained on encoded "
-        "labels, set its classes= to the labels in the order of its outputs."
-    )
-
-
 def _make_member(
     name: str,
     estimator: Estimator,
@@ -160,11 +160,27 @@ def _make_member(
     trained_on: np.ndarray | None = None,
 ) -> Member:
     own = classes_of(name, estimator)
-    if trained_on is not None and is_binary_net(fitted_last_step(estimator)[0]):
-        own = np.unique(trained_on)  # the net itself calls them 0 and 1
+    if trained_on is not None and are_codes(own) and not np.array_equal(own, classes):
+        own = labels_of_codes(own, np.unique(trained_on))
     columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
     source = cache.source(name, estimator, X, fingerprint)
     return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)
+
+
+def unlike_members(members: Sequence[Member], classes: np.ndarray, y: IntArray | None) -> list[str]:
+    """What to ask about members whose classes may be others under other names; none, mostly.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    classes : ndarray of shape (n_classes,)
+    y : ndarray of shape (n_held_out,) or None
+        Column numbers of the classes of the rows.
+    """
+    if not any(len(member.missing) for member in members):
+        return []
+    known = [(m.name, m.estimator, m.classes) for m in members]
+    return [str(u) for u in find_unlike(known, None if y is None else classes[np.unique(y)])]
 
 
 def fitted_member(name: str, estimator: Estimator, like: Member) -> Member:
@@ -175,9 +191,13 @@ def fitted_member(name: str, estimator: Estimator, like: Member) -> Member:
     )
 
 
-def frozen_members(estimators: NamedEstimators, cache: Cache) -> tuple[list[Member], np.ndarray]:
-    """Members and classes of frozen estimators, without rows."""
-    classes = _merged_classes(estimators, None)
+def frozen_members(
+    estimators: NamedEstimators, cache: Cache, y: np.ndarray | None = None
+) -> tuple[list[Member], np.ndarray]:
+    """Members and classes of frozen estimators, without rows; y says only what labels look like."""
+    known = _known(estimators)
+    refuse_codes(known, y)
+    classes = _merged_classes(known)
     return [
         _make_member(name, e, classes, None, cache.fingerprint(e), cache) for name, e in estimators
     ], classes
@@ -217,10 +237,12 @@ def collect(
     names = [name for name, _ in estimators]
     own = [(name, e) for name, e in estimators if not _is_frozen(e)]
     labels = rows.labels[rows.kept]
-    classes = _merged_classes(estimators, labels)
-    remedy = f"All estimators {names} are frozen and know no others: drop these rows."
+    known = _known(estimators)
+    if own or not all(np.array_equal(classes, known[0][2]) for _, _, classes in known):
+        refuse_codes(known, labels)
+    classes = _merged_classes(known, labels if own else None)
     column = np.full(rows.n_samples, -1, dtype=np.intp)
-    column[rows.kept] = encode_labels(labels, classes, remedy=remedy)
+    column[rows.kept] = _encode(labels, classes, known)
     if rows.sample_weight is not None:
         warn_if_few(float(rows.sample_weight.sum()), len(classes))
 

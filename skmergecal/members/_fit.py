@@ -11,12 +11,16 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import has_fit_parameter
 
 from skmergecal._compat import _check_method_params, _safe_indexing
+from skmergecal._optional import is_instance_of
 from skmergecal._pipelines import fit_front, is_pipeline, resamples
 from skmergecal._typing import Estimator, IntArray
-from skmergecal.members._read import is_sklearn, unfitted_last_step
+from skmergecal._validation import encode_labels
+from skmergecal.members._labels import LabelledEstimator, are_codes, labels_of_codes
+from skmergecal.members._member import classes_of
+from skmergecal.members._read import has_held_out, is_sklearn, unfitted_last_step
 from skmergecal.members._skorch import fit_net, is_skorch
 
-__all__ = ["FitTask", "cut_params", "fit_member", "is_reproducible", "sample_weight_param"]
+__all__ = ["FitTask", "cut_params", "fit_frozen", "is_reproducible", "sample_weight_param"]
 
 #: Ensembles that hand sample weights on to every estimator inside.
 _ENSEMBLES = ("VotingClassifier", "StackingClassifier")
@@ -95,6 +99,62 @@ def _fit(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, Any]) ->
     return estimator.fit(X, y, **params)
 
 
+def _fit_clone(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, Any]) -> Estimator:
+    """Fit a clone; one whose fit takes no labels but 0..k-1 gets these codes of those in y.
+
+    Its ``classes_`` are codes then: whoever reads it remembers the labels beside it.
+
+    Raises
+    ------
+    Exception
+        That of the fit to labels, if codes do not help.
+    """
+    first = None
+    if not is_instance_of(_innermost(estimator), "xgboost", "XGBClassifier"):
+        try:
+            return _fit(clone(estimator), X, y, params)
+        except MemoryError:
+            raise
+        except Exception as error:
+            first = error
+    labels, codes = np.unique(y, return_inverse=True)
+    if first is not None and (are_codes(labels) or _encodes_labels(estimator)):
+        raise first
+    try:
+        return _fit(clone(estimator), X, codes.astype(np.int64), _on_codes(params, labels))
+    except Exception as error:
+        if first is None:
+            raise
+        if str(error) != str(first):
+            first.add_note(f"and with the codes 0..{len(labels) - 1} of the labels: {error}")
+    raise first
+
+
+def _encodes_labels(estimator: Estimator) -> bool:
+    """Whether labels of any kind cannot be the reason why its fit failed."""
+    return is_skorch(estimator) or has_held_out(unfitted_last_step(estimator))
+
+
+def _innermost(estimator: Estimator) -> Estimator:
+    """The classifier at the end of Pipelines and searches that are yet to be fitted."""
+    inner = unfitted_last_step(estimator)
+    return _innermost(inner.estimator) if is_sklearn(inner, "BaseSearchCV") else inner
+
+
+def _on_codes(params: dict[str, Any], labels: np.ndarray) -> dict[str, Any]:
+    """Parameters of ``fit`` with codes in place of the labels of ``eval_set``."""
+
+    def coded(rows: Any) -> Any:
+        if isinstance(rows, list) or isinstance(rows[0], tuple):
+            return [coded(pair) for pair in rows]
+        X, y = rows
+        remedy = "They are in eval_set, but in no row that is fitted: leave these rows out of it."
+        return X, encode_labels(np.asarray(y), labels, remedy=remedy)
+
+    sets = {name for name in params if name.rpartition("__")[2] == "eval_set" and params[name]}
+    return {name: coded(value) if name in sets else value for name, value in params.items()}
+
+
 @dataclass(frozen=True)
 class FitTask:
     """What it takes to fit a clone of one member on the rows of one fold.
@@ -126,14 +186,17 @@ class FitTask:
     def run(self) -> Estimator:
         """Fit a clone."""
         if self.rows is None:
-            return _fit(clone(self.estimator), self.X, self.y, self.params)
+            return _fit_clone(self.estimator, self.X, self.y, self.params)
         X = _safe_indexing(self.X, self.rows)
         params = cut_params(self.X, self.params, self.rows)
-        return _fit(clone(self.estimator), X, _safe_indexing(self.y, self.rows), params)
+        return _fit_clone(self.estimator, X, _safe_indexing(self.y, self.rows), params)
 
 
-def fit_member(
+def fit_frozen(
     name: str, estimator: Estimator, X: Any, y: np.ndarray, rows: IntArray | None = None
 ) -> Estimator:
-    """A clone of an estimator, fitted on some rows; skorch nets on labels of any kind."""
-    return FitTask(name, estimator, X, y, rows).run()
+    """A clone of an estimator, fitted on some rows and frozen; on labels of any kind."""
+    fitted = FitTask(name, estimator, X, y, rows).run()
+    own = classes_of(name, fitted)
+    labels = labels_of_codes(own, np.unique(y if rows is None else y[rows]))
+    return FrozenEstimator(fitted) if labels is own else LabelledEstimator(fitted, labels)

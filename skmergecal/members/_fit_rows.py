@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import PredefinedSplit, check_cv
 from sklearn.utils import indexable
+from sklearn.utils.metadata_routing import get_routing_for_object
 
 from skmergecal._compat import _check_method_params, _safe_indexing
 from skmergecal._typing import Array, IntArray
@@ -20,8 +21,9 @@ from skmergecal._validation import (
     check_sample_weight,
     count_rows,
 )
+from skmergecal._warnings import warn_user
 
-__all__ = ["FitRows"]
+__all__ = ["FitRows", "used_groups"]
 
 Split = tuple[IntArray, IntArray]
 
@@ -106,6 +108,8 @@ class FitRows:
             return
         labels = self.labels[self.kept]
         params = _check_method_params(self.X, params, self.kept)
+        groups = used_groups(cv, splitter, params.get("groups"))
+        params = {k: v for k, v in params.items() if k != "groups" or groups is not None}
         for train, test in splitter.split(self.kept_X, labels, **params):
             yield self.kept[train], self.kept[test]
 
@@ -114,3 +118,25 @@ class FitRows:
         rows = np.asarray(rows)
         numbers = np.flatnonzero(rows) if rows.dtype == bool else rows
         return numbers[np.isin(numbers, self.kept)].astype(np.intp)
+
+
+def used_groups(cv: Any, splitter: Any, groups: Any) -> Any:
+    """Groups of rows, or None where a splitter makes no use of them, with a warning.
+
+    Parameters
+    ----------
+    cv : int, splitter or iterable of (train, test)
+        As the user passed it.
+    splitter : splitter
+        What was made of it.
+    groups : array-like or None
+    """
+    own = type(splitter).__module__.startswith("sklearn.")  # others may read them unasked
+    if groups is None or not own or "groups" in get_routing_for_object(splitter).split.requests:
+        return groups
+    if hasattr(cv, "split") or isinstance(cv, int | np.integer | None):
+        warn_user(
+            f"groups= has no effect: cv={cv!r} splits rows without regard to groups. To keep the "
+            "rows of a group together, pass cv=GroupKFold(5) or cv=StratifiedGroupKFold(5)."
+        )
+    return None

@@ -16,6 +16,7 @@ from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_proba_rows
 from skmergecal.members._feature_names import in_known_form
+from skmergecal.members._labels import LabelledEstimator
 from skmergecal.members._read import READERS, fitted_last_step
 from skmergecal.members._skorch import is_skorch
 
@@ -68,6 +69,8 @@ def check_fitted(name: str, estimator: Estimator) -> None:
 
 def classes_of(name: str, estimator: Estimator) -> np.ndarray:
     """The labels a fitted member knows, in the order of its columns."""
+    if isinstance(estimator, LabelledEstimator):
+        return estimator.classes_  # what is inside knows codes
     final, _ = fitted_last_step(estimator)
     classes = getattr(final, "classes_", None)
     if classes is None:

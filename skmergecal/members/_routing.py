@@ -24,13 +24,14 @@ def route_fit_params(
 ) -> RoutedParams:
     """Parameters of each member's ``fit`` by name, and those of the splitter.
 
-    With metadata routing they go where they were requested. Without it, sample weights and
-    ``X_unlabeled`` go to every member that takes them, and ``groups`` to the splitter.
+    With metadata routing they go where they were requested; sample weights also to a member that
+    takes them and has no routing of its own. Without it, sample weights and ``X_unlabeled`` go to
+    every member that takes them, and ``groups`` to the splitter.
 
     Warns
     -----
     UserWarning
-        If a member cannot take sample weights; it is fitted without.
+        If a member gets no sample weights, and did not say so itself.
 
     Raises
     ------
@@ -42,6 +43,7 @@ def route_fit_params(
             params = {**params, "sample_weight": sample_weight}
         routed = process_routing(owner, "fit", **params)
         requested = {name: dict(routed[name].fit) for name, _ in estimators}
+        _add_weights(requested, estimators, params.get("sample_weight"))
         return requested, dict(routed.splitter.split)
     params = dict(params)
     split = {"groups": params.pop("groups")} if params.get("groups") is not None else {}
@@ -53,18 +55,43 @@ def route_fit_params(
         if takers:
             del params["X_unlabeled"]
     _raise_for_params(params, owner, "fit")
+    _add_weights(by_name, estimators, sample_weight)
+    return by_name, split
+
+
+def _add_weights(
+    by_name: dict[str, dict[str, Any]], estimators: NamedEstimators, sample_weight: Any
+) -> None:
+    """Give sample weights to members that take them and that nothing was routed to."""
     for name, estimator in estimators:
-        if sample_weight is None or isinstance(estimator, FrozenEstimator):
+        routed = any(value is sample_weight for value in by_name[name].values())
+        if sample_weight is None or routed or isinstance(estimator, FrozenEstimator):
             continue
         param = sample_weight_param(estimator)
         if param is None:
-            why = "does not take sample_weight"
+            reason = "does not take sample_weight"
             if resamples(estimator):
-                why = "has a sampler, whose rows have no sample_weight"
-            warn_user(
-                f"estimator {name!r} ({type(estimator).__name__}) {why}: "
-                "it is fitted without weights; only the losses are weighted"
+                reason = "has a sampler, whose rows have no sample_weight"
+        elif not (_routing_enabled() and hasattr(estimator, "get_metadata_routing")):
+            by_name[name][param] = sample_weight
+            continue
+        elif inside := _without_routing(estimator):
+            reason = (
+                f"has a {inside} inside, which metadata routing cannot reach (switched off, it "
+                "gets them)"
             )
         else:
-            by_name[name][param] = sample_weight
-    return by_name, split
+            continue  # it said that it wants none
+        warn_user(
+            f"estimator {name!r} ({type(estimator).__name__}) {reason}: it is fitted without "
+            "weights; only the losses are weighted"
+        )
+
+
+def _without_routing(estimator: Estimator) -> str | None:
+    """Name of the class of a part that takes sample weights and has no metadata routing."""
+    parts = estimator.get_params(deep=True).values()
+    fitted = [part for part in parts if hasattr(part, "fit") and not isinstance(part, type)]
+    alone = [part for part in fitted if not hasattr(part, "get_metadata_routing")]
+    takers = [part for part in alone if has_fit_parameter(part, "sample_weight")]
+    return type(takers[0]).__name__ if takers else None

@@ -23,12 +23,12 @@ from skmergecal.members import (
     FitRows,
     check_named_estimators,
     collect,
-    freeze,
+    freeze_all,
     frozen_members,
     name_members,
     route_fit_params,
 )
-from skmergecal.merging._learn import learn_merge, learn_merge_without_rows
+from skmergecal.merging._learn import learn_merge, learn_merge_without_rows, warn_of_rows
 from skmergecal.merging._member_report import member_report, weight_intervals
 from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
@@ -226,6 +226,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         sample_weight: Any = None,
         *,
         X_unlabeled: Any = None,
+        classes: Any = None,
         **params: Any,
     ) -> Self:
         """Merge fitted classifiers as they are.
@@ -243,6 +244,10 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             Frequency weights of the rows.
         X_unlabeled : array-like of shape (n_rows, n_features), default=None
             As for ``fit``.
+        classes : dict of str to array-like, or array-like, default=None
+            For members that were trained on codes 0..k-1 (XGBoost) where y has other labels: the
+            labels that a member's columns stand for, in their order, by its name; or one sequence
+            for all members. A member that is not named has its own ``classes_``.
         **params : dict
             Other parameters of the class.
 
@@ -254,9 +259,26 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Raises
         ------
         ValueError
-            If something has to be learned and there are no rows.
+            If something has to be learned and there are no rows; or if a member looks as if it
+            was trained on codes, and ``classes`` does not say what they mean.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> on_codes = GaussianNB().fit(X[:300], y[:300])
+        >>> diagnosis = load_breast_cancer().target_names[y]
+        >>> merged = MergedClassifier.from_fitted(
+        ...     {"bayes": on_codes},
+        ...     X[300:],
+        ...     diagnosis[300:],
+        ...     classes={"bayes": ["malignant", "benign"]},
+        ... )
+        >>> bool(merged.score(X[300:], diagnosis[300:]) > 0.9)
+        True
         """
-        merged = cls([(name, freeze(name, m)) for name, m in name_members(members)], **params)
+        merged = cls(freeze_all(name_members(members), classes), **params)
         if (X is None) != (y is None):
             msg = "X and y belong together: pass both, or neither"
             raise ValueError(msg)
@@ -313,6 +335,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             opinions=self.method not in ("auto", "logits"),
         )
         learned = learn_merge(members, settings, rows)
+        warn_of_rows(members, settings, learned.merge)
         self._set_fitted(learned.merge, members.classes, learned.settings)
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier

@@ -6,10 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from skmergecal._numerics import mean_loss
 from skmergecal._typing import Array
-from skmergecal.members import FitRows, HeldOutMembers, Member
+from skmergecal._warnings import warn_user
+from skmergecal.members import (
+    FitRows,
+    HeldOutMembers,
+    Member,
+    Opinion,
+    find_members_that_saw_rows,
+    warn_of_seen_rows,
+)
 from skmergecal.merging._barrier import guard_barrier
 from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._settings import Settings
@@ -19,7 +28,7 @@ from skmergecal.merging.fitted._log_pool import LogPoolMerge
 from skmergecal.merging.fitted._one_model_merge import OneModelMerge
 from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
 
-__all__ = ["LearnedMerge", "learn_merge", "learn_merge_without_rows"]
+__all__ = ["LearnedMerge", "learn_merge", "learn_merge_without_rows", "warn_of_rows"]
 
 
 @dataclass(frozen=True)
@@ -112,3 +121,35 @@ def learn_merge_without_rows(
     if settings.method == "probabilities":
         return LinearPoolMerge.without_rows(members, classes, weights)
     return LogPoolMerge.without_rows(members, classes, weights)
+
+
+def warn_of_rows(held_out: HeldOutMembers, settings: Settings, merge: FittedMerge) -> None:
+    """Warn of what the held-out rows cannot teach.
+
+    No row has a class that the members know; or frozen members seem to have been trained on them.
+    """
+    if not settings.needs_held_out():
+        return
+    lost = np.flatnonzero(np.bincount(held_out.y, minlength=len(held_out.classes)) == 0)
+    if len(lost) and isinstance(merge, StackedPoolsMerge):
+        warn_user(
+            f"no held-out row has the classes {held_out.classes[lost].tolist()}, which the members "
+            "know: these get the mean of the other classes' weights, and no intercept. Add rows of "
+            "them, or use method='logits' with weights='log_loss', which learns nothing per class."
+        )
+    seen = held_out.memo.result(("rows seen in training",), lambda: _have_seen(held_out))
+    warn_of_seen_rows([held_out.members[k].name for k in seen])
+
+
+def _have_seen(held_out: HeldOutMembers) -> list[int]:
+    """Numbers of frozen members that may have been trained on the held-out rows."""
+    pairs = list(zip(held_out.members, held_out.opinions, strict=True))
+    frozen = [k for k, (m, _) in enumerate(pairs) if isinstance(m.estimator, FrozenEstimator)]
+
+    def log_proba(number: int, part: slice) -> Array:
+        member, opinion = pairs[frozen[number]]
+        return member.log_proba(Opinion(opinion.values[part], opinion.logarithmic))
+
+    scores = [pairs[k][1].values for k in frozen]
+    found = find_members_that_saw_rows(scores, held_out.y, held_out.sample_weight, log_proba)
+    return [frozen[i] for i in found]

@@ -123,7 +123,8 @@ def merge_path(
     """
     labels = check_labels(y)
     check_lengths(count_rows(X), y=labels)
-    members, classes = frozen_members([("a", freeze("a", a)), ("b", freeze("b", b))], Cache(None))
+    ends = [("a", freeze("a", a)), ("b", freeze("b", b))]
+    members, classes = frozen_members(ends, Cache(None), labels)
     warn_of_names([("a", a), ("b", b)], X)
     codes = encode_labels(labels, classes, remedy="Neither member knows them.")
     weight = check_sample_weight(sample_weight, len(codes))

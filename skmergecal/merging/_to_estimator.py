@@ -12,7 +12,7 @@ from skmergecal._numerics import ROWS_TO_COMPARE, SAME_IN_SINGLE_PRECISION, SAME
 from skmergecal._torch import RandomNumbers
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.members import copy_fitted
+from skmergecal.members import copy_fitted, unfrozen
 from skmergecal.merging.fitted._base import FittedMerge
 from skmergecal.merging.fitted._linear_pool import LinearPoolMerge
 from skmergecal.merging.fitted._log_pool import LogPoolMerge
@@ -152,7 +152,7 @@ def _(merge: LinearPoolMerge) -> Estimator:
 
 @plain_estimator.register
 def _(merge: OneModelMerge) -> Estimator:
-    merged = merge.merged.estimator
+    merged = unfrozen(merge.merged.estimator)
     if merge.temperature == 1:
         return copy_fitted(merged)
     return write_parameters(merged, fold_temperature(read_parameters(merged), merge.temperature))

@@ -42,7 +42,7 @@ from skmergecal._validation import (
     count_rows,
 )
 from skmergecal._warnings import Gathered, Warned, warn_again, warns_once
-from skmergecal.members import check_named_estimators, fit_member
+from skmergecal.members import check_named_estimators, fit_frozen, used_groups
 from skmergecal.orders._fit_orders import fit_orders
 
 __all__ = ["compare_fit_orders"]
@@ -136,7 +136,8 @@ def compare_fit_orders(
     labels = check_labels(y)
     check_lengths(count_rows(X), y=labels, groups=groups)
     X, labels, groups = indexable(X, labels, groups)
-    splits = list(check_cv(cv, labels, classifier=True).split(X, labels, groups))
+    splitter = check_cv(cv, labels, classifier=True)
+    splits = list(splitter.split(X, labels, used_groups(cv, splitter, groups)))
     shared = (estimators, X, labels, groups, chosen, scoring, held_out, params)
     fold = _Fold(*shared, verbose=int(verbose), n_folds=len(splits))
     results = _results(fold, splits, random_state, n_jobs)
@@ -234,7 +235,7 @@ class _Fold(NamedTuple):
     def _fitted(self, name: str, estimator: Estimator, rows: IntArray) -> Estimator:
         if isinstance(estimator, FrozenEstimator | str):
             return estimator
-        return FrozenEstimator(fit_member(name, estimator, self.X, self.labels, rows))
+        return fit_frozen(name, estimator, self.X, self.labels, rows)
 
     def _measured(
         self, order: Estimator, X: Any, y: Any, unlabeled: Any, X_test: Any, y_test: Any

@@ -25,6 +25,7 @@ are needed to read parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -34,6 +35,7 @@ from sklearn.frozen import FrozenEstimator
 from skmergecal._pipelines import is_pipeline
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import check_parameters
+from skmergecal.members import LabelledEstimator
 from skmergecal.parameters._fold import fold_temperature
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
@@ -120,3 +122,17 @@ def last_classifier(estimator: Estimator) -> Estimator:
 
 
 register_wrapper(FrozenEstimator, lambda frozen: frozen.estimator)
+
+
+@read_parameters.register(LabelledEstimator)
+def _read_labelled(estimator: LabelledEstimator) -> Parameters:
+    parameters = read_parameters(estimator.estimator)
+    labels = {"classes": tuple(estimator.classes_.tolist())}
+    known = labels if "classes" in parameters.architecture else {}
+    return replace(parameters, architecture={**parameters.architecture, **known})
+
+
+@write_parameters.register(LabelledEstimator)
+def _write_labelled(estimator: LabelledEstimator, parameters: Parameters) -> Estimator:
+    written = write_parameters(estimator.estimator, parameters)
+    return LabelledEstimator(written, estimator.classes)

@@ -15,9 +15,9 @@ from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_parameters
 from skmergecal.pooling._leave_one_out import loo_scores
-from skmergecal.pooling._logarithmic import fit_logarithmic_pool
+from skmergecal.pooling._logarithmic import fit_checked_opinions
 from skmergecal.pooling._nonnegative_newton import factorise
-from skmergecal.pooling._pool_fit import check_opinions
+from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
 
 __all__ = ["ClasswiseFit", "ClasswiseProblem", "fit_classwise_pool"]
 
@@ -60,6 +60,29 @@ class ClasswiseFit:
         part: Array = log_proba * self.weights[member]
         part += proba * self.proba_weights[member]
         return part
+
+    def widened(self, present: IntArray, n_classes: int) -> ClasswiseFit:
+        """The coefficients of all classes, from a fit of those that have rows.
+
+        A class without rows gets the mean of the others' weights, and no intercept. Its own would
+        only make it as improbable as it is among these rows.
+
+        Parameters
+        ----------
+        present : ndarray of shape (n_present,)
+            The columns that the fit is of.
+        n_classes : int
+            Number of all columns.
+        """
+
+        def wide(weights: Array) -> Array:
+            all_classes = np.repeat(weights.mean(axis=1, keepdims=True), n_classes, axis=1)
+            all_classes[:, present] = weights
+            return all_classes
+
+        intercept = np.zeros(n_classes)
+        intercept[present] = self.intercept
+        return ClasswiseFit(wide(self.weights), wide(self.proba_weights), intercept)
 
 
 class ClasswiseProblem:
@@ -347,10 +370,15 @@ def fit_classwise_pool(
     -----
     Newton's method with n_classes * (2 * n_members + 1) unknowns. With more than 200 of them its
     steps come from conjugate gradients, so that time grows about as the rows, and at most as the
-    square of the members and of the classes; memory grows as the members' matrices.
+    square of the members and of the classes; memory grows as the members' matrices. Classes without
+    rows take no part in the fit; they get the mean of the weights of the others, and no intercept.
     """
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
-    pool = fit_logarithmic_pool(z, labels, weight)
+    present, codes = classes_with_rows(labels, z[0].shape[1])
+    if codes is not None:
+        part = fit_classwise_pool([m[:, present] for m in z], codes, weight, alpha=alpha)
+        return part.widened(present, z[0].shape[1])
+    pool = fit_checked_opinions(z, labels, weight)
     problem = ClasswiseProblem(z, labels, weight, pool.weights / pool.temperature)
     start = problem.pooled()
     if start.size > _MANY_UNKNOWNS:

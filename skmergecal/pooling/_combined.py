@@ -15,8 +15,12 @@ from skmergecal._validation import check_members, check_proba
 from skmergecal.pooling._classwise import ClasswiseFit, ClasswiseProblem
 from skmergecal.pooling._leave_one_out import loo_linear_pool, loo_log_pool
 from skmergecal.pooling._linear import fit_weights_of_true, of_true
-from skmergecal.pooling._logarithmic import STACKING_ALPHA, fit_logarithmic_pool
-from skmergecal.pooling._pool_fit import check_opinions
+from skmergecal.pooling._logarithmic import (
+    STACKING_ALPHA,
+    fit_checked_opinions,
+    fit_logarithmic_pool,
+)
+from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
 
 __all__ = ["CombinedFit", "ScaledLinearPool", "fit_combined_pool"]
 
@@ -164,9 +168,20 @@ def fit_combined_pool(
     Notes
     -----
     With more than 1,000 unknowns, n_classes * (2 * n_members + 1), the class-wise pool is left out.
+    Classes without rows take no part in the fit: see `fit_classwise_pool`.
     """
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
-    pool = fit_logarithmic_pool(z, labels, weight)
+    present, codes = classes_with_rows(labels, z[0].shape[1])
+    if codes is not None:
+        some = [m[:, present] for m in z]
+        own_some = None
+        if proba is not None:
+            own_some = [
+                p[:, present] for p in check_opinions(proba, y, sample_weight, logs=False)[0]
+            ]
+        part = fit_combined_pool(some, codes, weight, proba=own_some)
+        return replace(part, classwise=part.classwise.widened(present, z[0].shape[1]))
+    pool = fit_checked_opinions(z, labels, weight)
     beta = pool.weights / pool.temperature
     problem = ClasswiseProblem(z, labels, weight, beta)
     coefficients = [problem.pooled()]
@@ -185,7 +200,7 @@ def fit_combined_pool(
                 f"{shape}; got {len(given)} of shape {given[0].shape}"
             )
             raise ValueError(msg)
-        own, _, _ = check_opinions(given, y, sample_weight, check=lambda p, _: p)
+        own, _, _ = check_opinions(given, y, sample_weight, check=lambda p, _: p, logs=False)
         for calibrated, p in ((False, own), (True, _Exponentials(z))):
             fit, without_row = _fit_scaled_linear(p, labels, weight)
             linear.append(replace(fit, calibrated=calibrated))

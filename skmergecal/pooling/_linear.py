@@ -63,7 +63,9 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
     PoolFit
         With temperature 1.
     """
-    matrices, labels, weight = check_opinions(proba, y, sample_weight, "proba", check_proba)
+    matrices, labels, weight = check_opinions(
+        proba, y, sample_weight, "proba", check_proba, logs=False
+    )
     weights, loss = fit_weights_of_true(of_true(matrices, labels), weight)
     return PoolFit(weights, 1.0, loss)
 

@@ -17,7 +17,7 @@ from skmergecal.pooling._nonnegative_newton import LAST_STEP, minimise_nonnegati
 from skmergecal.pooling._pool_fit import PoolFit, check_opinions, weighted_sum
 from skmergecal.pooling._pool_loss import PoolLoss
 
-__all__ = ["STACKING_ALPHA", "fit_logarithmic_pool", "logarithmic_pool"]
+__all__ = ["STACKING_ALPHA", "fit_checked_opinions", "fit_logarithmic_pool", "logarithmic_pool"]
 
 #: Strengths of the ridge over which alpha="auto" averages.
 STRENGTHS = (10.0, 1.0, 0.1)
@@ -96,7 +96,13 @@ def fit_logarithmic_pool(
     -----
     Time grows about as the rows and the classes, and at most as the square of the members.
     """
-    z, labels, weight = check_opinions(log_proba, y, sample_weight)
+    return fit_checked_opinions(*check_opinions(log_proba, y, sample_weight), alpha)
+
+
+def fit_checked_opinions(
+    z: list[Array], labels: IntArray, weight: Array | None, alpha: float | Literal["auto"] = 1.0
+) -> PoolFit:
+    """The same for opinions that `check_opinions` has returned."""
     loss = PoolLoss(z, labels, weight)
     if alpha == "auto":
         beta = _average_over_strengths(loss, z, labels, weight)

@@ -19,9 +19,10 @@ from skmergecal._validation import (
     check_matrix,
     check_members,
     check_sample_weight,
+    warn_if_probabilities,
 )
 
-__all__ = ["PoolFit", "check_opinions", "weighted_sum"]
+__all__ = ["PoolFit", "check_opinions", "classes_with_rows", "weighted_sum"]
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,33 @@ def check_opinions(
     sample_weight: Any,
     name: str = "log_proba",
     check: Callable[[Any, str], Array] = check_matrix,
+    *,
+    logs: bool = True,
 ) -> tuple[list[Array], IntArray, Array | None]:
     """Opinions as C-contiguous float64 matrices of one shape, labels and weights.
 
-    Rows of weight 0 are removed.
+    Rows of weight 0 are removed. With ``logs``, opinions that look like probabilities are warned
+    about.
     """
     matrices = check_members(name, opinions, check)
+    if logs:
+        for number, z in enumerate(matrices):
+            warn_if_probabilities(z, f"the log-probabilities of opinion number {number}")
     labels = check_columns(y, *matrices[0].shape)
     weight = check_sample_weight(sample_weight, len(labels))
     if weight is not None and not weight.all():
         kept = weight > 0
         matrices, labels, weight = [z[kept] for z in matrices], labels[kept], weight[kept]
     return matrices, labels, weight
+
+
+def classes_with_rows(y: IntArray, n_classes: int) -> tuple[IntArray, IntArray | None]:
+    """The columns of classes that have rows, and y in these; None where all have."""
+    counts = np.bincount(y, minlength=n_classes)
+    present = np.flatnonzero(counts)
+    if len(present) == n_classes:
+        return present, None
+    return present, np.searchsorted(present, y)
 
 
 def weighted_sum(

@@ -98,7 +98,7 @@ def calibration_report(
 
 def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> CalibrationReport:
     estimators = [("estimator", freeze("estimator", estimator))]
-    (member,), classes = frozen_members(estimators, Cache(None))
+    (member,), classes = frozen_members(estimators, Cache(None), rows.labels[rows.kept])
     codes = encode_labels(
         rows.labels[rows.kept], classes, remedy="Leave these rows out: they cannot be scored."
     )

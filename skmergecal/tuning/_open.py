@@ -14,7 +14,14 @@ from skmergecal._optional import optional_import
 from skmergecal._pipelines import is_pipeline, steps_before
 from skmergecal._typing import Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.members import in_known_form, is_sklearn, is_skorch
+from skmergecal.members import (
+    LabelledEstimator,
+    classes_of,
+    in_known_form,
+    is_sklearn,
+    is_skorch,
+    labels_of_codes,
+)
 from skmergecal.parameters import (
     Parameters,
     fold_affine_input,
@@ -55,6 +62,8 @@ class OpenedEstimator:
         What its first layer does without while it is trained, and takes back afterwards.
     teachers : sequence of estimator
         The merged classifiers that it was found in, outermost first.
+    labels : ndarray of shape (n_classes,) or None
+        What the codes that the net knows stand for, where this was given with it.
     """
 
     net: Estimator
@@ -63,6 +72,19 @@ class OpenedEstimator:
     folded: bool = False
     scaler: StandardScaler | None = None
     teachers: Sequence[Estimator] = ()
+    labels: np.ndarray | None = None
+
+    def classes(self, labels: np.ndarray) -> np.ndarray:
+        """The labels of the net's columns: its classes, or what these stand for as codes.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_classes,)
+            The classes of the estimator that was opened.
+        """
+        if self.labels is not None:
+            return self.labels
+        return labels_of_codes(classes_of("estimator", self.net), labels)
 
     def rows(self, X: Any) -> Any:
         """Rows as the net takes them."""
@@ -141,6 +163,8 @@ def open_estimator(estimator: Estimator) -> OpenedEstimator:
     inner, temperature = _opened(estimator)
     if inner is not estimator:
         opened = open_estimator(inner)
+        if isinstance(estimator, LabelledEstimator):
+            opened = replace(opened, labels=estimator.classes_)
         if hasattr(estimator, "members_log_proba"):
             folded = opened.folded or (_takes_raw(opened) and _have_steps(estimator.estimators_))
             opened = replace(opened, folded=folded, teachers=[estimator, *opened.teachers])

@@ -19,13 +19,11 @@ from skmergecal.members import (
     Cache,
     FitRows,
     Member,
-    classes_of,
     collect,
     copy_fitted,
     cut_params,
     fitted_member,
     frozen_members,
-    is_binary_net,
 )
 from skmergecal.tuning._loop import Examples, History, train
 from skmergecal.tuning._open import OpenedEstimator, open_estimator
@@ -110,7 +108,7 @@ class TuningRun:
         """Fit, if need be, and train."""
         member, classes = self._fitted(data)
         opened = open_estimator(member.estimator)
-        own = member.classes if is_binary_net(opened.net) else classes_of("estimator", opened.net)
+        own = opened.classes(member.classes)
         columns = encode_labels(own, classes, remedy="They are classes of the estimator.")
         rows, weight = self._rows(data)
         if _num_samples(rows) == 0 or self.plan.epochs == 0 or len(classes) == 1:

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._numerics import softmax
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import encode_labels
-from skmergecal.members import Cache, check_estimator, frozen_members, warn_of_names
+from skmergecal.members import (
+    Cache,
+    check_estimator,
+    fit_frozen,
+    frozen_members,
+    warn_of_names,
+)
 from skmergecal.tuning._open import OpenedEstimator
 
 __all__ = ["Teacher", "find_teacher"]
@@ -53,7 +58,7 @@ def find_teacher(
         return lambda rows: softmax(merged.members_log_proba(rows)[:, columns])
     check_estimator("teacher", teacher)
     if not isinstance(teacher, FrozenEstimator):
-        teacher = FrozenEstimator(clone(teacher).fit(X, y))
+        teacher = fit_frozen("teacher", teacher, X, y)
     else:
         warn_of_names([("teacher", teacher)], X)
     (member,), own = frozen_members([("teacher", teacher)], Cache(None))

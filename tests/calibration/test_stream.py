@@ -54,7 +54,7 @@ def test_statistics_of_sites_add_up(blobs, members):
 def test_statistics_of_other_classes(blobs, members):
     frozen = FrozenEstimator(members["lda"])
     site = TemperatureCalibrator(frozen).partial_fit(blobs.X_held, blobs.y_held)
-    z, y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), ["a", "b", "b"]
+    z, y = np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), ["a", "b", "b"]
     other = TemperatureCalibrator().partial_fit(z, y)
     with pytest.raises(ValueError, match="same classes in the same order"):
         site.statistics_ + other.statistics_
@@ -85,7 +85,7 @@ def test_few_weights_of_bare_logits():
 
 
 def test_fit_forgets_the_stream():
-    z, y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), ["a", "b", "b"]
+    z, y = np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), ["a", "b", "b"]
     calibrator = TemperatureCalibrator().partial_fit(z, y)
     calibrator.fit(z, y)
     assert not hasattr(calibrator, "statistics_")

@@ -169,8 +169,11 @@ def test_classes_are_the_union_of_members_and_y(blobs):
 
 def test_a_class_missing_from_the_calibration_rows_is_fine(blobs, members):
     two = blobs.y_held != 2
-    merged = MergedClassifier.from_fitted(members, blobs.X_held[two], blobs.y_held[two])
-    np.testing.assert_array_equal(merged.classes_, [0, 1, 2])
+    for method, weights in (("logits", "log_loss"), ("probabilities", "greedy")):
+        merged = MergedClassifier.from_fitted(
+            members, blobs.X_held[two], blobs.y_held[two], method=method, weights=weights
+        )
+        np.testing.assert_array_equal(merged.classes_, [0, 1, 2])
     rng = np.random.default_rng(0)
     z = rng.normal(size=(50, 3))
     calibrator = TemperatureCalibrator(classes=["a", "b", "c"])
@@ -195,7 +198,8 @@ def test_a_class_that_one_fold_missed_is_softened_with_a_warning(blobs):
 def test_strings_and_numbers_do_not_mix(blobs):
     a = LogisticRegression().fit(blobs.X, blobs.y)
     b = LogisticRegression().fit(blobs.X, NAMES[blobs.y])
-    with pytest.raises(ValueError, match="Mix of label input types"):
+    match = r"'logisticregression-2' has the classes \['ape', 'bee', 'cat'\], y has \[0, 1, 2\]"
+    with pytest.raises(ValueError, match=match):
         MergedClassifier.from_fitted([a, b], blobs.X_held, blobs.y_held)
 
 

@@ -154,8 +154,12 @@ def test_binary_nets_with_their_own_labels(binary):
         merged.predict(binary.X_test).tolist()
         == model.predict(binary.X_test.astype(np.float32)).tolist()
     )
-    with pytest.raises(ValueError, match="binary net, which knows 0 and 1 only"):
+    with pytest.raises(ValueError, match=r"has the classes \[0, 1\], y has \['ape', 'bee'\]"):
         MergedClassifier.from_fitted([model], binary.X_held, NAMES[binary.y_held])
+    named = MergedClassifier.from_fitted(
+        [model], binary.X_held, NAMES[binary.y_held], weights=None, classes=["ape", "bee"]
+    )
+    np.testing.assert_allclose(named.predict_proba(binary.X_test), expected, atol=1e-6)
 
 
 def test_unfitted_binary_nets_learn_labels_of_any_kind(binary, blobs):

@@ -334,7 +334,7 @@ def test_errors_name_the_remedy(nets, members, merged, blobs):
             model.fit(X, y)
     with pytest.raises(ValueError, match="X_unlabeled teaches nothing"):
         FineTunedClassifier(frozen).fit(X, y, X_unlabeled=X)
-    with pytest.raises(ValueError, match="not among the classes"):
+    with pytest.raises(ValueError, match=r"has the classes \[0, 1, 2\], y has \[7, 8, 9\]"):
         FineTunedClassifier(frozen).fit(X, y + 7)
     with pytest.raises(ValueError, match="y to be passed"):
         FineTunedClassifier(frozen).fit(X)

@@ -10,7 +10,8 @@ import numpy as np
 
 from skmergecal._numerics import add_weighted, log_softmax, soften
 from skmergecal._typing import Array
-from skmergecal.members import HeldOutMembers, Member, Opinion
+from skmergecal._warnings import warn_user
+from skmergecal.members import HeldOutMembers, Member, Opinion, unlike_members
 from skmergecal.merging._greedy_loss import greedy_weights
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
@@ -38,6 +39,8 @@ class LinearPoolMerge(FittedMerge):
     @classmethod
     def learn(cls, held_out: HeldOutMembers, settings: Settings) -> Self:
         """Learn weights and temperatures from held-out opinions."""
+        for unlike in unlike_members(held_out.members, held_out.classes, held_out.y)[:1]:
+            warn_user(unlike)
         temperatures = np.ones(len(held_out.members))
         if settings.calibrates_members:
             _, temperatures = calibrated_opinions(held_out, settings)
@@ -61,6 +64,8 @@ class LinearPoolMerge(FittedMerge):
     @classmethod
     def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
         """Merge with given weights, nothing learned; zeros are softened by default."""
+        for unlike in unlike_members(members, classes, None)[:1]:
+            warn_user(unlike)
         softening = max(member.softening for member in members)
         return cls(members, weights, np.ones(len(members)), 1.0, softening=softening)
 

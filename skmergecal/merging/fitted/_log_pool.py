@@ -9,8 +9,8 @@ import numpy as np
 
 from skmergecal._numerics import add_weighted, log_softmax
 from skmergecal._temperature import warn_at_bound
-from skmergecal._typing import Array
-from skmergecal.members import HeldOutMembers, Member
+from skmergecal._typing import Array, IntArray
+from skmergecal.members import HeldOutMembers, Member, unlike_members
 from skmergecal.merging._greedy_loss import greedy_weights
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
@@ -26,7 +26,7 @@ class LogPoolMerge(FittedMerge):
     @classmethod
     def learn(cls, held_out: HeldOutMembers, settings: Settings) -> Self:
         """Learn weights and temperatures from held-out opinions."""
-        refuse_missing_classes(held_out.members, held_out.classes)
+        refuse_missing_classes(held_out.members, held_out.classes, held_out.y)
         if not settings.needs_held_out():
             ones = np.ones(len(held_out.members))
             return cls(held_out.members, np.asarray(settings.weights), ones, 1.0)
@@ -68,7 +68,9 @@ def _weights_and_temperature(
     return fit.weights, fit.temperature
 
 
-def refuse_missing_classes(members: Sequence[Member], classes: np.ndarray) -> None:
+def refuse_missing_classes(
+    members: Sequence[Member], classes: np.ndarray, y: IntArray | None = None
+) -> None:
     """Raise ValueError if a member has no logits for a class."""
     for member in members:
         if len(member.missing):
@@ -78,4 +80,4 @@ def refuse_missing_classes(members: Sequence[Member], classes: np.ndarray) -> No
                 "logits for them: leave it out, train it on all classes, or use "
                 "method='probabilities', where it gives them probability 0"
             )
-            raise ValueError(msg)
+            raise ValueError(". Or ".join([msg, *unlike_members(members, classes, y)[:1]]))

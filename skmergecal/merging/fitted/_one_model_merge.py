@@ -156,15 +156,19 @@ def _refuse_other_classes(members: Sequence[Member]) -> None:
     """Raise where a member lacks a class, or has its outputs in another order than the first."""
     first = members[0]
     for member in members:
-        missing = len(member.columns) < member.n_classes
-        if missing or not np.array_equal(member.columns, first.columns):
-            what = "lacks a class that others know" if missing else "has them in another order"
-            msg = (
-                f"estimator {member.name!r} has the classes {member.classes.tolist()}, estimator "
-                f"{first.name!r} {first.classes.tolist()}: {member.name!r} {what}, and parameters "
-                "can be averaged only for the same classes in the same order. Use method='logits'."
-            )
-            raise IncompatibleEstimatorsError(msg)
+        if not len(member.missing) and np.array_equal(member.columns, first.columns):
+            continue
+        what, other, instead = "has them in another order", first, "logits"
+        if len(member.missing):
+            wider = [m for m in members if np.isin(member.missing, m.columns).any()]
+            what, other = "lacks a class that others know", (wider or members)[0]
+            instead = "probabilities"
+        msg = (
+            f"estimator {member.name!r} has the classes {member.classes.tolist()}, estimator "
+            f"{other.name!r} {other.classes.tolist()}: {member.name!r} {what}, and parameters can "
+            f"be averaged only for the same classes in the same order. Use method={instead!r}."
+        )
+        raise IncompatibleEstimatorsError(msg)
 
 
 def _training_loss(merged: Member, held_out: HeldOutMembers, rows: FitRows) -> float:

@@ -42,7 +42,7 @@ class StackedPoolsMerge(FittedMerge):
     @classmethod
     def learn(cls, held_out: HeldOutMembers, settings: Settings, *, with_linear: bool) -> Self:
         """Learn temperatures, class-wise weights and, if wanted, a linear pool beside them."""
-        refuse_missing_classes(held_out.members, held_out.classes)
+        refuse_missing_classes(held_out.members, held_out.classes, held_out.y)
         y, weight = held_out.y, held_out.sample_weight
         softening = 1 / (held_out.total_weight + 1)
         what = (with_linear, None if with_linear else settings.alpha)
