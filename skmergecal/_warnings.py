@@ -1,4 +1,4 @@
-"""Warnings that point to the user's line; what a fit says several times, it says once."""
+"""Warnings that point to the user's line; a repeated warning comes once per fit."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def warn_again(found: Iterable[Warned], who: str | None = None) -> None:
 
 
 def warns_once(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that it says each warning once, at its end."""
+    """Decorate a function so that it gives each warning once, at its end."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

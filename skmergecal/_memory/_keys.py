@@ -76,7 +76,7 @@ def fingerprint(estimator: Estimator) -> str | None:
     """Hash of a fitted estimator; None if it cannot be identified.
 
     All of its content is hashed once in a process, and again only if a look at its parts, or at
-    the code that it refers to, says that it was changed.
+    the code that it refers to, shows that it was changed.
     """
     known = _KNOWN.get(id(estimator))
     try:

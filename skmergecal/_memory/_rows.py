@@ -19,7 +19,7 @@ Words = np.ndarray[tuple[int, int], np.dtype[np.uint64]]
 
 #: Rows of more 64-bit words are hashed one by one, which is faster there.
 _NARROW = 64
-#: Odd numbers that nobody can know, so that nobody can make two rows with one hash.
+#: Odd numbers that are secret, so that no one can make two rows with one hash.
 _SECRET = np.array([[secrets.randbits(64) | 1 for _ in range(2)] for _ in range(2)], np.uint64)
 
 

@@ -176,7 +176,7 @@ class Cache:
         )
 
     def _read_rows(self, member: Member, data: HashedRows, place: tuple[Hashable, ...]) -> Array:
-        """What a member says to some rows; a frozen one says the same to a row in every fold."""
+        """A member's answers to some rows; those of a frozen one are the same in every fold."""
 
         def ask(rows: Any) -> Array:
             answers = member.read(rows)

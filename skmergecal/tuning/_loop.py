@@ -63,7 +63,7 @@ def train(
     redraw : callable, default=None
         Gives other examples, as many, for each epoch.
     progress : Progress
-        Told of each epoch.
+        Called after each epoch.
     """
     watch = _Watch(trainee, held_out)
     watch.look(0)

@@ -141,8 +141,8 @@ def _watch(part: nn.Module, read: set[str], written: set[str]) -> None:
 
 def _rows(module: nn.Module) -> np.ndarray | None:
     """Some rows that a module, a copy, takes: random numbers, or zeros where it embeds them."""
-    told = (getattr(m, n, None) for m in module.modules() for n in ("in_features", "num_features"))
-    first = next((width for width in told if width is not None), None)
+    known = (getattr(m, n, None) for m in module.modules() for n in ("in_features", "num_features"))
+    first = next((width for width in known if width is not None), None)
     for width in [*([] if first is None else [first]), *range(1, _MAX_WIDTH)]:
         for rows in (np.random.default_rng(0).normal(size=(8, width)), np.zeros((8, width))):
             if isinstance(output(module, rows), torch.Tensor):
