@@ -1,4 +1,4 @@
-"""Feature names of X and of the rows that a member was fitted on: made to agree, with one warning."""
+"""Feature names of X and of the rows that fitted a member: made to agree, with one warning."""
 
 from __future__ import annotations
 
