@@ -20,6 +20,7 @@ from skmergecal._warnings import warn_user
 __all__ = [
     "LARGEST_LOGIT",
     "NON_NEGATIVE",
+    "POSITIVE",
     "TEMPERATURE",
     "as_numbers",
     "check_columns",
@@ -61,6 +62,7 @@ _WEIGHT_EXPONENTS = -200, 200
 
 #: Constraints that estimators and functions share.
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+POSITIVE = Interval(Real, 0, None, closed="neither")
 TEMPERATURE = Interval(Real, 1 / LARGEST_LOGIT, None, closed="left")
 
 Function = TypeVar("Function", bound=Callable[..., Any])

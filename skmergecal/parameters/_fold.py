@@ -10,7 +10,7 @@ import numpy as np
 
 from skmergecal._networks import Network
 from skmergecal._typing import Array
-from skmergecal._validation import TEMPERATURE, as_numbers, check_parameters
+from skmergecal._validation import POSITIVE, as_numbers, check_parameters
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters._parameters import Parameters
@@ -18,7 +18,7 @@ from skmergecal.parameters._parameters import Parameters
 __all__ = ["fold_affine_input", "fold_temperature", "on_same_columns"]
 
 
-@check_parameters(parameters=[Parameters], temperature=[TEMPERATURE])
+@check_parameters(parameters=[Parameters], temperature=[POSITIVE])
 def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
     """Divide the logits by a temperature, by scaling the parameters of the last layer.
 

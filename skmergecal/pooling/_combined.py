@@ -171,41 +171,44 @@ def fit_combined_pool(
     Classes without rows take no part in the fit: see `fit_classwise_pool`.
     """
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
-    present, codes = classes_with_rows(labels, z[0].shape[1])
+    if proba is None:
+        return _fit_checked(z, None, labels, weight)
+    given = check_members("proba", proba, check_proba)
+    shape = np.shape(log_proba[0])
+    if len(given) != len(z) or given[0].shape != shape:
+        msg = (
+            f"proba should hold as many matrices as log_proba, {len(z)}, of the same shape "
+            f"{shape}; got {len(given)} of shape {given[0].shape}"
+        )
+        raise ValueError(msg)
+    own, _, _ = check_opinions(given, y, sample_weight, check=lambda p, _: p, logs=False)
+    return _fit_checked(z, own, labels, weight)
+
+
+def _fit_checked(
+    z: list[Array], proba: list[Array] | None, y: IntArray, weight: Array | None
+) -> CombinedFit:
+    present, codes = classes_with_rows(y, z[0].shape[1])
     if codes is not None:
-        some = [m[:, present] for m in z]
-        own_some = None
-        if proba is not None:
-            own_some = [
-                p[:, present] for p in check_opinions(proba, y, sample_weight, logs=False)[0]
-            ]
-        part = fit_combined_pool(some, codes, weight, proba=own_some)
+        own = None if proba is None else [p[:, present] for p in proba]
+        part = _fit_checked([m[:, present] for m in z], own, codes, weight)
         return replace(part, classwise=part.classwise.widened(present, z[0].shape[1]))
-    pool = fit_checked_opinions(z, labels, weight)
+    pool = fit_checked_opinions(z, y, weight)
     beta = pool.weights / pool.temperature
-    problem = ClasswiseProblem(z, labels, weight, beta)
+    problem = ClasswiseProblem(z, y, weight, beta)
     coefficients = [problem.pooled()]
-    predictions = [loo_log_pool(z, labels, weight, beta, alpha=1.0)]
+    predictions = [loo_log_pool(z, y, weight, beta, alpha=1.0)]
     if coefficients[0].size <= MOST_UNKNOWNS:
         theta, factor = problem.minimise(STRENGTH, coefficients[0])
         coefficients.append(theta)
         predictions.append(problem.loo_scores(theta, factor))
     linear = []
     if proba is not None:
-        given = check_members("proba", proba, check_proba)
-        shape = np.shape(log_proba[0])
-        if len(given) != len(z) or given[0].shape != shape:
-            msg = (
-                f"proba should hold as many matrices as log_proba, {len(z)}, of the same shape "
-                f"{shape}; got {len(given)} of shape {given[0].shape}"
-            )
-            raise ValueError(msg)
-        own, _, _ = check_opinions(given, y, sample_weight, check=lambda p, _: p, logs=False)
-        for calibrated, p in ((False, own), (True, _Exponentials(z))):
-            fit, without_row = _fit_scaled_linear(p, labels, weight)
+        for calibrated, p in ((False, proba), (True, _Exponentials(z))):
+            fit, without_row = _fit_scaled_linear(p, y, weight)
             linear.append(replace(fit, calibrated=calibrated))
             predictions.append(without_row)
-    stack = fit_logarithmic_pool(predictions, labels, weight, alpha=STACKING_ALPHA)
+    stack = fit_logarithmic_pool(predictions, y, weight, alpha=STACKING_ALPHA)
     share = stack.weights / stack.temperature
     theta = np.einsum("s,scm->cm", share[: len(coefficients)], np.array(coefficients))
     factors = share[len(coefficients) :].tolist()

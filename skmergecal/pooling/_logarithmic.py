@@ -11,7 +11,7 @@ from skmergecal._compat import StrOptions
 from skmergecal._numerics import add_weighted, log_softmax
 from skmergecal._temperature import LIMIT, Bound, ScalingLoss, minimise_temperature
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import NON_NEGATIVE, TEMPERATURE, check_parameters
+from skmergecal._validation import NON_NEGATIVE, POSITIVE, check_parameters
 from skmergecal.pooling._leave_one_out import loo_log_pool
 from skmergecal.pooling._nonnegative_newton import LAST_STEP, minimise_nonnegative
 from skmergecal.pooling._pool_fit import PoolFit, check_opinions, weighted_sum
@@ -32,7 +32,7 @@ FEW_ROWS = 128
 ROUGH = 1e-5
 
 
-@check_parameters(temperature=[TEMPERATURE])
+@check_parameters(temperature=[POSITIVE])
 def logarithmic_pool(
     log_proba: Iterable[Any], weights: Sequence[float], temperature: float = 1.0
 ) -> Array:

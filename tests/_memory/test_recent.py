@@ -228,7 +228,10 @@ def test_bounds_are_warned_about_each_time(blobs, tmp_path):
     right = member.predict(blobs.X_held)  # every row as the member says: T would go to 0
     model = MergedClassifier([("m", FrozenEstimator(member))], method="logits", memory=tmp_path)
     for calibrate in ("members", "members", "merged", "both"):
-        with pytest.warns(ConvergenceWarning, match="no finite temperature"):
+        with (
+            pytest.warns(UserWarning, match="were these rows used to train them"),
+            pytest.warns(ConvergenceWarning, match="no finite temperature"),
+        ):
             model.set_params(calibrate=calibrate).fit(blobs.X_held, right)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -120,6 +122,14 @@ def from_one_start(module):
     first, second = fitted(module), fitted(module)
     second.set_params(max_epochs=1)
     return [first, second.partial_fit(X[:60], Y[:60])]
+
+
+@pytest.fixture(autouse=True)
+def rows_of_training():
+    """The nets are merged on the rows that they were trained on, which some nets show."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*were these rows used to train them")
+        yield
 
 
 def merged(nets, **settings):

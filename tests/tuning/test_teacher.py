@@ -310,7 +310,7 @@ def test_errors_name_the_remedy(nets, members, merged, blobs):
     cases = [
         (FineTunedClassifier(FrozenEstimator(members["forest"])), "forget what it starts from"),
         (FineTunedClassifier(LogisticRegression()), "LogisticRegression cannot be trained further"),
-        (FineTunedClassifier(FrozenEstimator(pool)), "method='parameters', or tune the members"),
+        (FineTunedClassifier(FrozenEstimator(pool)), "method='parameters'; or tune the members"),
         (FineTunedClassifier(frozen, target="members"), "pass a MergedClassifier"),
         (FineTunedClassifier(frozen, teacher=frozen), "teacher is for target='members'"),
         (FineTunedClassifier(frozen, augment="both"), "augment is for target='members'"),
