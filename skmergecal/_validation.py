@@ -83,7 +83,10 @@ def check_parameters(**constraints: Any) -> Callable[[Function], Function]:
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            given = signature.bind(*args, **kwargs).arguments
+            try:
+                given = signature.bind(*args, **kwargs).arguments
+            except TypeError:  # Python's own error names the function
+                return function(*args, **kwargs)
             validate_parameter_constraints(constraints, given, caller_name=function.__name__)
             return function(*args, **kwargs)
 
