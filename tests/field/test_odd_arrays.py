@@ -111,8 +111,11 @@ def test_a_masked_array_without_masked_entries_is_an_array():
 def test_labels_that_numpy_would_merge_are_refused_and_others_work(container, null):
     one = null[:0] + (b"a" if isinstance(null, bytes) else "a")
     y = [(one, one + null)[code % 2] for code in Y]
+    given = container(y)
+    if len(set(given)) == 1:
+        pytest.skip("this version of pandas takes them for one label itself")
     with pytest.raises(ValueError, match="rename labels that end in a null character"):
-        TemperatureCalibrator().fit(Z[:, :2], container(y))
+        TemperatureCalibrator().fit(Z[:, :2], given)
     if isinstance(null, str):
         renamed = [label.replace("\0", "-") for label in y]
         model = TemperatureCalibrator().fit(Z[:, :2], container(renamed))
