@@ -25,8 +25,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 #: What CI runs without coverage beside the sweeps of hypothesis: extremes, simulations, layouts of
-#: pictures, and scikit-learn's own checks.
-THOROUGH = ("test_extremes.py", "test_risk_coverage.py", "test_displays.py", "test_common.py")
+#: pictures, scikit-learn's own checks and tests, and what users met in the field.
+THOROUGH = {
+    "test_extremes.py",
+    "test_risk_coverage.py",
+    "test_displays.py",
+    "test_common.py",
+    "test_sklearn_suites.py",
+    "field",
+}
 
 
 def pytest_collection_modifyitems(config, items):
@@ -34,7 +41,7 @@ def pytest_collection_modifyitems(config, items):
     extremes = defaultdict(list)
     for item in items:
         sweep = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if sweep or item.path.name in THOROUGH:
+        if sweep or THOROUGH & {item.path.name, item.path.parent.name}:
             item.add_marker(pytest.mark.thorough)
         if item.path.name == "test_extremes.py":
             extremes[item.originalname].append(item)
