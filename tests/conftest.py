@@ -25,14 +25,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 #: What CI runs without coverage beside the sweeps of hypothesis: extremes, simulations, layouts of
-#: pictures, scikit-learn's own checks and tests, and what users met in the field.
+#: pictures, wrong parameters of every function, scikit-learn's own checks and tests.
 THOROUGH = {
     "test_extremes.py",
     "test_risk_coverage.py",
     "test_displays.py",
     "test_common.py",
     "test_sklearn_suites.py",
-    "field",
+    "test_wrong_parameters.py",
 }
 
 
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(config, items):
     extremes = defaultdict(list)
     for item in items:
         sweep = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if sweep or THOROUGH & {item.path.name, item.path.parent.name}:
+        if sweep or item.path.name in THOROUGH:
             item.add_marker(pytest.mark.thorough)
         if item.path.name == "test_extremes.py":
             extremes[item.originalname].append(item)
