@@ -20,10 +20,10 @@ ASKS = "were these rows used to train them"
 
 @pytest.fixture(scope="module")
 def fold_models(binary):
-    """Some of 20 forests that were trained on all rows but one fold."""
-    splits = list(KFold(20, shuffle=True, random_state=0).split(binary.X))[:4]
+    """Some of 30 forests that were trained on all rows but one fold."""
+    splits = list(KFold(30, shuffle=True, random_state=0).split(binary.X))[:4]
     return {
-        f"fold-{k}": RandomForestClassifier(15, random_state=k).fit(binary.X[rows], binary.y[rows])
+        f"fold-{k}": RandomForestClassifier(50, random_state=k).fit(binary.X[rows], binary.y[rows])
         for k, (rows, _) in enumerate(splits)
     }
 
