@@ -51,7 +51,9 @@ def find_members_that_saw_rows(
     errors = {}
     for k, z in enumerate(scores):
         wrong = z[part].argmax(axis=1) != y
-        if np.average(wrong, weights=weight) <= _PERFECT and _is_cold(log_proba(k, part), y, weight):
+        if np.average(wrong, weights=weight) <= _PERFECT and _is_cold(
+            log_proba(k, part), y, weight
+        ):
             errors[k] = wrong
     found = []
     for k, own in errors.items():
