@@ -325,7 +325,9 @@ def test_merged_models_merge_again(blobs):
     )
     bayes = [GaussianNB().fit(blobs.X[i::2], blobs.y[i::2]) for i in range(2)]
     pooled = MergedClassifier.from_fitted(bayes, X, y, method="logits")
-    with pytest.raises(IncompatibleEstimatorsError, match="GaussianNB cannot be averaged"):
+    with pytest.raises(
+        IncompatibleEstimatorsError, match="the logits of several GaussianNB cannot be averaged"
+    ):
         MergedClassifier.from_fitted([pooled], X, y, method="parameters")
 
 
