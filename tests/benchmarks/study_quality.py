@@ -1,12 +1,14 @@
-"""Log loss of merged classifiers on a folder of tabular data sets.
+"""Log loss and calibration of merged classifiers on a folder of tabular data sets.
 
     python tests/benchmarks/study_quality.py FOLDER [--seeds 0 1 2] [--sets NAME ...] [--out FILE]
+    python tests/benchmarks/study_quality.py FOLDER --rows 50 100 200 400 [--draws 2]
+    python tests/benchmarks/study_quality.py FOLDER --portfolio [--max-rows 6000]
 
-Each set is a gzipped CSV whose last column, ``target``, is the label. Eight members are fitted on
-60 % of at most 16,000 rows, merged on 20 % and scored on 20 %. Compared are the default
-MergedClassifier and single pools; VotingClassifier(voting="soft") and scikit-learn's temperature
-after it; greedy ensemble selection (25 steps) of probabilities and a temperature after it; and the
-best member.
+Each set is a gzipped CSV whose last column, ``target``, is the label. Eight members (with
+``--portfolio`` twenty-two, among them boosters of three libraries) are fitted on 60 % of at most
+16,000 rows, merged on 20 % and scored on 20 %. With ``--rows`` they are merged on so many rows
+drawn from that 20 %; a set that has fewer gives all. Each member is read once, and all methods get
+the same opinions. The tables are printed as docs/quality.rst has them.
 """
 
 from __future__ import annotations
@@ -14,185 +16,223 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy counts the processors
+
 import pandas as pd
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import (
-    ExtraTreesClassifier,
-    HistGradientBoostingClassifier,
-    RandomForestClassifier,
-    VotingClassifier,
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.benchmarks.merge_methods import (
+    BEST,
+    DEFAULT,
+    GREEDY,
+    LOGITS,
+    VOTE,
+    VOTE_SCALED,
+    Method,
+    compared,
+    installed_methods,
 )
-from sklearn.frozen import FrozenEstimator
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
-from sklearn.model_selection import train_test_split
-from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tests.benchmarks.tabular import (
+    MAX_ROWS,
+    Problem,
+    boosters,
+    drawn,
+    fit_all,
+    load,
+    members,
+    portfolio,
+    split,
+)
 
-from skmergecal import MergedClassifier
-from skmergecal.metrics import expected_calibration_error
-
-MAX_ROWS = 16_000
-#: Rows of classes with fewer rows than this are left out: no split could hold them (nursery).
-MIN_CLASS = 10
-#: Predictions that a method gives no chance count as this, for every method alike.
-FLOOR = 1e-15
+Scores = dict[str, dict[str, float]]
+#: By set, split and number of rows (0: all) and draw.
+Key = tuple[str, int, int, int]
 
 
-def load(path: Path, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
-    frame = pd.read_csv(path)
-    if len(frame) > MAX_ROWS:
-        frame = frame.sample(MAX_ROWS, random_state=seed)
-    counts = frame["target"].value_counts()
-    frame = frame[frame["target"].map(counts) >= MIN_CLASS]
-    X, y = frame.drop(columns="target"), frame["target"]
-    if path.name.startswith("bank_marketing"):
-        X = X.drop(columns="duration")  # it is known only after the outcome
-    return X.reset_index(drop=True), np.unique(y, return_inverse=True)[1]
+def sized(options: argparse.Namespace) -> Iterator[tuple[int, int]]:
+    """Numbers of held-out rows, 0 for all, and of the draw."""
+    if not options.rows:
+        yield 0, 0
+    for n in options.rows or []:
+        for draw in range(options.draws):
+            yield n, draw
 
 
-def members(X: pd.DataFrame, seed: int) -> dict[str, object]:
-    text = [c for c in X if not pd.api.types.is_numeric_dtype(X[c])]
-    numbers = [c for c in X if c not in text]
+def as_text(key: Key, options: argparse.Namespace) -> str:
+    """The key of a result in the file: whatever changes it is a part."""
+    name, seed, n, draw = key
+    size = f" rows {n} draw {draw}" if n else ""
+    cap = f" max {options.max_rows}" if options.max_rows != MAX_ROWS else ""
+    return f"{'portfolio ' * options.portfolio}{name} {seed}{cap}{size}"
 
-    def prepared(classifier: object) -> object:
-        one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False, min_frequency=5)
-        columns = ColumnTransformer(
-            [
-                ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), numbers),
-                ("text", one_hot, text),
+
+def missing_results(
+    path: Path, seed: int, sizes: list[tuple[int, int]], options: argparse.Namespace
+) -> Iterator[tuple[Key, Scores]]:
+    """Fit the members of a set once, and compare the methods at each number of rows."""
+    name = path.name.removesuffix(".csv.gz")
+    X_train, y_train, *rest = split(*load(path, seed, options.max_rows), seed)
+    classifiers = (portfolio if options.portfolio else members)(seed)
+    problem = Problem.of(fit_all(classifiers, X_train, y_train), rest)
+    for n, draw in sizes:
+        # Draws differ between splits, and are the same for all methods.
+        rows = drawn(problem.y, n or len(problem.y), 1000 * seed + draw)
+        yield (name, seed, n, draw), compared(problem.only(rows), options.methods)
+
+
+def run(options: argparse.Namespace) -> dict[Key, pd.DataFrame]:
+    """All results, those of the file first; new ones are added to it as they come."""
+    out = options.out
+    known = json.loads(out.read_text()) if out and out.exists() else {}
+    paths = {path.name.removesuffix(".csv.gz"): path for path in options.folder.glob("*.csv.gz")}
+    tables = {}
+    for seed in options.seeds:
+        for name in sorted(options.sets or paths):
+            keys = [(name, seed, n, draw) for n, draw in sized(options)]
+            new = [
+                key[2:]
+                for key in keys
+                if not known.get(as_text(key, options), {}).keys() >= options.methods.keys()
             ]
+            for key, result in missing_results(paths[name], seed, new, options) if new else ():
+                known[as_text(key, options)] = result
+                if out:
+                    out.write_text(json.dumps(known))
+            for key in keys:
+                tables[key] = pd.DataFrame(known[as_text(key, options)]).T.loc[[*options.methods]]
+                losses = "  ".join(f"{v:.4f}" for v in tables[key]["log_loss"])
+                print(f"{as_text(key, options):18s}  {losses}", flush=True)
+    return tables
+
+
+def as_rst(frame: pd.DataFrame, index: str, decimals: int = 4, *, ratios: bool = False) -> str:
+    """A simple table of reStructuredText; numbers below 1 without their 0."""
+
+    def text(value: object) -> str:
+        if isinstance(value, str):
+            return value
+        shown = f"{value:.{decimals}f}"
+        return shown if ratios else shown.replace("0.", ".", 1) if abs(value) < 1 else shown
+
+    def code(name: str) -> str:
+        return f"``{name}``" if "=" in name or "(" in name else name
+
+    rows = [[index, *map(code, map(str, frame))]]
+    rows += [[code(str(i)), *map(text, r)] for i, r in zip(frame.index, frame.values, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = " ".join("=" * w for w in widths)
+    lines = [" ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    return "\n".join([rule, lines[0], rule, *lines[1:], rule])
+
+
+SHOWN = {
+    "log_loss": "log loss",
+    "standard error": "standard error",
+    "brier": "Brier score",
+    "accuracy": "accuracy",
+    "auc": "AUC",
+    "ece": "ECE",
+    "classwise_ece": "class-wise ECE",
+    "smooth_ece": "smooth ECE",
+}
+
+
+def losses_of(tables: dict[Key, pd.DataFrame]) -> pd.DataFrame:
+    """Log losses, one line per result, one column per method."""
+    losses = pd.DataFrame({key: table["log_loss"] for key, table in tables.items()}).T
+    losses.index = pd.MultiIndex.from_tuples(tables, names=["set", "split", "rows", "draw"])
+    return losses[list(next(iter(tables.values())).index)]
+
+
+def summarise(tables: dict[Key, pd.DataFrame]) -> None:
+    """Means over sets and splits, standard errors over splits, and what is lower how often."""
+    losses = losses_of(tables)
+    summary = pd.concat(tables.values()).groupby(level=0, sort=False).mean()
+    by_split = losses.groupby("split").mean()
+    if len(by_split) > 1:
+        summary.insert(1, "standard error", by_split.std() / len(by_split) ** 0.5)
+    print("\nMeans over sets and splits; standard errors over splits.\n")
+    print(as_rst(summary.rename(columns=SHOWN), "method"))
+    greedy, best, vote = losses[GREEDY], losses[BEST], losses[VOTE_SCALED]
+    against = pd.DataFrame(
+        {
+            "to greedy": losses.mean() / greedy.mean() - 1,
+            "below greedy": losses.lt(greedy, axis=0).mean(),
+            "above greedy": losses.gt(greedy + 1e-4, axis=0).mean(),
+            "above best": losses.gt(1.01 * best, axis=0).mean(),
+            "below scaled vote": losses.lt(vote, axis=0).mean(),
+        }
+    )
+    print(
+        "\nRatio of the mean loss to greedy selection's, minus 1, and shares of (set, split) pairs "
+        "with\nlower loss; above greedy: by more than 1e-4; above best: by more than 1 %.\n"
+    )
+    print(as_rst(against.map(lambda v: f"{100 * v:.1f} %"), "method"))
+    by_set = losses.groupby("set").mean()
+    columns = [DEFAULT, LOGITS, *(m for m in losses if m.startswith(("greedy", "stacking")))]
+    print("\nLog loss of each set, mean over splits.\n")
+    print(as_rst(by_set[[*columns, VOTE, BEST]], "set"))
+
+
+def summarise_few_rows(tables: dict[Key, pd.DataFrame]) -> None:
+    """For each number of rows: mean losses, and their ratios to two plain methods."""
+    losses = losses_of(tables)
+    for n, part in losses.groupby("rows"):
+        by_set = part.groupby("set").mean()
+        better = min(by_set[VOTE].mean(), by_set[LOGITS].mean())
+        own_better = by_set[[VOTE, LOGITS]].min(axis=1)
+        to_vote = by_set.div(by_set[VOTE], axis=0)
+        summary = pd.DataFrame(
+            {
+                "log loss": by_set.mean(),
+                "to better": by_set.mean() / better,
+                "to better of each set": by_set.mean() / own_better.mean(),
+                "worst to vote": to_vote.max(),
+                "of": to_vote.idxmax(),
+                "worst draw to vote": part.div(part[VOTE], axis=0).max(),
+            }
         )
-        return make_pipeline(columns, classifier)
-
-    return {
-        "forest": prepared(RandomForestClassifier(random_state=seed)),
-        "extra": prepared(ExtraTreesClassifier(random_state=seed)),
-        "boosting": prepared(HistGradientBoostingClassifier(random_state=seed)),
-        "logistic": prepared(LogisticRegression(max_iter=2000)),
-        "bayes": prepared(GaussianNB()),
-        "knn": prepared(KNeighborsClassifier()),
-        "mlp-0": prepared(MLPClassifier(random_state=seed)),
-        "mlp-1": prepared(MLPClassifier(random_state=seed + 1)),
-    }
-
-
-def log_loss(y: np.ndarray, proba: np.ndarray) -> float:
-    return float(-np.log(np.maximum(proba[np.arange(len(y)), y], FLOOR)).mean())
-
-
-def scores(y: np.ndarray, proba: np.ndarray) -> dict[str, float]:
-    one_hot = np.eye(proba.shape[1])[y]
-    return {
-        "log_loss": log_loss(y, proba),
-        "brier": float(((proba - one_hot) ** 2).sum(axis=1).mean()),
-        "accuracy": float(accuracy_score(y, proba.argmax(axis=1))),
-        "ece": expected_calibration_error(y, proba),
-    }
-
-
-def fit_members(X: pd.DataFrame, y: np.ndarray, seed: int) -> dict[str, object]:
-    return {name: model.fit(X, y) for name, model in members(X, seed).items()}
-
-
-def split(X: pd.DataFrame, y: np.ndarray, seed: int) -> list:
-    X_train, X_rest, y_train, y_rest = train_test_split(
-        X, y, train_size=0.6, stratify=y, random_state=seed
+        print(f"\n{n} held-out rows, {len(by_set)} sets, {len(part)} draws.\n")
+        print(as_rst(summary, "method", ratios=True))
+    print(
+        f"\nto better: mean loss to that of {VOTE!r} or {LOGITS!r}, whichever is lower in the mean;"
+        "\nof each set: whichever is lower there; worst: largest ratio of a set's mean loss, or of "
+        "one\ndraw's, to the vote's. What gives a class of the test rows no chance, as stacking "
+        "does where a\nclass has no held-out row, counts as a probability of 1e-15."
     )
-    X_held, X_test, y_held, y_test = train_test_split(
-        X_rest, y_rest, train_size=0.5, stratify=y_rest, random_state=seed
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    return [X_train, y_train, X_held, y_held, X_test, y_test]
-
-
-def evaluate(path: Path, seed: int) -> dict[str, dict[str, float]]:
-    X_train, y_train, X_held, y_held, X_test, y_test = split(*load(path, seed), seed)
-    fitted = fit_members(X_train, y_train, seed)
-    frozen = [(name, FrozenEstimator(model)) for name, model in fitted.items()]
-    vote = VotingClassifier(frozen, voting="soft").fit(X_train, y_train)
-    by_scikit_learn = CalibratedClassifierCV(FrozenEstimator(vote), method="temperature")
-    methods = {
-        "default": MergedClassifier(frozen),
-        "logits": MergedClassifier(frozen, method="logits"),
-        "logits, class-wise": MergedClassifier(frozen, method="logits", weights="classwise"),
-        "linear pool + temperature": MergedClassifier(
-            frozen, method="probabilities", calibrate="merged"
-        ),
-        "greedy + temperature": MergedClassifier(
-            frozen, method="probabilities", weights="greedy", calibrate="merged"
-        ),
-        "vote + scikit-learn's temperature": by_scikit_learn,
-    }
-    results = {"soft vote": scores(y_test, vote.predict_proba(X_test))}
-    for name, model in methods.items():
-        results[name] = scores(y_test, model.fit(X_held, y_held).predict_proba(X_test))
-    by_member = [scores(y_test, model.predict_proba(X_test)) for model in fitted.values()]
-    results["best member (on the test rows)"] = min(by_member, key=lambda s: s["log_loss"])
-    return results
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one split each")
+    parser.add_argument("--sets", nargs="*")
+    parser.add_argument("--rows", type=int, nargs="+", help="numbers of held-out rows")
+    parser.add_argument("--draws", type=int, default=2, help="for each number of rows")
+    parser.add_argument("--portfolio", action="store_true", help="22 members")
+    parser.add_argument("--max-rows", type=int, default=MAX_ROWS)
+    parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
+    parser.add_argument("--without", nargs="*", default=[], help="beginnings of methods' names")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--sets", nargs="*")
-    parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
-    options = parser.parse_args()
+    options = parsed()
+    if options.portfolio:
+        boosters(0)  # says what is not installed before anything is fitted
+    methods: dict[str, Method] = installed_methods()
+    options.methods = {k: m for k, m in methods.items() if not k.startswith(tuple(options.without))}
     warnings.simplefilter("ignore")  # iteration limits of members
-    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    tables: dict[str, list[pd.DataFrame]] = {}
-    paths = {path.name.removesuffix(".csv.gz"): path for path in options.folder.glob("*.csv.gz")}
-    for seed in options.seeds:
-        for name in sorted(options.sets or paths):
-            key = f"{name} {seed}"
-            if key not in known:
-                known[key] = evaluate(paths[name], seed)
-                if options.out:
-                    options.out.write_text(json.dumps(known))
-            table = pd.DataFrame(known[key]).T
-            tables.setdefault(name, []).append(table)
-            print(f"{key:18s}  " + "  ".join(f"{v:.4f}" for v in table["log_loss"]), flush=True)
-    summarise(tables)
-
-
-def summarise(tables: dict[str, list[pd.DataFrame]]) -> None:
-    """Means over sets and splits, standard errors over splits, and who beats whom how often."""
-    pairs = [table for per_seed in tables.values() for table in per_seed]
-    losses = pd.DataFrame([table["log_loss"] for table in pairs])
-    by_split = [
-        pd.concat(split).groupby(level=0, sort=False)
-        for split in zip(*tables.values(), strict=True)
-    ]
-    by_split = [split["log_loss"].mean() for split in by_split]
-    summary = pd.concat(pairs).groupby(level=0, sort=False).mean()
-    if len(by_split) > 1:
-        spread = pd.concat(by_split, axis=1).std(axis=1) / len(by_split) ** 0.5
-        summary.insert(1, "standard error", spread)
-    greedy, best = losses["greedy + temperature"], losses["best member (on the test rows)"]
-    vote = losses["vote + scikit-learn's temperature"]
-    summary["against greedy"] = losses.mean() / greedy.mean() - 1
-    summary["below greedy"] = losses.lt(greedy, axis=0).mean()
-    summary["above greedy"] = losses.gt(greedy + 1e-4, axis=0).mean()
-    summary["above best"] = losses.gt(1.01 * best, axis=0).mean()
-    summary["below vote"] = losses.lt(vote, axis=0).mean()
-    print(summary.round(4).to_string())
-    print(
-        "below: share of (set, split) pairs with lower log loss; above greedy: by more than 1e-4; "
-        "above best: by more than 1 % of the best member's; standard error: over splits"
-    )
-    by_set = {name: pd.concat(split).groupby(level=0, sort=False) for name, split in tables.items()}
-    print(pd.DataFrame({n: g["log_loss"].mean() for n, g in by_set.items()}).T.round(4).to_string())
+    tables = run(options)
+    (summarise_few_rows if options.rows else summarise)(tables)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()
