@@ -83,13 +83,17 @@ def long_greedy(problem: Problem) -> np.ndarray:
 
 
 def matrix_after_greedy(problem: Problem) -> np.ndarray:
-    """Structured matrix scaling of probmetrics, after greedy selection."""
+    """Structured matrix scaling of probmetrics, after greedy selection.
+
+    For two classes its own default, quadratic scaling of the one logit, takes its place.
+    """
     from probmetrics.calibrators import get_calibrator
 
     n_held = len(problem.y)
     weights = greedy_rule(problem.proba[:, :n_held], problem.y)
     pooled = np.tensordot(weights, problem.proba, 1)
-    calibrator = get_calibrator("sms").fit(pooled[:n_held], problem.y)
+    calibrator = get_calibrator("sms" if pooled.shape[1] > 2 else "logistic")
+    calibrator.fit(pooled[:n_held], problem.y)
     return widened(calibrator.predict_proba(pooled[n_held:]), calibrator, problem)
 
 
