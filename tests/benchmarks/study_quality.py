@@ -116,8 +116,9 @@ def as_rst(frame: pd.DataFrame, index: str, decimals: int = 4, *, ratios: bool =
     def text(value: object) -> str:
         if isinstance(value, str):
             return value
-        shown = f"{value:.{decimals}f}"
-        return shown if ratios else shown.replace("0.", ".", 1) if abs(value) < 1 else shown
+        few = not ratios and 0 < abs(value) < 10 ** (1 - decimals)
+        shown = f"{value:.{decimals + 2 * few}f}"
+        return shown.replace("0.", ".", 1) if abs(value) < 1 and not ratios else shown
 
     def code(name: str) -> str:
         return f"``{name}``" if "=" in name or "(" in name else name
@@ -139,6 +140,18 @@ SHOWN = {
     "ece": "ECE",
     "classwise_ece": "class-wise ECE",
     "smooth_ece": "smooth ECE",
+}
+
+#: Columns of the table of sets.
+SHORT = {
+    DEFAULT: "default",
+    LOGITS: "logits",
+    GREEDY: "greedy",
+    "greedy selection, matrix scaling": "matrix scaling",
+    "stacking of logits": "stacking, logits",
+    "stacking of probabilities": "stacking, probabilities",
+    VOTE: "vote",
+    BEST: "best member",
 }
 
 
@@ -172,38 +185,39 @@ def summarise(tables: dict[Key, pd.DataFrame]) -> None:
         "\nRatio of the mean loss to greedy selection's, minus 1, and shares of (set, split) pairs "
         "with\nlower loss; above greedy: by more than 1e-4; above best: by more than 1 %.\n"
     )
-    print(as_rst(against.map(lambda v: f"{100 * v:.1f} %"), "method"))
+    print(as_rst(against.map(lambda v: f"{100 * v + 0.0:.1f} %"), "method"))
     by_set = losses.groupby("set").mean()
-    columns = [DEFAULT, LOGITS, *(m for m in losses if m.startswith(("greedy", "stacking")))]
+    columns = [name for name in SHORT if name in losses]
     print("\nLog loss of each set, mean over splits.\n")
-    print(as_rst(by_set[[*columns, VOTE, BEST]], "set"))
+    print(as_rst(by_set[columns].rename(columns=SHORT), "set"))
 
 
 def summarise_few_rows(tables: dict[Key, pd.DataFrame]) -> None:
-    """For each number of rows: mean losses, and their ratios to two plain methods."""
+    """Mean losses by number of held-out rows, and their ratios to two plain methods."""
     losses = losses_of(tables)
-    for n, part in losses.groupby("rows"):
-        by_set = part.groupby("set").mean()
-        better = min(by_set[VOTE].mean(), by_set[LOGITS].mean())
-        own_better = by_set[[VOTE, LOGITS]].min(axis=1)
-        to_vote = by_set.div(by_set[VOTE], axis=0)
-        summary = pd.DataFrame(
-            {
-                "log loss": by_set.mean(),
-                "to better": by_set.mean() / better,
-                "to better of each set": by_set.mean() / own_better.mean(),
-                "worst to vote": to_vote.max(),
-                "of": to_vote.idxmax(),
-                "worst draw to vote": part.div(part[VOTE], axis=0).max(),
-            }
-        )
-        print(f"\n{n} held-out rows, {len(by_set)} sets, {len(part)} draws.\n")
-        print(as_rst(summary, "method", ratios=True))
+    sizes = losses.groupby("rows")
+    by_set = {n: part.groupby("set").mean() for n, part in sizes}
+    means = pd.DataFrame({n: part.mean() for n, part in by_set.items()})
+    each = pd.Series({n: part[[VOTE, LOGITS]].min(axis=1).mean() for n, part in by_set.items()})
+    worst = {n: part.div(part[VOTE], axis=0) for n, part in by_set.items()}
+    draws = {n: part.div(part[VOTE], axis=0).max() for n, part in sizes}
+    named = {
+        n: [f"{ratio[m].max():.2f} {ratio[m].idxmax()}" for m in ratio]
+        for n, ratio in worst.items()
+    }
+    print(f"\nMean log loss on {len(by_set[means.columns[0]])} sets by number of held-out rows.\n")
+    print(as_rst(means, "method"))
+    print("\nIts ratio to the vote's or the logit pool's, whichever is lower in the mean.\n")
+    print(as_rst(means / means.loc[[VOTE, LOGITS]].min(), "method", 3, ratios=True))
+    print("\nIts ratio to the mean of whichever of the two is lower on each set.\n")
+    print(as_rst(means / each, "method", 3, ratios=True))
+    print("\nThe largest ratio of a set's mean loss to the vote's, and the set.\n")
+    print(as_rst(pd.DataFrame(named, index=losses.columns), "method"))
+    print("\nThe largest ratio of a single draw's loss to the vote's.\n")
+    print(as_rst(pd.DataFrame(draws), "method", 2, ratios=True))
     print(
-        f"\nto better: mean loss to that of {VOTE!r} or {LOGITS!r}, whichever is lower in the mean;"
-        "\nof each set: whichever is lower there; worst: largest ratio of a set's mean loss, or of "
-        "one\ndraw's, to the vote's. What gives a class of the test rows no chance, as stacking "
-        "does where a\nclass has no held-out row, counts as a probability of 1e-15."
+        "\nWhat gives the true class no chance, as stacking does where a class has no held-out "
+        "row,\ncounts as a probability of 1e-15."
     )
 
 
