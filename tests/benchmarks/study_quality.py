@@ -37,6 +37,7 @@ from tests.benchmarks.merge_methods import (
     compared,
     installed_methods,
 )
+from tests.benchmarks.rst import as_rst
 from tests.benchmarks.tabular import (
     MAX_ROWS,
     Problem,
@@ -108,27 +109,6 @@ def run(options: argparse.Namespace) -> dict[Key, pd.DataFrame]:
                 losses = "  ".join(f"{v:.4f}" for v in tables[key]["log_loss"])
                 print(f"{as_text(key, options):18s}  {losses}", flush=True)
     return tables
-
-
-def as_rst(frame: pd.DataFrame, index: str, decimals: int = 4, *, ratios: bool = False) -> str:
-    """A simple table of reStructuredText; numbers below 1 without their 0."""
-
-    def text(value: object) -> str:
-        if isinstance(value, str):
-            return value
-        few = not ratios and 0 < abs(value) < 10 ** (1 - decimals)
-        shown = f"{value:.{decimals + 2 * few}f}"
-        return shown.replace("0.", ".", 1) if abs(value) < 1 and not ratios else shown
-
-    def code(name: str) -> str:
-        return f"``{name}``" if "=" in name or "(" in name else name
-
-    rows = [[index, *map(code, map(str, frame))]]
-    rows += [[code(str(i)), *map(text, r)] for i, r in zip(frame.index, frame.values, strict=True)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = " ".join("=" * w for w in widths)
-    lines = [" ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return "\n".join([rule, lines[0], rule, *lines[1:], rule])
 
 
 SHOWN = {

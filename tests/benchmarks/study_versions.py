@@ -4,9 +4,8 @@
 
 OLD and NEW are folders of two checkouts. Each version runs in a process of its own. The two fit the
 same opinions in turn, so that other load on the machine meets both, and the least processor time of
-each counts. Memory is the peak of what a fit allocates beyond its input. A table for each number of
-rows has the ratios NEW / OLD for all members x classes, and what the old version needs; with
-``--sizes 3200x8x18``, rows x members x classes are measured instead of a grid.
+each counts. Memory is the peak of what a fit allocates beyond its input. Printed are the ratios
+NEW / OLD for each number of rows, members and classes; with ``--sizes 3200x8x18``, some of them.
 """
 
 from __future__ import annotations
@@ -19,11 +18,13 @@ import sys
 import time
 import tracemalloc
 import warnings
+from itertools import product
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy counts the processors
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 ROWS, MEMBERS, CLASSES = (200, 800, 3200), (2, 8, 22), (2, 3, 6, 12, 18, 26)
@@ -137,25 +138,22 @@ def compared(versions: list[Version], size: Size) -> list[dict[str, float]]:
     return [best | v(size, memory=True) for v, best in zip(versions, least, strict=True)]
 
 
-def ratios(old: dict[str, float], new: dict[str, float]) -> str:
-    return " ".join(f"{new[what] / old[what]:5.2f}" for what in MEASURES)
+def tables(found: dict[Size, dict[str, float]]) -> None:
+    """The ratios of each measure, rows x members down and classes across."""
+    from tests.benchmarks.rst import as_rst
 
-
-def grid(versions: list[Version], n: int, options: argparse.Namespace) -> dict[Size, float]:
-    """Print the table of one number of rows; ratios of the time of a fit."""
-    print(f"\n{n:,} rows: new / old of {', '.join(MEASURES.values())}; [old seconds of fit, MiB]")
-    print("members  " + "".join(f"{f'{k} classes':>34s}" for k in options.classes))
-    found = {}
-    for n_members in options.members:
-        print(f"{n_members:7d}  ", end="")
-        for n_classes in options.classes:
-            size = n, n_members, n_classes
-            old, new = compared(versions, size)
-            found[size] = new["fit"] / old["fit"]
-            cell = f"{ratios(old, new)} [{old['fit']:.3f}, {old['peak']:.0f}]"
-            print(f"{cell:>34s}", end="", flush=True)
-        print()
-    return found
+    measured = pd.DataFrame(found).T.rename_axis(["rows", "members", "classes"])
+    for what, name in MEASURES.items():
+        table = measured[what].unstack("classes")
+        table.index = [f"{n:,} x {members}" for n, members in table.index]
+        print(f"\nRatio of {name}, rows x members down, classes across.\n")
+        print(as_rst(table, "rows x members", 2, ratios=True))
+    for few, part in measured.groupby(measured.index.get_level_values("classes") > 12):
+        mean, worst = np.exp(np.log(part["fit"]).mean()), part["fit"].idxmax()
+        print(
+            f"\n{'more' if few else 'up to 12'} classes: time of a fit {mean:.2f} times in the "
+            f"geometric mean, at most {part['fit'].max():.2f} ({'x'.join(map(str, worst))})"
+        )
 
 
 def main() -> None:
@@ -169,34 +167,24 @@ def main() -> None:
     parser.add_argument("--classes", type=int, nargs="+", default=CLASSES)
     parser.add_argument("--sizes", nargs="+", help="rows x members x classes, 3200x8x18")
     options = parser.parse_args()
+    sizes = [tuple(int(part) for part in text.split("x")) for text in options.sizes or ()]
+    grid = product(options.rows, options.members, options.classes)
     versions = [Version(options.old), Version(options.new)]
     found = {}
-    for text in options.sizes or ():
-        size = tuple(int(part) for part in text.split("x"))
+    for size in sizes or grid:
         old, new = compared(versions, size)
-        found[size] = new["fit"] / old["fit"]
-        each = (f"{old[w]:.3g} to {new[w]:.3g} {MEASURES[w]}" for w in MEASURES)
-        print(f"{text:12s} {ratios(old, new)}   {', '.join(each)}", flush=True)
-    for n in () if options.sizes else options.rows:
-        found |= grid(versions, n, options)
+        found[size] = {what: new[what] / old[what] for what in MEASURES}
+        ratios = " ".join(f"{ratio:5.2f}" for ratio in found[size].values())
+        each = ", ".join(f"{old[w]:.3g} to {new[w]:.3g} {MEASURES[w]}" for w in MEASURES)
+        print(f"{'x'.join(map(str, size)):12s} {ratios}   {each}", flush=True)
     for version in versions:
         version.close()
-    print()
-    for what, part in (
-        ("up to 12 classes", [s for s in found if s[2] <= 12]),
-        ("more classes", [s for s in found if s[2] > 12]),
-    ):
-        if part:
-            worst = max(part, key=found.get)
-            mean = np.exp(np.mean(np.log([found[s] for s in part])))
-            print(
-                f"{what}: time of fit {mean:.2f} times in the geometric mean, at most "
-                f"{found[worst]:.2f} ({worst[0]:,} rows, {worst[1]} members, {worst[2]} classes)"
-            )
+    tables(found)
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--worker"]:
         work()
     else:
+        sys.path.insert(0, str(Path(__file__).parents[2]))
         main()
