@@ -67,7 +67,7 @@ def sized(options: argparse.Namespace) -> Iterator[tuple[int, int]]:
 def as_text(key: Key, options: argparse.Namespace) -> str:
     """The key of a result in the file: whatever changes it is a part."""
     name, seed, n, draw = key
-    size = f" rows {n} draw {draw}" if n else ""
+    size = f" rows {n} draw {draw}{' at random' * (not options.stratify)}" if n else ""
     cap = f" max {options.max_rows}" if options.max_rows != MAX_ROWS else ""
     return f"{'portfolio ' * options.portfolio}{name} {seed}{cap}{size}"
 
@@ -82,7 +82,9 @@ def missing_results(
     problem = Problem.of(fit_all(classifiers, X_train, y_train), rest)
     for n, draw in sizes:
         # Draws differ between splits, and are the same for all methods.
-        rows = drawn(problem.y, n or len(problem.y), 1000 * seed + draw)
+        rows = drawn(
+            problem.y, n or len(problem.y), 1000 * seed + draw, stratified=options.stratify
+        )
         yield (name, seed, n, draw), compared(problem.only(rows), options.methods)
 
 
@@ -111,6 +113,8 @@ def run(options: argparse.Namespace) -> dict[Key, pd.DataFrame]:
     return tables
 
 
+#: Methods that a table compares with.
+COMPARED_WITH = (LOGITS, GREEDY, VOTE_SCALED, VOTE, BEST)
 SHOWN = {
     "log_loss": "log loss",
     "standard error": "standard error",
@@ -210,10 +214,16 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="*")
     parser.add_argument("--rows", type=int, nargs="+", help="numbers of held-out rows")
     parser.add_argument("--draws", type=int, default=2, help="for each number of rows")
+    parser.add_argument(
+        "--at-random",
+        dest="stratify",
+        action="store_false",
+        help="draw the rows without regard to their classes, some of which then may have none",
+    )
     parser.add_argument("--portfolio", action="store_true", help="22 members")
     parser.add_argument("--max-rows", type=int, default=MAX_ROWS)
     parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
-    parser.add_argument("--without", nargs="*", default=[], help="beginnings of methods' names")
+    parser.add_argument("--without", nargs="*", default=[], help="beginnings of methods")
     return parser.parse_args()
 
 
@@ -222,7 +232,10 @@ def main() -> None:
     if options.portfolio:
         boosters(0)  # says what is not installed before anything is fitted
     methods: dict[str, Method] = installed_methods()
-    options.methods = {k: m for k, m in methods.items() if not k.startswith(tuple(options.without))}
+    left_out = tuple(options.without)
+    options.methods = {
+        k: m for k, m in methods.items() if k in COMPARED_WITH or not k.startswith(left_out)
+    }
     warnings.simplefilter("ignore")  # iteration limits of members
     tables = run(options)
     (summarise_few_rows if options.rows else summarise)(tables)

@@ -58,16 +58,16 @@ def split(X: pd.DataFrame, y: np.ndarray, seed: int) -> list:
     return [X_train, y_train, X_held, y_held, X_test, y_test]
 
 
-def drawn(y: np.ndarray, n: int, seed: int) -> np.ndarray:
+def drawn(y: np.ndarray, n: int, seed: int, *, stratified: bool = True) -> np.ndarray:
     """Numbers of n rows at random, with the shares of the classes where that is possible."""
     rows = np.arange(len(y))
     if n >= len(y):
         return rows
     counts = np.bincount(y)
     # scikit-learn stratifies only if each class has two rows, and each part a row of each class.
-    stratified = counts[counts > 0].min() > 1 and (counts > 0).sum() <= min(n, len(y) - n)
-    stratify = y if stratified else None
-    return train_test_split(rows, train_size=n, stratify=stratify, random_state=seed)[0]
+    possible = counts[counts > 0].min() > 1 and (counts > 0).sum() <= min(n, len(y) - n)
+    shares = y if stratified and possible else None
+    return train_test_split(rows, train_size=n, stratify=shares, random_state=seed)[0]
 
 
 def members(seed: int) -> dict[str, object]:
