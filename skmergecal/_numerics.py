@@ -22,6 +22,7 @@ __all__ = [
     "log_softmax",
     "mean_loss",
     "soften",
+    "softening_of",
     "softmax",
     "sum_of",
 ]
@@ -33,6 +34,12 @@ SMALLEST = float(np.nextafter(0.0, 1.0))
 SAME_PROBABILITY = 1e-6
 SAME_IN_SINGLE_PRECISION = 1e-4
 ROWS_TO_COMPARE = 100
+#: The smallest of some probabilities stands for 0 if it occurs twice, softening would raise it by
+#: the factor RAISED or more, and the next larger one, at least GAP times as large, by less.
+#: Rows divided by their sums repeat it only roughly: up to ALIKE times it counts as equal.
+RAISED = 10.0
+GAP = 100.0
+ALIKE = 1.02
 #: Up to this many classes, row maxima are computed column by column, which is faster.
 _FEW_CLASSES = 16
 
@@ -68,6 +75,38 @@ def soften(proba: Any, amount: float) -> Array:
     p: Array = np.ascontiguousarray(proba, dtype=np.float64)
     mixed = (1.0 - amount) * p + amount / p.shape[1]
     return log_softmax(np.log(np.maximum(mixed, SMALLEST)))
+
+
+def softening_of(proba: Array, sample_weight: Array | None = None) -> float:
+    """The amount by which to soften a member that gives these probabilities: 1 / (n + 1), or 0.
+
+    It is 1 / (n + 1), with n the total weight of the rows, where probabilities are exactly 0, or
+    where the smallest one stands for 0, as after ``np.clip(p, 1e-15, 1)``: it occurs at least
+    twice, and there is nothing else that softening would raise much, and nothing near it. Between
+    the small probabilities of a smooth member there is no such gap: they are left as they are.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_samples, n_classes)
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Frequency weights; rows of weight 0 do not count.
+    """
+    if sample_weight is not None and not sample_weight.all():
+        proba, sample_weight = proba[sample_weight > 0], sample_weight[sample_weight > 0]
+    total = float(len(proba) if sample_weight is None else sample_weight.sum())
+    amount = 1 / (total + 1)
+    smallest = float(proba.min(initial=1.0))
+    if smallest == 0:
+        return amount
+    much = amount / proba.shape[1] / RAISED
+    if smallest >= much:
+        return 0.0
+    alike = proba <= ALIKE * smallest
+    if proba.min(initial=1.0, where=~alike) < max(much, GAP * smallest):
+        return 0.0
+    counts = np.count_nonzero(alike, axis=1)
+    occurs = float(counts.sum() if sample_weight is None else sample_weight @ counts)
+    return amount if occurs >= 2 else 0.0
 
 
 def mean_loss(log_proba: Array, y: Any, sample_weight: Array | None) -> float:

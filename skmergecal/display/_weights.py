@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._numerics import soften
+from skmergecal._numerics import soften, softening_of
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array
 from skmergecal._validation import check_sample_weight
@@ -153,8 +153,7 @@ class WeightsDisplay:
         codes, models, _ = encode_predictions(y, proba, classes, None)
         weight = check_sample_weight(sample_weight, len(codes))
         weight = np.ones(len(codes)) if weight is None else weight
-        amount = 1 / (float(weight.sum()) + 1)
-        z = [soften(p, amount if (p == 0).any() else 0.0) for p in models.values()]
+        z = [soften(p, softening_of(p, weight)) for p in models.values()]
         rng = check_random_state(random_state)
 
         def learn(counts: Array) -> Array:

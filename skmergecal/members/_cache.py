@@ -25,6 +25,7 @@ from skmergecal._memory import (
     remember,
     settle,
 )
+from skmergecal._numerics import softening_of
 from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.members._fit import FitTask
@@ -135,28 +136,34 @@ class Cache:
 
         return read
 
-    def gives_zeros(self, member: Member, data: HashedRows) -> bool:
-        """Whether a member gives a probability of exactly 0 somewhere, or does not know a class.
+    def softening(self, member: Member, data: HashedRows, sample_weight: Array | None) -> float:
+        """The softening that a member's answers to some rows call for: see `softening_of`.
 
-        Rows are read only as far as it takes to see that, and what is in the cache is not read
+        Rows are read only until a probability is exactly 0, and what is in the cache is not read
         again. Log-probabilities hold no zeros.
         """
+        zero = softening_of(np.zeros((_num_samples(data.X), 1)), sample_weight)
         if member.logarithmic or len(member.missing):
-            return len(member.missing) > 0
+            return zero if len(member.missing) else 0.0
+        if self._place(member, data) is None:
+            first = self._read(member, data.first)
+            if data.first is data or (first == 0.0).any():
+                return zero if (first == 0.0).any() else softening_of(first, sample_weight)
+            rest = self._read(member, data.rest)
+            return softening_of(np.concatenate([first, rest]), sample_weight)
 
-        def look(rows: HashedRows) -> bool:
-            whole = data if self._is_read(member, data) else rows
-            raw = self._read(member, whole)[: _num_samples(rows.X)]
+        def has_zero() -> bool:
+            whole = data if self._is_read(member, data) else data.first
+            raw = self._read(member, whole)[: _num_samples(data.first.X)]
             return bool((raw == 0.0).any())
 
-        def holds_zero(rows: HashedRows) -> bool:
-            return self._memo(member, rows).result(("gives_zeros",), lambda: look(rows))
-
         # The first rows have a key of their own: training rows of different folds share them.
-        if data.first is data:
-            return holds_zero(data)
-        kept = self._place(member, data) is not None
-        return holds_zero(data.first) or holds_zero(data if kept else data.rest)
+        if self._memo(member, data.first).result(("has zero",), has_zero):
+            return zero
+        return self._memo(member, data).result(
+            ("softening", self.key(sample_weight)),
+            lambda: softening_of(self._read(member, data), sample_weight),
+        )
 
     def _read(self, member: Member, data: HashedRows) -> Array:
         """The member's own columns for some rows, from the cache where they are there."""

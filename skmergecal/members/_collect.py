@@ -262,7 +262,7 @@ def collect(
     weight = rows.weight_of(held_rows)
     collected = HeldOutMembers(members, classes, [], held_rows, column[held_rows], weight, folds)
     if not (opinions or held_out):
-        softened = [work.softened(member, collected.total_weight) for member in members]
+        softened = [work.softened(member) for member in members]
         return replace(collected, members=softened)
     read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
     return _with_opinions(collected, read, cache)
@@ -272,8 +272,9 @@ def _with_opinions(
     collected: HeldOutMembers, opinions: list[Opinion], cache: Cache
 ) -> HeldOutMembers:
     """The collected members with held-out opinions, and softened as these call for."""
-    total = collected.total_weight
-    members = [m.with_softening(o, total) for m, o in zip(collected.members, opinions, strict=True)]
+    weight = collected.sample_weight
+    read = zip(collected.members, opinions, strict=True)
+    members = [member.with_softening(opinion, weight) for member, opinion in read]
     key = cache.key(collected.y, collected.sample_weight)
     return replace(collected, members=members, opinions=opinions, labels_key=key)
 
@@ -334,9 +335,10 @@ class _MemberFits:
                     key = self.cache.key(key, train)
                 yield FitTask(name, estimator, X, labels, train, params, key)
 
-    def softened(self, member: Member, total_weight: float) -> Member:
+    def softened(self, member: Member) -> Member:
         """A member with its softening, read only as far as that takes."""
-        return member.softened(self.cache.gives_zeros(member, self.kept), total_weight)
+        weight = self.rows.weight_of(self.rows.kept)
+        return member.softened(self.cache.softening(member, self.kept, weight))
 
     def opinion(self, folds: list[Fold], index: int, held_rows: IntArray, frozen: bool) -> Opinion:
         """One member's opinion of the held-out rows: read fold by fold, or once if frozen."""

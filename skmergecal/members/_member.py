@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _is_fitted, tags_of
 from skmergecal._memory import Memo
-from skmergecal._numerics import log_softmax, soften, softmax
+from skmergecal._numerics import log_softmax, soften, softening_of, softmax
 from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_proba_rows
@@ -157,10 +157,11 @@ class Opinion:
     logarithmic: bool
     memo: Memo = field(default_factory=Memo.none)
 
-    @property
-    def has_zeros(self) -> bool:
-        """Whether a probability is exactly 0, or a class unknown."""
-        return bool((self.values == (-np.inf if self.logarithmic else 0.0)).any())
+    def softening(self, sample_weight: Array | None) -> float:
+        """The amount by which to soften: more than 0 for zeros and for unknown classes."""
+        # Log-probabilities hold no zeros but those of unknown classes.
+        p = np.where(np.isneginf(self.values), 0.0, 1.0) if self.logarithmic else self.values
+        return softening_of(p, sample_weight)
 
     def log_proba(self, softening: float) -> Array:
         """Log-probabilities; unknown classes get softening / n_classes."""
@@ -266,15 +267,14 @@ class Member:
         raw = read_raw(self.name, self.estimator, self.source, X, own, normalised=False)
         return self.align(raw).values
 
-    def with_softening(self, opinion: Opinion, total_weight: float) -> Member:
+    def with_softening(self, opinion: Opinion, sample_weight: Array | None) -> Member:
         """The member with the softening that its held-out opinion calls for."""
-        return self.softened(opinion.has_zeros, total_weight)
+        return self.softened(opinion.softening(sample_weight))
 
-    def softened(self, gives_zeros: bool, total_weight: float) -> Member:
-        """The member with the softening of one that does, or does not, give zeros."""
-        return replace(self, softening=1 / (total_weight + 1) if gives_zeros else 0.0)
+    def softened(self, amount: float) -> Member:
+        """The member with another softening."""
+        return replace(self, softening=amount)
 
     def with_default_softening(self) -> Member:
         """The member with the softening of one whose held-out rows are not known."""
-        amount = 0.0 if self.logarithmic else SOFTENING_WITHOUT_ROWS
-        return replace(self, softening=amount)
+        return self.softened(0.0 if self.logarithmic else SOFTENING_WITHOUT_ROWS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._numerics import add_weighted, log_softmax, soften
+from skmergecal._numerics import add_weighted, log_softmax, soften, softening_of
 from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_members, check_proba
@@ -220,10 +220,9 @@ def _fit_scaled_linear(
     proba: Sequence[Array], y: IntArray, weight: Array | None
 ) -> tuple[ScaledLinearPool, Array]:
     """The linear pool with its temperature, and its leave-one-out log-probabilities."""
-    total = float(len(y) if weight is None else weight.sum())
     weights, _ = fit_weights_of_true(of_true(proba, y), weight)
     pooled = add_weighted(proba, weights)
-    softening = 1 / (total + 1) if (pooled == 0).any() else 0.0
+    softening = softening_of(pooled, weight)
     temperature = minimise_temperature(soften(pooled, softening), y, weight).temperature
     fit = ScaledLinearPool(weights, softening, temperature)
     return fit, fit.log_proba(loo_linear_pool(proba, y, weight, weights))

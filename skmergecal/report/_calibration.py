@@ -149,8 +149,7 @@ def _before_and_after(
         warn_of_names([(member.name, estimator)], rows.X)
         opinion = member.align(member.read(rows.kept_X))
         exact = _log(opinion.proba())
-    softening = 1 / (float(weight.sum()) + 1) if opinion.has_zeros else 0.0
-    z = opinion.log_proba(softening)
+    z = opinion.log_proba(opinion.softening(weight))
     own = float(getattr(final, "temperature_", 1.0)) if has_held_out(final) else 1.0
     if own != 1:
         unscaled = log_softmax(own * z)

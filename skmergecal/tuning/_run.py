@@ -126,10 +126,9 @@ class TuningRun:
                 goals = encode_labels(np.asarray(data.labels), own, remedy=_KNOWN)
             estimator, history = self._train(opened, Examples(rows, goals, weight), teach)
         tuned = replace(fitted_member("estimator", estimator, member), classes=own, columns=columns)
-        total = float(_num_samples(rows) if weight is None else weight.sum())
         cache = Cache(None)
-        gives_zeros = _num_samples(rows) > 0 and cache.gives_zeros(tuned, cache.data(rows))
-        return TunedModel(tuned.softened(gives_zeros, total), classes, history)
+        amount = cache.softening(tuned, cache.data(rows), weight) if _num_samples(rows) else 0.0
+        return TunedModel(tuned.softened(amount), classes, history)
 
     def held_out(
         self, data: TuningData, train: IntArray, test: IntArray, classes: np.ndarray
@@ -147,7 +146,7 @@ class TuningRun:
         columns = encode_labels(tuned.classes, classes, remedy="They are classes of a fold.")
         member = replace(tuned, columns=columns, n_classes=len(classes))
         if len(member.missing):
-            member = member.softened(True, float(len(train)))
+            member = member.softened(1 / (len(train) + 1))
         return member.read_log_proba(_safe_indexing(data.X, test))
 
     def _fitted(self, data: TuningData) -> tuple[Member, np.ndarray]:

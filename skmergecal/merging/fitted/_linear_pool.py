@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from skmergecal._numerics import add_weighted, log_softmax, soften
+from skmergecal._numerics import add_weighted, log_softmax, soften, softening_of
 from skmergecal._typing import Array
 from skmergecal._warnings import warn_user
 from skmergecal.members import HeldOutMembers, Member, Opinion, unlike_members
@@ -54,7 +54,7 @@ class LinearPoolMerge(FittedMerge):
         ]
         weights = _weights(p, held_out, settings)
         pooled = add_weighted(p, weights)
-        softening = 1 / (held_out.total_weight + 1) if (pooled == 0).any() else 0.0
+        softening = softening_of(pooled, held_out.sample_weight)
         fitted = replace(draft, weights=weights, softening=softening)
         if not settings.calibrates_merged:
             return fitted

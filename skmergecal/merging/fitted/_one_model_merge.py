@@ -65,13 +65,13 @@ class OneModelMerge(FittedMerge):
         merges = _Merges(held_out, temperatures, settings, rows)
 
         def softened(opinion: Opinion) -> Array:
-            return opinion.log_proba(1 / (held_out.total_weight + 1) if opinion.has_zeros else 0.0)
+            return opinion.log_proba(opinion.softening(weight))
 
         weights = _learn_weights(held_out, settings, z, lambda w: softened(merges.opinion(w)))
         opinion = merges.opinion(weights)
         log_proba = softened(opinion)
         final = merges.final(weights)
-        merged = final.member.with_softening(opinion, held_out.total_weight)
+        merged = final.member.with_softening(opinion, weight)
         losses = np.array([mean_loss(log_softmax(m), y, weight) for m in z])
         member_loss = float(weights @ losses)
         barrier = mean_loss(log_proba, y, weight) - member_loss
