@@ -39,7 +39,7 @@ ROWS_TO_COMPARE = 100
 #: Rows divided by their sums repeat it only roughly: up to ALIKE times it counts as equal.
 RAISED = 10.0
 GAP = 100.0
-ALIKE = 1.02
+ALIKE = 1.1
 #: Up to this many classes, row maxima are computed column by column, which is faster.
 _FEW_CLASSES = 16
 
@@ -102,10 +102,11 @@ def softening_of(proba: Array, sample_weight: Array | None = None) -> float:
     if smallest >= much:
         return 0.0
     alike = proba <= ALIKE * smallest
-    if proba.min(initial=1.0, where=~alike) < max(much, GAP * smallest):
+    occurs = float(np.count_nonzero(alike))
+    if np.count_nonzero(proba < max(much, GAP * smallest)) > occurs:
         return 0.0
-    counts = np.count_nonzero(alike, axis=1)
-    occurs = float(counts.sum() if sample_weight is None else sample_weight @ counts)
+    if sample_weight is not None:
+        occurs = float((sample_weight @ alike).sum())
     return amount if occurs >= 2 else 0.0
 
 

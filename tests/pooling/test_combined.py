@@ -9,15 +9,16 @@ from skmergecal.pooling import ClasswiseFit, CombinedFit, ScaledLinearPool, fit_
 from tests.pooling.test_classwise import opinions
 
 
-@pytest.mark.parametrize("zeros", [False, True])
-def test_softening_of_a_linear_pool_is_for_zeros_alone(zeros):
+@pytest.mark.parametrize("zero", [None, 0.0, 1e-15, 1e-7])
+def test_softening_of_a_linear_pool_is_for_zeros_alone(zero):
+    """Exact ones, or what stands for them."""
     z, y = opinions(0, n=40)
     p = [np.exp(m) for m in z]
-    if zeros:
+    if zero is not None:
         for m in p:
-            m[3] = np.eye(3)[y[3]]
+            m[3] = np.clip(np.eye(3)[y[3]], zero, 1)
     fit = fit_combined_pool(z, y, proba=p)
-    assert fit.linear[0].softening == (1 / 41 if zeros else 0)
+    assert fit.linear[0].softening == (0 if zero is None else 1 / 41)
     assert fit.linear[1].softening == 0
 
 
