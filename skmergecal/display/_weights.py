@@ -132,7 +132,8 @@ class WeightsDisplay:
             Labels of any kind.
         proba : dict of array-like of shape (n_samples, n_classes) by name
             Probabilities of each member on rows that it has not seen. Those of a member that
-            gives zeros are mixed with the uniform distribution, by 1 / (n + 1) for n rows.
+            gives zeros, or clipped zeros, are mixed with the uniform distribution, by 1 / (n + 1)
+            for n rows.
         classes : array-like of shape (n_classes,), default=None
             Labels in the order of the columns; None: the sorted labels of y.
         alpha : float, default=1.0

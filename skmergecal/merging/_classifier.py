@@ -143,8 +143,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     Notes
     -----
     Sample weights are frequencies. A member that gives probabilities of exactly 0 on held-out
-    rows has them mixed with the uniform distribution, share 1 / (n + 1), before the log; the
-    linear pool averages probabilities as they are.
+    rows, or repeats a tiny one with nothing near it (zeros after ``np.clip``), has them mixed with
+    the uniform distribution, share 1 / (n + 1), before the log; the linear pool averages
+    probabilities as they are.
 
     References
     ----------
