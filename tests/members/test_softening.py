@@ -61,7 +61,7 @@ def test_weights_are_repetitions_and_no_order_counts(seed, k, floor):
         ([1e-9, 1.08e-9], [0.3], True),  # divided by sums
         ([1e-9], [0.3], False),  # seen once: an odd row
         ([1e-9, 1.2e-9], [0.3], False),  # two odd rows
-        ([1e-9, 1e-9], [5e-8, 0.3], False),  # no gap above it
+        ([1e-5, 1e-5], [6e-4, 0.3], False),  # no gap above it
         ([1e-9, 1e-9], [2e-6, 0.3], False),  # others that softening would spoil
         ([1e-9, 1e-9], [2e-3, 0.3], True),
         ([2e-3, 2e-3], [0.3], False),  # softening would not raise it much
