@@ -274,6 +274,7 @@ def test_what_else_users_get_wrong(tmp_path, files):
         merge_checkpoints(files, out, weights=[1, 2])
     with pytest.raises(ValueError, match="is one of the files to merge"):
         merge_checkpoints(files, tmp_path / "." / files[1].name)
+    merge_checkpoints(files, out)  # another name
     with pytest.raises(FileNotFoundError):
         merge_checkpoints([tmp_path / "nothing"], out)
 
