@@ -52,10 +52,16 @@ def is_private(name):
     return name.startswith("_") and not name.startswith("__")
 
 
-def test_private_names_come_through_one_door_and_stay_in_their_package():
+def is_module(*parts):
+    path = PACKAGE.joinpath(*parts)
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def test_private_names_come_through_one_door_and_stay_in_their_folder():
+    """A private module may be imported in its own folder and below, a private name nowhere."""
     offenders = []
     for path in FILES:
-        home = path.relative_to(PACKAGE).parts[0]
+        home = path.relative_to(PACKAGE).parts[:-1]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.ImportFrom) or node.level:
                 continue
@@ -63,10 +69,13 @@ def test_private_names_come_through_one_door_and_stay_in_their_package():
             names = [n.name for n in node.names]
             if top == "sklearn" and path.name != "_compat.py":
                 offenders += [(str(path), p) for p in parts + names if is_private(p)]
-            if top == "skmergecal" and parts and parts[0] != home:
-                inner = [*parts[1:], *names]
-                private = [p for p in inner if is_private(p) and parts[0] != "_compat"]
-                offenders += [(str(path), p) for p in private]
+            if top == "skmergecal" and parts != ["_compat"]:
+                for name in names:
+                    whole = (*parts, name)
+                    folders = [whole[:i] for i, part in enumerate(whole) if is_private(part)]
+                    private_name = is_private(name) and not is_module(*whole)
+                    if private_name or any(home[: len(f)] != f for f in folders):
+                        offenders.append((str(path), ".".join(whole)))
     assert not offenders
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import MergeBarrierError, MergeBarrierWarning
 from skmergecal.merging._settings import Settings
-from skmergecal.merging.fitted._one_model_merge import OneModelMerge
+from skmergecal.merging.fitted import OneModelMerge
 
 __all__ = ["guard_barrier"]
 

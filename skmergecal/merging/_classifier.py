@@ -32,9 +32,7 @@ from skmergecal.merging._learn import learn_merge, learn_merge_without_rows, war
 from skmergecal.merging._member_report import member_report, weight_intervals
 from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
-from skmergecal.merging.fitted._base import FittedMerge
-from skmergecal.merging.fitted._one_model_merge import OneModelMerge
-from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
+from skmergecal.merging.fitted import FittedMerge, OneModelMerge, StackedPoolsMerge
 from skmergecal.parameters import ALIGNMENTS, REPAIRS, register_wrapper
 
 __all__ = ["MergedClassifier"]

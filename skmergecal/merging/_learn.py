@@ -22,11 +22,13 @@ from skmergecal.members import (
 from skmergecal.merging._barrier import guard_barrier
 from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._settings import Settings
-from skmergecal.merging.fitted._base import FittedMerge
-from skmergecal.merging.fitted._linear_pool import LinearPoolMerge
-from skmergecal.merging.fitted._log_pool import LogPoolMerge
-from skmergecal.merging.fitted._one_model_merge import OneModelMerge
-from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
+from skmergecal.merging.fitted import (
+    FittedMerge,
+    LinearPoolMerge,
+    LogPoolMerge,
+    OneModelMerge,
+    StackedPoolsMerge,
+)
 
 __all__ = ["LearnedMerge", "learn_merge", "learn_merge_without_rows", "warn_of_rows"]
 

@@ -20,7 +20,7 @@ from skmergecal._warnings import Gathered, warns_once
 from skmergecal.members import FitRows, Fold, HeldOutMembers, Member, Opinion, warn_of_names
 from skmergecal.merging._learn import learn_merge
 from skmergecal.merging._settings import Settings
-from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
+from skmergecal.merging.fitted import FittedMerge, OpinionReader
 from skmergecal.metrics import disagreement
 
 __all__ = ["member_report", "weight_intervals"]

@@ -36,7 +36,13 @@ from skmergecal.parameters import (
     write_parameters,
 )
 
-__all__ = ["MergedMember", "merge_members", "rows_to_merge_on"]
+__all__ = [
+    "FoldMerges",
+    "MergedMember",
+    "check_rewriting",
+    "merge_members",
+    "rows_to_merge_on",
+]
 
 
 @dataclass(frozen=True)
@@ -212,7 +218,7 @@ def _difference(before: Opinion, after: Opinion, t: float) -> float:
 
 
 @dataclass
-class _Merges:
+class FoldMerges:
     """The merges within the folds, and of the final members, each made once."""
 
     held_out: HeldOutMembers

@@ -13,11 +13,13 @@ from skmergecal._torch import RandomNumbers
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import copy_fitted, unfrozen
-from skmergecal.merging.fitted._base import FittedMerge
-from skmergecal.merging.fitted._linear_pool import LinearPoolMerge
-from skmergecal.merging.fitted._log_pool import LogPoolMerge
-from skmergecal.merging.fitted._one_model_merge import OneModelMerge
-from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
+from skmergecal.merging.fitted import (
+    FittedMerge,
+    LinearPoolMerge,
+    LogPoolMerge,
+    OneModelMerge,
+    StackedPoolsMerge,
+)
 from skmergecal.parameters import (
     average_parameters,
     fold_temperature,

@@ -1,7 +1,6 @@
 """Parameters of estimators: read them, average them, write them into one estimator."""
 
 from skmergecal._networks import Network, dense_network, select_units
-from skmergecal.parameters import families  # imported for its side effect: fills the registry
 from skmergecal.parameters._average import average_parameters
 from skmergecal.parameters._fold import fold_affine_input, fold_temperature
 from skmergecal.parameters._fold import on_same_columns as on_same_columns
@@ -16,11 +15,10 @@ from skmergecal.parameters._parameters import FirstLayer, Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
 from skmergecal.parameters._wrappers import register_wrapper
 from skmergecal.parameters._wrappers import unwrap_one as unwrap_one
-from skmergecal.parameters.averages._fisher import diagonal_fisher, fisher_average
-from skmergecal.parameters.averages._task_vectors import merge_task_vectors
-from skmergecal.parameters.checkpoints._merge import merge_checkpoints
-from skmergecal.parameters.exact._merge import merge_logits, merge_probabilities
-from skmergecal.parameters.families._pipeline import only_drops_columns as only_drops_columns
+from skmergecal.parameters.averages import diagonal_fisher, fisher_average, merge_task_vectors
+from skmergecal.parameters.checkpoints import merge_checkpoints
+from skmergecal.parameters.exact import merge_logits, merge_probabilities
+from skmergecal.parameters.families import only_drops_columns as only_drops_columns
 
 __all__ = [
     "FirstLayer",
@@ -44,5 +42,3 @@ __all__ = [
     "select_units",
     "write_parameters",
 ]
-
-del families

@@ -10,7 +10,7 @@ from scipy.linalg import cho_solve, solve_triangular
 
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array, IntArray
-from skmergecal.pooling._linear import _NOTHING, of_true
+from skmergecal.pooling._linear import NEGLIGIBLE, of_true
 from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_loss import PoolLoss
 
@@ -96,7 +96,7 @@ def loo_linear_pool(
     used = np.flatnonzero(weights > 0).tolist()
     true = of_true((proba[j] for j in used), y)
     pooled = weights[used] @ true
-    ratio = np.divide(true, pooled, out=np.zeros_like(true), where=pooled > _NOTHING)
+    ratio = np.divide(true, pooled, out=np.zeros_like(true), where=pooled > NEGLIGIBLE)
     counts = np.ones(len(y)) if weight is None else weight
     # A ridge of the size of one row: the split between members that agree is not determined.
     hessian = (ratio * counts) @ ratio.T + np.eye(len(used))

@@ -13,10 +13,10 @@ from skmergecal._validation import check_proba, check_shares
 from skmergecal.pooling._nonnegative_newton import minimise_nonnegative
 from skmergecal.pooling._pool_fit import PoolFit, check_opinions, weighted_sum
 
-__all__ = ["fit_linear_pool", "fit_weights_of_true", "linear_pool", "of_true"]
+__all__ = ["NEGLIGIBLE", "fit_linear_pool", "fit_weights_of_true", "linear_pool", "of_true"]
 
 #: Pooled probabilities below this are too close to 0 to divide by.
-_NOTHING = 1e-100
+NEGLIGIBLE = 1e-100
 
 
 def linear_pool(proba: Iterable[Any], weights: Sequence[float]) -> Array:
@@ -92,7 +92,7 @@ def fit_weights_of_true(true: Array, weight: Array | None) -> tuple[Array, float
 
     def loss(w: Array) -> tuple[float, Array, Array]:
         pooled = w @ relative
-        if pooled.min() < _NOTHING:
+        if pooled.min() < NEGLIGIBLE:
             return np.inf, np.zeros(n_members), np.zeros((n_members, n_members))
         ratio = relative / pooled
         value = float(-np.log(pooled) @ part + w.sum() * part.sum())

@@ -12,7 +12,7 @@ from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array
 from skmergecal.tuning._progress import Progress
 from skmergecal.tuning._schedule import TrainingPlan
-from skmergecal.tuning.trainees._base import Trainee, cross_entropy
+from skmergecal.tuning.trainees import Trainee, cross_entropy
 
 __all__ = ["Examples", "History", "train"]
 

@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmergecal._optional import optional_import
 from skmergecal._pipelines import is_pipeline, steps_before
 from skmergecal._typing import Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -31,9 +30,12 @@ from skmergecal.parameters import (
     unwrap_one,
     write_parameters,
 )
-from skmergecal.tuning.trainees._arrays import NetworkTrainee
-from skmergecal.tuning.trainees._base import Trainee
-from skmergecal.tuning.trainees._partial_fit import IncrementalTrainee
+from skmergecal.tuning.trainees import (
+    IncrementalTrainee,
+    NetworkTrainee,
+    Trainee,
+    torch_trainee,
+)
 
 __all__ = ["OpenedEstimator", "open_estimator"]
 
@@ -129,10 +131,7 @@ class OpenedEstimator:
             If it cannot be trained further.
         """
         if is_skorch(self.net):
-            optional_import("torch", extra="neural", purpose="tuning skorch nets")
-            from skmergecal.tuning.trainees._torch import TorchTrainee
-
-            return TorchTrainee(self.net)
+            return torch_trainee(self.net)
         parameters = _read(self.net)
         if parameters is not None and parameters.network is not None:
             return NetworkTrainee(self.net, parameters)

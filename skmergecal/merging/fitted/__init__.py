@@ -1,1 +1,16 @@
 """Fitted merges: members with what was learned about them, one file for each method."""
+
+from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
+from skmergecal.merging.fitted._linear_pool import LinearPoolMerge
+from skmergecal.merging.fitted._log_pool import LogPoolMerge
+from skmergecal.merging.fitted._one_model_merge import OneModelMerge
+from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
+
+__all__ = [
+    "FittedMerge",
+    "LinearPoolMerge",
+    "LogPoolMerge",
+    "OneModelMerge",
+    "OpinionReader",
+    "StackedPoolsMerge",
+]

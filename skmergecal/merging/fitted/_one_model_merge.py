@@ -15,7 +15,7 @@ from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierWarni
 from skmergecal.members import FitRows, HeldOutMembers, Member, Opinion
 from skmergecal.merging._greedy_loss import held_out_loss
 from skmergecal.merging._merge_report import MergeReport
-from skmergecal.merging._one_model import _Merges, check_rewriting, merge_members
+from skmergecal.merging._one_model import FoldMerges, check_rewriting, merge_members
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import LogPoolMerge
@@ -62,7 +62,7 @@ class OneModelMerge(FittedMerge):
         z, temperatures = calibrated_opinions(held_out, settings)
         check_rewriting(held_out, temperatures, rows)
 
-        merges = _Merges(held_out, temperatures, settings, rows)
+        merges = FoldMerges(held_out, temperatures, settings, rows)
 
         def softened(opinion: Opinion) -> Array:
             return opinion.log_proba(opinion.softening(weight))

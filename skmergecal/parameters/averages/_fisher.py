@@ -32,7 +32,7 @@ from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import check_estimators, read_parameters, write_parameters
 from skmergecal.parameters._wrappers import last_classifier
-from skmergecal.parameters.families._pipeline import steps_in_front
+from skmergecal.parameters.families import steps_in_front
 
 __all__ = ["diagonal_fisher", "fisher_average"]
 

@@ -18,7 +18,7 @@ from skmergecal.parameters._registry import check_estimators, read_parameters, w
 from skmergecal.parameters._wrappers import last_classifier, unwrap
 from skmergecal.parameters.exact._boosting import BOOSTED, concatenate_boosted
 from skmergecal.parameters.exact._forests import FORESTS, concatenate_forests
-from skmergecal.parameters.families._identical import are_identical
+from skmergecal.parameters.families import are_identical
 
 __all__ = ["merge_logits", "merge_probabilities"]
 

@@ -5,7 +5,11 @@ The family of skorch nets, which needs torch, is imported when the first net is 
 
 from skmergecal._optional import optional_import
 from skmergecal.parameters._registry import add_loader
-from skmergecal.parameters.families import _linear, _mlp, _naive_bayes, _pipeline
+from skmergecal.parameters.families import _linear, _mlp, _naive_bayes
+from skmergecal.parameters.families._identical import are_identical
+from skmergecal.parameters.families._pipeline import only_drops_columns, steps_in_front
+
+__all__ = ["are_identical", "only_drops_columns", "steps_in_front"]
 
 
 def _load_skorch() -> None:
@@ -17,4 +21,4 @@ def _load_skorch() -> None:
 
 add_loader("skorch", "NeuralNet", _load_skorch)
 
-del _linear, _mlp, _naive_bayes, _pipeline
+del _linear, _mlp, _naive_bayes

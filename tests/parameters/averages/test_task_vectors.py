@@ -20,7 +20,7 @@ from skmergecal.parameters import (
     merge_task_vectors,
     read_parameters,
 )
-from skmergecal.parameters.averages._task_vectors import drop, elect, trim
+from skmergecal.parameters.averages import drop, elect, trim
 from tests.strategies import seeds
 
 METHODS = ["arithmetic", "ties", "dare", "dare_ties"]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import merge_checkpoints
 from skmergecal.parameters.checkpoints import _merge as _checkpoints
-from skmergecal.parameters.checkpoints._safetensors import decode, encode
+from skmergecal.parameters.checkpoints import decode, encode
 
 NAMES = {"bool": "BOOL", "int64": "I64", "float16": "F16", "float32": "F32", "float64": "F64"}
 

@@ -26,7 +26,7 @@ from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScal
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import merge_logits, merge_probabilities
-from skmergecal.parameters.exact._tree_internals import tree_with_values
+from skmergecal.parameters.exact import tree_with_values
 from tests.strategies import at_most, seeds
 
 LOGITS = {

@@ -30,7 +30,7 @@ from sklearn.preprocessing import (
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import read_parameters, write_parameters
-from skmergecal.parameters.families._identical import are_identical
+from skmergecal.parameters.families import are_identical
 from tests.strategies import seeds
 
 
