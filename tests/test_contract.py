@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import sklearn
 from joblib import parallel_config
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -29,6 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
+from tests.stand_ins import Opaque
 
 
 def own():
@@ -363,22 +364,6 @@ def test_jobs_and_backends_change_nothing(blobs, backend):
     np.testing.assert_allclose(
         parallel.predict_proba(blobs.X_test), serial.predict_proba(blobs.X_test), atol=1e-12
     )
-
-
-class Opaque(ClassifierMixin, BaseEstimator):
-    """A third party's classifier that knows nothing but fit and predict_proba."""
-
-    def fit(self, X, y):
-        self.inner_ = GaussianNB().fit(X, y)
-        self.classes_ = self.inner_.classes_
-        return self
-
-    def predict_proba(self, X):
-        return self.inner_.predict_proba(X)
-
-    def predict(self, X):
-        msg = "predict of a member must never be called"
-        raise AssertionError(msg)
 
 
 def test_predict_of_a_member_is_never_called(blobs):

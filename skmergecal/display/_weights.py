@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._numerics import soften, softening_of
@@ -16,7 +15,7 @@ from skmergecal._validation import check_sample_weight
 from skmergecal.display._predictions import encode_predictions
 from skmergecal.display._style import labelled_rows
 from skmergecal.metrics import check_level
-from skmergecal.pooling import fit_logarithmic_pool
+from skmergecal.pooling import bootstrap_intervals, fit_logarithmic_pool
 
 __all__ = ["WeightsDisplay"]
 
@@ -155,18 +154,14 @@ class WeightsDisplay:
         weight = check_sample_weight(sample_weight, len(codes))
         weight = np.ones(len(codes)) if weight is None else weight
         z = [soften(p, softening_of(p, weight)) for p in models.values()]
-        rng = check_random_state(random_state)
 
         def learn(counts: Array) -> Array:
             return fit_logarithmic_pool(z, codes, counts, alpha=alpha).weights
 
-        size = max(round(float(weight.sum())), 1)
-        drawn = [
-            learn(rng.multinomial(size, weight / weight.sum()).astype(np.float64))
-            for _ in range(n_resamples)
-        ]
-        tail = (1 - confidence_level) / 2
-        intervals = np.quantile(drawn, [tail, 1 - tail], axis=0).T if drawn else None
+        intervals = None
+        if n_resamples > 0:
+            how = confidence_level, n_resamples, random_state
+            intervals = bootstrap_intervals(learn, weight, *how).T
         display = cls(list(models), learn(weight), intervals)
         return display.plot(ax=ax) if plot else display
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.utils import check_random_state
 
 from skmergecal._compat import _safe_indexing
 from skmergecal._memory import Memo, RecentArrays
@@ -21,7 +20,8 @@ from skmergecal.members import FitRows, Fold, HeldOutMembers, Member, Opinion, w
 from skmergecal.merging._learn import learn_merge
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted import FittedMerge, OpinionReader
-from skmergecal.metrics import disagreement
+from skmergecal.metrics import check_share, disagreement
+from skmergecal.pooling import bootstrap_intervals
 
 __all__ = ["member_report", "weight_intervals"]
 
@@ -54,7 +54,7 @@ def member_report(
         As documented there.
     """
     if level is not None:
-        _check_level(level)
+        check_share("level", level)
     work = _ReMerge(settings, *_read(merge, classes, *rows))
     with Gathered():  # of what merges of fewer members or rows warn, the fit has warned
         table = work.table(merge)
@@ -62,13 +62,6 @@ def member_report(
         ends = work.weight_intervals(level, n_resamples, random_state)
         table["weight_low"], table["weight_high"] = ends
     return as_frame(table, index="member")
-
-
-def _check_level(level: float) -> None:
-    """Raise ValueError unless a confidence level lies between 0 and 1."""
-    if not 0 < level < 1:
-        msg = f"level should lie between 0 and 1, .95 for instance; got {level}"
-        raise ValueError(msg)
 
 
 @warns_once
@@ -83,7 +76,7 @@ def weight_intervals(
     random_state: Any,
 ) -> Array:
     """Lower and upper ends of the intervals of `member_report`, shape (2, n_members)."""
-    _check_level(level)
+    check_share("level", level)
     work = _ReMerge(settings, *_read(merge, classes, *rows))
     return work.weight_intervals(level, n_resamples, random_state)
 
@@ -170,10 +163,9 @@ class _ReMerge:
     def part(
         self, rows: IntArray, arrays: RecentArrays | None = None, name: str = "", counts: Any = None
     ) -> _Part:
-        """Some rows, which may count several times; ``arrays`` remembers under a name."""
-        held_out, weight = self.held_out, self.held_out.sample_weight
-        if counts is not None:
-            weight = counts if weight is None else counts * weight
+        """Some rows, ``counts`` in place of their weights; ``arrays`` remembers under a name."""
+        held_out = self.held_out
+        weight = held_out.sample_weight if counts is None else counts
         memos = [Memo.none()] * len(held_out.members)
         if arrays is not None:
             memos = [Memo((name, k), arrays) for k in range(len(memos))]
@@ -227,16 +219,17 @@ class _ReMerge:
 
     def weight_intervals(self, level: float, n_resamples: int, random_state: Any) -> Array:
         """The middle share ``level`` of weights learned on bootstrap samples: both ends."""
-        random = check_random_state(random_state)
-        n = len(self.held_out.y)
-        everyone = range(len(self.held_out.members))
-        draws = []
+        held_out = self.held_out
+        everyone = range(len(held_out.members))
+        weight = held_out.sample_weight
+        weight = np.ones(len(held_out.y)) if weight is None else weight
+
+        def learn(counts: Array) -> Array:
+            part = self.part(np.flatnonzero(counts), counts=counts)
+            return self.merge(everyone, part).weights
+
         with Gathered():
-            for _ in range(n_resamples):
-                counts = random.multinomial(n, np.full(n, 1 / n)).astype(np.float64)
-                part = self.part(np.flatnonzero(counts), counts=counts)
-                draws.append(self.merge(everyone, part).weights)
-        return np.quantile(np.array(draws), [(1 - level) / 2, (1 + level) / 2], axis=0)
+            return bootstrap_intervals(learn, weight, level, n_resamples, random_state)
 
 
 def _folds(y: IntArray) -> Iterator[tuple[IntArray, IntArray]]:

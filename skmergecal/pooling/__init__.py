@@ -8,6 +8,7 @@ from skmergecal.pooling._greedy import greedy_soup_with_replacement as greedy_so
 from skmergecal.pooling._linear import fit_linear_pool, linear_pool
 from skmergecal.pooling._logarithmic import fit_logarithmic_pool, logarithmic_pool
 from skmergecal.pooling._pool_fit import PoolFit
+from skmergecal.pooling._pool_fit import bootstrap_intervals as bootstrap_intervals
 
 __all__ = [
     "ClasswiseFit",

@@ -1,4 +1,4 @@
-"""PoolFit, the result of a fit; checks of opinions, labels and weights that pools share."""
+"""PoolFit, the result of a fit; checks of opinions, intervals of weights, which pools share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from skmergecal._numerics import sum_of
 from skmergecal._temperature import Bound
@@ -22,7 +23,13 @@ from skmergecal._validation import (
     warn_if_probabilities,
 )
 
-__all__ = ["PoolFit", "check_opinions", "classes_with_rows", "weighted_sum"]
+__all__ = [
+    "PoolFit",
+    "bootstrap_intervals",
+    "check_opinions",
+    "classes_with_rows",
+    "weighted_sum",
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,36 @@ def classes_with_rows(y: IntArray, n_classes: int) -> tuple[IntArray, IntArray |
     if len(present) == n_classes:
         return present, None
     return present, np.searchsorted(present, y)
+
+
+def bootstrap_intervals(
+    learn: Callable[[Array], Array],
+    weight: Array,
+    level: float,
+    n_resamples: int,
+    random_state: Any,
+) -> Array:
+    """Percentile intervals of weights that are learned again on bootstrap samples of rows.
+
+    Parameters
+    ----------
+    learn : callable
+        From the number of times that each row was drawn to the weights of the members.
+    weight : ndarray of shape (n_samples,)
+        Frequency weights: a row of weight 2 is drawn twice as often, from twice as many draws.
+    level : float in (0, 1)
+    n_resamples : int
+    random_state : int, RandomState instance or None
+
+    Returns
+    -------
+    ndarray of shape (2, n_members)
+        Lower and upper ends.
+    """
+    random = check_random_state(random_state)
+    size, shares = max(round(float(weight.sum())), 1), weight / weight.sum()
+    drawn = [learn(random.multinomial(size, shares).astype(np.float64)) for _ in range(n_resamples)]
+    return np.asarray(np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0))
 
 
 def weighted_sum(

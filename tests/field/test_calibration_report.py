@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -21,22 +20,9 @@ from skmergecal import (
     calibration_report,
 )
 from skmergecal.metrics import calibration_test, expected_calibration_error
+from tests.stand_ins import Said
 
 FAST = {"n_resamples": 9}
-
-
-class Said(ClassifierMixin, BaseEstimator):
-    """A classifier whose rows are its probabilities."""
-
-    def __init__(self, classes):
-        self.classes = classes
-
-    def fit(self, X=None, y=None):
-        self.classes_ = np.asarray(self.classes)
-        return self
-
-    def predict_proba(self, X):
-        return np.asarray(X)
 
 
 def three_parts(classes, shares, n=600):

@@ -17,17 +17,7 @@ from skmergecal import (
     TemperatureCalibrator,
     calibration_report,
 )
-
-
-class LazyFrame:
-    """As that of polars: a plan of a table."""
-
-    def __init__(self, frame):
-        self._frame = frame
-        self.columns = list(frame.columns)
-
-    def collect(self):
-        return self._frame
+from tests.stand_ins import LazyFrame
 
 
 @pytest.fixture(scope="module")

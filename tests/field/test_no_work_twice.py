@@ -72,7 +72,7 @@ def test_the_picture_of_weights_makes_no_table(rows, monkeypatch):
         merged, X, y, sample_weight=weight, confidence_level=0.8, plot=False, **how
     )
     np.testing.assert_array_equal(shown.intervals[:, 0], report["weight_low"])
-    with pytest.raises(ValueError, match="level should lie between 0 and 1"):
+    with pytest.raises(ValueError, match="level should be between 0 and 1"):
         merged.weight_intervals(X, y, level=95)
 
 

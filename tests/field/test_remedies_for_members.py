@@ -34,6 +34,7 @@ from skmergecal.parameters import (
     write_parameters,
 )
 from tests.networks import random_mlp, rows
+from tests.stand_ins import LazyFrame
 
 X, Y = make_classification(
     90, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.2, random_state=0
@@ -189,16 +190,6 @@ class OwnLoss(nn.Module):
 def own_loss():
     module = nn.Sequential(nn.Linear(5, 3), nn.Softmax(dim=1))
     return FrozenEstimator(net(module, criterion=OwnLoss))
-
-
-class LazyFrame:
-    """As that of polars: a plan of a table."""
-
-    def __init__(self, rows):
-        self._rows = rows
-
-    def collect(self):
-        return self._rows
 
 
 class Booster:

@@ -109,10 +109,22 @@ def test_intervals(blobs, members):
     assert (wider["weight_high"] >= report["weight_high"]).all()
 
 
+def test_intervals_count_a_row_of_weight_9_as_9_rows(blobs, members):
+    X, y = blobs.X_held, blobs.y_held
+    two = {name: members[name] for name in ("lda", "bayes")}
+    merged = MergedClassifier.from_fitted(two, X, y, method="logits", alpha=1.0)
+    widths = [
+        np.ptp(merged.weight_intervals(*rows, n_resamples=30, random_state=0), axis=1).min()
+        for rows in ((X, y), (X, y, np.full(len(y), 9.0)), (np.tile(X, (9, 1)), np.tile(y, 9)))
+    ]
+    assert widths[1] == pytest.approx(widths[2], rel=0.4)
+    assert widths[1] < 0.6 * widths[0]
+
+
 @pytest.mark.parametrize("level", [0, 1, 95])
 def test_level_out_of_range(blobs, members, level):
     merged = MergedClassifier.from_fitted(members, weights=None)
-    with pytest.raises(ValueError, match="level should lie between 0 and 1"):
+    with pytest.raises(ValueError, match="level should be between 0 and 1"):
         merged.member_report(blobs.X_held, blobs.y_held, level=level)
 
 

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -21,22 +20,9 @@ from sklearn.preprocessing import StandardScaler
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
 from skmergecal._temperature._fit import fit_temperature
 from skmergecal.metrics import expected_calibration_error
+from tests.stand_ins import Said
 
 FAST = {"n_resamples": 9}
-
-
-class Said(ClassifierMixin, BaseEstimator):
-    """A classifier whose rows are its probabilities."""
-
-    def __init__(self, classes):
-        self.classes = classes
-
-    def fit(self, X=None, y=None):
-        self.classes_ = np.asarray(self.classes)
-        return self
-
-    def predict_proba(self, X):
-        return np.asarray(X)
 
 
 @pytest.fixture(scope="module")
