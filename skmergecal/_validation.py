@@ -21,8 +21,10 @@ __all__ = [
     "LARGEST_LOGIT",
     "NON_NEGATIVE",
     "POSITIVE",
+    "RESAMPLING",
     "TEMPERATURE",
     "as_numbers",
+    "check_classes",
     "check_columns",
     "check_factors",
     "check_labels",
@@ -63,6 +65,10 @@ _WEIGHT_EXPONENTS = -200, 200
 #: Constraints that estimators and functions share.
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
+RESAMPLING = {
+    "n_resamples": [Interval(Integral, 1, None, closed="left")],
+    "random_state": ["random_state"],
+}
 TEMPERATURE = Interval(Real, 1 / LARGEST_LOGIT, None, closed="left")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -289,13 +295,32 @@ def check_labels(y: Any) -> np.ndarray:
     return labels
 
 
-def count_rows(X: Any) -> int:
-    """Number of rows of any container; the error names X."""
+def count_rows(X: Any, name: str = "X") -> int:
+    """Number of rows of any container; the error names it, and what to pass instead."""
+    check_rows(X, name)
+    if isinstance(X, str | bytes):
+        msg = f"{name} should hold rows; got {X!r}"
+        raise TypeError(msg)
     try:
         return int(_num_samples(X))
     except TypeError as error:
-        msg = f"X should hold rows: {error}"
+        msg = f"{name} should hold rows: {error}"
         raise TypeError(msg) from error
+
+
+def check_classes(classes: Any) -> np.ndarray:
+    """Labels of columns as a 1-D array.
+
+    Raises
+    ------
+    ValueError
+        If they are no list, or name a label twice.
+    """
+    given = np.asarray(classes)
+    if given.ndim != 1 or len(np.unique(given)) < len(given):
+        msg = f"classes should be a list that names each label once; got {given.tolist()!r}"
+        raise ValueError(msg)
+    return given
 
 
 def check_lengths(n_samples: int, **others: Any) -> None:

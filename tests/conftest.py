@@ -33,6 +33,7 @@ THOROUGH = {
     "test_common.py",
     "test_sklearn_suites.py",
     "test_wrong_parameters.py",
+    "test_wrong_parameters_of_methods.py",
 }
 
 

@@ -375,7 +375,7 @@ def test_the_name_of_the_splitter_is_taken(blobs):
 @pytest.mark.parametrize("classes", [["a", "a", "c"], ["a", "b"]])
 def test_classes_that_do_not_fit_the_logits(classes):
     z, y = 2 * np.eye(3)[[0, 1, 2, 0]], ["a", "c", "c", "a"]
-    with pytest.raises(ValueError, match=r"classes should name|pass classes="):
+    with pytest.raises(ValueError, match=r"names each label once|pass classes="):
         TemperatureCalibrator(classes=classes).fit(z, y)
 
 

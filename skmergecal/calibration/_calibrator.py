@@ -21,8 +21,10 @@ from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, Name
 from skmergecal._validation import (
     NON_NEGATIVE,
     TEMPERATURE,
+    check_classes,
     check_labels,
     check_logits,
+    count_rows,
     encode_labels,
     warn_if_few,
     warn_if_probabilities,
@@ -59,10 +61,7 @@ _CLASSES_WITH_ESTIMATOR = (
 
 def _bare_classes(z: np.ndarray, seen: np.ndarray, given: Any) -> np.ndarray:
     """Labels of the columns of logits: as given, or those seen in y."""
-    classes = seen if given is None else np.asarray(given)
-    if len(np.unique(classes)) < len(classes):
-        msg = f"classes should name each label once; got {classes.tolist()}"
-        raise ValueError(msg)
+    classes = seen if given is None else check_classes(given)
     if z.shape[1] != len(classes):
         msg = (
             f"logits have {z.shape[1]} columns, but there are {len(classes)} classes "
@@ -326,9 +325,18 @@ class TemperatureCalibrator(LogProbaClassifier):
         AttributeError
             If the estimator is not frozen: a stream cannot refit it.
         """
+        if classes is not None and self.estimator is not None:
+            raise ValueError(_CLASSES_WITH_ESTIMATOR)
+        count_rows(X)
         first = not hasattr(self, "statistics_")
         if first:
             self._start_stream(X, y, classes, sample_weight)
+        elif classes is not None and not np.array_equal(check_classes(classes), self.classes_):
+            msg = (
+                f"classes should be those of the first call, {self.classes_.tolist()}; got "
+                f"{np.asarray(classes).tolist()}"
+            )
+            raise ValueError(msg)
         self._check_features(X, reset=first)
         z = self._logits(X)
         rows = FitRows.check(z, y, sample_weight)
@@ -352,8 +360,6 @@ class TemperatureCalibrator(LogProbaClassifier):
             self.classes_ = _bare_classes(rows.X, np.unique(rows.labels[rows.kept]), given)
             self.estimator_ = None
         else:
-            if classes is not None:
-                raise ValueError(_CLASSES_WITH_ESTIMATOR)
             self._take_frozen(self.estimator, check_labels(y))
             warn_of_names([("estimator", self.estimator)], X)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array
-from skmergecal.display._style import labelled_rows, shorten
+from skmergecal._validation import as_numbers, check_list, check_parameters
+from skmergecal.display._style import AXES, DRAWN, labelled_rows, shorten
 
 __all__ = ["FitOrderDisplay"]
 
@@ -48,12 +49,13 @@ class FitOrderDisplay:
     'merge'
     """
 
+    @check_parameters(baseline=[str, None])
     def __init__(
         self, names: Sequence[str], differences: Any, intervals: Any, baseline: str | None = None
     ) -> None:
-        self.names = [str(name) for name in names]
-        self.differences: Array = np.asarray(differences, dtype=np.float64)
-        self.intervals: Array = np.asarray(intervals, dtype=np.float64)
+        self.names = [str(name) for name in check_list("names", names, "str, one per order")]
+        self.differences: Array = np.asarray(as_numbers("differences", differences), np.float64)
+        self.intervals: Array = np.asarray(as_numbers("intervals", intervals), np.float64)
         n_orders = len(self.names)
         if self.differences.shape != (n_orders,) or self.intervals.shape != (n_orders, 2):
             msg = (
@@ -67,6 +69,7 @@ class FitOrderDisplay:
         self.baseline = baseline
 
     @classmethod
+    @check_parameters(**DRAWN)
     def from_results(cls, table: Any, *, ax: Any = None, plot: bool = True) -> FitOrderDisplay:
         """Create a display from the table of `skmergecal.compare_fit_orders`.
 
@@ -79,16 +82,17 @@ class FitOrderDisplay:
         plot : bool, default=True
             Whether to draw at once.
         """
-        missing = {"difference", "low", "high"} - set(table)
+        wanted = {"difference", "low", "high"} | (set() if hasattr(table, "index") else {"order"})
+        missing = wanted - set(table if hasattr(table, "keys") else ())
         if missing:
             msg = (
-                f"the table lacks the columns {sorted(missing)}: pass the table that "
+                f"table lacks the columns {sorted(missing)}: pass the table that "
                 "compare_fit_orders returns"
             )
             raise ValueError(msg)
         names = table.index if hasattr(table, "index") else table["order"]
-        intervals = np.column_stack([table["low"], table["high"]])
-        display = cls(list(names), table["difference"], intervals)
+        low, high = (as_numbers(f"{end} of the table", table[end]) for end in ("low", "high"))
+        display = cls(list(names), table["difference"], np.column_stack([low, high]))
         return display.plot(ax=ax) if plot else display
 
     def frame(self) -> Any:
@@ -101,6 +105,7 @@ class FitOrderDisplay:
         columns: dict[str, Any] = {"order": self.names, "difference": self.differences}
         return as_frame(columns | {"low": self.intervals[:, 0], "high": self.intervals[:, 1]})
 
+    @check_parameters(ax=AXES)
     def plot(self, ax: Any = None) -> FitOrderDisplay:
         """Draw a point per order with a line for its interval; the baseline is at 0.
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array
-from skmergecal.display._style import legend_beside, line_style, new_axes, shorten
+from skmergecal._validation import as_numbers, check_list, check_parameters
+from skmergecal.display._style import AXES, DRAWN, legend_beside, line_style, one_axes, shorten
+from skmergecal.members import freeze
 from skmergecal.merging import merge_path
 from skmergecal.metrics import check_choice
 
@@ -28,13 +30,17 @@ def _read_path(name: str, path: Any) -> dict[str, Array]:
     """The columns of a path given as an object or a dict; the accuracy is optional."""
     attributes = {field: getattr(path, field, None) for field in FIELDS}
     found = attributes if not isinstance(path, Mapping) else {f: path.get(f) for f in FIELDS}
-    columns = {k: np.asarray(v, dtype=np.float64) for k, v in found.items() if v is not None}
+    columns: dict[str, Array] = {
+        k: np.asarray(as_numbers(f"{k} of the path {name!r} in paths", v), dtype=np.float64)
+        for k, v in found.items()
+        if v is not None
+    }
     shapes = {column.shape for column in columns.values()}
     if not {"lambdas", "loss"} <= set(columns) or len(shapes) != 1 or len(shapes.pop()) != 1:
         got = {field: column.shape for field, column in columns.items()}
         msg = (
-            f"path {name!r} should have lambdas and loss, and optionally accuracy, 1-D and of "
-            "equal length; "
+            f"the path {name!r} in paths should have lambdas and loss, and optionally accuracy, "
+            "1-D and of equal length; "
         )
         raise ValueError(msg + f"got {got}")
     return columns
@@ -66,12 +72,13 @@ class MergePathDisplay:
     """
 
     def __init__(self, paths: Mapping[str, Any]) -> None:
-        self.paths = {str(name): _read_path(name, path) for name, path in paths.items()}
-        if not self.paths:
-            msg = "paths should hold at least one path; got none"
+        if not isinstance(paths, Mapping) or not paths:
+            msg = f"paths should be a dict of at least one path; got {paths!r}"
             raise ValueError(msg)
+        self.paths = {str(name): _read_path(name, path) for name, path in paths.items()}
 
     @classmethod
+    @check_parameters(**DRAWN)
     def from_estimators(
         cls,
         first: Any,
@@ -102,6 +109,11 @@ class MergePathDisplay:
         metric, ax, plot
             As in `from_results`.
         """
+        check_choice("metric", metric, tuple(LABELS))
+        for name, member in (("first", first), ("second", second)):
+            freeze(name, member)  # merge_path calls them otherwise
+        for alignment in check_list("alignments", alignments, "of the choices"):
+            check_choice("alignments", alignment, tuple(PATH_NAMES))
         paths = {
             PATH_NAMES.get(alignment, str(alignment)): merge_path(
                 first,
@@ -117,6 +129,7 @@ class MergePathDisplay:
         return cls.from_results(paths, metric=metric, ax=ax, plot=plot)
 
     @classmethod
+    @check_parameters(**DRAWN)
     def from_results(
         cls, results: Any, *, metric: str = "loss", ax: Any = None, plot: bool = True
     ) -> MergePathDisplay:
@@ -133,6 +146,7 @@ class MergePathDisplay:
         plot : bool, default=True
             Whether to draw at once.
         """
+        check_choice("metric", metric, tuple(LABELS))
         several = isinstance(results, Mapping) and "lambdas" not in results
         display = cls(results if several else {"": results})
         return display.plot(ax=ax, metric=metric) if plot else display
@@ -163,6 +177,7 @@ class MergePathDisplay:
             columns[column] = np.concatenate(parts)
         return as_frame(columns)
 
+    @check_parameters(ax=AXES)
     def plot(self, ax: Any = None, *, metric: str = "loss") -> MergePathDisplay:
         """Draw the plot.
 
@@ -183,7 +198,7 @@ class MergePathDisplay:
         if missing:
             msg = f"paths {missing} have no {metric}: drop them, or pass metric='loss'"
             raise ValueError(msg)
-        (axes,) = new_axes(ax, size=(6.5, 4.0))
+        axes = one_axes(ax)
         self.line_: list[Any] = []
         for number, (name, path) in enumerate(self.paths.items()):
             style = line_style(number) | {"label": shorten(name) or None}

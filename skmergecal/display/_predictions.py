@@ -7,8 +7,17 @@ from typing import Any
 import numpy as np
 
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import as_numbers, check_labels, check_proba, encode_labels
+from skmergecal._validation import (
+    as_numbers,
+    check_classes,
+    check_labels,
+    check_lengths,
+    check_proba,
+    count_rows,
+    encode_labels,
+)
 from skmergecal.display._style import as_models
+from skmergecal.members import freeze
 
 __all__ = ["encode_predictions", "predict_models"]
 
@@ -21,7 +30,7 @@ def encode_predictions(
     Probabilities of shape (n_samples,) are those of the second of two classes.
     """
     labels = check_labels(y)
-    known = np.unique(labels) if classes is None else np.asarray(classes)
+    known = np.unique(labels) if classes is None else check_classes(classes)
     models = {}
     for key, values in as_models(proba, name).items():
         p = as_numbers("proba", values)
@@ -36,9 +45,20 @@ def encode_predictions(
     return encode_labels(labels, known, remedy="Pass classes= with every label."), models, known
 
 
-def predict_models(estimator: Any, X: Any, name: str | None) -> tuple[dict[str, Any], np.ndarray]:
-    """Probabilities of one fitted estimator, or of a dict of estimators with the same classes."""
-    models = as_models(estimator, name)
+def predict_models(
+    estimator: Any, X: Any, y: Any, name: str | None
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Probabilities of one fitted estimator, or of a dict of estimators with the same classes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is no fitted classifier, their classes differ, or X and y differ in rows.
+    """
+    models = as_models(estimator, name, "estimator")
+    for key, model in models.items():
+        freeze(key or "estimator", model)
+    check_lengths(count_rows(X), y=y)
     classes = [np.asarray(model.classes_) for model in models.values()]
     if any(not np.array_equal(classes[0], other) for other in classes[1:]):
         msg = (

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from skmergecal._compat import StrOptions
 from skmergecal._optional import as_frame
+from skmergecal._validation import check_list, check_parameters
 from skmergecal.display._predictions import encode_predictions, predict_models
-from skmergecal.display._style import axes_below, legend_beside, line_style, new_axes, shorten
+from skmergecal.display._style import (
+    AXES,
+    DRAWN,
+    axes_below,
+    legend_beside,
+    line_style,
+    new_axes,
+    shorten,
+)
 from skmergecal.metrics import HISTOGRAM_EDGES, ReliabilityCurve, reliability_curves
 
 __all__ = ["ReliabilityDisplay"]
@@ -46,8 +56,12 @@ class ReliabilityDisplay:
     [0.0, 1.0]
     """
 
+    @check_parameters(band=[StrOptions({"wilson", "consistency"}), None])
     def __init__(self, curves: list[ReliabilityCurve], *, band: str | None = "wilson") -> None:
-        self.curves = curves
+        self.curves = check_list("curves", curves, "ReliabilityCurve")
+        if not all(isinstance(curve, ReliabilityCurve) for curve in self.curves):
+            msg = f"curves should be a list of ReliabilityCurve; got {curves!r}"
+            raise TypeError(msg)
         self.band = band
 
     @classmethod
@@ -66,10 +80,11 @@ class ReliabilityDisplay:
         **settings
             As in `from_predictions`.
         """
-        proba, classes = predict_models(estimator, X, settings.pop("name", None))
+        proba, classes = predict_models(estimator, X, y, settings.pop("name", None))
         return cls.from_predictions(y, proba, classes=classes, **settings)
 
     @classmethod
+    @check_parameters(name=[str, None], **DRAWN)
     def from_predictions(
         cls,
         y: Any,
@@ -159,6 +174,7 @@ class ReliabilityDisplay:
             columns["band_high"] += curve.high.tolist()
         return as_frame(columns)
 
+    @check_parameters(ax=AXES)
     def plot(self, ax: Any = None) -> ReliabilityDisplay:
         """Draw the plot.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from skmergecal._optional import as_frame
+from skmergecal._validation import check_parameters
 from skmergecal.display._predictions import encode_predictions, predict_models
-from skmergecal.display._style import legend_beside, line_style, new_axes, shorten
+from skmergecal.display._style import AXES, DRAWN, legend_beside, line_style, one_axes, shorten
 from skmergecal.metrics import RiskCoverageCurve, risk_coverage_curve
 
 __all__ = ["RiskCoverageDisplay"]
@@ -44,8 +46,12 @@ class RiskCoverageDisplay:
     [0.0, 0.5, 0.33]
     """
 
-    def __init__(self, curves: dict[str, RiskCoverageCurve]) -> None:
-        self.curves = curves
+    def __init__(self, curves: Mapping[str, RiskCoverageCurve]) -> None:
+        named = isinstance(curves, Mapping) and len(curves) > 0
+        if not named or not all(isinstance(c, RiskCoverageCurve) for c in curves.values()):
+            msg = f"curves should be a dict of at least one RiskCoverageCurve; got {curves!r}"
+            raise TypeError(msg)
+        self.curves = dict(curves)
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: Any, **settings: Any) -> RiskCoverageDisplay:
@@ -62,10 +68,11 @@ class RiskCoverageDisplay:
         **settings
             As in `from_predictions`.
         """
-        proba, classes = predict_models(estimator, X, settings.pop("name", None))
+        proba, classes = predict_models(estimator, X, y, settings.pop("name", None))
         return cls.from_predictions(y, proba, classes=classes, **settings)
 
     @classmethod
+    @check_parameters(name=[str, None], **DRAWN)
     def from_predictions(
         cls,
         y: Any,
@@ -118,6 +125,7 @@ class RiskCoverageDisplay:
             columns[field] = np.concatenate([getattr(c, field) for _, c in curves])
         return as_frame(columns)
 
+    @check_parameters(ax=AXES)
     def plot(self, ax: Any = None) -> RiskCoverageDisplay:
         """Draw the plot.
 
@@ -131,7 +139,7 @@ class RiskCoverageDisplay:
         RiskCoverageDisplay
             This object.
         """
-        (axes,) = new_axes(ax, size=(6.5, 4.0))
+        axes = one_axes(ax)
         self.line_: list[Any] = []
         for number, (name, curve) in enumerate(self.curves.items()):
             label = "\n".join(part for part in (shorten(name), f"area {curve.area:.4f}") if part)

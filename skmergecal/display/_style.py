@@ -8,18 +8,26 @@ from typing import Any
 
 import numpy as np
 
+from skmergecal._compat import HasMethods
 from skmergecal._optional import optional_import
 from skmergecal._typing import Array
 
 __all__ = [
+    "AXES",
+    "DRAWN",
     "as_models",
     "axes_below",
     "labelled_rows",
     "legend_beside",
     "line_style",
     "new_axes",
+    "one_axes",
     "shorten",
 ]
+
+#: What can be given as ``ax``, and the parameters of the methods that may draw at once.
+AXES = [HasMethods("plot"), list, tuple, np.ndarray, None]
+DRAWN = {"ax": AXES, "plot": ["boolean"]}
 
 #: Colours of Okabe and Ito without yellow, which is hard to see on white.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -54,11 +62,17 @@ def new_axes(
 
     Raises
     ------
+    TypeError
+        If something else is given.
     ImportError
         If matplotlib is not installed; the message names the extra.
     """
     if ax is not None:
-        return np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if not all(hasattr(axes, "plot") for axes in given):
+            msg = f"ax should hold matplotlib Axes; got {ax!r}"
+            raise TypeError(msg)
+        return given
     pyplot = optional_import("matplotlib.pyplot", extra="plot", purpose="plotting")
     width, height = size
     _, axes = pyplot.subplots(
@@ -69,6 +83,21 @@ def new_axes(
         layout="constrained",
     )
     return np.asarray(axes.ravel())
+
+
+def one_axes(ax: Any, size: tuple[float, float] = (6.5, 4.0)) -> Any:
+    """The given axes, or those of a new figure, for a plot without facets.
+
+    Raises
+    ------
+    ValueError
+        If several are given.
+    """
+    found = new_axes(ax, size=size)
+    if len(found) != 1:
+        msg = f"ax should be one matplotlib Axes; got {len(found)}"
+        raise ValueError(msg)
+    return found[0]
 
 
 def makes_room(ax: Any) -> bool:
@@ -137,7 +166,7 @@ def labelled_rows(
     """
     labels = [shorten(name) for name in names]
     lines = sum(label.count("\n") + 1 for label in labels)
-    (axes,) = new_axes(ax, size=(6.0, 1.0 + 0.22 * lines + 0.12 * len(labels)))
+    axes = one_axes(ax, size=(6.0, 1.0 + 0.22 * lines + 0.12 * len(labels)))
     # The height of a row follows the number of lines of its name, so that names do not overlap.
     heights = np.array([label.count("\n") + 1.5 for label in labels])
     places = np.cumsum(heights) - heights / 2
@@ -149,12 +178,19 @@ def labelled_rows(
     return axes
 
 
-def as_models(models: Any, name: str | None) -> dict[str, Any]:
-    """Models by name; a single model gets the given name, or "" if there is none."""
+def as_models(models: Any, name: str | None, what: str = "proba") -> dict[str, Any]:
+    """Models by name; a single model gets the given name, or "" if there is none.
+
+    Raises
+    ------
+    ValueError
+        If a dict of the parameter ``what`` is empty, or comes with a name.
+    """
     if isinstance(models, Mapping):
         if name is not None or not models:
             msg = (
-                f"a dict of models should hold at least one, under its name; got name={name!r}: "
+                f"{what}, a dict of models, should hold at least one, under its name; got "
+                f"{len(models)} and name={name!r}: "
                 "pass models as the values of the dict, their names as its keys, and no name="
             )
             raise ValueError(msg)

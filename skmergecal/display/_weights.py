@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skmergecal._compat import Interval
 from skmergecal._numerics import soften, softening_of
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array
-from skmergecal._validation import check_sample_weight
+from skmergecal._validation import (
+    RESAMPLING,
+    as_numbers,
+    check_list,
+    check_parameters,
+    check_sample_weight,
+)
 from skmergecal.display._predictions import encode_predictions
-from skmergecal.display._style import labelled_rows
+from skmergecal.display._style import AXES, DRAWN, labelled_rows
 from skmergecal.metrics import check_level
 from skmergecal.pooling import bootstrap_intervals, fit_logarithmic_pool
 
@@ -47,9 +55,11 @@ class WeightsDisplay:
     """
 
     def __init__(self, names: Sequence[str], weights: Any, intervals: Any = None) -> None:
-        self.names = [str(name) for name in names]
-        self.weights: Array = np.asarray(weights, dtype=np.float64)
-        self.intervals = None if intervals is None else np.asarray(intervals, dtype=np.float64)
+        self.names = [str(name) for name in check_list("names", names, "str, one per member")]
+        self.weights: Array = np.asarray(as_numbers("weights", weights), dtype=np.float64)
+        self.intervals: Array | None = None
+        if intervals is not None:
+            self.intervals = np.asarray(as_numbers("intervals", intervals), dtype=np.float64)
         n_members = len(self.names)
         if self.weights.shape != (n_members,):
             msg = f"weights should have shape ({n_members},); got {self.weights.shape}"
@@ -59,6 +69,7 @@ class WeightsDisplay:
             raise ValueError(msg)
 
     @classmethod
+    @check_parameters(**RESAMPLING, **DRAWN)
     def from_estimator(
         cls,
         estimator: Any,
@@ -94,6 +105,10 @@ class WeightsDisplay:
         plot : bool, default=True
             Whether to draw at once.
         """
+        check_level(confidence_level)
+        if not hasattr(estimator, "weight_intervals"):
+            msg = f"estimator should be a MergedClassifier; got {estimator!r}"
+            raise TypeError(msg)
         check_is_fitted(estimator, "weights_")
         intervals = None
         if X is not None:
@@ -109,6 +124,11 @@ class WeightsDisplay:
         return display.plot(ax=ax) if plot else display
 
     @classmethod
+    @check_parameters(
+        n_resamples=[Interval(Integral, 0, None, closed="left")],
+        random_state=["random_state"],
+        **DRAWN,
+    )
     def from_predictions(
         cls,
         y: Any,
@@ -177,6 +197,7 @@ class WeightsDisplay:
             columns |= {"low": self.intervals[:, 0], "high": self.intervals[:, 1]}
         return as_frame(columns)
 
+    @check_parameters(ax=AXES)
     def plot(self, ax: Any = None) -> WeightsDisplay:
         """Draw a point per weight with a line for its interval.
 

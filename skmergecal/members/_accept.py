@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._typing import Estimator, NamedEstimators
+from skmergecal._validation import check_list
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import RefitWarning
 from skmergecal.members._labels import LabelledEstimator
@@ -157,7 +158,7 @@ def name_members(members: Any) -> list[tuple[str, Estimator]]:
     """Members by name; unnamed ones get their class's name, numbered where it comes again."""
     if isinstance(members, Mapping):
         return list(members.items())
-    members = list(members)
+    members = check_list("members", members, "fitted classifier")
     if all(isinstance(m, tuple) and len(m) == 2 for m in members):
         return members
     inner = [m.estimator if isinstance(m, FrozenEstimator) else m for m in members]

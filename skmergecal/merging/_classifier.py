@@ -16,7 +16,7 @@ from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context, t
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier, NamedEstimatorsMixin
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, Estimator, NamedEstimators
-from skmergecal._validation import check_rows
+from skmergecal._validation import RESAMPLING, check_parameters, count_rows
 from skmergecal._warnings import warns_once
 from skmergecal.members import (
     Cache,
@@ -344,7 +344,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     def _checked(self, unlabeled: Any) -> tuple[NamedEstimators, Settings]:
         """Estimators that take part, and the settings that belong to them."""
-        check_rows(unlabeled, "X_unlabeled")
+        if unlabeled is not None:
+            count_rows(unlabeled, "X_unlabeled")
         estimators = check_named_estimators(self.estimators)
         names = [name for name, _ in self.estimators]
         self._validate_names(names)
@@ -392,6 +393,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self.temperature_ = merge.temperature
         Cache.fitted_here(self)
 
+    @check_parameters(**RESAMPLING)
     def member_report(
         self,
         X: Any,
@@ -448,6 +450,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             random_state=random_state,
         )
 
+    @check_parameters(**RESAMPLING)
     def weight_intervals(
         self,
         X: Any,
@@ -495,6 +498,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self, "weights_")
+        self._check_features(X, reset=False)
         pool = self._merge.members_pool()
         return log_softmax(pool.scaled(pool.read_scores(X, self)))
 

@@ -24,7 +24,7 @@ from skmergecal._compat import (
 )
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
-from skmergecal._validation import check_rows, check_sample_weight
+from skmergecal._validation import check_sample_weight, count_rows
 from skmergecal._warnings import warns_once
 from skmergecal.members import (
     FitRows,
@@ -272,8 +272,9 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         check_estimator("estimator", self.estimator)
         params = dict(params)
         unlabeled = params.pop("X_unlabeled", None)
-        check_rows(X)
-        check_rows(unlabeled, "X_unlabeled")
+        n_rows = count_rows(X)
+        if unlabeled is not None:
+            count_rows(unlabeled, "X_unlabeled")
         frozen = isinstance(self.estimator, FrozenEstimator)
         soft = self.target == "members"
         takes = not frozen and has_fit_parameter(self.estimator, "X_unlabeled")
@@ -284,7 +285,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         if unlabeled is not None and not (soft or takes):
             msg = "X_unlabeled teaches nothing here: use it with target='members', or leave it out"
             raise ValueError(msg)
-        if frozen and (_num_samples(X) == 0 or (y is None and soft)):
+        if frozen and (n_rows == 0 or (y is None and soft)):
             _raise_for_params(params, self, "fit")
             return (*_without_labels(X, sample_weight, unlabeled), [])
         rows = FitRows.check(X, y, sample_weight)

@@ -26,7 +26,7 @@ P = np.array([[0.7, 0.3], [0.4, 0.6]])
         ([0, 1, 2], np.full((3, 3), 1 / 3), {"kind": "binary"}, "needs two classes"),
         ([0, 3], P, {"classes": [0, 1]}, "not among the classes"),
         ([0, 1], 3 * P, {}, "take the softmax of logits"),
-        ([0, 1], P, {"kind": "class-wise", "ax": "one"}, "ax should hold 2 axes"),
+        ([0, 1], P, {"kind": "class-wise", "ax": []}, "ax should hold 2 axes"),
     ],
 )
 def test_reliability(y, proba, settings, message):
@@ -37,6 +37,9 @@ def test_reliability(y, proba, settings, message):
 class Fitted:
     def __init__(self, classes):
         self.classes_ = np.array(classes)
+
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
 
 
 @pytest.mark.parametrize("display", [ReliabilityDisplay, RiskCoverageDisplay])
@@ -57,7 +60,7 @@ def test_weights():
     ("paths", "message"),
     [
         ({}, "at least one path"),
-        ({"a": {"loss": [1.0]}}, "path 'a' should have lambdas and loss"),
+        ({"a": {"loss": [1.0]}}, "path 'a' in paths should have lambdas and loss"),
         ({"a": {"lambdas": [0, 1], "loss": [1.0]}}, "of equal length"),
     ],
 )

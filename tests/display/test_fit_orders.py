@@ -64,7 +64,7 @@ def test_one_fold_has_no_intervals():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="the table lacks the columns \\['high', 'low'\\]"):
+    with pytest.raises(ValueError, match="table lacks the columns \\['high', 'low'\\]"):
         FitOrderDisplay.from_results({"order": ["a"], "difference": [0.0]})
     with pytest.raises(ValueError, match=r"shapes \(2,\) and \(2, 2\)"):
         FitOrderDisplay(["a", "b"], [0.0, 1.0], [[0.0, 0.0]])
