@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from skmergecal._networks._network import Network
-from skmergecal._networks._nodes import Arrays
+from skmergecal._networks._nodes import AffineLayer, Arrays
 from skmergecal._networks._reparametrise import balance, check_same_function, reparametrise
 from skmergecal._networks._spaces import AxisSlice, UnitSpace, find_spaces
 from skmergecal._typing import Array, IntArray
@@ -212,27 +212,56 @@ def _match_activations(
     X: Array,
 ) -> None:
     """Match each layer by the correlation of the activations of its units."""
+    blocks = [_blocks_by_group(network, space) for space in spaces]
     units = [
-        [_standardised(values, space) for space in spaces]
+        [
+            [_standardised(values, part, space.size) for part in parts]
+            for parts, space in zip(blocks, spaces, strict=True)
+        ]
         for values in (network.values(arrays, X) for arrays in aligned)
     ]
     for k in range(1, len(aligned)):
         share = weights[:k] if weights[:k].sum() > 0 else np.ones(k)
         for i, space in enumerate(spaces):
-            mean = sum(w * units[j][i] for j, w in enumerate(share)) / share.sum()
-            correlation = mean.T @ units[k][i] / len(mean)
-            # Slots of power -1 take the activations in: only a group with such slots flips these.
-            flips = [g.odd and _reaches_values(g.slots) for g in space.groups]
-            signed = [correlation if f else np.zeros_like(correlation) for f in flips]
-            neutral = np.zeros_like(correlation) if any(flips) else correlation
-            orders = _orders(neutral, signed)
-            reparametrise(aligned[k], space, *orders)
-            sign = np.prod(orders[1], axis=0) if orders[1] else 1.0
-            units[k][i] = units[k][i][:, orders[0]] * sign
+            mine = units[k][i]
+            n_rows = sum(len(part) for part in mine)
+            neutral, *signed = [
+                (sum(w * units[j][i][p] for j, w in enumerate(share)) / share.sum()).T
+                @ part
+                / n_rows
+                for p, part in enumerate(mine)
+            ]
+            order, signs = _orders(neutral, signed)
+            reparametrise(aligned[k], space, order, signs)
+            # A group's sign flips the values that the group makes, and no others.
+            units[k][i] = [
+                part[:, order] * sign for part, sign in zip(mine, [1.0, *signs], strict=True)
+            ]
 
 
-def _reaches_values(slots: Sequence[AxisSlice]) -> bool:
-    return any(slot.power == -1 for slot in slots)
+def _blocks_by_group(network: Network, space: UnitSpace) -> list[list[tuple[int, int]]]:
+    """Node and offset of the space's values: first those that no flip changes, then by group."""
+    readers: dict[int, set[str]] = {}
+    for node in network.nodes:
+        if isinstance(node, AffineLayer):
+            readers.setdefault(node.inputs[0], set()).add(node.weight)
+    parts: list[list[tuple[int, int]]] = [[] for _ in range(1 + len(space.groups))]
+    for source, offset in space.values:
+        # Slots of power -1 take values in: the group that has one for this block scales it.
+        number = next(
+            (
+                number
+                for number, group in enumerate(space.groups, 1)
+                for slot in group.slots
+                if group.odd
+                and slot.power == -1
+                and slot.name in readers[source]
+                and slot.offset == offset
+            ),
+            0,
+        )
+        parts[number].append((source, offset))
+    return parts
 
 
 def _orders(neutral: Array, signed: list[Array]) -> tuple[IntArray, list[Array]]:
@@ -241,13 +270,13 @@ def _orders(neutral: Array, signed: list[Array]) -> tuple[IntArray, list[Array]]
     return order, [np.where(s[rows, order] < 0, -1.0, 1.0) for s in signed]
 
 
-def _standardised(values: list[Array], space: UnitSpace) -> Array:
-    """Values of the space that affine layers use; mean 0, deviation 1 (or all 0) in each unit."""
-    blocks = []
-    for node, offset in space.values:
+def _standardised(values: list[Array], blocks: Sequence[tuple[int, int]], size: int) -> Array:
+    """Values of units at some nodes, below each other; mean 0, deviation 1 (or all 0) per unit."""
+    found = []
+    for node, offset in blocks:
         value = values[node].reshape(-1, values[node].shape[-1])
-        blocks.append(value[:, offset : offset + space.size])
-    x = np.concatenate(blocks) if blocks else np.zeros((1, space.size))
+        found.append(value[:, offset : offset + size])
+    x = np.concatenate(found) if found else np.zeros((1, size))
     x = x - x.mean(axis=0)
     deviation = x.std(axis=0)
     return np.divide(x, deviation, out=np.zeros_like(x), where=deviation > 1e-12)

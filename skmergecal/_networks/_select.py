@@ -139,6 +139,16 @@ class _Selection:
         self.chosen: dict[int, _Chosen] = {}
         self.logits = self.pooled(len(network.nodes) - 1)
         self.row_weight = uncertainty(self.logits)
+        self.summands = self.summands_of_logits()
+
+    def summands_of_logits(self) -> set[int]:
+        """The last node, and those that reach it through sums alone."""
+        nodes = self.network.nodes
+        found = {len(nodes) - 1}
+        for place in range(len(nodes) - 1, -1, -1):
+            if place in found and isinstance(nodes[place], Add):
+                found.update(nodes[place].inputs)
+        return found
 
     def pooled(self, place: int) -> Array:
         """Weighted mean of a node's value, for values with the same columns in all members."""
@@ -168,9 +178,11 @@ class _Selection:
         assert isinstance(node, AffineLayer)
         above = self.space_of(node.weight, node.out_axis)
         if above is None:
-            # Softmax ignores a constant added to all logits of a row, so no unit has to explain it.
             value = self.pooled(place)
-            return value - value.mean(axis=-1, keepdims=True) if value.shape[-1] > 1 else value
+            if place not in self.summands or value.shape[-1] == 1:
+                return value
+            # Softmax ignores a constant added to all logits of a row, so no unit has to explain it.
+            return value - value.mean(axis=-1, keepdims=True)
         return self.gathered(place, self.chosen[above]) if above in self.chosen else None
 
     def gathered(self, place: int, chosen: _Chosen) -> Array:
@@ -286,11 +298,11 @@ def _gather(selection: _Selection) -> dict[str, Array]:
             floating = np.issubdtype(first.dtype, np.floating)
             merged[name] = np.tensordot(share, stack, axes=1) if floating else first.copy()
         else:
-            merged[name] = _gather_array(stack, owners[name])
+            merged[name] = _gather_array(stack, owners[name], share)
     return merged
 
 
-def _gather_array(stack: list[Array], slots: list[tuple[int, int, _Chosen]]) -> Array:
+def _gather_array(stack: list[Array], slots: list[tuple[int, int, _Chosen]], share: Array) -> Array:
     shape = stack[0].shape
     source = [np.full(n, -1) for n in shape]  # the member of each place; -1: places of all members
     place = [np.arange(n) for n in shape]
@@ -303,6 +315,9 @@ def _gather_array(stack: list[Array], slots: list[tuple[int, int, _Chosen]]) -> 
     for k, array in enumerate(stack):
         mine = [(s == k) | (s == -1) for s in source]
         out[np.ix_(*mine)] = array[np.ix_(*(p[m] for p, m in zip(place, mine, strict=True)))]
+    # What no hidden unit indexes, such as weights of raw features in the logits, is averaged.
+    common = np.ix_(*(s == -1 for s in source))
+    out[common] = np.tensordot(share, [array[common] for array in stack], axes=1)
     return out
 
 

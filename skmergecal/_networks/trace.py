@@ -358,7 +358,7 @@ def _input_width(module: nn.Module, graph: fx.Graph) -> int:
             for name in ("in_features", "num_features"):
                 if hasattr(layer, name):
                     return int(getattr(layer, name))
-    for width in range(1, _MAX_WIDTH):
+    for width in range(1, _MAX_WIDTH + 1):
         if output(module, np.zeros((2, width))) is not None:
             return width
     msg = f"the number of input columns of {type(module).__name__} could not be found"

@@ -23,6 +23,7 @@ from tests.networks import (
     as_net,
     output,
     random_mlp,
+    randomised,
     rewired,
     rows,
     with_arrays,
@@ -214,6 +215,39 @@ def test_a_module_that_cannot_be_traced_is_averaged_only_as_it_is():
     merged = merge_parameters(parts, HALF, alignment=None)
     mean = (parts[0].arrays["a.weight"] + parts[1].arrays["a.weight"]) / 2
     np.testing.assert_allclose(merged.parameters.arrays["a.weight"], mean, rtol=1e-6)
+
+
+class Parallel(nn.Module):
+    """One layer is read by two branches, which flip its units independently of each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(5, 6)
+        self.one, self.two = nn.BatchNorm1d(6), nn.BatchNorm1d(6)
+        self.left, self.right = nn.Linear(6, 3), nn.Linear(6, 3)
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.left(self.one(h)) + self.right(torch.tanh(self.two(h)))
+
+
+def test_units_of_two_odd_groups_are_matched_by_their_activations():
+    """Copies, permuted and flipped in each group: all members become one again."""
+    make = lambda: randomised(Parallel().double(), 0).eval()  # noqa: E731
+    torch.manual_seed(0)
+    module, X, rng = make(), rows(60), np.random.default_rng(0)
+    parts = [read_parameters(as_net(module))]
+    (space,) = find_spaces(parts[0].network, as_float64(arrays_of(module)))
+    assert sum(group.odd for group in space.groups) == 2
+    for _ in range(3):
+        arrays = as_float64(arrays_of(module))
+        signs = [rng.choice([-1.0, 1.0], 6) for _ in space.groups]
+        reparametrise(arrays, space, rng.permutation(6), signs)
+        parts.append(read_parameters(as_net(with_arrays(make(), arrays))))
+    first, *others = align_parameters(parts, by="activations", X=X)
+    for part in others:
+        for name, array in part.arrays.items():
+            np.testing.assert_allclose(array, first.arrays[name], atol=1e-6)
 
 
 def test_unequal_hidden_widths_are_named():

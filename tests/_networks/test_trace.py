@@ -11,6 +11,7 @@ from torch.nn import functional
 from skmergecal._networks._network import as_float64
 from skmergecal._networks._reparametrise import reparametrise
 from skmergecal._networks._spaces import find_spaces
+from skmergecal._networks.trace import trace
 from skmergecal.parameters import align_parameters, merge_parameters, read_parameters
 from skmergecal.parameters import write_parameters as write
 from tests.networks import as_net, output, rows
@@ -148,3 +149,9 @@ def test_planted_permutations_are_recovered(cls):
     merged = merge_parameters([part, read_parameters(as_net(other))], half, repair=None)
     written = write(as_net(other), merged.parameters).module_.eval()
     np.testing.assert_allclose(output(written, X), output(module, X), atol=1e-8)
+
+
+def test_the_width_of_the_input_is_found_up_to_2048():
+    """The first layer does not name it."""
+    module = nn.Sequential(nn.ReLU(), nn.Linear(2048, 2))
+    assert trace(module).n_features == 2048
