@@ -225,18 +225,17 @@ def _match_activations(
         for i, space in enumerate(spaces):
             mine = units[k][i]
             n_rows = sum(len(part) for part in mine)
-            neutral, *signed = [
-                (sum(w * units[j][i][p] for j, w in enumerate(share)) / share.sum()).T
-                @ part
-                / n_rows
-                for p, part in enumerate(mine)
-            ]
+            tables = []
+            for p, part in enumerate(mine):
+                mean = sum(w * units[j][i][p] for j, w in enumerate(share)) / share.sum()
+                tables.append(mean.T @ part / n_rows)
+            neutral, *signed = tables
             order, signs = _orders(neutral, signed)
             reparametrise(aligned[k], space, order, signs)
             # A group's sign flips the values that the group makes, and no others.
-            units[k][i] = [
-                part[:, order] * sign for part, sign in zip(mine, [1.0, *signs], strict=True)
-            ]
+            neutral, *signed = [part[:, order] for part in mine]
+            signed = [part * sign for part, sign in zip(signed, signs, strict=True)]
+            units[k][i] = [neutral, *signed]
 
 
 def _blocks_by_group(network: Network, space: UnitSpace) -> list[list[tuple[int, int]]]:

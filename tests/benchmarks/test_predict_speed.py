@@ -49,6 +49,25 @@ def test_predict_proba(compare, data, families, method):
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "n_rows", "bound"),
+    [("logits", 8000, 1.25), ("auto", 8000, 2.5), ("logits", 1, 1.25), ("auto", 1, 1.4)],
+)
+def test_predict_proba_of_cheap_members(compare, data, method, n_rows, bound):
+    X, y, X_held, y_held, X_new = data
+    members = [LogisticRegression(C=10.0**-i, max_iter=1000).fit(X, y) for i in range(8)]
+    weights = "log_loss" if method == "auto" else np.ones(len(members))
+    merged = MergedClassifier.from_fitted(members, X_held, y_held, method=method, weights=weights)
+    rows = X_new[:n_rows]
+    compare.cost(
+        f"predict_proba of {n_rows} rows, 8 logistic regressions, {method}",
+        lambda: merged.predict_proba(rows),
+        {"the members' own calls": (lambda: [m.predict_proba(rows) for m in members], bound)},
+        rounds=9,
+        calls=3 if n_rows > 1 else 50,
+    )
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("call", ["predict", "predict_proba"])
 @pytest.mark.parametrize("widths", [(64, 64), (256, 256)], ids=str)
