@@ -21,10 +21,8 @@ __all__ = [
     "LARGEST_LOGIT",
     "NON_NEGATIVE",
     "POSITIVE",
-    "RESAMPLING",
     "TEMPERATURE",
     "as_numbers",
-    "check_classes",
     "check_columns",
     "check_factors",
     "check_labels",
@@ -65,10 +63,6 @@ _WEIGHT_EXPONENTS = -200, 200
 #: Constraints that estimators and functions share.
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
-RESAMPLING = {
-    "n_resamples": [Interval(Integral, 1, None, closed="left")],
-    "random_state": ["random_state"],
-}
 TEMPERATURE = Interval(Real, 1 / LARGEST_LOGIT, None, closed="left")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -306,21 +300,6 @@ def count_rows(X: Any, name: str = "X") -> int:
     except TypeError as error:
         msg = f"{name} should hold rows: {error}"
         raise TypeError(msg) from error
-
-
-def check_classes(classes: Any) -> np.ndarray:
-    """Labels of columns as a 1-D array.
-
-    Raises
-    ------
-    ValueError
-        If they are no list, or name a label twice.
-    """
-    given = np.asarray(classes)
-    if given.ndim != 1 or len(np.unique(given)) < len(given):
-        msg = f"classes should be a list that names each label once; got {given.tolist()!r}"
-        raise ValueError(msg)
-    return given
 
 
 def check_lengths(n_samples: int, **others: Any) -> None:

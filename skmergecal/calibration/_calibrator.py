@@ -21,7 +21,6 @@ from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, Name
 from skmergecal._validation import (
     NON_NEGATIVE,
     TEMPERATURE,
-    check_classes,
     check_labels,
     check_logits,
     count_rows,
@@ -36,6 +35,7 @@ from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
     Cache,
     FitRows,
+    check_classes,
     check_estimator,
     collect,
     cut_params,

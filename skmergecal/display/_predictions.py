@@ -9,7 +9,6 @@ import numpy as np
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import (
     as_numbers,
-    check_classes,
     check_labels,
     check_lengths,
     check_proba,
@@ -17,7 +16,7 @@ from skmergecal._validation import (
     encode_labels,
 )
 from skmergecal.display._style import as_models
-from skmergecal.members import freeze
+from skmergecal.members import check_classes, freeze
 
 __all__ = ["encode_predictions", "predict_models"]
 

@@ -14,7 +14,6 @@ from skmergecal._numerics import soften, softening_of
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array
 from skmergecal._validation import (
-    RESAMPLING,
     as_numbers,
     check_list,
     check_parameters,
@@ -23,7 +22,7 @@ from skmergecal._validation import (
 from skmergecal.display._predictions import encode_predictions
 from skmergecal.display._style import AXES, DRAWN, labelled_rows
 from skmergecal.metrics import check_level
-from skmergecal.pooling import bootstrap_intervals, fit_logarithmic_pool
+from skmergecal.pooling import RESAMPLING, bootstrap_intervals, fit_logarithmic_pool
 
 __all__ = ["WeightsDisplay"]
 

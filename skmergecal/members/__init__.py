@@ -23,7 +23,7 @@ from skmergecal.members._collect import (
 from skmergecal.members._feature_names import in_known_form, warn_of_names
 from skmergecal.members._fit import cut_params, fit_frozen
 from skmergecal.members._fit_rows import FitRows, used_groups
-from skmergecal.members._labels import LabelledEstimator, labels_of_codes
+from skmergecal.members._labels import LabelledEstimator, check_classes, labels_of_codes
 from skmergecal.members._member import Member, Opinion, classes_of, read_raw
 from skmergecal.members._private_net import copy_net
 from skmergecal.members._read import (
@@ -56,6 +56,7 @@ __all__ = [
     "Member",
     "Opinion",
     "as_net_input",
+    "check_classes",
     "check_estimator",
     "check_named_estimators",
     "check_pairs",

@@ -17,6 +17,7 @@ __all__ = [
     "LabelledEstimator",
     "Unlike",
     "are_codes",
+    "check_classes",
     "find_unlike",
     "labels_of_codes",
     "refuse_codes",
@@ -62,6 +63,21 @@ def labels_of_codes(own: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The labels that a classifier learned as codes; its own classes where it learned them."""
     coded = are_codes(own) and len(own) == len(labels) and not np.array_equal(own, labels)
     return labels if coded else own
+
+
+def check_classes(classes: Any) -> np.ndarray:
+    """Labels of columns as a 1-D array.
+
+    Raises
+    ------
+    ValueError
+        If they are no list, or name a label twice.
+    """
+    given = np.asarray(classes)
+    if given.ndim != 1 or len(np.unique(given)) < len(given):
+        msg = f"classes should be a list that names each label once; got {given.tolist()!r}"
+        raise ValueError(msg)
+    return given
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context, t
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier, NamedEstimatorsMixin
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, Estimator, NamedEstimators
-from skmergecal._validation import RESAMPLING, check_parameters, count_rows
+from skmergecal._validation import check_parameters, count_rows
 from skmergecal._warnings import warns_once
 from skmergecal.members import (
     Cache,
@@ -34,6 +34,7 @@ from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weight
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
 from skmergecal.merging.fitted import FittedMerge, OneModelMerge, StackedPoolsMerge
 from skmergecal.parameters import ALIGNMENTS, REPAIRS, register_wrapper
+from skmergecal.pooling import RESAMPLING
 
 __all__ = ["MergedClassifier"]
 

@@ -7,6 +7,7 @@ from skmergecal.pooling._greedy import greedy_soup as greedy_soup
 from skmergecal.pooling._greedy import greedy_soup_with_replacement as greedy_soup_with_replacement
 from skmergecal.pooling._linear import fit_linear_pool, linear_pool
 from skmergecal.pooling._logarithmic import fit_logarithmic_pool, logarithmic_pool
+from skmergecal.pooling._pool_fit import RESAMPLING as RESAMPLING
 from skmergecal.pooling._pool_fit import PoolFit
 from skmergecal.pooling._pool_fit import bootstrap_intervals as bootstrap_intervals
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skmergecal._compat import Interval
 from skmergecal._numerics import sum_of
 from skmergecal._temperature import Bound
 from skmergecal._typing import Array, IntArray
@@ -24,12 +26,20 @@ from skmergecal._validation import (
 )
 
 __all__ = [
+    "RESAMPLING",
     "PoolFit",
     "bootstrap_intervals",
     "check_opinions",
     "classes_with_rows",
     "weighted_sum",
 ]
+
+
+#: What the parameters of a bootstrap may be.
+RESAMPLING = {
+    "n_resamples": [Interval(Integral, 1, None, closed="left")],
+    "random_state": ["random_state"],
+}
 
 
 @dataclass(frozen=True)
