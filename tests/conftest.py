@@ -19,14 +19,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 # The same examples in every run; machines are noisy, so that no example is timed.
-settings.register_profile("default", derandomize=True, deadline=None)
+settings.register_profile("default", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("few", settings.get_profile("default"), max_examples=20)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 #: What CI runs without coverage beside the sweeps of hypothesis: extremes, simulations, layouts of
-#: pictures, wrong parameters of every function, scikit-learn's own checks and tests.
+#: pictures, wrong parameters of every function, scikit-learn's own checks and tests, and what goes
+#: through many parts at once: pages (``.rst``), snippets, searches, identities of merging.
 THOROUGH = {
+    "test_readme.py",
+    "test_search.py",
     "test_extremes.py",
     "test_risk_coverage.py",
     "test_displays.py",
@@ -37,13 +40,22 @@ THOROUGH = {
 }
 
 
+#: What old versions cannot change, or need not repeat: texts, and code on pages whose calls are
+#: tested one by one. Simulations of arithmetic are marked where they are.
+ONCE = {"test_documentation.py", "test_readme.py", "test_structure.py"}
+
+
 def pytest_collection_modifyitems(config, items):
     """Mark the thorough tests; keep so many of the extremes as the profile has examples."""
     extremes = defaultdict(list)
     for item in items:
         sweep = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if sweep or item.path.name in THOROUGH:
+        page = item.path.suffix == ".rst"
+        identities = item.path.match("merging/test_identities.py")
+        if sweep or page or identities or item.path.name in THOROUGH:
             item.add_marker(pytest.mark.thorough)
+        if page or item.path.name in ONCE:
+            item.add_marker(pytest.mark.once)
         if item.path.name == "test_extremes.py":
             extremes[item.originalname].append(item)
     if settings().max_examples < settings.get_profile("default").max_examples:

@@ -141,6 +141,7 @@ def bounds(n, share):
     return binom.ppf(1e-4, n, share), binom.ppf(1 - 1e-4, n, share)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("score", ["spiegelhalter", ten_bins], ids=["z", "resampling"])
 def test_calibrated_forecasts_are_rejected_as_often_as_stated(score):
     rng = np.random.default_rng(1)
@@ -154,6 +155,7 @@ def test_calibrated_forecasts_are_rejected_as_often_as_stated(score):
     assert low <= rejected <= high
 
 
+@pytest.mark.once
 def test_intervals_of_z_cover():
     rng = np.random.default_rng(2)
     n, truth = 400, []
@@ -168,6 +170,7 @@ def test_intervals_of_z_cover():
     assert low <= covered <= high
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("truth", [0.05, 0.15])
 def test_bootstrap_intervals_cover(truth):
     # Between 81 and 90 %, as documented: somewhat too narrow at 15 rows a bin. Percentiles, which
