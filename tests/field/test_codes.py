@@ -323,7 +323,7 @@ def test_parameters_and_tuning_of_models_on_codes(blobs):
     assert merged.score(blobs.X_test, y_test) == encoded.score(blobs.X_test, blobs.y_test)
     sgd = [SGDClassifier(loss="log_loss", random_state=s).fit(blobs.X, blobs.y) for s in range(2)]
     mlp = [
-        MLPClassifier((4,), solver="lbfgs", max_iter=5000, random_state=s).fit(blobs.X, blobs.y)
+        MLPClassifier((4,), solver="lbfgs", tol=0.01, random_state=s).fit(blobs.X, blobs.y)
         for s in range(2)
     ]
     start = MergedClassifier.from_fitted(
