@@ -23,6 +23,8 @@ from skmergecal.members._collect import (
 from skmergecal.members._feature_names import in_known_form, warn_of_names
 from skmergecal.members._fit import cut_params, fit_frozen
 from skmergecal.members._fit_rows import FitRows, used_groups
+from skmergecal.members._fold_average import FoldAverage
+from skmergecal.members._given_folds import average_folds, rows_of_folds
 from skmergecal.members._labels import LabelledEstimator, check_classes, labels_of_codes
 from skmergecal.members._member import Member, Opinion, classes_of, read_raw
 from skmergecal.members._private_net import copy_net
@@ -51,11 +53,13 @@ __all__ = [
     "Cache",
     "FitRows",
     "Fold",
+    "FoldAverage",
     "HeldOutMembers",
     "LabelledEstimator",
     "Member",
     "Opinion",
     "as_net_input",
+    "average_folds",
     "check_classes",
     "check_estimator",
     "check_named_estimators",
@@ -87,6 +91,7 @@ __all__ = [
     "outputs_logits",
     "read_raw",
     "route_fit_params",
+    "rows_of_folds",
     "unfitted_last_step",
     "unfrozen",
     "unlike_members",

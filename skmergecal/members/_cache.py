@@ -121,7 +121,7 @@ class Cache:
 
     def opinion(self, member: Member, data: HashedRows) -> Opinion:
         """The opinion of a member on some rows, from the cache where it is there."""
-        return member.align(self._read(member, data), self._memo(member, data))
+        return member.opinion_by(lambda m: m.align(self._read(m, data), self._memo(m, data)))
 
     def reader(self, X: Any) -> Callable[[Member], Opinion]:
         """Reads the opinions of members on X, one after the other.
@@ -134,7 +134,7 @@ class Cache:
             key = member.fingerprint and self.fingerprint(member.estimator)
             return self.opinion(replace(member, fingerprint=key), data)
 
-        return read
+        return lambda member: member.opinion_by(read)
 
     def softening(self, member: Member, data: HashedRows, sample_weight: Array | None) -> float:
         """The softening that a member's answers to some rows call for: see `softening_of`.
@@ -142,6 +142,8 @@ class Cache:
         Rows are read only until a probability is exactly 0, and what is in the cache is not read
         again. Log-probabilities hold no zeros.
         """
+        if member.parts:
+            return max(self.softening(part, data, sample_weight) for part in member.parts)
         zero = softening_of(np.zeros((_num_samples(data.X), 1)), sample_weight)
         if member.logarithmic or len(member.missing):
             return zero if len(member.missing) else 0.0

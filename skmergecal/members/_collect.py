@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -22,6 +22,12 @@ from skmergecal.members._cache import Cache
 from skmergecal.members._feature_names import warn_of_names
 from skmergecal.members._fit import FitTask, is_reproducible
 from skmergecal.members._fit_rows import FitRows
+from skmergecal.members._fold_average import (
+    FoldAverage,
+    average_member,
+    fold_average_in,
+    make_parts,
+)
 from skmergecal.members._labels import are_codes, find_unlike, labels_of_codes, refuse_codes
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
 from skmergecal.members._read import choose_reader
@@ -54,7 +60,8 @@ class HeldOutMembers:
     Attributes
     ----------
     members : list of Member
-        Frozen ones as they are, the others refitted on all rows.
+        Frozen ones as they are, the others refitted on all rows, or averages of the models of the
+        folds.
     classes : ndarray of shape (n_classes,)
         Union of the labels of the members and of y.
     opinions : list of Opinion
@@ -163,6 +170,15 @@ def _make_member(
     if trained_on is not None and are_codes(own) and not np.array_equal(own, classes):
         own = labels_of_codes(own, np.unique(trained_on))
     columns = encode_labels(own, classes, remedy=f"They are classes of estimator {name!r}.")
+    average = fold_average_in(estimator)
+    if average is not None:
+
+        def choose(who: str, model: Estimator) -> tuple[str, str | None]:
+            key = cache.fingerprint(model)
+            return cache.source(who, model, X, key), key
+
+        parts = make_parts(average, name, own, columns, len(classes), choose)
+        return Member(name, estimator, "", own, columns, len(classes), parts=parts)
     source = cache.source(name, estimator, X, fingerprint)
     return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)
 
@@ -213,11 +229,13 @@ def collect(
     n_jobs: int | None,
     held_out: bool = True,
     opinions: bool = True,
+    average: str | None = None,
+    held_by: Mapping[str, list[IntArray]] | None = None,
 ) -> HeldOutMembers:
     """Fit the members, or take the frozen ones, and read their opinions of held-out rows.
 
     Frozen members are read on all rows. The others are cross-fitted, each row read by a clone
-    that did not see it; then a clone is fitted on all rows.
+    that did not see it; then a clone is fitted on all rows, or those of the folds are averaged.
 
     Parameters
     ----------
@@ -233,6 +251,11 @@ def collect(
         here are read on their own training rows: that is enough to see zeros.
     opinions : bool, default=True
         Whether any are needed. Else members are read only until a zero is seen.
+    average : {"logits", "probabilities"}, default=None
+        Members fitted here are the averages of the models of the folds, which average that by
+        themselves. None: they are fitted on all rows.
+    held_by : dict of str to list of ndarray, default=None
+        By the name of a frozen `FoldAverage`: the rows that each of its models is read on.
     """
     names = [name for name, _ in estimators]
     own = [(name, e) for name, e in estimators if not _is_frozen(e)]
@@ -248,9 +271,16 @@ def collect(
 
     warn_of_names([(name, e) for name, e in estimators if _is_frozen(e)], rows.X)
     work = _MemberFits(rows, classes, routed[0], cache)
+    held_out = held_out or (average is not None and len(own) > 0)
     splits = rows.splits(cv, routed[1]) if held_out and own else []
-    everything = None if rows.all_kept else rows.kept
-    clones = _fit_all(work, own, [*(train for train, _ in splits), everything], n_jobs)
+    plan: list[IntArray | None] = [train for train, _ in splits]
+    if average is None or not own:
+        plan.append(None if rows.all_kept else rows.kept)
+    clones = _fit_all(work, own, plan, n_jobs)
+    if average is not None and own:
+        seen = np.unique(column[rows.kept])
+        models = {name: [fitted[name] for fitted in clones] for name, _ in own}
+        clones.append({n: average_member(m, classes, seen, average) for n, m in models.items()})
     frozen = {n: work.member(n, e, cache.fingerprint(e)) for n, e in estimators if _is_frozen(e)}
     per_fit = [[{**frozen, **fitted}[name] for name in names] for fitted in clones]
     members = per_fit.pop()
@@ -261,10 +291,13 @@ def collect(
     _warn_of_missed_classes(folds, members, classes)
     weight = rows.weight_of(held_rows)
     collected = HeldOutMembers(members, classes, [], held_rows, column[held_rows], weight, folds)
-    if not (opinions or held_out):
+    if not (opinions or held_out or held_by):
         softened = [work.softened(member) for member in members]
         return replace(collected, members=softened)
-    read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
+    if held_by is not None:
+        read = [work.opinion_of_folds(m, held_by[m.name]) for m in members]
+    else:
+        read = [work.opinion(folds, i, held_rows, name in frozen) for i, name in enumerate(names)]
     return _with_opinions(collected, read, cache)
 
 
@@ -275,8 +308,20 @@ def _with_opinions(
     weight = collected.sample_weight
     read = zip(collected.members, opinions, strict=True)
     members = [member.with_softening(opinion, weight) for member, opinion in read]
+    members = [_with_known_softening(member) for member in members]
     key = cache.key(collected.y, collected.sample_weight)
     return replace(collected, members=members, opinions=opinions, labels_key=key)
+
+
+def _with_known_softening(member: Member) -> Member:
+    """A member whose average, if it was made here, softens by itself as in the pool."""
+    made = member.estimator
+    if not isinstance(made, FoldAverage):
+        return member
+    known = FoldAverage(
+        made.estimators, classes=made.classes, average=made.average, softening=member.softening
+    )
+    return replace(member, estimator=known)
 
 
 def _places(lengths: list[int]) -> list[slice]:
@@ -348,14 +393,28 @@ class _MemberFits:
             if held_rows is self.rows.kept:
                 return whole
             position = np.searchsorted(self.rows.kept, held_rows)
-            memo = Memo.of_all([whole.memo], self.cache.key(position))
-            return Opinion(whole.values[position], whole.logarithmic, memo)
+            return whole.take(position, Memo.of_all([whole.memo], self.cache.key(position)))
         parts = []
         for fold in folds:
             member = fold.members[index]
             X = _safe_indexing(self.rows.X, held_rows[fold.places])
             parts.append(self.cache.opinion(member, self.cache.data(X)))
         return concatenate(parts)
+
+    def opinion_of_folds(self, member: Member, held: list[IntArray]) -> Opinion:
+        """The opinion of an average of the rows that count, each row read by the model of its fold.
+
+        The rows of all folds together are those that count.
+        """
+        held = [np.intersect1d(rows, self.rows.kept) for rows in held]
+        parts = [
+            self.cache.opinion(model, self.cache.data(_safe_indexing(self.rows.X, rows)))
+            for model, rows in zip(member.parts, held, strict=True)
+            if len(rows)
+        ]
+        joined = concatenate(parts)
+        order = np.argsort(np.concatenate(held))
+        return joined.take(order, Memo.of_all([joined.memo], self.cache.key(order)))
 
 
 def concatenate(parts: list[Opinion]) -> Opinion:
@@ -389,11 +448,11 @@ def _fit_all(
 
 def _warn_of_missed_classes(folds: list[Fold], members: list[Member], classes: np.ndarray) -> None:
     missed: dict[str, set[int]] = {}
-    for fold in folds:
-        for clone_, final in zip(fold.members, members, strict=True):
-            lost = set(clone_.missing.tolist()) - set(final.missing.tolist())
-            if lost:
-                missed.setdefault(final.name, set()).update(lost)
+    for k, final in enumerate(members):
+        lost = {c for fold in folds for c in fold.members[k].missing.tolist()}
+        lost = (lost - set(final.missing.tolist())) | set(final.lost.tolist())
+        if lost:
+            missed[final.name] = lost
     if missed:
         what = {name: classes[sorted(columns)].tolist() for name, columns in missed.items()}
         warn_user(

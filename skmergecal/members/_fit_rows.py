@@ -23,7 +23,7 @@ from skmergecal._validation import (
 )
 from skmergecal._warnings import warn_user
 
-__all__ = ["FitRows", "used_groups"]
+__all__ = ["FitRows", "takes_groups", "used_groups"]
 
 Split = tuple[IntArray, IntArray]
 
@@ -120,6 +120,12 @@ class FitRows:
         return numbers[np.isin(numbers, self.kept)].astype(np.intp)
 
 
+def takes_groups(splitter: Any) -> bool:
+    """Whether a splitter makes use of groups; others than scikit-learn's may read them unasked."""
+    own = type(splitter).__module__.startswith("sklearn.")
+    return not own or "groups" in get_routing_for_object(splitter).split.requests
+
+
 def used_groups(cv: Any, splitter: Any, groups: Any) -> Any:
     """Groups of rows, or None where a splitter makes no use of them, with a warning.
 
@@ -131,8 +137,7 @@ def used_groups(cv: Any, splitter: Any, groups: Any) -> Any:
         What was made of it.
     groups : array-like or None
     """
-    own = type(splitter).__module__.startswith("sklearn.")  # others may read them unasked
-    if groups is None or not own or "groups" in get_routing_for_object(splitter).split.requests:
+    if groups is None or takes_groups(splitter):
         return groups
     if hasattr(cv, "split") or isinstance(cv, int | np.integer | None):
         warn_user(

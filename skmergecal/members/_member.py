@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _is_fitted, tags_of
 from skmergecal._memory import Memo
-from skmergecal._numerics import log_softmax, soften, softening_of, softmax
+from skmergecal._numerics import add_weighted, log_softmax, soften, softening_of, softmax
 from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_proba_rows
@@ -20,7 +21,15 @@ from skmergecal.members._labels import LabelledEstimator
 from skmergecal.members._read import READERS, fitted_last_step
 from skmergecal.members._skorch import is_skorch
 
-__all__ = ["Member", "Opinion", "check_fitted", "classes_of", "is_fitted", "read_raw"]
+__all__ = [
+    "AveragedOpinion",
+    "Member",
+    "Opinion",
+    "check_fitted",
+    "classes_of",
+    "is_fitted",
+    "read_raw",
+]
 
 _NOT_FOR_NETS = (
     "a skorch net whose module returns logits needs criterion=torch.nn.CrossEntropyLoss (with "
@@ -180,6 +189,58 @@ class Opinion:
             return self.values
         return self.memo.array(("proba",), lambda: softmax(self.values))
 
+    def take(self, rows: IntArray, memo: Memo) -> Opinion:
+        """The opinion of some of the rows."""
+        return Opinion(np.ascontiguousarray(self.values[rows]), self.logarithmic, memo)
+
+
+class AveragedOpinion(Opinion):
+    """The mean of several opinions of the same rows, those of models of different folds.
+
+    Log-probabilities are the mean of theirs, probabilities the mean of theirs: whoever asks for
+    one of the two gets the mean of that.
+
+    Parameters
+    ----------
+    parts : sequence of Opinion
+    memo : Memo, default=None
+        None: what identifies all parts identifies their mean.
+    """
+
+    parts: Sequence[Opinion]
+
+    def __init__(self, parts: Sequence[Opinion], memo: Memo | None = None) -> None:
+        memo = Memo.of_all([part.memo for part in parts]) if memo is None else memo
+        vars(self).update(parts=parts, logarithmic=False, memo=memo)
+
+    @property
+    def values(self) -> Array:
+        """Probabilities."""
+        return self.proba()
+
+    def softening(self, sample_weight: Array | None) -> float:
+        """The amount by which to soften each part: what one of them calls for."""
+        return max(part.softening(sample_weight) for part in self.parts)
+
+    def log_proba(self, softening: float) -> Array:
+        """The mean of the parts' log-probabilities, each of them softened, normalised."""
+        return self.memo.array(
+            ("mean log_proba", softening),
+            lambda: log_softmax(self.mean_of(lambda part: part.log_proba(softening))),
+        )
+
+    def proba(self) -> Array:
+        """The mean of the parts' probabilities."""
+        return self.memo.array(("mean proba",), lambda: self.mean_of(Opinion.proba))
+
+    def take(self, rows: IntArray, memo: Memo) -> Opinion:
+        """The opinion of some of the rows; only the mean of the parts is remembered."""
+        return AveragedOpinion([part.take(rows, Memo.none()) for part in self.parts], memo)
+
+    def mean_of(self, read: Callable[[Opinion], Array]) -> Array:
+        """The mean of what a function makes of the parts, with one of them more in memory."""
+        return add_weighted(map(read, self.parts), [1 / len(self.parts)] * len(self.parts))
+
 
 @dataclass(frozen=True)
 class Member:
@@ -203,6 +264,8 @@ class Member:
         Share of the uniform distribution that is mixed into probabilities before the log.
     fingerprint : str or None
         Identifies the fitted state for the cache; None keeps the member out of it.
+    parts : tuple of Member
+        The models that it averages, if it is a `FoldAverage`: they are read in its place.
     """
 
     name: str
@@ -213,6 +276,7 @@ class Member:
     n_classes: int
     softening: float = 0.0
     fingerprint: str | None = None
+    parts: tuple[Member, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         check_picklable([(self.name, self.estimator)])
@@ -228,7 +292,20 @@ class Member:
     @property
     def logarithmic(self) -> bool:
         """Whether the member is read as log-probabilities, or as probabilities."""
+        if self.parts:
+            return all(part.logarithmic for part in self.parts)
         return READERS[self.source].logarithmic
+
+    @property
+    def models(self) -> tuple[Member, ...]:
+        """The models that it averages; itself, if it is one model."""
+        return self.parts or (self,)
+
+    @property
+    def lost(self) -> IntArray:
+        """Columns of classes that it knows, but one of its parts does not."""
+        lost = {column for part in self.parts for column in part.missing.tolist()}
+        return np.array(sorted(lost - set(self.missing.tolist())), dtype=np.intp)
 
     def align(self, raw: Array, memo: Memo | None = None) -> Opinion:
         """Put the member's own columns where the merged classes have them."""
@@ -243,16 +320,27 @@ class Member:
         """The member's own columns for the rows of X, checked."""
         return read_raw(self.name, self.estimator, self.source, X, len(self.columns))
 
+    def opinion_by(self, read: Callable[[Member], Opinion]) -> Opinion:
+        """Its opinion, as a function reads a member that is one model."""
+        opinions = [part.opinion_by(read) for part in self.parts]
+        return AveragedOpinion(opinions) if opinions else read(self)
+
+    def opinion(self, X: Any) -> Opinion:
+        """Its opinion of the rows of X."""
+        return self.opinion_by(lambda member: member.align(member.read(X)))
+
     def log_proba(self, opinion: Opinion) -> Array:
         """Log-probabilities of an opinion of this member."""
         return opinion.log_proba(self.softening)
 
     def read_log_proba(self, X: Any) -> Array:
         """Log-probabilities of the rows of X, softened, in the merged columns."""
-        return self.log_proba(self.align(self.read(X)))
+        return self.log_proba(self.opinion(X))
 
     def scaled_proba(self, opinion: Opinion, temperature: float) -> Array:
         """Probabilities after scaling; 0 for classes that the member does not know."""
+        if isinstance(opinion, AveragedOpinion):
+            return opinion.mean_of(lambda part: self.scaled_proba(part, temperature))
         p = softmax(self.log_proba(opinion) / temperature)
         if len(self.missing):
             p[:, self.missing] = 0.0
@@ -261,7 +349,7 @@ class Member:
 
     def read_scores(self, X: Any) -> Array:
         """What `read_log_proba` gives, up to a constant per row."""
-        if not self.logarithmic or len(self.missing):
+        if self.parts or not self.logarithmic or len(self.missing):
             return self.read_log_proba(X)
         own = len(self.columns)
         raw = read_raw(self.name, self.estimator, self.source, X, own, normalised=False)
@@ -269,6 +357,8 @@ class Member:
 
     def with_softening(self, opinion: Opinion, sample_weight: Array | None) -> Member:
         """The member with the softening that its held-out opinion calls for."""
+        if len(self.lost):  # perhaps by a model that these rows did not ask
+            return self.softened(softening_of(np.zeros((len(opinion.values), 1)), sample_weight))
         return self.softened(opinion.softening(sample_weight))
 
     def softened(self, amount: float) -> Member:
@@ -277,4 +367,5 @@ class Member:
 
     def with_default_softening(self) -> Member:
         """The member with the softening of one whose held-out rows are not known."""
-        return self.softened(0.0 if self.logarithmic else SOFTENING_WITHOUT_ROWS)
+        bears = self.logarithmic and not len(self.lost)
+        return self.softened(0.0 if bears else SOFTENING_WITHOUT_ROWS)

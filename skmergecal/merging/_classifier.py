@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,12 +22,14 @@ from skmergecal._warnings import warns_once
 from skmergecal.members import (
     Cache,
     FitRows,
+    average_folds,
     check_named_estimators,
     collect,
     freeze_all,
     frozen_members,
     name_members,
     route_fit_params,
+    rows_of_folds,
 )
 from skmergecal.merging._learn import learn_merge, learn_merge_without_rows, warn_of_rows
 from skmergecal.merging._member_report import member_report, weight_intervals
@@ -47,7 +50,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     estimators : list of (str, classifier)
         The members. A ``FrozenEstimator`` is a fitted member: used as it is, never changed, and
         measured on the rows of ``fit``, **which it must not have seen**. Anything else is cloned,
-        cross-fitted over ``cv`` and refitted on everything. ``"drop"`` leaves a member out.
+        cross-fitted over ``cv`` and refitted on everything (see ``refit``). ``"drop"`` leaves a
+        member out.
     method : {"auto", "logits", "probabilities", "parameters"}, default="auto"
         Average log-probabilities (logarithmic opinion pool), probabilities (linear opinion pool),
         or the parameters of linear models or nets of one architecture, which gives one model
@@ -89,6 +93,13 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         How much worse it may be, as a share of the members' weighted mean loss.
     cv : int, splitter or iterable, default=5
         How members that are not frozen are cross-fitted.
+    refit : bool, default=True
+        Whether members that are not frozen are fitted once more, on all rows. With False, each is
+        the average of the models of its folds: of their log-probabilities, or of their
+        probabilities where these are pooled. That saves the time of one fit for each member, and
+        each prediction takes that of all models of the folds. Weights and temperatures are learned
+        in the same way. Other than the ``refit`` of ``GridSearchCV``, it chooses nothing. Not for
+        ``method="parameters"``, which needs one model for each member.
     memory : None, str, path or joblib.Memory, default=None
         Caches fits and log-probabilities of members, so that a grid search over weights, method
         or calibrate fits each member once for each fold, and reads each row of a frozen one once;
@@ -108,7 +119,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     classes_ : ndarray of shape (n_classes,)
         Union of the labels of the members and of y.
     estimators_ : list of classifier
-        The fitted members.
+        The fitted members. With ``refit=False``, those fitted here are each one classifier that
+        averages the models of the folds, which are its ``estimators``.
     named_estimators_ : Bunch
         The same by name.
     weights_ : ndarray of shape (n_members,)
@@ -182,6 +194,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         "on_barrier": [StrOptions({"warn", "raise", "logits"})],
         "barrier_tolerance": [Interval(Real, 0, None, closed="left")],
         "cv": ["cv_object"],
+        "refit": ["boolean"],
         "memory": [str, HasMethods(["__fspath__"]), HasMethods(["cache"]), None],
         "n_jobs": [Integral, None],
     }
@@ -200,6 +213,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         on_barrier: str = "warn",
         barrier_tolerance: float = 0.05,
         cv: Any = 5,
+        refit: bool = True,
         memory: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -214,6 +228,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self.on_barrier = on_barrier
         self.barrier_tolerance = barrier_tolerance
         self.cv = cv
+        self.refit = refit
         self.memory = memory
         self.n_jobs = n_jobs
 
@@ -286,6 +301,95 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             return merged._without_rows(X_unlabeled)
         return merged.fit(X, y, sample_weight, X_unlabeled=X_unlabeled)
 
+    @classmethod
+    def from_cv(
+        cls,
+        fold_models: Mapping[str, Sequence[Estimator]] | Sequence[tuple[str, Sequence[Estimator]]],
+        X: Any,
+        y: Any,
+        splits: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        classes: Any = None,
+        **params: Any,
+    ) -> Self:
+        """Merge the models of cross-validations, each read on the rows that it did not see.
+
+        Each member is the average of its fold models, as with ``refit=False``, and is frozen: they
+        are never changed, and ``fit`` on a ``clone`` reads the averages on all the rows that it
+        gets, so that **it needs new ones, which none of the models has seen**.
+
+        Parameters
+        ----------
+        fold_models : dict of str to list of fitted classifiers
+            For each member its models, in the order of the splits:
+            ``cross_validate(..., return_estimator=True)["estimator"]``, for example.
+        X, y : array-like
+            All rows and labels of the cross-validation.
+        splits : list of (train, test), splitter, int, or dict of such by member
+            The splits that the models were fitted with: numbers of rows or masks, as many pairs as
+            models. A splitter gives them again from X, y and ``groups``; one that shuffles needs
+            a number as ``random_state``. Rows that a member never held out are left out for all
+            members.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights of the rows.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of rows, for splitters that use them.
+        classes : dict of str to array-like, or array-like, default=None
+            As for `from_fitted`, for models that were trained on codes.
+        **params : dict
+            Other parameters of the class.
+
+        Returns
+        -------
+        MergedClassifier
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If the splits do not belong to the models: there are more or fewer of them than
+            models, a row is held out by two models of a member (repeated folds are several
+            members, one for each repeat) or in both parts of a split, or a splitter would give
+            others. Also with ``method="parameters"``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.model_selection import StratifiedKFold, cross_validate
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from sklearn.tree import DecisionTreeClassifier
+        >>> from skmergecal import MergedClassifier
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        >>> models = {
+        ...     name: cross_validate(model, X, y, cv=folds, return_estimator=True)["estimator"]
+        ...     for name, model in [
+        ...         ("bayes", GaussianNB()),
+        ...         ("tree", DecisionTreeClassifier(max_depth=3, random_state=0)),
+        ...     ]
+        ... }
+        >>> merged = MergedClassifier.from_cv(models, X, y, folds)
+        >>> merged.estimators_[0].estimator
+        FoldAverage of 5 GaussianNB
+        """
+        method = params.get("method", "auto")
+        if method == "parameters":
+            msg = (
+                "method='parameters' makes one model of all members, but the models of folds stay "
+                "as they are, and their outputs are averaged: use another method, or pass unfitted "
+                "members to MergedClassifier(method='parameters')"
+            )
+            raise ValueError(msg)
+        merged = cls(average_folds(fold_models, classes, _what_is_averaged(method)), **params)
+        return merged._fit_on_folds(X, y, sample_weight, splits, groups)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def _fit_on_folds(self, X: Any, y: Any, sample_weight: Any, splits: Any, groups: Any) -> Self:
+        self._fit(X, y, sample_weight, {}, held_out=False, folds=(splits, groups))
+        return self
+
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_unlabeled: Any = None, **params: Any
@@ -316,13 +420,22 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     @warns_once
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        params: dict[str, Any],
+        *,
+        held_out: bool,
+        folds: tuple[Any, Any] | None = None,
     ) -> HeldOutScores | None:
         params = dict(params)
         unlabeled = params.pop("X_unlabeled", None)
         self._forget()
         estimators, settings = self._checked(unlabeled)
-        rows = FitRows.check(X, y, sample_weight)
+        rows, held_by = FitRows.check(X, y, sample_weight), None
+        if folds is not None:
+            rows, held_by = rows_of_folds(estimators, folds[0], rows, folds[1])
         cross_fit = settings.needs_held_out() or self.method == "parameters" or held_out
         members = collect(
             estimators,
@@ -333,6 +446,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             n_jobs=self.n_jobs,
             held_out=cross_fit,
             opinions=self.method not in ("auto", "logits"),
+            average=None if self.refit else _what_is_averaged(self.method),
+            held_by=held_by,
         )
         learned = learn_merge(members, settings, rows)
         warn_of_rows(members, settings, learned.merge)
@@ -355,6 +470,14 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             weights = given_weights(weights, names, [name for name, _ in estimators])
         else:
             refuse_weights(weights, self.method)
+        fitted_here = [name for name, e in estimators if not isinstance(e, FrozenEstimator)]
+        if self.method == "parameters" and not self.refit and fitted_here:
+            msg = (
+                f"refit=False keeps several models for each of {fitted_here}, but "
+                "method='parameters' needs one model for each member: pass refit=True, or "
+                "method='logits', which averages their outputs"
+            )
+            raise ValueError(msg)
         guard = (self.on_barrier, self.barrier_tolerance)
         how = (self.alignment, self.repair, unlabeled)
         learning = (self.method, weights, self.calibrate, self.alpha, self.scoring)
@@ -558,6 +681,11 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         tags.input_tags.sparse = all(t is not None and t.input_tags.sparse for t in inner)
         tags.input_tags.allow_nan = all(t is not None and t.input_tags.allow_nan for t in inner)
         return tags
+
+
+def _what_is_averaged(method: str) -> str:
+    """What averages of models of folds give by themselves."""
+    return "probabilities" if method == "probabilities" else "logits"
 
 
 def _inner(merged: MergedClassifier) -> Estimator:

@@ -91,7 +91,7 @@ def _read(
     )
     members = list(merge.members)
     warn_of_names([(member.name, member.estimator) for member in members], X)
-    opinions = [member.align(member.read(rows.kept_X)) for member in members]
+    opinions = [member.opinion(rows.kept_X) for member in members]
     weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
     n = len(columns)
     folds = [Fold(members, slice(0, n))]
@@ -170,8 +170,7 @@ class _ReMerge:
         if arrays is not None:
             memos = [Memo((name, k), arrays) for k in range(len(memos))]
         opinions = [
-            Opinion(np.ascontiguousarray(whole.values[rows]), whole.logarithmic, memo)
-            for whole, memo in zip(held_out.opinions, memos, strict=True)
+            whole.take(rows, memo) for whole, memo in zip(held_out.opinions, memos, strict=True)
         ]
         codes = held_out.y[rows]
         weight = None if weight is None else weight[rows]
@@ -213,7 +212,7 @@ class _ReMerge:
             known = number.get(id(member.estimator))
             if known is not None:
                 return part.opinions[known]
-            return member.align(member.read(part.data.X))
+            return member.opinion(part.data.X)
 
         return read
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import singledispatch
 from typing import Any
 
@@ -12,7 +12,7 @@ from skmergecal._numerics import ROWS_TO_COMPARE, SAME_IN_SINGLE_PRECISION, SAME
 from skmergecal._torch import RandomNumbers
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.members import copy_fitted, unfrozen
+from skmergecal.members import Member, copy_fitted, unfrozen
 from skmergecal.merging.fitted import (
     FittedMerge,
     LinearPoolMerge,
@@ -61,8 +61,9 @@ def to_plain_estimator(merged: Any, merge: FittedMerge, X: Any) -> Estimator:
 
 def _what_gives_one(merged: Any, merge: FittedMerge) -> str:
     """The other methods that give one plain estimator of these members, each tried."""
-    estimators = [member.estimator for member in merge.members]  # other weights may take all
-    names = [member.name for member in merge.members]
+    models = [model for member in merge.members for model in member.models]
+    estimators = [model.estimator for model in models]  # other weights may take all
+    names = [model.name for model in models]
     shares = np.full(len(names), 1 / len(names))
     ways: dict[str, Callable[[], Any]] = {
         "method='logits' with weights='log_loss'": lambda: merge_logits(
@@ -75,6 +76,8 @@ def _what_gives_one(merged: Any, merge: FittedMerge) -> str:
             [read_parameters(e) for e in estimators], shares
         ),
     }
+    if len(models) > len(merge.members):
+        del ways["method='parameters'"]  # it takes no averages of several models
     found = []
     for way, attempt in ways.items():
         if way.split()[0] == f"method={merged.method!r}" and not _is_adjusted(merge):
@@ -121,11 +124,11 @@ def _(merge: StackedPoolsMerge) -> Estimator:
 
 @plain_estimator.register
 def _(merge: LogPoolMerge) -> Estimator:
-    active = list(merge.active())
+    active = list(_active_models(merge))
     return merge_logits(
-        [member.estimator for member, _, _ in active],
+        [model.estimator for model, _, _ in active],
         [w / (t * merge.temperature) for _, w, t in active],
-        names=[member.name for member, _, _ in active],
+        names=[model.name for model, _, _ in active],
     )
 
 
@@ -137,18 +140,18 @@ def _(merge: LinearPoolMerge) -> Estimator:
             "because a temperature works on logits"
         )
         raise IncompatibleEstimatorsError(msg)
-    active = list(merge.active())
-    members = [member for member, _, _ in active]
+    active = list(_active_models(merge))
+    models = [model for model, _, _ in active]
     labels = {
         int(column): label
         for member in merge.members
         for column, label in zip(member.columns, member.classes, strict=True)
     }
     return merge_probabilities(
-        [member.estimator for member in members],
+        [model.estimator for model in models],
         [w for _, w, _ in active],
         classes=np.array([labels[c] for c in sorted(labels)]),
-        names=[member.name for member in members],
+        names=[model.name for model in models],
     )
 
 
@@ -158,6 +161,13 @@ def _(merge: OneModelMerge) -> Estimator:
     if merge.temperature == 1:
         return copy_fitted(merged)
     return write_parameters(merged, fold_temperature(read_parameters(merged), merge.temperature))
+
+
+def _active_models(merge: FittedMerge) -> Iterator[tuple[Member, float, float]]:
+    """Members of positive weight, with weight and temperature; of averages, all their models."""
+    for member, weight, temperature in merge.active():
+        for model in member.models:
+            yield model, weight / len(member.models), temperature
 
 
 def _drawn_rows(merged: Any) -> Any:

@@ -17,6 +17,7 @@ from skmergecal.members import (
     Cache,
     FitRows,
     Member,
+    Opinion,
     fitted_last_step,
     freeze,
     frozen_members,
@@ -142,12 +143,13 @@ def _before_and_after(
 ) -> tuple[float | None, _Opinion, _Opinion]:
     """The estimator's own temperature, and its log-probabilities without and with one."""
     final, _ = fitted_last_step(estimator)
-    if has_held_out(final):  # its own log-probabilities, including those of exact zeros
-        opinion = member.align(estimator.predict_log_proba(rows.kept_X))
+    if not has_held_out(final):
+        warn_of_names([(member.name, estimator)], rows.X)
+    if has_held_out(final) or member.parts:  # its own, including those of exact zeros
+        opinion = Opinion(estimator.predict_log_proba(rows.kept_X), logarithmic=True)
         exact = opinion.values
     else:
-        warn_of_names([(member.name, estimator)], rows.X)
-        opinion = member.align(member.read(rows.kept_X))
+        opinion = member.opinion(rows.kept_X)
         exact = _log(opinion.proba())
     z = opinion.log_proba(opinion.softening(weight))
     own = float(getattr(final, "temperature_", 1.0)) if has_held_out(final) else 1.0
