@@ -113,8 +113,9 @@ class Unlike:
         return (
             f"estimator {self.name!r} has the classes {self.own.tolist()}, {self.owner} has "
             f"{self.other.tolist()}: {same} Say what its columns stand for, in their order: "
-            f"MergedClassifier.from_fitted(..., classes={{{self.name!r}: {meant}}}), or "
-            f"TemperatureCalibrator(..., classes={meant}); or pass y as it was in training. If "
+            f"MergedClassifier.from_fitted(..., classes={{{self.name!r}: {meant}}}), the same for "
+            f"MergedClassifier.from_cv(..., classes=...), or TemperatureCalibrator(..., "
+            f"classes={meant}); or pass y as it was in training. If "
             f"{self.own.tolist()} are labels of their own, say that in the same way."
         )
 
