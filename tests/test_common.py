@@ -25,6 +25,7 @@ def merged(**params):
 CHECKED = [
     merged(),
     merged(method="probabilities"),
+    merged(refit=False),
     merged(method="parameters"),
     merged(weights="greedy", calibrate="both"),
     TemperatureCalibrator(LogisticRegression(max_iter=20, tol=0.01), cv=2),

@@ -56,6 +56,10 @@ def models(blobs, members):
             MergedClassifier([*own(), ("f", FrozenEstimator(same[0]))], cv=3).fit(X, y),
             blobs.X_test,
         ),
+        "averages of folds": (
+            MergedClassifier(own(), cv=3, refit=False, calibrate="merged").fit(X, y),
+            blobs.X_test,
+        ),
         "frozen calibrator": (
             TemperatureCalibrator(FrozenEstimator(members["bayes"])).fit(X, y),
             blobs.X_test,
@@ -69,6 +73,7 @@ NAMES = [
     "frozen probabilities",
     "frozen parameters",
     "mixed",
+    "averages of folds",
     "frozen calibrator",
     "bare logits",
 ]
@@ -140,6 +145,7 @@ def settings():
     return [
         (MergedClassifier, {}),
         (MergedClassifier, {"method": "probabilities", "calibrate": "both"}),
+        (MergedClassifier, {"method": "logits", "refit": False}),
         (MergedClassifier, {"weights": "greedy", "calibrate": "merged"}),
     ]
 

@@ -215,8 +215,14 @@ def frozen_members(
     refuse_codes(known, y)
     classes = _merged_classes(known)
     return [
-        _make_member(name, e, classes, None, cache.fingerprint(e), cache) for name, e in estimators
+        _make_member(name, e, classes, None, _fingerprint(e, cache), cache)
+        for name, e in estimators
     ], classes
+
+
+def _fingerprint(estimator: Estimator, cache: Cache) -> str | None:
+    """That of a frozen member; the models of an average have their own."""
+    return None if fold_average_in(estimator) is not None else cache.fingerprint(estimator)
 
 
 def collect(
@@ -267,7 +273,7 @@ def collect(
     column = np.full(rows.n_samples, -1, dtype=np.intp)
     column[rows.kept] = _encode(labels, classes, known)
     if rows.sample_weight is not None:
-        warn_if_few(float(rows.sample_weight.sum()), len(classes))
+        warn_if_few(float(rows.sample_weight[rows.kept].sum()), len(classes))
 
     warn_of_names([(name, e) for name, e in estimators if _is_frozen(e)], rows.X)
     work = _MemberFits(rows, classes, routed[0], cache)
@@ -281,7 +287,7 @@ def collect(
         seen = np.unique(column[rows.kept])
         models = {name: [fitted[name] for fitted in clones] for name, _ in own}
         clones.append({n: average_member(m, classes, seen, average) for n, m in models.items()})
-    frozen = {n: work.member(n, e, cache.fingerprint(e)) for n, e in estimators if _is_frozen(e)}
+    frozen = {n: work.member(n, e, _fingerprint(e, cache)) for n, e in estimators if _is_frozen(e)}
     per_fit = [[{**frozen, **fitted}[name] for name in names] for fitted in clones]
     members = per_fit.pop()
     held_rows = np.concatenate([test for _, test in splits]) if splits else rows.kept

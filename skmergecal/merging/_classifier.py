@@ -534,7 +534,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         ----------
         X, y : array-like
             Rows and labels **that no member has seen**; those of ``fit`` where all members were
-            frozen, or others.
+            frozen (but not those of `from_cv`), or others.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequency weights.
         level : float in (0, 1), default=None

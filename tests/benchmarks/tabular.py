@@ -145,17 +145,22 @@ def portfolio(seed: int) -> dict[str, object]:
     }
 
 
-def fit_all(classifiers: dict[str, object], X: pd.DataFrame, y: np.ndarray) -> dict[str, object]:
-    """Fit each behind imputed and scaled numbers and one-hot texts."""
+def prepared(classifiers: dict[str, object], X: pd.DataFrame) -> dict[str, object]:
+    """Each behind imputed and scaled numbers and one-hot texts, not fitted."""
     text = [c for c in X if not pd.api.types.is_numeric_dtype(X[c])]
     numbers = [c for c in X if c not in text]
-    fitted = {}
+    behind = {}
     for name, classifier in classifiers.items():
         one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False, min_frequency=5)
         scaled = make_pipeline(SimpleImputer(), StandardScaler())
         columns = ColumnTransformer([("numbers", scaled, numbers), ("text", one_hot, text)])
-        fitted[name] = make_pipeline(columns, classifier).fit(X, y)
-    return fitted
+        behind[name] = make_pipeline(columns, classifier)
+    return behind
+
+
+def fit_all(classifiers: dict[str, object], X: pd.DataFrame, y: np.ndarray) -> dict[str, object]:
+    """The same, fitted."""
+    return {name: model.fit(X, y) for name, model in prepared(classifiers, X).items()}
 
 
 class Recorded(ClassifierMixin, BaseEstimator):

@@ -1,4 +1,4 @@
-"""Members that average the models of folds: refit=False, and from_cv with models that exist."""
+"""Members that average the models of folds: refit=False, and from_cv."""
 
 from __future__ import annotations
 
@@ -17,10 +17,6 @@ from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
-    RepeatedStratifiedKFold,
-    ShuffleSplit,
-    StratifiedKFold,
-    TimeSeriesSplit,
     cross_validate,
 )
 from sklearn.naive_bayes import GaussianNB
@@ -29,24 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool
-
-FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
-
-
-def own():
-    return [
-        ("logistic", LogisticRegression()),
-        ("trees", ExtraTreesClassifier(10, max_depth=4, random_state=0)),
-        ("bayes", GaussianNB()),
-    ]
-
-
-def fitted_on_folds(X, y, splits, members=None):
-    """The models of the folds of each member, as a user has them."""
-    return {
-        name: [clone(model).fit(X[train], y[train]) for train, _ in splits]
-        for name, model in members or own()
-    }
+from tests.folds import FOLDS, fitted_on_folds, unfitted
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +67,7 @@ def oracle(models, splits, X, y, X_new, method):
 @pytest.mark.parametrize("method", ["logits", "probabilities"])
 def test_both_ways_average_what_the_pool_pools(blobs, splits, fold_models, method):
     expected = oracle(fold_models, splits, blobs.X, blobs.y, blobs.X_test, method)
-    kept = MergedClassifier(own(), method=method, cv=FOLDS, refit=False).fit(blobs.X, blobs.y)
+    kept = MergedClassifier(unfitted(), method=method, cv=FOLDS, refit=False).fit(blobs.X, blobs.y)
     given = MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, splits, method=method)
     for merged in (kept, given):
         np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, atol=1e-7)
@@ -106,7 +85,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("params", SETTINGS)
 def test_models_that_exist_give_what_is_fitted_here(blobs, fold_models, params):
-    kept = MergedClassifier(own(), cv=FOLDS, refit=False, **params).fit(blobs.X, blobs.y)
+    kept = MergedClassifier(unfitted(), cv=FOLDS, refit=False, **params).fit(blobs.X, blobs.y)
     given = MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, FOLDS, **params)
     expected = kept.predict_proba(blobs.X_test)
     np.testing.assert_allclose(given.predict_proba(blobs.X_test), expected, atol=1e-9)
@@ -136,7 +115,9 @@ def test_merge_of_one_member_is_the_member(blobs, method, refit):
 
 
 def test_weights_and_out_of_fold_rows_are_those_of_a_refit(blobs):
-    kept, refitted = (MergedClassifier(own(), cv=FOLDS, refit=refit) for refit in (False, True))
+    kept, refitted = (
+        MergedClassifier(unfitted(), cv=FOLDS, refit=refit) for refit in (False, True)
+    )
     out = [model.fit_transform(blobs.X, blobs.y) for model in (kept, refitted)]
     np.testing.assert_allclose(out[0], out[1], atol=1e-12)
     np.testing.assert_array_equal(kept.weights_, refitted.weights_)
@@ -159,7 +140,7 @@ def test_frozen_members_are_not_affected(blobs, members):
 
 
 def test_search_over_refit_and_a_clone_keep_the_parameter(blobs):
-    merged = MergedClassifier(own(), cv=3, method="logits")
+    merged = MergedClassifier(unfitted(), cv=3, method="logits")
     search = GridSearchCV(merged, {"refit": [True, False]}, cv=2, scoring="neg_log_loss")
     search.fit(blobs.X, blobs.y)
     assert np.ptp(search.cv_results_["mean_test_score"]) > 0
@@ -184,9 +165,9 @@ def random_labels(y, kind):
 
 @pytest.mark.parametrize("kind", ["strings", "numbers", "categories"])
 def test_labels_of_any_kind_give_the_same(blobs, splits, kind):
-    expected = MergedClassifier(own(), cv=splits, refit=False).fit(blobs.X, blobs.y)
+    expected = MergedClassifier(unfitted(), cv=splits, refit=False).fit(blobs.X, blobs.y)
     labels = random_labels(blobs.y, kind)
-    merged = MergedClassifier(own(), cv=splits, refit=False).fit(blobs.X, labels)
+    merged = MergedClassifier(unfitted(), cv=splits, refit=False).fit(blobs.X, labels)
     models = fitted_on_folds(blobs.X, np.asarray(labels), splits)
     given = MergedClassifier.from_cv(models, blobs.X, labels, splits)
     columns = np.searchsorted(
@@ -304,135 +285,6 @@ def test_a_class_that_a_fold_lacked_is_treated_as_in_cross_fitting(blobs, splits
     np.testing.assert_allclose(alone.predict_proba(blobs.X_test).sum(axis=1), 1)
 
 
-def test_rows_that_some_member_never_held_out_are_left_out_for_all(blobs, fold_models):
-    X, y = blobs.X, blobs.y
-    later = list(TimeSeriesSplit(3).split(X))
-    models = {
-        "bayes": fitted_on_folds(X, y, later, [("bayes", GaussianNB())])["bayes"],
-        "logistic": fold_models["logistic"],
-    }
-    folds = {"bayes": later, "logistic": list(FOLDS.split(X, y))}
-    merged = MergedClassifier.from_cv(models, X, y, folds)
-    n_never = len(y) - sum(len(test) for _, test in later)
-    weight = np.r_[np.zeros(n_never), np.ones(len(y) - n_never)]
-    same = MergedClassifier.from_cv(models, X, y, folds, weight)
-    np.testing.assert_allclose(merged.weights_, same.weights_, rtol=1e-12)
-    apart = {"bayes": later, "logistic": [(s[0], s[1][s[1] < n_never]) for s in folds["logistic"]]}
-    with pytest.raises(ValueError, match="no row is held out by a model of every member"):
-        MergedClassifier.from_cv(models, X, y, apart)
-
-
-def test_masks_are_rows_and_a_generator_serves_all_members(blobs, splits, fold_models):
-    everyone = np.arange(len(blobs.y))
-    masks = [tuple(np.isin(everyone, part) for part in split) for split in splits]
-    expected = MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, splits)
-    for same in (masks, (split for split in splits), [list(split) for split in masks]):
-        merged = MergedClassifier.from_cv(list(fold_models.items()), blobs.X, blobs.y, same)
-        np.testing.assert_array_equal(merged.weights_, expected.weights_)
-    unshuffled = {n: m[:2] for n, m in fold_models.items()}
-    by_number = MergedClassifier.from_cv(unshuffled, blobs.X, blobs.y, 2)
-    by_splitter = MergedClassifier.from_cv(unshuffled, blobs.X, blobs.y, StratifiedKFold(2))
-    np.testing.assert_array_equal(by_number.weights_, by_splitter.weights_)
-
-
-class Drifting(KFold):
-    """A splitter of one's own, with rows of its own at each call."""
-
-    def split(self, X, y=None, groups=None):
-        self.calls = getattr(self, "calls", 0) + 1
-        return KFold(self.n_splits, shuffle=True, random_state=self.calls).split(X)
-
-
-@pytest.mark.parametrize(
-    "splitter",
-    [
-        StratifiedKFold(3, shuffle=True),
-        KFold(3, shuffle=True, random_state=np.random.RandomState(0)),
-        ShuffleSplit(3),
-        Drifting(3),
-    ],
-)
-def test_a_splitter_gives_the_same_rows_at_each_call(blobs, splits, fold_models, splitter):
-    with pytest.raises(ValueError, match=r"at each call: pass the splitter with the random_state"):
-        MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, splitter)
-    MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, FOLDS)
-    MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, splits)
-
-
-def test_repeated_folds_are_one_member_for_each_repeat(blobs):
-    repeats = RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0)
-    folds = list(repeats.split(blobs.X, blobs.y))
-    models = fitted_on_folds(blobs.X, blobs.y, folds, [("bayes", GaussianNB())])["bayes"]
-    with pytest.raises(ValueError, match=r"200 rows.*'bayes'.*several members.*a dict by name"):
-        MergedClassifier.from_cv({"bayes": models}, blobs.X, blobs.y, repeats)
-    merged = MergedClassifier.from_cv(
-        {"first": models[:2], "second": models[2:]},
-        blobs.X,
-        blobs.y,
-        {"first": folds[:2], "second": folds[2:]},
-    )
-    assert merged.score(blobs.X_test, blobs.y_test) > 0.5
-
-
-def wrong_splits(splits):
-    (train, test), *others = splits
-    return {
-        r"'logistic' has 3 models, but splits has 2 pairs": splits[:2],
-        r"'logistic', fold 1, has rows both in train and in test": [(test, test), *others],
-        r"numbers of rows from 0 to 199": [(train, test + 1000), *others],
-        r"'logistic', fold 2, should hold numbers of rows": [
-            splits[0],
-            (train, np.ones(7, dtype=bool)),
-            splits[2],
-        ],
-        r"splits names \['logistic'\]; it should name the members": {"logistic": splits},
-        r"splits should be a list of \(train, test\) rows": "folds",
-        r"splits\['bayes'\] should be a list": {
-            "logistic": splits,
-            "trees": splits,
-            "bayes": None,
-        },
-    }
-
-
-@pytest.mark.parametrize("number", range(7))
-def test_splits_that_do_not_belong_to_the_models(blobs, splits, fold_models, number):
-    message, given = list(wrong_splits(splits).items())[number]
-    with pytest.raises(ValueError, match=message):
-        MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, given)
-
-
-def test_fold_models_that_are_none(blobs, splits, fold_models):
-    def of(models):
-        return MergedClassifier.from_cv(models, blobs.X, blobs.y, splits)
-
-    with pytest.raises(ValueError, match=r"fold_models\['bayes'\] should be a list"):
-        of({"bayes": fold_models["bayes"][0]})
-    with pytest.raises(ValueError, match="a dict of lists of fitted classifiers"):
-        of(fold_models["bayes"])
-    with pytest.raises(ValueError, match=r"'bayes, fold 2' is not fitted"):
-        of({"bayes": [fold_models["bayes"][0], GaussianNB(), GaussianNB()]})
-    unknown = np.r_[3, blobs.y[1:]]
-    with pytest.raises(ValueError, match="know no others: drop these rows"):
-        MergedClassifier.from_cv(fold_models, blobs.X, unknown, splits)
-    weight = np.r_[0, np.ones(len(unknown) - 1)]
-    MergedClassifier.from_cv(fold_models, blobs.X, unknown, splits, weight)
-
-
-@pytest.mark.parametrize("method", ["auto", "logits"])
-def test_models_trained_on_codes_get_their_labels(blobs, splits, fold_models, method):
-    labels = np.array(["low", "mid", "top"])
-    y = labels[blobs.y]
-    with pytest.raises(ValueError, match=r"from_cv\(\.\.\., classes="):
-        MergedClassifier.from_cv(fold_models, blobs.X, y, splits)
-    named = MergedClassifier.from_cv(fold_models, blobs.X, y, splits, classes=labels, method=method)
-    plain = MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, splits, method=method)
-    np.testing.assert_array_equal(
-        named.predict_proba(blobs.X_test), plain.predict_proba(blobs.X_test)
-    )
-    assert set(named.estimators_[0].predict(blobs.X_test)) == set(labels)
-
-
 class OnCodes(ClassifierMixin, BaseEstimator):
     """Takes no labels but 0..k-1, as XGBoost."""
 
@@ -482,7 +334,7 @@ def test_a_clone_needs_new_rows(blobs, fold_models):
 
 
 def test_reports_pictures_and_pickles(blobs, fold_models):
-    kept = MergedClassifier(own(), cv=FOLDS, refit=False).fit(blobs.X, blobs.y)
+    kept = MergedClassifier(unfitted(), cv=FOLDS, refit=False).fit(blobs.X, blobs.y)
     given = MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, FOLDS)
     for merged in (kept, given):
         report = merged.member_report(blobs.X_held, blobs.y_held)
@@ -565,7 +417,7 @@ def test_memory_keeps_fits_and_answers_of_fold_models(blobs, tmp_path, splits):
 
 
 def test_jobs_change_nothing(blobs):
-    merged = MergedClassifier(own(), cv=FOLDS, refit=False)
+    merged = MergedClassifier(unfitted(), cv=FOLDS, refit=False)
     one = clone(merged).fit(blobs.X, blobs.y).predict_proba(blobs.X_test)
     with parallel_config(backend="threading"):
         two = clone(merged).set_params(n_jobs=2).fit(blobs.X, blobs.y).predict_proba(blobs.X_test)
