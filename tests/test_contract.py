@@ -294,11 +294,12 @@ def test_leave_one_out(blobs):
     assert model.fit_transform(blobs.X[:30], blobs.y[:30]).shape == (30, 3)
 
 
-@pytest.mark.parametrize("estimator", ["merged", "calibrator"])
+@pytest.mark.parametrize("estimator", ["merged", "averages", "calibrator"])
 def test_groups_reach_the_splitter(blobs, estimator):
     groups = np.arange(200) // 20
     model = {
         "merged": MergedClassifier(own(), cv=GroupKFold(4)),
+        "averages": MergedClassifier(own(), cv=GroupKFold(4), refit=False),
         "calibrator": TemperatureCalibrator(GaussianNB(), cv=GroupKFold(4)),
     }[estimator]
     folds = list(GroupKFold(4).split(blobs.X, blobs.y, groups))
@@ -314,6 +315,7 @@ def test_groups_reach_the_splitter(blobs, estimator):
 def test_routing_with_nothing_to_route(blobs, wrap):
     models = [
         MergedClassifier(own(), cv=3),
+        MergedClassifier(own(), cv=3, refit=False),
         TemperatureCalibrator(GaussianNB(), cv=3),
         TemperatureCalibrator(wrap(MergedClassifier(own(), cv=3))),
     ]

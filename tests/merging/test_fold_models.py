@@ -17,6 +17,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
+    cross_val_predict,
     cross_validate,
 )
 from sklearn.naive_bayes import GaussianNB
@@ -24,6 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
 from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.merging import FoldAverage
 from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool
 from tests.folds import FOLDS, fitted_on_folds, unfitted
 
@@ -71,6 +73,76 @@ def test_both_ways_average_what_the_pool_pools(blobs, splits, fold_models, metho
     given = MergedClassifier.from_cv(fold_models, blobs.X, blobs.y, splits, method=method)
     for merged in (kept, given):
         np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, atol=1e-7)
+
+
+def test_linear_pools_average_calibrated_probabilities(blobs):
+    merged = MergedClassifier(
+        [("logistic", LogisticRegression()), ("bayes", GaussianNB())],
+        method="probabilities",
+        weights=None,
+        calibrate="members",
+        cv=FOLDS,
+        refit=False,
+    ).fit(blobs.X, blobs.y)
+    scaled = [
+        model.predict_log_proba(blobs.X_test) / temperature
+        for average, temperature in zip(
+            merged.estimators_, merged.member_temperatures_, strict=True
+        )
+        for model in average.estimators
+    ]
+    expected = np.mean([np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) for z in scaled], axis=0)
+    np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, atol=1e-9)
+
+
+def test_frozen_averages_beside_members_that_are_fitted_here(blobs, fold_models):
+    average = FoldAverage(fold_models["logistic"])
+    members = [("average", FrozenEstimator(average)), ("bayes", GaussianNB())]
+    merged = MergedClassifier(members, method="logits", cv=FOLDS).fit(blobs.X_held, blobs.y_held)
+    held = cross_val_predict(
+        GaussianNB(), blobs.X_held, blobs.y_held, cv=FOLDS, method="predict_log_proba"
+    )
+    fit = fit_logarithmic_pool(
+        [average.predict_log_proba(blobs.X_held), held], blobs.y_held, alpha="auto"
+    )
+    np.testing.assert_allclose(merged.weights_, fit.weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("with_rows", [True, False])
+def test_zeros_of_averages_are_softened_where_nothing_is_learned(blobs, with_rows):
+    models = [ExtraTreesClassifier(3, random_state=s).fit(blobs.X, blobs.y) for s in (0, 1)]
+    rows = (blobs.X_held, blobs.y_held) if with_rows else ()
+    merged = MergedClassifier.from_fitted(
+        {"trees": FoldAverage(models)}, *rows, method="logits", weights=None
+    )
+    amount = 1 / (len(blobs.y_held) + 1) if with_rows else 1e-4
+    z = np.mean([softened(m.predict_proba(blobs.X_test), amount) for m in models], axis=0)
+    expected = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, atol=1e-12)
+
+
+def test_a_class_that_a_model_lacks_is_softened_whatever_the_rows_show(blobs, splits):
+    X, y = blobs.X, blobs.y
+    (train, test), *others = splits
+    lacking = [(train[y[train] != 2], test), *others]
+    bayes, logistic = (
+        fitted_on_folds(X, y, folds, [("m", model)])["m"]
+        for folds, model in ((lacking, GaussianNB()), (others, LogisticRegression()))
+    )
+    with pytest.warns(UserWarning, match=r"miss classes: \{'bayes': \[2\]"):
+        merged = MergedClassifier.from_cv(
+            {"bayes": bayes, "logistic": logistic},
+            X,
+            y,
+            {"bayes": lacking, "logistic": others},  # no common row is one that it was read on
+            method="logits",
+            weights=None,
+        )
+    assert np.isfinite(merged.predict_log_proba(blobs.X_test)).all()
+    alone = MergedClassifier.from_fitted(
+        {"bayes": FoldAverage(bayes)}, method="logits", weights=None
+    )
+    assert np.isfinite(alone.predict_log_proba(blobs.X_test)).all()
 
 
 SETTINGS = [
@@ -414,6 +486,9 @@ def test_memory_keeps_fits_and_answers_of_fold_models(blobs, tmp_path, splits):
     MergedClassifier.from_cv(models, blobs.X, blobs.y, splits, memory=tmp_path, alpha=1.0)
     assert len(Counted.asked) == asked + 3
     np.testing.assert_allclose(given.predict_proba(blobs.X_test), first, atol=1e-9)
+    asked = len(Counted.asked)
+    MergedClassifier.from_cv(models, blobs.X, blobs.y, splits, weights=None)
+    assert Counted.asked[asked:] == [len(test) for _, test in splits]
 
 
 def test_jobs_change_nothing(blobs):
