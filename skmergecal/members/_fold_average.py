@@ -15,7 +15,7 @@ from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels, union_of_classes
 from skmergecal.members._labels import LabelledEstimator
-from skmergecal.members._member import Member, classes_of
+from skmergecal.members._member import Member, check_fitted, classes_of, is_fitted
 from skmergecal.members._read import choose_reader
 
 __all__ = ["FoldAverage", "average_member", "fold_average_in", "make_parts"]
@@ -26,9 +26,9 @@ class FoldAverage(ClassifierMixin, BaseEstimator):
 
     It is what ``MergedClassifier(refit=False)`` and ``MergedClassifier.from_cv`` keep of a member.
     A logarithmic pool averages the log-probabilities of the models, a linear pool their
-    probabilities, whatever the average gives by itself. There is no ``fit``, and ``clone`` gives
-    the object itself. As a member of another merge it is frozen: ``FrozenEstimator(average)``, or
-    ``MergedClassifier.from_fitted``.
+    probabilities, whatever the average gives by itself. It cannot be fitted, and ``clone`` gives
+    the object itself. As a member of another merge it has to be frozen:
+    ``FrozenEstimator(average)``, or ``MergedClassifier.from_fitted``.
 
     Parameters
     ----------
@@ -80,6 +80,7 @@ class FoldAverage(ClassifierMixin, BaseEstimator):
         """All labels, in the order of the columns."""
         if self.classes is not None:
             return np.asarray(self.classes)
+        check_fitted("average", self)
         return union_of_classes(
             *(classes_of(_in_fold("average", k), e) for k, e in enumerate(self.estimators))
         )
@@ -93,6 +94,24 @@ class FoldAverage(ClassifierMixin, BaseEstimator):
     def feature_names_in_(self) -> np.ndarray:
         """Names of the features, where the models know them."""
         return self.estimators[0].feature_names_in_
+
+    def fit(self, X: Any, y: Any = None) -> FoldAverage:
+        """Raises an error: the models are fitted already.
+
+        Parameters
+        ----------
+        X, y : array-like
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        msg = (
+            "a FoldAverage is made of fitted classifiers and cannot be fitted: use it as it is, "
+            "FrozenEstimator(average), or fit what it was made from"
+        )
+        raise TypeError(msg)
 
     def predict_proba(self, X: Any) -> Array:
         """The average.
@@ -108,7 +127,7 @@ class FoldAverage(ClassifierMixin, BaseEstimator):
         """
         if self.average == "probabilities":
             return self._member().opinion(X).proba()
-        return np.exp(self._member().read_log_proba(X))
+        return np.exp(self.predict_log_proba(X))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Its logarithm, exact also where the average of log-probabilities underflows to 0.
@@ -141,6 +160,9 @@ class FoldAverage(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _member(self) -> Member:
+        if self.average not in ("logits", "probabilities"):
+            msg = f"average should be 'logits' or 'probabilities'; got {self.average!r}"
+            raise ValueError(msg)
         classes = self.classes_
         columns = np.arange(len(classes))
         parts = make_parts(self, "estimator", classes, columns, len(classes), choose_part)
@@ -150,7 +172,7 @@ class FoldAverage(ClassifierMixin, BaseEstimator):
         return replace(member, softening=self.softening)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return True
+        return all(is_fitted(estimator) for estimator in self.estimators)
 
     def __sklearn_clone__(self) -> FoldAverage:
         return self

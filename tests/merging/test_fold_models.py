@@ -10,7 +10,8 @@ import pytest
 from joblib import parallel_config
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.ensemble import ExtraTreesClassifier, VotingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -24,7 +25,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
-from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.exceptions import IncompatibleEstimatorsError, RefitWarning
 from skmergecal.merging import FoldAverage
 from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool
 from tests.folds import FOLDS, fitted_on_folds, unfitted
@@ -432,6 +433,32 @@ def test_reports_pictures_and_pickles(blobs, fold_models):
     warm.fit(blobs.X_held, blobs.y_held)
     np.testing.assert_allclose(
         warm.predict_proba(blobs.X_test), alone.predict_proba(blobs.X_test), atol=1e-12
+    )
+
+
+def test_averages_of_what_cannot_be_averaged(blobs):
+    fitted = GaussianNB().fit(blobs.X, blobs.y)
+    average = FoldAverage([fitted, GaussianNB()])
+    with pytest.raises(NotFittedError, match="'average' is not fitted"):
+        average.predict_proba(blobs.X_test)
+    with pytest.raises(ValueError, match="'logits' or 'probabilities'; got 'magic'"):
+        FoldAverage([fitted], average="magic").predict_proba(blobs.X_test)
+    whole = FoldAverage([fitted, fitted])
+    with (
+        pytest.warns(RefitWarning, match="freeze it"),
+        pytest.raises(TypeError, match=r"cannot be fitted: .*FrozenEstimator\(average\)"),
+    ):
+        MergedClassifier([("a", whole)]).fit(blobs.X_held, blobs.y_held)
+    merged = MergedClassifier([("a", FrozenEstimator(whole))]).fit(blobs.X_held, blobs.y_held)
+    assert clone(whole) is whole
+    vote = VotingClassifier([("a", FrozenEstimator(whole))], voting="soft")
+    vote.fit(blobs.X_held, blobs.y_held)
+    np.testing.assert_allclose(
+        vote.predict_proba(blobs.X_test), fitted.predict_proba(blobs.X_test), atol=1e-9
+    )
+    expected = MergedClassifier.from_fitted({"a": fitted}, blobs.X_held, blobs.y_held)
+    np.testing.assert_allclose(
+        merged.predict_proba(blobs.X_test), expected.predict_proba(blobs.X_test), atol=1e-9
     )
 
 
