@@ -9,9 +9,7 @@ from sklearn.ensemble import ExtraTreesClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import (
-    cross_val_predict,
-)
+from sklearn.model_selection import cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 
 from skmergecal import MergedClassifier
