@@ -349,7 +349,7 @@ class Member:
 
     def read_scores(self, X: Any) -> Array:
         """What `read_log_proba` gives, up to a constant per row."""
-        if self.parts or not self.logarithmic or len(self.missing):
+        if not self.logarithmic or len(self.missing):
             return self.read_log_proba(X)
         own = len(self.columns)
         raw = read_raw(self.name, self.estimator, self.source, X, own, normalised=False)
