@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.model_selection import check_cv
 
 from skmergecal._typing import Estimator, IntArray, NamedEstimators
+from skmergecal._validation import check_lengths
 from skmergecal.members._accept import freeze, freeze_all
 from skmergecal.members._fit_rows import FitRows, takes_groups
 from skmergecal.members._fold_average import FoldAverage, fold_average_in
@@ -39,7 +40,8 @@ def average_folds(fold_models: Any, classes: Any, average: str) -> NamedEstimato
     TypeError, ValueError
         If there is no list of fitted classifiers for each name.
     """
-    pairs = list(fold_models.items() if isinstance(fold_models, Mapping) else fold_models)
+    given = fold_models.items() if isinstance(fold_models, Mapping) else fold_models
+    pairs = list(given) if hasattr(given, "__iter__") else []
     if not pairs or not all(isinstance(p, tuple) and len(p) == 2 for p in pairs):
         msg = (
             "fold_models should be a dict of lists of fitted classifiers by the members' names, "
@@ -85,6 +87,8 @@ def rows_of_folds(
         many splits as models, rows are in both parts of one, or are held out twice; or if no row
         is held out by all members.
     """
+    if groups is not None:
+        check_lengths(rows.n_samples, groups=np.asarray(groups))
     by_name = _by_name([name for name, _ in estimators], splits, rows, groups)
     held = {n: _held_out(n, by_name[n], e, rows.n_samples) for n, e in estimators}
     kept = rows.kept

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.naive_bayes import GaussianNB
 
 import skmergecal
@@ -76,6 +77,25 @@ CALLS = {
             "y": [k for k in KNOWN if k is not None],
             "sample_weight": WEIGHT,
             "X_unlabeled": [],
+            "classes": [5, "x", [0], {"a": [0]}, ["a", "a", "b"], {5: [0, 1, 2]}],
+        },
+    ),
+    "MergedClassifier.from_cv": (
+        MergedClassifier.from_cv,
+        {
+            "fold_models": {"a": LINEAR[:2]},
+            "X": X,
+            "y": Y,
+            "splits": GroupKFold(2),
+            "groups": np.arange(len(Y)),
+        },
+        {
+            "fold_models": [5, None, "x", [], {}, LINEAR[:2], {"a": 5}, {"a": []}],
+            "X": [*ROWS, X[:-1]],
+            "y": KNOWN,
+            "groups": [5, None, "x", np.arange(len(Y) - 1)],
+            "splits": [5, None, "x", [], {}, 2.5, [(0, 1)], {"b": 2}, KFold(2, shuffle=True)],
+            "sample_weight": WEIGHT,
             "classes": [5, "x", [0], {"a": [0]}, ["a", "a", "b"], {5: [0, 1, 2]}],
         },
     ),
