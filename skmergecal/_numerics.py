@@ -21,6 +21,7 @@ __all__ = [
     "add_weighted",
     "log_softmax",
     "mean_loss",
+    "row_losses",
     "soften",
     "softening_of",
     "softmax",
@@ -110,10 +111,14 @@ def softening_of(proba: Array, sample_weight: Array | None = None) -> float:
     return amount if occurs >= 2 else 0.0
 
 
+def row_losses(log_proba: Array, y: Any) -> Array:
+    """-log p of the true class of each row; ``y`` holds column numbers."""
+    return np.asarray(-log_proba[np.arange(len(y)), y])
+
+
 def mean_loss(log_proba: Array, y: Any, sample_weight: Array | None) -> float:
     """Weighted mean of -log p of the true class; ``y`` holds column numbers."""
-    losses = -log_proba[np.arange(len(y)), y]
-    return float(np.average(losses, weights=sample_weight))
+    return float(np.average(row_losses(log_proba, y), weights=sample_weight))
 
 
 def sum_of(parts: Iterable[Array]) -> Array:

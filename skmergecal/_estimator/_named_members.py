@@ -76,8 +76,9 @@ class NamedEstimatorsMixin(_BaseComposition):
             (name, estimator, f"weight {weight:.3g}" + _and_temperature(temperature))
             for (name, estimator), weight, temperature in fitted
         ]
-        merge = f"merged by {self._settings.method}"
-        return members, merge + _and_temperature(self.temperature_)
+        merge = f"merged by {self._settings.method}" + _and_temperature(self.temperature_)
+        loss = getattr(getattr(self, "_loss", None), "summary", "")
+        return members, f"{merge}, {loss}" if loss else merge
 
 
 def _and_temperature(temperature: float) -> str:

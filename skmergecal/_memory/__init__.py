@@ -11,6 +11,7 @@ from skmergecal._memory._keys import (
     settle,
 )
 from skmergecal._memory._recent import Memo, RecentArrays
+from skmergecal._memory._rows import Words, find_rows, row_hashes
 from skmergecal._memory._store import Store
 
 __all__ = [
@@ -18,11 +19,14 @@ __all__ = [
     "Memo",
     "RecentArrays",
     "Store",
+    "Words",
     "answer_rows",
     "content_key",
     "estimator_key",
+    "find_rows",
     "fingerprint",
     "own_items",
     "remember",
+    "row_hashes",
     "settle",
 ]

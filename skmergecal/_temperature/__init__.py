@@ -7,6 +7,7 @@ from skmergecal._temperature._fit import (
     warn_at_bound,
 )
 from skmergecal._temperature._interval import profile_interval
+from skmergecal._temperature._leave_one_out import loo_temperatures, slope_of_change
 from skmergecal._temperature._limits import LIMIT, Bound, Limits
 from skmergecal._temperature._loss import ScalingLoss
 from skmergecal._temperature._search import Point, SlopeModel
@@ -20,7 +21,9 @@ __all__ = [
     "SlopeModel",
     "TemperatureFit",
     "fit_temperature",
+    "loo_temperatures",
     "minimise_temperature",
     "profile_interval",
+    "slope_of_change",
     "warn_at_bound",
 ]

@@ -14,6 +14,7 @@ from skmergecal.members._cache import Cache
 from skmergecal.members._collect import (
     Fold,
     HeldOutMembers,
+    all_frozen,
     collect,
     concatenate,
     fitted_member,
@@ -58,6 +59,7 @@ __all__ = [
     "LabelledEstimator",
     "Member",
     "Opinion",
+    "all_frozen",
     "as_net_input",
     "average_folds",
     "check_classes",

@@ -36,6 +36,7 @@ from skmergecal.members._routing import RoutedParams
 __all__ = [
     "Fold",
     "HeldOutMembers",
+    "all_frozen",
     "collect",
     "concatenate",
     "fitted_member",
@@ -113,6 +114,11 @@ class HeldOutMembers:
 
 def _is_frozen(estimator: Estimator) -> bool:
     return isinstance(estimator, FrozenEstimator)
+
+
+def all_frozen(estimators: NamedEstimators) -> bool:
+    """Whether nothing is fitted here, so that any rows are held-out rows."""
+    return all(_is_frozen(estimator) for _, estimator in estimators)
 
 
 def _merged_classes(

@@ -2,7 +2,15 @@
 
 from skmergecal.members import FoldAverage
 from skmergecal.merging._classifier import MergedClassifier
+from skmergecal.merging._loss_estimate import LossEstimate
 from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._path import MergePath, merge_path
 
-__all__ = ["FoldAverage", "MergePath", "MergeReport", "MergedClassifier", "merge_path"]
+__all__ = [
+    "FoldAverage",
+    "LossEstimate",
+    "MergePath",
+    "MergeReport",
+    "MergedClassifier",
+    "merge_path",
+]

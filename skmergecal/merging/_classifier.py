@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from operator import attrgetter
@@ -22,6 +22,7 @@ from skmergecal._warnings import warns_once
 from skmergecal.members import (
     Cache,
     FitRows,
+    all_frozen,
     average_folds,
     check_named_estimators,
     collect,
@@ -31,8 +32,10 @@ from skmergecal.members import (
     route_fit_params,
     rows_of_folds,
 )
+from skmergecal.merging._fitted_rows import FittedRows
 from skmergecal.merging._learn import learn_merge, learn_merge_without_rows, warn_of_rows
-from skmergecal.merging._member_report import member_report, weight_intervals
+from skmergecal.merging._loss_estimate import NO_ROWS, LossEstimate
+from skmergecal.merging._member_report import Merged, member_report, weight_intervals
 from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
 from skmergecal.merging.fitted import FittedMerge, OneModelMerge, StackedPoolsMerge
@@ -141,6 +144,15 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         on rows they have not seen.
     merge_report_ : MergeReport
         With ``method="parameters"`` and rows: losses of members, pool, and each step of merging.
+    loss_estimate_ : LossEstimate
+        The log loss to expect on new rows, its standard error, that of each member and pool, and
+        the gain over the best member. Every held-out row counts with a prediction that was learned
+        without it: by leave-one-out, in closed form; for members that are fitted here, out of
+        fold, too. The selection of ``weights="greedy"`` is repeated in five folds of the held-out
+        rows, when the attribute is asked for or the estimator is pickled. With
+        ``method="parameters"``, weights are those of all rows. Not there where no rows were held
+        out: in ``from_fitted`` without rows, or where given weights merge members that are fitted
+        here.
     n_features_in_ : int
         Number of features seen during ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -181,6 +193,10 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     >>> merged.predict_proba(X_held_out[:2]).shape
     (2, 2)
     """
+
+    #: A function where it takes long to find; a text where there is none.
+    _loss: LossEstimate | Callable[[], LossEstimate | str] | str
+    _fitted_rows: FittedRows | None
 
     _parameter_constraints: ClassVar[dict] = {
         "estimators": [list, tuple],
@@ -432,6 +448,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         params = dict(params)
         unlabeled = params.pop("X_unlabeled", None)
         self._forget()
+        self._loss, self._fitted_rows = NO_ROWS, None
         estimators, settings = self._checked(unlabeled)
         rows, held_by = FitRows.check(X, y, sample_weight), None
         if folds is not None:
@@ -445,13 +462,15 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             cache=Cache(self.memory),
             n_jobs=self.n_jobs,
             held_out=cross_fit,
-            opinions=self.method not in ("auto", "logits"),
+            opinions=self.method not in ("auto", "logits") or all_frozen(estimators),
             average=None if self.refit else _what_is_averaged(self.method),
             held_by=held_by,
         )
         learned = learn_merge(members, settings, rows)
         warn_of_rows(members, settings, learned.merge)
         self._set_fitted(learned.merge, members.classes, learned.settings)
+        self._loss = learned.loss_estimate(members)
+        self._fitted_rows = FittedRows.of(members, rows, held_by or ())
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier
             self.merge_report_ = learned.report
@@ -486,6 +505,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     @_fit_context(prefer_skip_nested_validation=False)
     def _without_rows(self, unlabeled: Any) -> Self:
         self._forget()
+        self._loss, self._fitted_rows = NO_ROWS, None
         estimators, settings = self._checked(unlabeled)
         if settings.needs_held_out():
             msg = (
@@ -517,6 +537,30 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self.temperature_ = merge.temperature
         Cache.fitted_here(self)
 
+    @property
+    def loss_estimate_(self) -> LossEstimate:
+        """The loss to expect on new rows; AttributeError where it cannot be known."""
+        estimate = getattr(self, "_loss", NO_ROWS)
+        if callable(estimate):
+            self._loss = estimate = estimate()
+        if isinstance(estimate, str):
+            msg = f"{type(self).__name__!r} object has no attribute 'loss_estimate_': {estimate}"
+            raise AttributeError(msg)
+        return estimate
+
+    def __dir__(self) -> list[str]:
+        if not callable(getattr(self, "_loss", None)):
+            return list(super().__dir__())
+        # The diagram of scikit-learn reads all attributes that are listed, and listing them tries
+        # each: not one that takes long.
+        names = [name for name in object.__dir__(self) if name != "loss_estimate_"]
+        return [name for name in names if hasattr(self, name)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        if callable(getattr(self, "_loss", None)):
+            getattr(self, "loss_estimate_", None)  # a pickle holds the numbers, not the opinions
+        return super().__getstate__()
+
     @check_parameters(**RESAMPLING)
     def member_report(
         self,
@@ -533,8 +577,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Parameters
         ----------
         X, y : array-like
-            Rows and labels **that no member has seen**; those of ``fit`` where all members were
-            frozen (but not those of `from_cv`), or others.
+            Rows and labels: those of ``fit``, or others **that no member has seen**. Of members
+            that were fitted here, and of those of `from_cv`, rows of ``fit`` are recognised, and
+            the predictions of the models that did not see them are used.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequency weights.
         level : float in (0, 1), default=None
@@ -555,8 +600,16 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             ``log_loss_without`` that of the other members merged in the same way, and ``gain`` by
             how much it exceeds the loss of all, both cross-validated over five folds of the rows
             on the members' fixed opinions (below 0: the rows do not need the member);
-            ``disagrees_with_NAME`` the share of rows where both predict different labels;
-            ``weight_low`` and ``weight_high`` the interval.
+            ``log_loss_standard_error`` and ``gain_standard_error`` are what they say, the second
+            of paired differences; ``loss_estimate`` is the member's loss, after its temperature, in
+            ``loss_estimate_``, where there is one; ``disagrees_with_NAME`` the share of rows
+            where both predict different labels; ``weight_low`` and ``weight_high`` the interval.
+
+        Warns
+        -----
+        UserWarning
+            If members that were fitted here know some of the rows, and what they said without
+            having seen them is not there: in a model that was loaded from a file, for instance.
 
         Notes
         -----
@@ -565,10 +618,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         """
         check_is_fitted(self, "weights_")
         return member_report(
-            self._merge,
-            self._settings,
-            self.classes_,
+            self._merged(),
             (X, y, sample_weight),
+            getattr(self, "loss_estimate_", None),
             level=level,
             n_resamples=n_resamples,
             random_state=random_state,
@@ -601,8 +653,10 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         """
         check_is_fitted(self, "weights_")
         how = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
-        fitted = (self._merge, self._settings, self.classes_)
-        return weight_intervals(*fitted, (X, y, sample_weight), **how).T
+        return weight_intervals(self._merged(), (X, y, sample_weight), **how).T
+
+    def _merged(self) -> Merged:
+        return Merged(self._merge, self._settings, self.classes_, self._fitted_rows)
 
     def members_log_proba(self, X: Any) -> Array:
         """Log-probabilities of the members' pool, every member asked.

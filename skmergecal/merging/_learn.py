@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -16,18 +17,27 @@ from skmergecal.members import (
     HeldOutMembers,
     Member,
     Opinion,
+    all_frozen,
     find_members_that_saw_rows,
     warn_of_seen_rows,
 )
 from skmergecal.merging._barrier import guard_barrier
+from skmergecal.merging._loss_estimate import (
+    NO_ROWS,
+    LossEstimate,
+    find_estimate,
+    summarise,
+)
 from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted import (
     FittedMerge,
     LinearPoolMerge,
     LogPoolMerge,
+    LossesOfRows,
     OneModelMerge,
     StackedPoolsMerge,
+    losses_in_folds,
 )
 
 __all__ = ["LearnedMerge", "learn_merge", "learn_merge_without_rows", "warn_of_rows"]
@@ -42,6 +52,8 @@ class LearnedMerge:
     merge : FittedMerge
     settings : Settings
         What it was learned with: those of the logit pool where that was the way out.
+    losses : callable
+        Returns the `RowLosses` of the held-out rows, where their opinions were read.
     held_out_scores : ndarray of shape (n_held_out, n_classes) or None
         Scores of the held-out rows, where learning had to compute them.
     barrier : float or None
@@ -52,6 +64,7 @@ class LearnedMerge:
 
     merge: FittedMerge
     settings: Settings
+    losses: LossesOfRows
     held_out_scores: Array | None = None
     barrier: float | None = None
     report: MergeReport | None = None
@@ -62,26 +75,53 @@ class LearnedMerge:
             return self.held_out_scores
         return self.merge.held_out_scores(held_out)
 
+    def loss_estimate(
+        self, held_out: HeldOutMembers
+    ) -> LossEstimate | Callable[[], LossEstimate | str] | str:
+        """The loss to expect on new rows, or why it is not known.
+
+        Where it takes longer than learning, a function that finds it.
+        """
+        frozen = all_frozen([(m.name, m.estimator) for m in held_out.members])
+        if not held_out.opinions or not (frozen or held_out.cross_fitted):
+            return NO_ROWS
+        names = [member.name for member in held_out.members]
+        if self.settings.selects:
+            return partial(find_estimate, names, self.losses, held_out.sample_weight)
+        return summarise(names, self.losses(), held_out.sample_weight)
+
 
 def learn_merge(held_out: HeldOutMembers, settings: Settings, rows: FitRows) -> LearnedMerge:
     """Learn from held-out opinions how to combine the members."""
     if settings.method != "parameters":
-        return LearnedMerge(_LEARN[settings.method](held_out, settings), settings)
-    merged, scores = OneModelMerge.learn(held_out, settings, rows)
+        pool, losses = _learn_pool(held_out, settings)
+        return LearnedMerge(pool, settings, losses)
+    merged, scores, losses = OneModelMerge.learn(held_out, settings, rows)
     if guard_barrier(merged, settings):
-        return LearnedMerge(merged, settings, scores, merged.barrier, merged.report)
+        return LearnedMerge(merged, settings, losses, scores, merged.barrier, merged.report)
     instead = settings.of_logit_pool()
-    pool = _learn_logarithmic(held_out, instead)
-    return LearnedMerge(pool, instead, None, merged.barrier, merged.report)
+    pool, losses = _learn_pool(held_out, instead)
+    return LearnedMerge(pool, instead, losses, None, merged.barrier, merged.report)
 
 
-def _learn_logarithmic(held_out: HeldOutMembers, settings: Settings) -> FittedMerge:
+def _learn_pool(held_out: HeldOutMembers, settings: Settings) -> tuple[FittedMerge, LossesOfRows]:
+    learn = _LEARN[settings.method]
+    merge, losses = learn(held_out, settings)
+    if settings.selects:
+        # A selection is no smooth function of its rows: it is made again without each fifth.
+        return merge, lambda: losses_in_folds(held_out, lambda part: learn(part, settings)[0])
+    return merge, losses
+
+
+def _learn_logarithmic(
+    held_out: HeldOutMembers, settings: Settings
+) -> tuple[FittedMerge, LossesOfRows]:
     if isinstance(settings.weights, str) and settings.weights == "classwise":
         return StackedPoolsMerge.learn(held_out, settings, with_linear=False)
     return LogPoolMerge.learn(held_out, settings)
 
 
-def _learn_best(held_out: HeldOutMembers, settings: Settings) -> FittedMerge:
+def _learn_best(held_out: HeldOutMembers, settings: Settings) -> tuple[FittedMerge, LossesOfRows]:
     """All pools at once; of two greedy selections the better; given weights average logits."""
     if not isinstance(settings.weights, str):
         return LogPoolMerge.learn(held_out, settings)
@@ -96,17 +136,17 @@ def _learn_best(held_out: HeldOutMembers, settings: Settings) -> FittedMerge:
         mean_loss(
             pool.log_proba(pool.held_out_scores(held_out)), held_out.y, held_out.sample_weight
         )
-        for pool in pools
+        for pool, _ in pools
     ]
     best = int(np.argmin(losses))
     return learners[best](held_out, settings) if settings.calibrates_merged else pools[best]
 
 
-def _learn_linear(held_out: HeldOutMembers, settings: Settings) -> FittedMerge:
+def _learn_linear(held_out: HeldOutMembers, settings: Settings) -> tuple[FittedMerge, LossesOfRows]:
     return LinearPoolMerge.learn(held_out, settings)
 
 
-_LEARN: dict[str, Callable[[HeldOutMembers, Settings], FittedMerge]] = {
+_LEARN: dict[str, Callable[[HeldOutMembers, Settings], tuple[FittedMerge, LossesOfRows]]] = {
     "auto": _learn_best,
     "logits": _learn_logarithmic,
     "probabilities": _learn_linear,

@@ -4,38 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from skmergecal._compat import _safe_indexing
 from skmergecal._memory import Memo, RecentArrays
-from skmergecal._numerics import mean_loss
+from skmergecal._numerics import row_losses
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import encode_labels
-from skmergecal._warnings import Gathered, warns_once
+from skmergecal._warnings import Gathered, warn_user, warns_once
 from skmergecal.members import FitRows, Fold, HeldOutMembers, Member, Opinion, warn_of_names
+from skmergecal.merging._fitted_rows import FittedRows
 from skmergecal.merging._learn import learn_merge
+from skmergecal.merging._loss_estimate import LossEstimate, mean_and_error
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted import FittedMerge, OpinionReader
 from skmergecal.metrics import check_share, disagreement
 from skmergecal.pooling import bootstrap_intervals
 
-__all__ = ["member_report", "weight_intervals"]
+__all__ = ["Merged", "member_report", "weight_intervals"]
 
 _FOLDS = 5
 #: Bytes of what is remembered for the rows of a fold.
 _CAPACITY = 1 << 28
 
 
+@dataclass(frozen=True)
+class Merged:
+    """A fitted merge, as far as a report needs it.
+
+    Attributes
+    ----------
+    merge : FittedMerge
+    settings : Settings
+        Those of the fit.
+    classes : ndarray of shape (n_classes,)
+    fitted_rows : FittedRows or None
+        Those of members that were fitted with the merge.
+    """
+
+    merge: FittedMerge
+    settings: Settings
+    classes: np.ndarray
+    fitted_rows: FittedRows | None
+
+
 @warns_once
 def member_report(
-    merge: FittedMerge,
-    settings: Settings,
-    classes: np.ndarray,
+    merged: Merged,
     rows: tuple[Any, Any, Any],
+    estimate: LossEstimate | None,
     *,
     level: float | None,
     n_resamples: int,
@@ -45,19 +66,18 @@ def member_report(
 
     Parameters
     ----------
-    merge : FittedMerge
-    settings : Settings
-        Those of the fit.
-    classes : ndarray of shape (n_classes,)
+    merged : Merged
     rows : tuple of (X, y, sample_weight)
+    estimate : LossEstimate or None
+        Of the fit.
     level, n_resamples, random_state
         As documented there.
     """
     if level is not None:
         check_share("level", level)
-    work = _ReMerge(settings, *_read(merge, classes, *rows))
+    work = _ReMerge.of(merged, *rows)
     with Gathered():  # of what merges of fewer members or rows warn, the fit has warned
-        table = work.table(merge)
+        table = work.table(merged.merge, estimate)
     if level is not None:
         ends = work.weight_intervals(level, n_resamples, random_state)
         table["weight_low"], table["weight_high"] = ends
@@ -66,9 +86,7 @@ def member_report(
 
 @warns_once
 def weight_intervals(
-    merge: FittedMerge,
-    settings: Settings,
-    classes: np.ndarray,
+    merged: Merged,
     rows: tuple[Any, Any, Any],
     *,
     level: float,
@@ -77,27 +95,8 @@ def weight_intervals(
 ) -> Array:
     """Lower and upper ends of the intervals of `member_report`, shape (2, n_members)."""
     check_share("level", level)
-    work = _ReMerge(settings, *_read(merge, classes, *rows))
+    work = _ReMerge.of(merged, *rows)
     return work.weight_intervals(level, n_resamples, random_state)
-
-
-def _read(
-    merge: FittedMerge, classes: np.ndarray, X: Any, y: Any, sample_weight: Any
-) -> tuple[HeldOutMembers, Any]:
-    """Opinions of the fitted members on the rows that count, and these rows of X."""
-    rows = FitRows.check(X, y, sample_weight)
-    columns = encode_labels(
-        rows.labels[rows.kept], classes, remedy="Pass rows of the classes that were merged."
-    )
-    members = list(merge.members)
-    warn_of_names([(member.name, member.estimator) for member in members], X)
-    opinions = [member.opinion(rows.kept_X) for member in members]
-    weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
-    n = len(columns)
-    folds = [Fold(members, slice(0, n))]
-    return HeldOutMembers(
-        members, classes, opinions, np.arange(n), columns, weight, folds
-    ), rows.kept_X
 
 
 @dataclass(frozen=True)
@@ -117,37 +116,68 @@ class _ReMerge:
     settings: Settings
     held_out: HeldOutMembers
     X: Any
+    own: Sequence[Opinion]
+    """What the members themselves are measured by."""
 
-    def table(self, merge: FittedMerge) -> dict[str, Any]:
+    @classmethod
+    def of(cls, merged: Merged, X: Any, y: Any, sample_weight: Any) -> Self:
+        """With the opinions of the fitted members on the rows that count."""
+        rows = FitRows.check(X, y, sample_weight)
+        classes = merged.classes
+        columns = encode_labels(
+            rows.labels[rows.kept], classes, remedy="Pass rows of the classes that were merged."
+        )
+        members = list(merged.merge.members)
+        warn_of_names([(member.name, member.estimator) for member in members], X)
+        opinions = own = _opinions(members, merged, rows.kept_X)
+        if merged.settings.method == "parameters":  # it merges the members themselves
+            opinions = [member.opinion(rows.kept_X) for member in members]
+        weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
+        n = len(columns)
+        folds = [Fold(members, slice(0, n))]
+        held_out = HeldOutMembers(members, classes, opinions, np.arange(n), columns, weight, folds)
+        return cls(merged.settings, held_out, rows.kept_X, own)
+
+    def table(self, merge: FittedMerge, estimate: LossEstimate | None) -> dict[str, Any]:
         """The columns of the report."""
         held_out = self.held_out
+        y, weight = held_out.y, held_out.sample_weight
         everyone = list(range(len(held_out.members)))
         without_one = [[k for k in everyone if k != left] for left in everyone]
         loss, *without = self.losses([everyone, *without_one])
-        proba = [opinion.proba() for opinion in held_out.opinions]
+        proba = [opinion.proba() for opinion in self.own]
         own = [
-            mean_loss(member.log_proba(opinion), held_out.y, held_out.sample_weight)
-            for member, opinion in zip(held_out.members, held_out.opinions, strict=True)
+            row_losses(member.log_proba(opinion), y)
+            for member, opinion in zip(held_out.members, self.own, strict=True)
         ]
         names = [member.name for member in held_out.members]
-        disagrees = disagreement(proba, sample_weight=held_out.sample_weight)
+        disagrees = disagreement(proba, sample_weight=weight)
+        log_loss, log_loss_error = _means(own, weight)
+        log_loss_without, _ = _means(without, weight)
+        gain, gain_error = _means([left_out - loss for left_out in without], weight)
+        expected = {}
+        if estimate is not None:
+            expected["loss_estimate"] = np.array([estimate.by_member[name] for name in names])
         return {
             "member": np.array(names, dtype=object),
             "weight": merge.weights.copy(),
             "temperature": merge.member_temperatures.copy(),
-            "log_loss": np.array(own),
-            "log_loss_without": np.array(without),
-            "gain": np.array(without) - loss,
+            "log_loss": log_loss,
+            "log_loss_standard_error": log_loss_error,
+            "log_loss_without": log_loss_without,
+            "gain": gain,
+            "gain_standard_error": gain_error,
+            **expected,
         } | {
             f"disagrees_with_{name}": column for name, column in zip(names, disagrees, strict=True)
         }
 
-    def losses(self, sets: Sequence[Sequence[int]]) -> list[float]:
-        """Cross-validated log loss of the merge of each set of members; NaN for none.
+    def losses(self, sets: Sequence[Sequence[int]]) -> list[Array]:
+        """Cross-validated log losses of the rows, for the merge of each set; NaN for no members.
 
         Fold by fold, so that what the sets share (temperatures, logarithms) is computed once.
         """
-        y, weight = self.held_out.y, self.held_out.sample_weight
+        y = self.held_out.y
         of_true = np.full((len(sets), len(y)), np.nan)
         for number, (train, test) in enumerate(_folds(y)):
             arrays = RecentArrays(_CAPACITY)
@@ -158,7 +188,7 @@ class _ReMerge:
                     merged = self.merge(kept, learning)
                     log_proba = merged.log_proba(merged.scores(self.reader(scoring)))
                     of_true[place, test] = log_proba[np.arange(len(test)), scoring.codes]
-        return [float(np.average(-losses, weights=weight)) for losses in of_true]
+        return [-log_proba for log_proba in of_true]
 
     def part(
         self, rows: IntArray, arrays: RecentArrays | None = None, name: str = "", counts: Any = None
@@ -229,6 +259,26 @@ class _ReMerge:
 
         with Gathered():
             return bootstrap_intervals(learn, weight, level, n_resamples, random_state)
+
+
+def _opinions(members: Sequence[Member], merged: Merged, X: Any) -> list[Opinion]:
+    """Opinions of the members on some rows, out of fold where they were fitted to these."""
+    if merged.fitted_rows is None:
+        return [member.opinion(X) for member in members]
+    opinions, fitted = merged.fitted_rows.read(members, X)
+    if fitted and merged.settings.method == "parameters":
+        warn_user(
+            "some of these rows are those of fit, which the models have seen whose parameters are "
+            "merged for log_loss_without and gain: pass rows that they have not seen. log_loss is "
+            "that of models that have not, as far as there are such."
+        )
+    return opinions
+
+
+def _means(losses: Sequence[Array], weight: Array | None) -> tuple[Array, Array]:
+    """Means of losses of rows, and their standard errors."""
+    found = [mean_and_error(own, weight) for own in losses]
+    return np.array([mean for mean, _ in found]), np.array([error for _, error in found])
 
 
 def _folds(y: IntArray) -> Iterator[tuple[IntArray, IntArray]]:

@@ -58,6 +58,12 @@ class Settings:
         """Whether the merged logits get a temperature."""
         return self.calibrate in ("merged", "both")
 
+    @property
+    def selects(self) -> bool:
+        """Whether the members of a pool are selected greedily."""
+        greedy = isinstance(self.weights, str) and self.weights == "greedy"
+        return greedy and self.method != "parameters"
+
     def without_merged_temperature(self) -> Settings:
         """The same, but the merged logits stay as they are."""
         return replace(self, calibrate="members" if self.calibrates_members else None)

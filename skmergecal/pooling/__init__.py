@@ -1,11 +1,19 @@
 """Opinion pools, functions of arrays that combine members' probabilities and fit their weights."""
 
 from skmergecal.pooling._classwise import ClasswiseFit, fit_classwise_pool
+from skmergecal.pooling._classwise import classwise_pool_with_loo as classwise_pool_with_loo
 from skmergecal.pooling._combined import CombinedFit, ScaledLinearPool, fit_combined_pool
+from skmergecal.pooling._combined import combined_pool_with_loo as combined_pool_with_loo
 from skmergecal.pooling._greedy import greedy_selection
 from skmergecal.pooling._greedy import greedy_soup as greedy_soup
 from skmergecal.pooling._greedy import greedy_soup_with_replacement as greedy_soup_with_replacement
+from skmergecal.pooling._leave_one_out import LooPredictions as LooPredictions
+from skmergecal.pooling._leave_one_out import loo_linear_pool as loo_linear_pool
+from skmergecal.pooling._leave_one_out import loo_log_pool as loo_log_pool
 from skmergecal.pooling._linear import fit_linear_pool, linear_pool
+from skmergecal.pooling._logarithmic import (
+    auto_log_pool_with_loo as auto_log_pool_with_loo,
+)
 from skmergecal.pooling._logarithmic import fit_logarithmic_pool, logarithmic_pool
 from skmergecal.pooling._pool_fit import RESAMPLING as RESAMPLING
 from skmergecal.pooling._pool_fit import PoolFit

@@ -14,12 +14,12 @@ from skmergecal._compat import Interval
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_parameters
-from skmergecal.pooling._leave_one_out import loo_scores
+from skmergecal.pooling._leave_one_out import LooPredictions, loo_scores
 from skmergecal.pooling._logarithmic import fit_checked_opinions
 from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
 
-__all__ = ["ClasswiseFit", "ClasswiseProblem", "fit_classwise_pool"]
+__all__ = ["ClasswiseFit", "ClasswiseProblem", "classwise_pool_with_loo", "fit_classwise_pool"]
 
 #: Probabilities lie in [0, 1], log-probabilities range over several units: with this factor, one
 #: ridge suits both.
@@ -376,11 +376,39 @@ def fit_classwise_pool(
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
     present, codes = classes_with_rows(labels, z[0].shape[1])
     if codes is not None:
-        part = fit_classwise_pool([m[:, present] for m in z], codes, weight, alpha=alpha)
-        return part.widened(present, z[0].shape[1])
-    pool = fit_checked_opinions(z, labels, weight)
-    problem = ClasswiseProblem(z, labels, weight, pool.weights / pool.temperature)
+        z, labels = [np.ascontiguousarray(m[:, present]) for m in z], codes
+    problem, theta, _ = _minimum(z, labels, weight, alpha)
+    fit = problem.fit_of(theta)
+    return fit if codes is None else fit.widened(present, np.shape(log_proba[0])[1])
+
+
+def classwise_pool_with_loo(
+    log_proba: Sequence[Array], y: IntArray, sample_weight: Array | None, alpha: float
+) -> tuple[ClasswiseFit, LooPredictions]:
+    """The fit of `fit_classwise_pool`, and what it predicts of each row without the row."""
+    z, labels, weight = check_opinions(log_proba, y, sample_weight)
+    n_classes = z[0].shape[1]
+    present, codes = classes_with_rows(labels, n_classes)
+    known = z if codes is None else [np.ascontiguousarray(m[:, present]) for m in z]
+    problem, theta, factor = _minimum(known, labels if codes is None else codes, weight, alpha)
+    if factor is None:
+        factor = factorise(problem.loss(theta)[2] + problem.precision(alpha))
+    loo = LooPredictions(problem.loo_scores(theta, factor), {})
+    fit = problem.fit_of(theta)
+    if codes is None:
+        return fit, loo
+    wide = fit.widened(present, n_classes)
+    scores = sum(wide.part(k, m, np.exp(m)) for k, m in enumerate(z)) + wide.intercept
+    return wide, loo.widened(present, scores, labels)
+
+
+def _minimum(
+    z: list[Array], y: IntArray, weight: Array | None, alpha: float
+) -> tuple[ClasswiseProblem, Array, Any]:
+    """The problem, its minimiser, and the factor of its Hessian where that was needed."""
+    pool = fit_checked_opinions(z, y, weight)
+    problem = ClasswiseProblem(z, y, weight, pool.weights / pool.temperature)
     start = problem.pooled()
     if start.size > _MANY_UNKNOWNS:
-        return problem.fit_of(problem.minimise_by_products(alpha, start))
-    return problem.fit_of(problem.minimise(alpha, start)[0])
+        return problem, problem.minimise_by_products(alpha, start), None
+    return problem, *problem.minimise(alpha, start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from skmergecal._temperature import minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_members, check_proba
 from skmergecal.pooling._classwise import ClasswiseFit, ClasswiseProblem
-from skmergecal.pooling._leave_one_out import loo_linear_pool, loo_log_pool
+from skmergecal.pooling._leave_one_out import LooPredictions, loo_linear_pool, loo_log_pool
 from skmergecal.pooling._linear import fit_weights_of_true, of_true
 from skmergecal.pooling._logarithmic import (
     STACKING_ALPHA,
@@ -22,7 +23,7 @@ from skmergecal.pooling._logarithmic import (
 )
 from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
 
-__all__ = ["CombinedFit", "ScaledLinearPool", "fit_combined_pool"]
+__all__ = ["CombinedFit", "ScaledLinearPool", "combined_pool_with_loo", "fit_combined_pool"]
 
 #: Strength of the class-wise pool's ridge.
 STRENGTH = 3.0
@@ -170,6 +171,17 @@ def fit_combined_pool(
     With more than 1,000 unknowns, n_classes * (2 * n_members + 1), the class-wise pool is left out.
     Classes without rows take no part in the fit: see `fit_classwise_pool`.
     """
+    return combined_pool_with_loo(log_proba, y, sample_weight, proba=proba)[0]
+
+
+def combined_pool_with_loo(
+    log_proba: Sequence[Any],
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    proba: Sequence[Any] | None = None,
+) -> tuple[CombinedFit, LooPredictions]:
+    """The fit of `fit_combined_pool`, and what it predicts of each row without the row."""
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
     if proba is None:
         return _fit_checked(z, None, labels, weight)
@@ -187,33 +199,43 @@ def fit_combined_pool(
 
 def _fit_checked(
     z: list[Array], proba: list[Array] | None, y: IntArray, weight: Array | None
-) -> CombinedFit:
+) -> tuple[CombinedFit, LooPredictions]:
     present, codes = classes_with_rows(y, z[0].shape[1])
     if codes is not None:
         own = None if proba is None else [p[:, present] for p in proba]
-        part = _fit_checked([m[:, present] for m in z], own, codes, weight)
-        return replace(part, classwise=part.classwise.widened(present, z[0].shape[1]))
+        part, loo = _fit_checked([m[:, present] for m in z], own, codes, weight)
+        wide = replace(part, classwise=part.classwise.widened(present, z[0].shape[1]))
+        return wide, loo.widened(present, _scores_of_rows(wide, z, proba), y)
     pool = fit_checked_opinions(z, y, weight)
     beta = pool.weights / pool.temperature
     problem = ClasswiseProblem(z, y, weight, beta)
-    coefficients = [problem.pooled()]
+    coefficients, names = [problem.pooled()], ["logarithmic"]
     predictions = [loo_log_pool(z, y, weight, beta, alpha=1.0)]
     if coefficients[0].size <= MOST_UNKNOWNS:
         theta, factor = problem.minimise(STRENGTH, coefficients[0])
         coefficients.append(theta)
         predictions.append(problem.loo_scores(theta, factor))
+        names.append("class-wise")
     linear = []
     if proba is not None:
         for calibrated, p in ((False, proba), (True, _Exponentials(z))):
             fit, without_row = _fit_scaled_linear(p, y, weight)
             linear.append(replace(fit, calibrated=calibrated))
             predictions.append(without_row)
+            names.append("linear of calibrated" if calibrated else "linear")
     stack = fit_logarithmic_pool(predictions, y, weight, alpha=STACKING_ALPHA)
     share = stack.weights / stack.temperature
     theta = np.einsum("s,scm->cm", share[: len(coefficients)], np.array(coefficients))
     factors = share[len(coefficients) :].tolist()
     weighed = [replace(fit, factor=f) for fit, f in zip(linear, factors, strict=True)]
-    return CombinedFit(problem.fit_of(theta), tuple(weighed))
+    loo = LooPredictions.of_stack(names, predictions, y, weight, share, STACKING_ALPHA)
+    return CombinedFit(problem.fit_of(theta), tuple(weighed)), loo
+
+
+def _scores_of_rows(fit: CombinedFit, z: Sequence[Array], proba: Sequence[Array] | None) -> Array:
+    """Scores of the rows of a fit."""
+    own = z if proba is None else proba  # without linear pools nothing reads probabilities
+    return fit.scores((k, m, np.exp(m), partial(own.__getitem__, k)) for k, m in enumerate(z))
 
 
 def _fit_scaled_linear(

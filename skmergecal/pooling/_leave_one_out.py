@@ -2,22 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
-from skmergecal._numerics import log_softmax, softmax
+from skmergecal._numerics import log_softmax, row_losses, softmax
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._linear import NEGLIGIBLE, of_true
 from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_loss import PoolLoss
 
-__all__ = ["loo_linear_pool", "loo_log_pool", "loo_scores"]
+__all__ = ["LooPredictions", "loo_linear_pool", "loo_log_pool", "loo_scores"]
 
 #: Share of the largest entry that is added to the diagonal of a singular system.
 _NEAR = 1e-8
+
+
+@dataclass(frozen=True)
+class LooPredictions:
+    """Predictions of rows, each from a fit without it.
+
+    Attributes
+    ----------
+    log_proba : ndarray of shape (n_samples, n_classes)
+        Of the result.
+    pools : dict of str to ndarray of shape (n_samples,)
+        Log losses of the rows in each pool that the result is made of.
+    """
+
+    log_proba: Array
+    pools: Mapping[str, Array]
+
+    @classmethod
+    def of_stack(
+        cls,
+        names: Sequence[str],
+        predictions: Sequence[Array],
+        y: IntArray,
+        weight: Array | None,
+        share: Array,
+        alpha: float,
+    ) -> LooPredictions:
+        """Of a logarithmic pool, with weights ``share``, of leave-one-out predictions."""
+        pools = {n: row_losses(p, y) for n, p in zip(names, predictions, strict=True)}
+        return cls(loo_log_pool(predictions, y, weight, share, alpha), pools)
+
+    def widened(self, present: IntArray, scores: Array, y: IntArray) -> LooPredictions:
+        """The same with the columns of classes that no row has.
+
+        Parameters
+        ----------
+        present : ndarray of shape (n_present,)
+            The columns that these predictions are of.
+        scores : ndarray of shape (n_samples, n_classes)
+            Of the result, all classes; relative to the others they hold for a fit without the
+            row, too, as no row has taught anything about the classes that are added.
+        y : ndarray of shape (n_samples,)
+            Numbers of all columns.
+        """
+        known = scores[:, present]
+        top = known.max(axis=1, keepdims=True)
+        wide = scores - (top + np.log(np.exp(known - top).sum(axis=1, keepdims=True)))
+        wide[:, present] = self.log_proba
+        wide = log_softmax(wide)
+        rows = np.arange(len(y))
+        more = self.log_proba[rows, np.searchsorted(present, y)] - wide[rows, y]
+        return LooPredictions(wide, {name: own + more for name, own in self.pools.items()})
 
 
 def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
@@ -85,13 +138,17 @@ def _solve_rows(systems: Array, right: Array) -> Array:
 
 
 def loo_linear_pool(
-    proba: Sequence[Array], y: IntArray, weight: Array | None, weights: Array
+    proba: Sequence[Array],
+    y: IntArray,
+    weight: Array | None,
+    weights: Array,
+    at: Sequence[Array] | None = None,
 ) -> Array:
     """Pooled probabilities of each row from weights fitted without that row, to second order.
 
     With r = p_y / q_y of a row (one ratio per member), removing one unit of its weight and taking
     one Newton step moves the positive weights by (H - r r')^-1 (1 - r), H = sum r r'. Shape
-    (n_samples, n_classes).
+    (n_samples, n_classes). With ``at``, these weights pool other probabilities of the same rows.
     """
     used = np.flatnonzero(weights > 0).tolist()
     true = of_true((proba[j] for j in used), y)
@@ -116,7 +173,7 @@ def loo_linear_pool(
     moved /= moved.sum(axis=0)
     out = np.zeros_like(proba[0])
     for w, j in zip(moved, used, strict=True):
-        out += w[:, None] * proba[j]
+        out += w[:, None] * (proba if at is None else at)[j]
     return out
 
 

@@ -17,7 +17,13 @@ from skmergecal.pooling._nonnegative_newton import LAST_STEP, minimise_nonnegati
 from skmergecal.pooling._pool_fit import PoolFit, check_opinions, weighted_sum
 from skmergecal.pooling._pool_loss import PoolLoss
 
-__all__ = ["STACKING_ALPHA", "fit_checked_opinions", "fit_logarithmic_pool", "logarithmic_pool"]
+__all__ = [
+    "STACKING_ALPHA",
+    "auto_log_pool_with_loo",
+    "fit_checked_opinions",
+    "fit_logarithmic_pool",
+    "logarithmic_pool",
+]
 
 #: Strengths of the ridge over which alpha="auto" averages.
 STRENGTHS = (10.0, 1.0, 0.1)
@@ -105,10 +111,24 @@ def fit_checked_opinions(
     """The same for opinions that `check_opinions` has returned."""
     loss = PoolLoss(z, labels, weight)
     if alpha == "auto":
-        beta = _average_over_strengths(loss, z, labels, weight)
+        beta = _average_over_strengths(loss, z, labels, weight)[0]
     else:
         beta = _beta(loss, alpha, _start(loss, alpha))
     return _summarise(beta, loss, unpenalised=alpha == 0)
+
+
+def auto_log_pool_with_loo(
+    log_proba: Sequence[Array], y: IntArray, sample_weight: Array | None
+) -> tuple[PoolFit, Array]:
+    """The fit of `fit_logarithmic_pool` with alpha="auto", and what it predicts without each row.
+
+    The predictions are log-probabilities of shape (n_samples, n_classes).
+    """
+    z, labels, weight = check_opinions(log_proba, y, sample_weight)
+    loss = PoolLoss(z, labels, weight)
+    beta, predictions, shares = _average_over_strengths(loss, z, labels, weight)
+    loo = loo_log_pool(predictions, labels, weight, shares, STACKING_ALPHA)
+    return _summarise(beta, loss, unpenalised=False), loo
 
 
 def _beta(loss: PoolLoss, alpha: float, start: Array, last_step: float = LAST_STEP) -> Array:
@@ -143,8 +163,11 @@ def _start(loss: PoolLoss, alpha: float) -> Array:
 
 def _average_over_strengths(
     loss: PoolLoss, z: list[Array], y: IntArray, weight: Array | None
-) -> Array:
-    """Average of the beta of several ridges, weighted by a pool of leave-one-out predictions."""
+) -> tuple[Array, list[Array], Array]:
+    """Average of the beta of several ridges, weighted by a pool of leave-one-out predictions.
+
+    Also these predictions, and their weights.
+    """
     start = _start(loss, STRENGTHS[0])
     betas = []
     for alpha in STRENGTHS:
@@ -156,7 +179,7 @@ def _average_over_strengths(
     ]
     stacked = PoolLoss(predictions, y, weight)
     shares = _beta(stacked, STACKING_ALPHA, _start(stacked, STACKING_ALPHA))
-    return np.asarray(shares @ np.array(betas))
+    return np.asarray(shares @ np.array(betas)), predictions, shares
 
 
 def _summarise(beta: Array, loss: PoolLoss, *, unpenalised: bool) -> PoolFit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
@@ -25,6 +26,7 @@ from skmergecal.members import (
     unfrozen,
     warn_of_names,
 )
+from skmergecal.merging import LossEstimate
 from skmergecal.metrics import check_level
 from skmergecal.report._assessment import assess, mean_interval, row_scores
 from skmergecal.report._flags import find_flags
@@ -113,6 +115,9 @@ def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> C
     finite = np.isfinite(losses[0])  # an infinite loss before makes the change -inf
     change = np.subtract(losses[1], losses[0], out=np.full(len(codes), -np.inf), where=finite)
     level = settings["confidence_level"]
+    expected = getattr(fitted_last_step(estimator)[0], "loss_estimate_", None)
+    expected = expected if isinstance(expected, LossEstimate) else None
+    given = losses[0 if own is None else 1]  # of the probabilities that it gives
     return CalibrationReport(
         name=type(unfrozen(estimator)).__name__,
         classes=classes,
@@ -123,6 +128,8 @@ def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> C
         change=mean_interval(change, weight, level),
         flags=tuple(find_flags(codes, weight, *before, classes, assessed[0], assessed[1])),
         confidence_level=level,
+        expected=expected,
+        surprise=math.nan if expected is None else expected.compare(given, weight),
         _y=codes,
         _proba={"before": np.exp(before[0]), "after": np.exp(after[0])},
         _weight=weight,

@@ -12,6 +12,7 @@ import numpy as np
 
 from skmergecal._typing import Array, IntArray
 from skmergecal.display import ReliabilityDisplay
+from skmergecal.merging import LossEstimate
 from skmergecal.report._assessment import Assessment, Interval
 
 __all__ = ["CalibrationReport", "as_html", "as_text"]
@@ -44,6 +45,13 @@ class CalibrationReport:
         Sentences about what makes these numbers unreliable.
     confidence_level : float
         Level of all intervals except those of the temperatures, which are 95 % intervals.
+    expected : LossEstimate or None
+        ``loss_estimate_`` of a `MergedClassifier`: the log loss that its own rows led to expect,
+        of the probabilities that it gives. None for other classifiers.
+    surprise : float
+        Log loss of those probabilities on these rows minus the expected one, over the standard
+        error of the difference: about standard normal if these rows are like those of ``fit``.
+        NaN where nothing was expected.
 
     Notes
     -----
@@ -65,6 +73,8 @@ class CalibrationReport:
     change: Interval
     flags: tuple[str, ...]
     confidence_level: float
+    expected: LossEstimate | None = field(repr=False)
+    surprise: float
     _y: IntArray = field(repr=False)
     _proba: dict[str, Array] = field(repr=False)
     _weight: Array = field(repr=False)
@@ -91,6 +101,8 @@ class CalibrationReport:
             "change": self.change._asdict(),
             "flags": list(self.flags),
             "confidence_level": self.confidence_level,
+            "expected": None if self.expected is None else self.expected.as_dict(),
+            "surprise": self.surprise,
         }
 
     def __str__(self) -> str:
@@ -129,12 +141,22 @@ def _rows(report: CalibrationReport) -> list[tuple[str, str, str]]:
     return rows
 
 
+def _expected(report: CalibrationReport) -> list[str]:
+    if report.expected is None:
+        return []
+    return [
+        f"Expected from the rows of fit: {report.expected.summary}. These rows differ from that by "
+        f"z = {report.surprise:.2g}; beyond 2 or -2 they are hardly like those."
+    ]
+
+
 def _sentences(report: CalibrationReport) -> list[str]:
     return [
         f"{report.name} on {report.n_samples:.6g} rows of {len(report.classes)} classes",
         f"Before: {report.before.verdict}. After: {report.after.verdict}.",
         f"Change of the log loss: {report.change}.",
         _how(report),
+        *_expected(report),
         f"In brackets: {100 * report.confidence_level:.4g} % intervals; of temperatures 95 %. "
         "Those of calibration errors are corrected for the bias due to sampling noise.",
     ]
@@ -142,7 +164,7 @@ def _sentences(report: CalibrationReport) -> list[str]:
 
 def as_text(report: CalibrationReport) -> str:
     """The report as text: a heading, a table of scores, and notes on it."""
-    title, verdict, change, how, brackets = _sentences(report)
+    title, *sentences = _sentences(report)
     table = [("", "before", "after"), *_rows(report)]
     widths = [max(len(row[column]) for row in table) for column in range(3)]
     lines = [
@@ -150,7 +172,7 @@ def as_text(report: CalibrationReport) -> str:
         for row in table
     ]
     flags = [f"! {flag}" for flag in report.flags]
-    return "\n".join([title, "", *lines, "", verdict, change, how, brackets, *flags])
+    return "\n".join([title, "", *lines, "", *sentences, *flags])
 
 
 def as_html(report: CalibrationReport) -> str:

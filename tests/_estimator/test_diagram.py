@@ -50,6 +50,15 @@ def test_merged_classifier_shows_members_weights_and_temperatures():
     assert f"merged by logits, temperature {model.temperature_:.3g}" in page
 
 
+def test_merged_classifier_shows_the_loss_that_it_expects():
+    model = MergedClassifier(MEMBERS, method="logits")
+    assert "log loss of new rows" not in estimator_html_repr(model)
+    estimate = model.fit(X, Y).loss_estimate_
+    page = estimator_html_repr(model)
+    assert f"log loss of new rows {estimate.loss:.4g}" in page
+    assert ("not shown to help" in page) != estimate.merging_helps
+
+
 def test_dropped_members_are_shown_before_fit_and_gone_after():
     model = MergedClassifier([*MEMBERS, ("none", "drop")], weights=None)
     assert ">none<" in estimator_html_repr(model)

@@ -143,25 +143,26 @@ def test_another_process_finds_the_answers_in_the_folder(blobs, tmp_path, monkey
     np.testing.assert_array_equal(again, expected)
 
 
-def test_fixed_weights_read_a_member_until_it_says_zero(blobs, monkeypatch):
-    """And soften it exactly as one that was read on every row."""
+def test_fixed_weights_read_a_member_that_is_fitted_here_until_it_says_zero(blobs, monkeypatch):
+    """Its training rows tell nothing else; and it is softened as one that was read on every row."""
     rows_read = []
     original = Member.read
     monkeypatch.setattr(
         Member, "read", lambda self, X: rows_read.append(len(X)) or original(self, X)
     )
-    forest = RandomForestClassifier(5, random_state=0).fit(blobs.X, blobs.y)
-    smooth = RandomForestClassifier(5, min_samples_leaf=40, random_state=0).fit(blobs.X, blobs.y)
-    members = [("zeros", FrozenEstimator(forest)), ("none", FrozenEstimator(smooth))]
-    fixed = MergedClassifier(members, weights=None).fit(blobs.X_held, blobs.y_held)
+    forest = RandomForestClassifier(5, random_state=0)
+    smooth = RandomForestClassifier(5, min_samples_leaf=40, random_state=0)
+    X, y = blobs.X_held, blobs.y_held
+    fixed = MergedClassifier([("zeros", forest), ("none", smooth)], weights=None).fit(X, y)
     zeros, none = fixed._merge.members
-    assert zeros.softening == 1 / (len(blobs.y_held) + 1)
-    assert none.softening == (0.0 if (smooth.predict_proba(blobs.X_held) > 0).all() else 1 / 201)
+    assert zeros.softening == 1 / (len(y) + 1)
+    proba = fixed.named_estimators_["none"].predict_proba(X)
+    assert none.softening == (0.0 if (proba > 0).all() else 1 / 201)
     assert rows_read[0] == 100
-    learned = MergedClassifier(members).fit(blobs.X_held, blobs.y_held)
-    assert [m.softening for m in learned._merge.members] == [
-        m.softening for m in fixed._merge.members
-    ]
+    frozen = [(name, FrozenEstimator(m)) for name, m in fixed.named_estimators_.items()]
+    for weights in (None, "log_loss"):
+        whole = MergedClassifier(frozen, weights=weights).fit(X, y)._merge.members
+        assert [m.softening for m in whole] == [zeros.softening, none.softening]
 
 
 def test_first_rows_that_folds_share_are_read_once(blobs, tmp_path, monkeypatch):
@@ -175,7 +176,7 @@ def test_first_rows_that_folds_share_are_read_once(blobs, tmp_path, monkeypatch)
     grid = {"weights": [None, [1], [2]]}
     search = GridSearchCV(model, grid, cv=KFold(4), refit=False, error_score="raise")
     search.fit(blobs.X_held, blobs.y_held)
-    assert rows_read == [100, 50, 50]  # 50-149 and the first fold; the last fold
+    assert rows_read == [150, 50]  # the first training rows; the last fold
     model.set_params(weights="log_loss").fit(blobs.X_held, blobs.y_held)
     rows_read.clear()
     softened = model.set_params(weights=None).fit(blobs.X_held, blobs.y_held)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
 
@@ -77,6 +82,90 @@ def test_rows_of_weight_0_are_ignored_and_weights_repeat_rows(blobs, members):
     weighted = merged.member_report(X, y, weight)
     again = merged.member_report(X[repeated], y[repeated])
     np.testing.assert_allclose(weighted.to_numpy(), again.to_numpy(), rtol=1e-9, atol=1e-12)
+
+
+OWN = [
+    ("lr", LogisticRegression()),
+    ("tree", DecisionTreeClassifier(random_state=0, min_samples_leaf=3)),
+]
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "list", "columns first"])
+def test_members_that_were_fitted_here_are_read_out_of_fold(blobs, kind):
+    """All rows of fit, some of them in another order, and these among others."""
+    given = {"frame": pd.DataFrame, "list": np.ndarray.tolist, "columns first": np.asfortranarray}
+    make = given.get(kind, np.array)
+    X, y = blobs.X_held, blobs.y_held
+    merged = MergedClassifier(OWN, method="logits", cv=KFold(4)).fit(make(X), y)
+    p = cross_val_predict(OWN[1][1], X, y, cv=KFold(4), method="predict_proba")
+    p = (1 - 1 / (len(y) + 1)) * p + 1 / (len(y) + 1) / 3
+    own = -np.log(p[np.arange(len(y)), y])
+    report = merged.member_report(make(X), y)
+    assert report.loc["tree", "log_loss"] == pytest.approx(own.mean(), rel=1e-9)
+    assert report.loc["tree", "loss_estimate"] == merged.loss_estimate_.by_member["tree"]
+    error = own.std(ddof=1) / np.sqrt(len(y))
+    assert report.loc["tree", "log_loss_standard_error"] == pytest.approx(error, rel=1e-9)
+    some = make(X).iloc[[5, 3, 11]] if kind == "frame" else make(X[[5, 3, 11]])
+    found = merged.member_report(some, y[[5, 3, 11]])
+    assert found.loc["tree", "log_loss"] == pytest.approx(own[[5, 3, 11]].mean(), rel=1e-9)
+    if kind == "array":
+        both = np.vstack([X, blobs.X_test])
+        labels = np.concatenate([y, blobs.y_test])
+        new = merged.member_report(blobs.X_test, blobs.y_test).loc["tree", "log_loss"]
+        mixed = merged.member_report(both, labels).loc["tree", "log_loss"]
+        whole = own.sum() + new * len(blobs.y_test)
+        assert mixed == pytest.approx(whole / len(labels), rel=1e-9)
+
+
+def test_frozen_members_beside_those_that_are_fitted_here_are_read_as_they_are(blobs):
+    X, y = blobs.X_held, blobs.y_held
+    frozen = GaussianNB().fit(blobs.X, blobs.y)
+    merged = MergedClassifier([*OWN, ("nb", FrozenEstimator(frozen))]).fit(X, y)
+    loss = log_loss(y, frozen.predict_proba(X))
+    assert merged.member_report(X, y).loc["nb", "log_loss"] == pytest.approx(loss, rel=1e-9)
+    low, high = merged.weight_intervals(X, y, n_resamples=20, random_state=0).T
+    assert low[1] <= merged.weights_[1] <= high[1]  # the tree, perfect on its training rows
+
+
+def test_training_rows_are_warned_about_and_other_rows_are_not(blobs):
+    X, y = blobs.X_held, blobs.y_held
+    fitted = MergedClassifier(OWN).fit(X, y)
+    loaded = pickle.loads(pickle.dumps(fitted))
+    given = MergedClassifier(OWN, weights=None).fit(X, y)
+    for merged in (loaded, given):
+        with pytest.warns(UserWarning, match=r"fitted to 200 of these 200 rows.*Pass rows that"):
+            merged.member_report(X, y)
+        merged.member_report(blobs.X_test, blobs.y_test)
+    with pytest.warns(UserWarning, match="were fitted to 10 of these 10 rows"):
+        given.member_report(X[:10], y[:10])
+    np.testing.assert_array_equal(
+        loaded.member_report(blobs.X_test, blobs.y_test),
+        fitted.member_report(blobs.X_test, blobs.y_test),
+    )
+
+
+def test_merged_parameters_warn_of_training_rows(blobs):
+    X, y = blobs.X_held, blobs.y_held
+    models = [(f"c{c}", LogisticRegression(C=c)) for c in (0.01, 1.0)]
+    merged = MergedClassifier(models, method="parameters").fit(X, y)
+    with pytest.warns(UserWarning, match=r"whose parameters are merged.*pass rows"):
+        report = merged.member_report(X, y)
+    found = list(merged.loss_estimate_.by_member.values())
+    np.testing.assert_allclose(report["log_loss"], found, rtol=1e-9)
+    merged.member_report(blobs.X_test, blobs.y_test)
+
+
+def test_standard_errors_are_those_of_paired_differences(blobs, members):
+    """Given weights are not learned, so that every loss has a closed form."""
+    X, y = blobs.X_held, blobs.y_held
+    merged = MergedClassifier.from_fitted(members, X, y, weights=None)
+    report = merged.member_report(X, y)
+    rest = {name: member for name, member in members.items() if name != "lda"}
+    other = MergedClassifier.from_fitted(rest, X, y, weights=None)
+    rows = np.arange(len(y))
+    gain = merged.predict_log_proba(X)[rows, y] - other.predict_log_proba(X)[rows, y]
+    error = gain.std(ddof=1) / np.sqrt(len(y))
+    assert report.loc["lda", "gain_standard_error"] == pytest.approx(error, rel=1e-6)
 
 
 def test_one_member_leaves_nothing(blobs):

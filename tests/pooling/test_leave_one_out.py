@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from skmergecal._numerics import log_softmax
-from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool
+from skmergecal.pooling import (
+    auto_log_pool_with_loo,
+    classwise_pool_with_loo,
+    combined_pool_with_loo,
+    fit_linear_pool,
+    fit_logarithmic_pool,
+)
 from skmergecal.pooling._classwise import ClasswiseProblem
 from skmergecal.pooling._leave_one_out import loo_linear_pool, loo_log_pool
 from tests.pooling.test_classwise import opinions, sum_of_scores
@@ -79,3 +85,55 @@ def test_leave_one_out_of_the_linear_pool_keeps_weights_in_the_simplex():
         low, high = np.min(p, axis=0), np.max(p, axis=0)
         assert (out >= low - 1e-12).all()
         assert (out <= high + 1e-12).all()
+
+
+#: Fits that hand out what they predict of each row without it.
+WITH_LOO = {
+    "all pools": lambda z, y, w: combined_pool_with_loo(
+        z, y, w, proba=[np.exp(m) / np.exp(m).sum(axis=1, keepdims=True) for m in z]
+    ),
+    "log pools": combined_pool_with_loo,
+    "class-wise": lambda z, y, w: classwise_pool_with_loo(z, y, w, 5.0),
+    "log pool": auto_log_pool_with_loo,
+}
+
+
+def predictions(fit, z):
+    """Log-probabilities of a fit for any rows."""
+    if hasattr(fit, "temperature"):
+        weighed = [w * m for w, m in zip(fit.weights, z, strict=True)]
+        return log_softmax(sum(weighed) / fit.temperature)
+    p = [np.exp(m) / np.exp(m).sum(axis=1, keepdims=True) for m in z]
+    if hasattr(fit, "classwise"):
+        parts = ((k, m, np.exp(m), lambda k=k: p[k]) for k, m in enumerate(z))
+        return log_softmax(fit.scores(parts))
+    return log_softmax(sum(fit.part(k, m, np.exp(m)) for k, m in enumerate(z)) + fit.intercept)
+
+
+@pytest.mark.parametrize("pool", WITH_LOO)
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_fits_hand_out_is_what_fits_without_a_row_predict(pool, lost):
+    """Also the mass of a class that no row has, which the fit leaves to the members."""
+    z, y = opinions(3, n=50, strengths=(1.0, 1.5))
+    if lost:
+        z, y = [m[y != 1] for m in z], y[y != 1]
+    z = [log_softmax(m) for m in z]
+    weight = np.random.default_rng(0).integers(1, 3, len(y)).astype(float)
+    fit, loo = WITH_LOO[pool](z, y, weight)
+    fast = getattr(loo, "log_proba", loo)
+    np.testing.assert_allclose(np.exp(fast).sum(axis=1), 1, rtol=1e-12)
+    with_row = predictions(fit, z)
+    exact = np.empty_like(fast)
+    for i in range(len(y)):
+        less = weight.copy()
+        less[i] -= 1
+        kept = less > 0
+        part, _ = WITH_LOO[pool]([np.ascontiguousarray(m[kept]) for m in z], y[kept], less[kept])
+        exact[i] = predictions(part, [m[[i]] for m in z])[0]
+    rows = np.arange(len(y))
+    moves = -(exact - with_row)[rows, y]
+    errors = -(fast - exact)[rows, y]
+    assert np.abs(errors).mean() < 0.5 * np.abs(moves).mean()
+    assert abs(errors @ weight) < 0.5 * (moves @ weight)
+    for losses in getattr(loo, "pools", {}).values():
+        assert abs(losses.mean() + exact[rows, y].mean()) < 0.2

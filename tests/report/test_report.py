@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
 from skmergecal._temperature._fit import fit_temperature
@@ -185,3 +185,34 @@ def test_errors(problem):
         calibration_report(Said(range(3)).fit(), p, y, cv=[(np.arange(9), np.arange(9, 20))])
     with pytest.raises(ValueError, match="confidence_level"):
         calibration_report(Said(range(3)).fit(), p, y, confidence_level=2)
+
+
+@pytest.mark.parametrize("calibrate", [None, "merged"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_loss_is_compared_with_that_which_the_fit_led_to_expect(problem, calibrate, inside):
+    _, p, y = problem
+    some, others = slice(None, 300), slice(300, None)
+    merged = MergedClassifier.from_fitted(
+        [Said([0, 1, 2]).fit()], p[some], y[some], calibrate=calibrate, weights=None
+    )
+    model = make_pipeline(FunctionTransformer(), merged) if inside else merged
+    report = calibration_report(model, p[others], y[others], **FAST)
+    losses = -merged.predict_log_proba(p[others])[np.arange(300), y[others]]
+    assert report.expected is merged.loss_estimate_
+    assert report.surprise == pytest.approx(merged.loss_estimate_.compare(losses))
+    assert abs(report.surprise) < 2.5
+    for text in (str(report), report._repr_html_()):
+        assert "Expected from the rows of fit: log loss of new rows" in text
+        assert f"z = {report.surprise:.2g}" in text
+    saved = json.loads(json.dumps(report.as_dict()))
+    assert saved["expected"]["loss"] == merged.loss_estimate_.loss
+    wrong = calibration_report(model, p[others], (y[others] + 1) % 3, **FAST)
+    assert wrong.surprise > 5
+
+
+def test_classifiers_that_expect_nothing_have_no_such_line(problem):
+    _, p, y = problem
+    report = calibration_report(Said([0, 1, 2]).fit(), p, y, **FAST)
+    assert report.expected is None
+    assert np.isnan(report.surprise)
+    assert "Expected" not in str(report)

@@ -8,15 +8,27 @@ from typing import Self
 
 import numpy as np
 
-from skmergecal._numerics import add_weighted, log_softmax, soften, softening_of
+from skmergecal._numerics import (
+    SMALLEST,
+    add_weighted,
+    log_softmax,
+    row_losses,
+    soften,
+    softening_of,
+)
 from skmergecal._typing import Array
 from skmergecal._warnings import warn_user
 from skmergecal.members import HeldOutMembers, Member, Opinion, unlike_members
 from skmergecal.merging._greedy_loss import greedy_weights
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
-from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
-from skmergecal.pooling import fit_linear_pool
+from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses, scaled_losses
+from skmergecal.merging.fitted._temperatures import (
+    calibrated_opinions,
+    fit_scale,
+    loo_opinions,
+)
+from skmergecal.pooling import fit_linear_pool, loo_linear_pool
 
 __all__ = ["LinearPoolMerge"]
 
@@ -37,7 +49,7 @@ class LinearPoolMerge(FittedMerge):
     calibrates: tuple[bool, bool] = (False, False)
 
     @classmethod
-    def learn(cls, held_out: HeldOutMembers, settings: Settings) -> Self:
+    def learn(cls, held_out: HeldOutMembers, settings: Settings) -> tuple[Self, LossesOfRows]:
         """Learn weights and temperatures from held-out opinions."""
         for unlike in unlike_members(held_out.members, held_out.classes, held_out.y)[:1]:
             warn_user(unlike)
@@ -56,10 +68,10 @@ class LinearPoolMerge(FittedMerge):
         pooled = add_weighted(p, weights)
         softening = softening_of(pooled, held_out.sample_weight)
         fitted = replace(draft, weights=weights, softening=softening)
-        if not settings.calibrates_merged:
-            return fitted
-        scale = fit_scale(soften(pooled, softening), held_out.y, held_out.sample_weight)
-        return replace(fitted, temperature=scale)
+        if settings.calibrates_merged:
+            scale = fit_scale(soften(pooled, softening), held_out.y, held_out.sample_weight)
+            fitted = replace(fitted, temperature=scale)
+        return fitted, lambda: fitted._losses(p, pooled, held_out, settings)
 
     @classmethod
     def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
@@ -68,6 +80,38 @@ class LinearPoolMerge(FittedMerge):
             warn_user(unlike)
         softening = max(member.softening for member in members)
         return cls(members, weights, np.ones(len(members)), 1.0, softening=softening)
+
+    def _losses(
+        self, p: list[Array], pooled: Array, held_out: HeldOutMembers, settings: Settings
+    ) -> RowLosses:
+        """Losses of the held-out rows, weights and temperatures learned without each row."""
+        y, weight = held_out.y, held_out.sample_weight
+        known = zip(held_out.members, held_out.opinions, self.member_temperatures, strict=True)
+        z = [member.log_proba(opinion) / t for member, opinion, t in known]
+        opinions, steps = loo_opinions(z, self.member_temperatures, held_out, settings)
+        at = p
+        if self.calibrates[0]:  # a class that a member does not know keeps probability 0
+            at = [np.where(own > 0, np.exp(z), 0.0) for own, z in zip(p, opinions, strict=True)]
+            at = [known / known.sum(axis=1, keepdims=True) for known in at]
+        if isinstance(settings.weights, str):
+            without = loo_linear_pool(p, y, weight, self.weights, at)
+        else:
+            without = add_weighted(at, self.weights)
+        if self.calibrates[1]:
+            scores = soften(pooled, self.softening)
+            soft = soften(without, self.softening)
+            # A member's p changes by p (z - E_p z) with log(1 / T), the log of the pool by the
+            # weighted sum of that over the pooled p.
+            moves = []
+            share = np.maximum(pooled, np.exp(scores))
+            for step, w, own in zip(steps, self.weights, p, strict=False):
+                logs = np.log(np.maximum(own, SMALLEST))
+                change = own * (logs - (own * logs).sum(axis=1, keepdims=True))
+                moves.append((step, w * change / share))
+            merged = scaled_losses(soft, scores, y, weight, self.temperature, moves)
+        else:
+            merged = row_losses(self.log_proba(without), y)
+        return RowLosses(merged, [row_losses(own, y) for own in opinions])
 
     def member_proba(self, member: Member, opinion: Opinion, temperature: float) -> Array:
         """A member's probabilities: its own, or after its temperature."""

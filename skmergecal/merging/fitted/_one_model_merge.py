@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from skmergecal._numerics import add_weighted, log_softmax, mean_loss
+from skmergecal._numerics import add_weighted, log_softmax, mean_loss, row_losses
 from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierWarning
@@ -19,7 +19,12 @@ from skmergecal.merging._one_model import FoldMerges, check_rewriting, merge_mem
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import LogPoolMerge
-from skmergecal.merging.fitted._temperatures import calibrated_opinions, fit_scale
+from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses, scaled_losses
+from skmergecal.merging.fitted._temperatures import (
+    calibrated_opinions,
+    fit_scale,
+    loo_opinions,
+)
 from skmergecal.pooling import fit_logarithmic_pool, greedy_soup, greedy_soup_with_replacement
 
 __all__ = ["OneModelMerge"]
@@ -49,13 +54,13 @@ class OneModelMerge(FittedMerge):
     @classmethod
     def learn(
         cls, held_out: HeldOutMembers, settings: Settings, rows: FitRows
-    ) -> tuple[Self, Array]:
+    ) -> tuple[Self, Array, LossesOfRows]:
         """Learn the weights, merge within each fold to measure, and merge the final members.
 
         Returns
         -------
-        OneModelMerge, ndarray of shape (n_held_out, n_classes)
-            And the held-out log-probabilities of the models merged within the folds.
+        OneModelMerge, ndarray of shape (n_held_out, n_classes), callable
+            The held-out log-probabilities are those of the models merged within the folds.
         """
         y, weight = held_out.y, held_out.sample_weight
         _refuse_other_classes(held_out.members)
@@ -104,7 +109,22 @@ class OneModelMerge(FittedMerge):
             member_loss,
             report,
         )
-        return fitted, log_proba
+        return fitted, log_proba, lambda: fitted._losses(log_proba, z, held_out, settings)
+
+    def _losses(
+        self, log_proba: Array, z: Sequence[Array], held_out: HeldOutMembers, settings: Settings
+    ) -> RowLosses:
+        """Losses of the held-out rows, temperatures learned without each row.
+
+        The weights were learned from all of them, a few numbers for a whole model.
+        """
+        y, weight = held_out.y, held_out.sample_weight
+        if settings.calibrates_merged:
+            merged = scaled_losses(log_proba, log_proba, y, weight, self.temperature)
+        else:
+            merged = row_losses(log_proba, y)
+        opinions, _ = loo_opinions(z, self.member_temperatures, held_out, settings)
+        return RowLosses(merged, [row_losses(own, y) for own in opinions])
 
     @classmethod
     def without_rows(

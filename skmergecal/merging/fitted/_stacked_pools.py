@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any, Self
 
 import numpy as np
 
-from skmergecal._numerics import softmax
-from skmergecal._temperature import minimise_temperature
+from skmergecal._numerics import log_softmax, row_losses, softmax
+from skmergecal._temperature import loo_temperatures, minimise_temperature
 from skmergecal._typing import Array
 from skmergecal.members import HeldOutMembers, Member, Opinion
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import refuse_missing_classes
+from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses, scaled_losses
 from skmergecal.merging.fitted._temperatures import member_minimum, warned
-from skmergecal.pooling import CombinedFit, fit_classwise_pool, fit_combined_pool
+from skmergecal.pooling import (
+    CombinedFit,
+    LooPredictions,
+    classwise_pool_with_loo,
+    combined_pool_with_loo,
+)
 
 __all__ = ["StackedPoolsMerge"]
 
@@ -40,26 +47,37 @@ class StackedPoolsMerge(FittedMerge):
     softening: float
 
     @classmethod
-    def learn(cls, held_out: HeldOutMembers, settings: Settings, *, with_linear: bool) -> Self:
+    def learn(
+        cls, held_out: HeldOutMembers, settings: Settings, *, with_linear: bool
+    ) -> tuple[Self, LossesOfRows]:
         """Learn temperatures, class-wise weights and, if wanted, a linear pool beside them."""
         refuse_missing_classes(held_out.members, held_out.classes, held_out.y)
         y, weight = held_out.y, held_out.sample_weight
         softening = 1 / (held_out.total_weight + 1)
         what = (with_linear, None if with_linear else settings.alpha)
-        temperatures, fit = held_out.memo.result(
+        temperatures, fit, loo = held_out.memo.result(
             ("combined pool", *what), lambda: _fit(held_out, softening, *what)
         )
         factors = fit.member_factors
         total = float(factors.sum())
         weights = factors / total if total else np.full(len(factors), 1 / len(factors))
         learned = cls(held_out.members, weights, temperatures, 1.0, fit, softening)
-        if not settings.calibrates_merged:
-            return learned
-        minimum = held_out.memo.result(
-            ("its temperature", *what),
-            lambda: minimise_temperature(learned.held_out_scores(held_out), y, weight)[:2],
-        )
-        return replace(learned, temperature=warned(minimum, "the merged classifier"))
+        scores = cache(partial(learned.held_out_scores, held_out))
+        if settings.calibrates_merged:
+            minimum = held_out.memo.result(
+                ("its temperature", *what), lambda: minimise_temperature(scores(), y, weight)[:2]
+            )
+            learned = replace(learned, temperature=warned(minimum, "the merged classifier"))
+
+        def losses() -> RowLosses:
+            members = _member_losses(held_out, temperatures)
+            if not settings.calibrates_merged:
+                return RowLosses(row_losses(loo.log_proba, y), members, loo.pools)
+            fitted = (loo.log_proba, scores(), y, weight, learned.temperature)
+            merged = scaled_losses(*fitted, scale_learned=with_linear or settings.alpha == "auto")
+            return RowLosses(merged, members, loo.pools)
+
+        return learned, losses
 
     def scores(self, read: OpinionReader) -> Array:
         """Scores of the pools; members are read one after the other."""
@@ -77,8 +95,8 @@ class StackedPoolsMerge(FittedMerge):
 
 def _fit(
     held_out: HeldOutMembers, softening: float, with_linear: bool, alpha: Any
-) -> tuple[Array, CombinedFit]:
-    """The members' temperatures, and the pools."""
+) -> tuple[Array, CombinedFit, LooPredictions]:
+    """The members' temperatures, the pools, and what these predict of each row without it."""
     y, weight = held_out.y, held_out.sample_weight
     logs, temperatures = [], []
     for k, (member, opinion) in enumerate(zip(held_out.members, held_out.opinions, strict=True)):
@@ -87,12 +105,25 @@ def _fit(
         logs.append(_calibrated(member, opinion, temperatures[-1], softening)[1])
     if with_linear:
         proba = [opinion.proba() for opinion in held_out.opinions]
-        fit = fit_combined_pool(logs, y, weight, proba=proba)
+        fit, loo = combined_pool_with_loo(logs, y, weight, proba=proba)
     elif alpha == "auto":
-        fit = fit_combined_pool(logs, y, weight)
+        fit, loo = combined_pool_with_loo(logs, y, weight)
+        loo = replace(loo, pools={})
     else:
-        fit = CombinedFit(fit_classwise_pool(logs, y, weight, alpha=float(alpha)))
-    return np.array(temperatures), fit
+        classwise, loo = classwise_pool_with_loo(logs, y, weight, float(alpha))
+        fit = CombinedFit(classwise)
+    return np.array(temperatures), fit, loo
+
+
+def _member_losses(held_out: HeldOutMembers, temperatures: Array) -> list[Array]:
+    """Losses of each member's rows after its temperature, which was fitted without the row."""
+    y, weight = held_out.y, held_out.sample_weight
+    losses = []
+    for member, opinion, t in zip(held_out.members, held_out.opinions, temperatures, strict=True):
+        z = member.log_proba(opinion)
+        without = loo_temperatures(z, y, weight, float(t), _TEMPERATURE_ALPHA)
+        losses.append(row_losses(log_softmax(z / without[:, None]), y))
+    return losses
 
 
 def _calibrated(

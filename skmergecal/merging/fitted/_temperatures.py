@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from skmergecal._temperature import Bound, minimise_temperature, warn_at_bound
+from skmergecal._numerics import log_softmax
+from skmergecal._temperature import Bound, loo_temperatures, minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, IntArray
 from skmergecal.members import HeldOutMembers
 from skmergecal.merging._settings import Settings
 
-__all__ = ["calibrated_opinions", "fit_scale", "member_minimum", "warned"]
+__all__ = ["calibrated_opinions", "fit_scale", "loo_opinions", "member_minimum", "warned"]
 
 
 def warned(minimum: tuple[float, Bound], who: str) -> float:
@@ -48,3 +51,27 @@ def calibrated_opinions(held_out: HeldOutMembers, settings: Settings) -> tuple[l
         for k, member in enumerate(held_out.members)
     ]
     return [m / t for m, t in zip(z, temperatures, strict=True)], np.array(temperatures)
+
+
+def loo_opinions(
+    calibrated: Sequence[Array], temperatures: Array, held_out: HeldOutMembers, settings: Settings
+) -> tuple[list[Array], list[Array]]:
+    """Held-out log-probabilities, each row after a temperature that was fitted without it.
+
+    Also by how much log(1 / T) is higher there, shape (n_held_out,) for each member.
+
+    Parameters
+    ----------
+    calibrated : sequence of ndarray of shape (n_held_out, n_classes)
+        What `calibrated_opinions` has returned.
+    temperatures : ndarray of shape (n_members,)
+    """
+    if not settings.calibrates_members:
+        return list(calibrated), []
+    y, weight = held_out.y, held_out.sample_weight
+    opinions, steps = [], []
+    for z, t in zip(calibrated, temperatures, strict=True):
+        ratio = loo_temperatures(z * t, y, weight, float(t)) / t
+        opinions.append(log_softmax(z / ratio[:, None]))
+        steps.append(-np.log(ratio))
+    return opinions, steps

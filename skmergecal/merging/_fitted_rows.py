@@ -1,0 +1,118 @@
+"""FittedRows: rows that members were fitted to, recognised when a report is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._memory import Memo, Words, content_key, find_rows, row_hashes
+from skmergecal._typing import IntArray
+from skmergecal._warnings import warn_user
+from skmergecal.members import FitRows, HeldOutMembers, Member, Opinion
+
+__all__ = ["FittedRows"]
+
+
+@dataclass(frozen=True)
+class FittedRows:
+    """What members that are fitted here said about the rows of ``fit`` without having seen them.
+
+    A pickle holds the names and the key alone.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the members that were fitted to these rows.
+    key : str or None
+        Hash of all rows.
+    hashes : ndarray of shape (n_rows, 2) or None
+        Of each row.
+    lines : ndarray of shape (n_rows,)
+        The line of the opinions that belongs to each row; -1 where it was not held out.
+    opinions : list of Opinion
+        One per member, out of fold.
+    """
+
+    names: Sequence[str]
+    key: str | None
+    hashes: Words | None = None
+    lines: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    opinions: Sequence[Opinion] = ()
+
+    @classmethod
+    def of(
+        cls, held_out: HeldOutMembers, rows: FitRows, out_of_fold: Collection[str] = ()
+    ) -> FittedRows | None:
+        """Of a fit; None where no member has seen its rows.
+
+        Parameters
+        ----------
+        held_out : HeldOutMembers
+        rows : FitRows
+        out_of_fold : collection of str
+            Names of frozen members whose models were read on the rows of their folds.
+        """
+        own = [m.name for m in held_out.members if not isinstance(m.estimator, FrozenEstimator)]
+        own += out_of_fold
+        if not own:
+            return None
+        lines = np.full(rows.n_samples, -1, dtype=np.intp)
+        opinions: Sequence[Opinion] = ()
+        if held_out.cross_fitted or out_of_fold:
+            lines[held_out.rows] = np.arange(len(held_out.rows))
+            opinions = held_out.opinions
+        X = rows.kept_X
+        return cls(own, content_key(X), row_hashes(X), lines[rows.kept], opinions)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(FittedRows(self.names, self.key))
+
+    def read(self, members: Sequence[Member], X: Any) -> tuple[list[Opinion], bool]:
+        """Opinions of members on some rows: out of fold for those that they were fitted to.
+
+        Returns
+        -------
+        list of Opinion, bool
+            And whether any of the rows is one that the members were fitted to.
+        """
+        fitted, lines = self._find(X)
+        lost = int((fitted & (lines < 0)).sum())
+        if lost:
+            warn_user(
+                f"estimators {list(self.names)} were fitted to {lost} of these {len(lines)} rows, "
+                "and what they said without having seen them is not kept (it is not saved with a "
+                "model, and needs weights or a temperature that are learned): their losses are "
+                "those of training rows, and too low. Pass rows that they have not seen."
+            )
+        known = lines >= 0
+        if not known.any():
+            return [member.opinion(X) for member in members], bool(fitted.any())
+        rest = None if known.all() else _safe_indexing(X, np.flatnonzero(~known))
+        opinions = []
+        for member, said in zip(members, self.opinions, strict=True):
+            if rest is None:
+                opinions.append(said.take(lines, Memo.none()))
+                continue
+            other = member.opinion(rest)
+            if other.logarithmic != said.logarithmic:
+                other, said = (Opinion(o.proba(), logarithmic=False) for o in (other, said))
+            values = np.empty((len(lines), other.values.shape[1]))
+            values[known], values[~known] = said.values[lines[known]], other.values
+            opinions.append(Opinion(values, said.logarithmic))
+        return opinions, True
+
+    def _find(self, X: Any) -> tuple[np.ndarray, IntArray]:
+        """Which rows are those of ``fit``, and their lines among the opinions; -1 for none."""
+        n = _num_samples(X)
+        own = None if self.hashes is None else row_hashes(X)
+        if self.hashes is not None and own is not None:
+            place = find_rows(self.hashes, own)
+            return place >= 0, np.where(place >= 0, self.lines[place], -1)
+        if self.key is None or content_key(X) != self.key:
+            return np.zeros(n, dtype=bool), np.full(n, -1)
+        return np.ones(n, dtype=bool), self.lines if len(self.lines) else np.full(n, -1)
