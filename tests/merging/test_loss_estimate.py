@@ -417,3 +417,28 @@ def test_a_grid_with_memory_gives_the_same_estimates(blobs, members, tmp_path):
         for _ in range(2):
             kept = MergedClassifier.from_fitted(members, X, y, memory=tmp_path, **how)
             np.testing.assert_allclose(numbers(kept.loss_estimate_), numbers(plain), rtol=1e-12)
+
+
+def test_averages_of_models_of_folds_count_out_of_fold(blobs):
+    """Made in fit or before: both say the same of the same rows, and so does the report."""
+    X, y = blobs.X_held, blobs.y_held
+    models = {"lr": LogisticRegression(), "tree": DecisionTreeClassifier(max_depth=6)}
+    splits = list(KFold(4).split(X))
+    made = {
+        name: [clone(model).set_params(random_state=0).fit(X[a], y[a]) for a, _ in splits]
+        for name, model in models.items()
+    }
+    given = MergedClassifier.from_cv(made, X, y, splits)
+    named = [(name, model.set_params(random_state=0)) for name, model in models.items()]
+    kept = MergedClassifier(named, cv=splits, refit=False).fit(X, y)
+    np.testing.assert_allclose(
+        numbers(given.loss_estimate_), numbers(kept.loss_estimate_), rtol=1e-9
+    )
+    p = cross_val_predict(named[0][1], X, y, cv=splits, method="predict_proba")
+    for merged in (given, kept):
+        report = merged.member_report(X, y)
+        assert report.loc["lr", "log_loss"] == pytest.approx(log_loss(y, p), rel=1e-9)
+        assert report.loc["tree", "log_loss"] > 1  # its models know three quarters of the rows
+        merged.member_report(blobs.X_test, blobs.y_test)
+    again = MergedClassifier.from_cv(made, X, y, splits, weights=None).loss_estimate_
+    assert again.by_member["lr"] == pytest.approx(log_loss(y, p), rel=1e-9)
