@@ -132,6 +132,14 @@ def sum_of(parts: Iterable[Array]) -> Array:
     return total
 
 
+def combine_columns(values: Array, factors: Array) -> Array:
+    """The product of (n_samples, n_columns) and (n_columns, n_out) matrices, added up in order.
+
+    A row alone gives the same bits as among others, which products by BLAS do not promise.
+    """
+    return sum_of(values[:, c : c + 1] * f for c, f in enumerate(factors))
+
+
 def add_weighted(opinions: Iterable[Array], weights: Iterable[float]) -> Array:
     """Weighted sum of opinions, member by member, so that a row alone gives the same bits."""
     return sum_of(

@@ -1,7 +1,9 @@
 """Opinion pools, functions of arrays that combine members' probabilities and fit their weights."""
 
-from skmergecal.pooling._classwise import ClasswiseFit, fit_classwise_pool
 from skmergecal.pooling._classwise import classwise_pool_with_loo as classwise_pool_with_loo
+from skmergecal.pooling._classwise import fit_classwise_pool
+from skmergecal.pooling._classwise_fit import ClasswiseFit
+from skmergecal.pooling._classwise_fit import CrossClassTerms as CrossClassTerms
 from skmergecal.pooling._combined import CombinedFit, ScaledLinearPool, fit_combined_pool
 from skmergecal.pooling._combined import combined_pool_with_loo as combined_pool_with_loo
 from skmergecal.pooling._greedy import greedy_selection
@@ -18,6 +20,7 @@ from skmergecal.pooling._logarithmic import fit_logarithmic_pool, logarithmic_po
 from skmergecal.pooling._pool_fit import RESAMPLING as RESAMPLING
 from skmergecal.pooling._pool_fit import PoolFit
 from skmergecal.pooling._pool_fit import bootstrap_intervals as bootstrap_intervals
+from skmergecal.pooling._score_regression import penalty_strength as penalty_strength
 
 __all__ = [
     "ClasswiseFit",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,25 +10,32 @@ from typing import Any
 import numpy as np
 
 from skmergecal._numerics import add_weighted, log_softmax, soften, softening_of
-from skmergecal._temperature import minimise_temperature
+from skmergecal._temperature import loo_temperatures, minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_members, check_proba
-from skmergecal.pooling._classwise import ClasswiseFit, ClasswiseProblem
+from skmergecal.pooling._classwise import fit_classwise_correction
+from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction
+from skmergecal.pooling._cross_class import cross_class_rank, fit_cross_class_corrections
 from skmergecal.pooling._leave_one_out import LooPredictions, loo_linear_pool, loo_log_pool
 from skmergecal.pooling._linear import fit_weights_of_true, of_true
 from skmergecal.pooling._logarithmic import (
-    STACKING_ALPHA,
     fit_checked_opinions,
     fit_logarithmic_pool,
 )
 from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
+from skmergecal.pooling._score_regression import RegressionRows, penalty_strength
 
 __all__ = ["CombinedFit", "ScaledLinearPool", "combined_pool_with_loo", "fit_combined_pool"]
 
-#: Strength of the class-wise pool's ridge.
-STRENGTH = 3.0
-#: A class-wise pool with more unknowns than this is left out.
+#: Strength of the ridge of the class-wise pool, and strengths of those of the cross-class pools.
+CLASSWISE_ALPHA = 3.0
+CROSS_CLASS_ALPHAS = (30.0, 3.0)
+#: Class-wise and cross-class pools have at most so many unknowns together.
 MOST_UNKNOWNS = 1000
+#: Strength of the ridge towards a uniform average of the pools.
+STACKING_ALPHA = 10.0
+#: Strength of the penalty on the log of a linear pool's temperature.
+LINEAR_ALPHA = 3.0
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,7 @@ class CombinedFit:
 
     def uses(self, member: int) -> bool:
         """Whether a member's opinion affects the result."""
-        own = self.classwise.weights[member].any() or self.classwise.proba_weights[member].any()
-        return bool(own or any(pool.uses(member) for pool in self.linear))
+        return self.classwise.uses(member) or any(pool.uses(member) for pool in self.linear)
 
     def scores(self, opinions: Iterable[tuple[int, Array, Array, Callable[[], Array]]]) -> Array:
         """Scores before the softmax.
@@ -97,14 +103,20 @@ class CombinedFit:
         ndarray of shape (n_samples, n_classes)
         """
         scores: Any = 0.0
+        across = self.classwise.across
+        shared: Any = 0.0
         pooled: list[Any] = [0.0] * len(self.linear)
         for k, log_proba, calibrated, own in opinions:
             scores = scores + self.classwise.part(k, log_proba, calibrated)
+            if across is not None:
+                shared = shared + across.of_member(k, log_proba)
             for number, pool in enumerate(self.linear):
                 if pool.uses(k):
                     proba = calibrated if pool.calibrated else own()
                     pooled[number] = pooled[number] + pool.weights[k] * proba
         scores = scores + self.classwise.intercept
+        if across is not None:
+            scores += across.scores(shared)
         for proba, pool in zip(pooled, self.linear, strict=True):
             if pool.factor:
                 scores += pool.factor * pool.log_proba(proba)
@@ -114,10 +126,10 @@ class CombinedFit:
     def member_factors(self) -> Array:
         """One factor per member, shape (n_members,).
 
-        The mean absolute value of its weights over the classes, plus its weights in the linear
-        pools times their factors: 0 only for members that do not affect the result.
+        The size of its class-wise factors, plus its weights in the linear pools times their
+        factors: 0 only for members that do not affect the result.
         """
-        factors = np.abs(self.classwise.weights).mean(axis=1)
+        factors = self.classwise.member_factors
         for pool in self.linear:
             factors += pool.factor * pool.weights
         return factors
@@ -180,11 +192,12 @@ def combined_pool_with_loo(
     sample_weight: Any = None,
     *,
     proba: Sequence[Any] | None = None,
+    cross_class: bool = True,
 ) -> tuple[CombinedFit, LooPredictions]:
     """The fit of `fit_combined_pool`, and what it predicts of each row without the row."""
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
     if proba is None:
-        return _fit_checked(z, None, labels, weight)
+        return _fit_checked(z, None, labels, weight, cross_class=cross_class)
     given = check_members("proba", proba, check_proba)
     shape = np.shape(log_proba[0])
     if len(given) != len(z) or given[0].shape != shape:
@@ -194,42 +207,62 @@ def combined_pool_with_loo(
         )
         raise ValueError(msg)
     own, _, _ = check_opinions(given, y, sample_weight, check=lambda p, _: p, logs=False)
-    return _fit_checked(z, own, labels, weight)
+    return _fit_checked(z, own, labels, weight, cross_class=cross_class)
 
 
 def _fit_checked(
-    z: list[Array], proba: list[Array] | None, y: IntArray, weight: Array | None
+    z: list[Array],
+    proba: list[Array] | None,
+    y: IntArray,
+    weight: Array | None,
+    *,
+    cross_class: bool,
 ) -> tuple[CombinedFit, LooPredictions]:
     present, codes = classes_with_rows(y, z[0].shape[1])
     if codes is not None:
         own = None if proba is None else [p[:, present] for p in proba]
-        part, loo = _fit_checked([m[:, present] for m in z], own, codes, weight)
+        inner = [np.ascontiguousarray(m[:, present]) for m in z]
+        part, loo = _fit_checked(inner, own, codes, weight, cross_class=cross_class)
         wide = replace(part, classwise=part.classwise.widened(present, z[0].shape[1]))
         return wide, loo.widened(present, _scores_of_rows(wide, z, proba), y)
     pool = fit_checked_opinions(z, y, weight)
     beta = pool.weights / pool.temperature
-    problem = ClasswiseProblem(z, y, weight, beta)
-    coefficients, names = [problem.pooled()], ["logarithmic"]
-    predictions = [loo_log_pool(z, y, weight, beta, alpha=1.0)]
-    if coefficients[0].size <= MOST_UNKNOWNS:
-        theta, factor = problem.minimise(STRENGTH, coefficients[0])
-        coefficients.append(theta)
-        predictions.append(problem.loo_scores(theta, factor))
-        names.append("class-wise")
+    without = loo_log_pool(z, y, weight, beta, alpha=1.0)
+    names, predictions = ["logarithmic"], [without]
+    fits = [ClasswiseFit.of_pool(beta, z[0].shape[1])]
+    rows = RegressionRows.choose(z, beta, y, weight)
+    for name, correction in _corrections(z, rows, cross_class=cross_class):
+        names.append(name)
+        fits.append(ClasswiseFit.weighted_sum([fits[0], correction.fit], [1, 1]))
+        predictions.append(log_softmax(without + correction.moved))
     linear = []
     if proba is not None:
         for calibrated, p in ((False, proba), (True, _Exponentials(z))):
-            fit, without_row = _fit_scaled_linear(p, y, weight)
+            fit, its_prediction = _fit_scaled_linear(p, y, weight)
             linear.append(replace(fit, calibrated=calibrated))
-            predictions.append(without_row)
+            predictions.append(its_prediction)
             names.append("linear of calibrated" if calibrated else "linear")
     stack = fit_logarithmic_pool(predictions, y, weight, alpha=STACKING_ALPHA)
-    share = stack.weights / stack.temperature
-    theta = np.einsum("s,scm->cm", share[: len(coefficients)], np.array(coefficients))
-    factors = share[len(coefficients) :].tolist()
-    weighed = [replace(fit, factor=f) for fit, f in zip(linear, factors, strict=True)]
-    loo = LooPredictions.of_stack(names, predictions, y, weight, share, STACKING_ALPHA)
-    return CombinedFit(problem.fit_of(theta), tuple(weighed)), loo
+    share = (stack.weights / stack.temperature).tolist()
+    classwise = ClasswiseFit.weighted_sum(fits, share[: len(fits)]).compact()
+    weighed = [replace(f, factor=s) for f, s in zip(linear, share[len(fits) :], strict=True)]
+    loo = LooPredictions.of_stack(names, predictions, y, weight, np.array(share), STACKING_ALPHA)
+    return CombinedFit(classwise, tuple(weighed)), loo
+
+
+def _corrections(
+    z: list[Array], rows: RegressionRows, *, cross_class: bool
+) -> Iterator[tuple[str, Correction]]:
+    """Regressions that correct the logarithmic pool, by name, within `MOST_UNKNOWNS` together."""
+    n_members, n_classes = len(z), len(rows.columns)
+    across = cross_class_rank(n_members, n_classes, MOST_UNKNOWNS // 2) if cross_class else 0
+    left = MOST_UNKNOWNS - n_classes * (across + 1)
+    classwise = fit_classwise_correction(z, rows, CLASSWISE_ALPHA, left)
+    if classwise is not None:
+        yield "class-wise", classwise
+    corrections = fit_cross_class_corrections(z, rows, CROSS_CLASS_ALPHAS, across)
+    for alpha, correction in zip(CROSS_CLASS_ALPHAS, corrections, strict=False):
+        yield f"cross-class, ridge {alpha:g}", correction
 
 
 def _scores_of_rows(fit: CombinedFit, z: Sequence[Array], proba: Sequence[Array] | None) -> Array:
@@ -245,6 +278,11 @@ def _fit_scaled_linear(
     weights, _ = fit_weights_of_true(of_true(proba, y), weight)
     pooled = add_weighted(proba, weights)
     softening = softening_of(pooled, weight)
-    temperature = minimise_temperature(soften(pooled, softening), y, weight).temperature
+    logits = soften(pooled, softening)
+    total = float(len(y) if weight is None else weight.sum())
+    alpha = penalty_strength(LINEAR_ALPHA, 2 * len(weights) + 1, total)
+    temperature = minimise_temperature(logits, y, weight, alpha).temperature
+    without = soften(loo_linear_pool(proba, y, weight, weights), softening)
+    each = loo_temperatures(logits, y, weight, temperature, alpha)
     fit = ScaledLinearPool(weights, softening, temperature)
-    return fit, fit.log_proba(loo_linear_pool(proba, y, weight, weights))
+    return fit, log_softmax(without / each[:, None])

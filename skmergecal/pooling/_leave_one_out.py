@@ -15,7 +15,7 @@ from skmergecal.pooling._linear import NEGLIGIBLE, of_true
 from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_loss import PoolLoss
 
-__all__ = ["LooPredictions", "loo_linear_pool", "loo_log_pool", "loo_scores"]
+__all__ = ["LooPredictions", "loo_linear_pool", "loo_log_pool", "loo_step"]
 
 #: Share of the largest entry that is added to the diagonal of a singular system.
 _NEAR = 1e-8
@@ -73,10 +73,10 @@ class LooPredictions:
         return LooPredictions(wide, {name: own + more for name, own in self.pools.items()})
 
 
-def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
-    """Log-probabilities of each row from a fit without that row, to second order.
+def loo_step(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
+    """How the scores of each row move where they are fitted without that row, to second order.
 
-    Scores are u = J theta, where theta minimises a penalised sum of log losses with Hessian H.
+    Scores are u = o + J theta, where theta minimises a penalised sum of log losses with Hessian H.
     Removing t of a row's weight and taking one Newton step from theta moves the row's scores by
     A (I - t S A)^-1 t g, where A = J H^-1 J', g = p - e_y and S = diag(p) - p p'. Here t is one
     unit of the weight, or all of it if it is less.
@@ -95,7 +95,6 @@ def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> A
     Returns
     -------
     ndarray of shape (n_samples, n_classes)
-        Each row's logsumexp is 0.
 
     References
     ----------
@@ -116,7 +115,7 @@ def loo_scores(scores: Array, influence: Array, y: IntArray, weight: Array) -> A
     gradient = p
     gradient[np.arange(len(y)), y] -= 1.0
     push = _solve_rows(system, taken * gradient[:, :, None])
-    return log_softmax(scores + (influence @ push)[:, :, 0])
+    return np.asarray((influence @ push)[:, :, 0])
 
 
 def _solve(hessian: Array, right: Array) -> Array:
@@ -227,4 +226,5 @@ def _loo_by_classes(lower: Array, logs: Array, scores: Array, y: IntArray, weigh
     n_rows, n_classes, n_members = logs.shape
     flat = solve_triangular(lower, logs.reshape(-1, n_members).T, lower=True)
     spread = flat.T.reshape(n_rows, n_classes, n_members)
-    return loo_scores(scores, spread @ spread.transpose(0, 2, 1), y, weight)
+    influence = spread @ spread.transpose(0, 2, 1)
+    return log_softmax(scores + loo_step(scores, influence, y, weight))

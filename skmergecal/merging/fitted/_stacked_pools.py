@@ -23,6 +23,7 @@ from skmergecal.pooling import (
     LooPredictions,
     classwise_pool_with_loo,
     combined_pool_with_loo,
+    penalty_strength,
 )
 
 __all__ = ["StackedPoolsMerge"]
@@ -101,18 +102,26 @@ def _fit(
     logs, temperatures = [], []
     for k, (member, opinion) in enumerate(zip(held_out.members, held_out.opinions, strict=True)):
         z = member.log_proba(opinion)
-        temperatures.append(member_minimum(held_out, k, z, _TEMPERATURE_ALPHA)[0])
+        temperatures.append(member_minimum(held_out, k, z, _alpha(held_out))[0])
         logs.append(_calibrated(member, opinion, temperatures[-1], softening)[1])
     if with_linear:
         proba = [opinion.proba() for opinion in held_out.opinions]
         fit, loo = combined_pool_with_loo(logs, y, weight, proba=proba)
     elif alpha == "auto":
-        fit, loo = combined_pool_with_loo(logs, y, weight)
+        fit, loo = combined_pool_with_loo(logs, y, weight, cross_class=False)
         loo = replace(loo, pools={})
     else:
         classwise, loo = classwise_pool_with_loo(logs, y, weight, float(alpha))
         fit = CombinedFit(classwise)
     return np.array(temperatures), fit, loo
+
+
+def _alpha(held_out: HeldOutMembers) -> float:
+    """Strength of the penalty on the log of each member's temperature.
+
+    Each member gets a temperature and a weight.
+    """
+    return penalty_strength(_TEMPERATURE_ALPHA, 2 * len(held_out.members), held_out.total_weight)
 
 
 def _member_losses(held_out: HeldOutMembers, temperatures: Array) -> list[Array]:
@@ -121,7 +130,7 @@ def _member_losses(held_out: HeldOutMembers, temperatures: Array) -> list[Array]
     losses = []
     for member, opinion, t in zip(held_out.members, held_out.opinions, temperatures, strict=True):
         z = member.log_proba(opinion)
-        without = loo_temperatures(z, y, weight, float(t), _TEMPERATURE_ALPHA)
+        without = loo_temperatures(z, y, weight, float(t), _alpha(held_out))
         losses.append(row_losses(log_softmax(z / without[:, None]), y))
     return losses
 

@@ -1,0 +1,353 @@
+"""Regression of what features of the members' opinions add to the scores of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_solve
+
+from skmergecal._numerics import add_weighted, log_softmax, sum_of
+from skmergecal._typing import Array, IntArray
+from skmergecal.pooling._leave_one_out import loo_step
+from skmergecal.pooling._nonnegative_newton import factorise
+
+__all__ = [
+    "RegressionRows",
+    "ScoreRegression",
+    "penalty_strength",
+    "principal_directions",
+    "row_blocks",
+]
+
+#: A class with fewer rows, counted by weight, takes no part.
+_ROWS_OF_A_CLASS = 2
+#: Numbers in the features of a block of rows.
+_BLOCK = 1 << 18
+#: Share of the largest sum of squares below which a direction counts as empty.
+_NO_SIZE = 1e-10
+#: Newton's method ends with a step whose squared decrement, about twice the decrease of the summed
+#: loss, is at most this.
+_LAST_STEP = 1e-10
+_MAX_STEPS = 100
+#: Conjugate gradients end where the squared norm of what is left of a gradient, in the units of
+#: the preconditioner, is this share of the first one, or after so many products.
+_LEFT = 1e-8
+_MAX_PRODUCTS = 500
+
+
+def penalty_strength(alpha: float, unknowns: int, total: float) -> float:
+    """Strength of a penalty for so many unknowns and rows: alpha where rows are many.
+
+    A prediction of a row without it takes one Newton step, and everything before the regression
+    (temperatures, the pool) as given. Where rows are few for the unknowns it promises too much, and
+    a ridge that it would choose is too weak. The factor was found on real data: see the page on
+    quality.
+    """
+    return float(alpha * (1 + unknowns / total) ** 2)
+
+
+def row_blocks(n_rows: int, numbers: int) -> Iterator[slice]:
+    """Blocks of rows with so many numbers each."""
+    size = max(_BLOCK // max(numbers, 1), 1)
+    for first in range(0, n_rows, size):
+        yield slice(first, first + size)
+
+
+def principal_directions(blocks: Iterable[Array], rank: int) -> Array:
+    """Directions of the largest sums of squares, shape (n_features, rank or less).
+
+    Directions without any are left out.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray of shape (n_rows, n_features)
+    rank : int
+    """
+    sizes, directions = np.linalg.eigh(sum_of(these.T @ these for these in blocks))
+    kept = np.flatnonzero(sizes > _NO_SIZE * sizes[-1])[::-1][:rank]
+    return np.asarray(directions[:, kept])
+
+
+class ScoreRegression:
+    """The summed log loss of scores offset_c + f_c' theta_c, with f_c the features of class c.
+
+    The penalty is alpha / 2 times the sum of the squares of theta, a matrix of shape (n_classes,
+    n_features).
+
+    Parameters
+    ----------
+    features : callable
+        Returns the features of a slice of rows, shape (n_rows, n_classes, n_features).
+    n_features : int
+    offset : ndarray of shape (n_samples, n_classes)
+        Scores of the pool.
+    y : ndarray of shape (n_samples,)
+        Column numbers.
+    weight : ndarray of shape (n_samples,)
+        Positive frequency weights.
+    """
+
+    def __init__(
+        self,
+        features: Callable[[slice], Array],
+        n_features: int,
+        offset: Array,
+        y: IntArray,
+        weight: Array,
+    ) -> None:
+        self.features, self.offset, self.y, self.weight = features, offset, y, weight
+        self.shape = offset.shape[1], n_features
+
+    def start(self) -> Array:
+        """Coefficients that leave the pool's scores as they are."""
+        return np.zeros(self.shape)
+
+    def _blocks(self) -> Iterator[tuple[slice, Array]]:
+        for part in row_blocks(len(self.y), int(np.prod(self.shape))):
+            yield part, self.features(part)
+
+    def loss(self, theta: Array) -> tuple[float, Array, Array]:
+        """Summed log loss, its gradient and its Hessian, without the penalty."""
+        k, m = self.shape
+        value, gradient, hessian = 0.0, np.zeros((k, m)), np.zeros((k * m, k * m))
+        by_class = hessian.reshape(k, m, k, m)
+        # With f_c the features of class c, a row of weight w adds w (p_c - [c = y]) f_c to the
+        # gradient and w ([c = d] p_c - p_c p_d) f_c f_d' to block (c, d) of the Hessian.
+        for part, features in self._blocks():
+            y, w = self.y[part], self.weight[part]
+            rows = np.arange(len(y))
+            scores = np.einsum("ncm,cm->nc", features, theta)
+            log_p = log_softmax(scores + self.offset[part])
+            value -= float(log_p[rows, y] @ w)
+            p = np.exp(log_p)
+            weighted = (np.sqrt(w)[:, None] * p)[:, :, None] * features
+            flat = weighted.reshape(len(y), -1)
+            hessian -= flat.T @ flat
+            p *= w[:, None]
+            for c in range(k):
+                by_class[c, :, c, :] += (features[:, c].T * p[:, c]) @ features[:, c]
+            p[rows, y] -= w
+            gradient += np.einsum("nc,ncm->cm", p, features)
+        return value, gradient, hessian
+
+    def minimise(self, alpha: float, theta: Array) -> tuple[Array, Any]:
+        """Minimiser from a start, and the Cholesky factor of the Hessian with the penalty.
+
+        Cubic in the unknowns, see `minimise_by_products`.
+        """
+
+        def penalised(theta: Array) -> tuple[float, Array, Array]:
+            value, gradient, hessian = self.loss(theta)
+            hessian[np.diag_indices_from(hessian)] += alpha
+            value += alpha / 2 * float((theta * theta).sum())
+            return value, (gradient + alpha * theta).ravel(), hessian
+
+        value, gradient, hessian = penalised(theta)
+        for _ in range(_MAX_STEPS):
+            factor = factorise(hessian)
+            step = -cho_solve(factor, gradient)
+            decrement = -float(gradient @ step)
+            if decrement <= _LAST_STEP:
+                return theta + step.reshape(theta.shape), factor
+            size = 1.0
+            while True:
+                candidate = theta + size * step.reshape(theta.shape)
+                new = penalised(candidate)
+                if new[0] <= value - 1e-4 * size * decrement + 1e-15 * abs(value):
+                    break
+                size /= 2
+                if size < 1e-10:  # rounding hides any further descent
+                    return theta, factor
+            theta, (value, gradient, hessian) = candidate, new
+        return theta, factor
+
+    def minimise_by_products(self, alpha: float, theta: Array) -> Array:
+        """The minimiser alone, for many unknowns: a pass over the rows costs as much as they do.
+
+        Newton's steps come from conjugate gradients, which need products with the Hessian only;
+        these are preconditioned by its blocks of one class each.
+        """
+        return _Products(self, alpha).minimise(theta)
+
+    def scores_without_row(self, theta: Array, factor: Any) -> Array:
+        """What is added to the offset of each row where theta is fitted without that row."""
+        # A row's score of class c is f_c' theta_c, so that its influence J H^-1 J' has the entries
+        # f_c' (H^-1)_cd f_d, with (H^-1)_cd the block of classes c and d.
+        k, m = self.shape
+        inverse = cho_solve(factor, np.eye(k * m))
+        out = np.empty((len(self.y), k))
+        for part, features in self._blocks():
+            influence = np.empty((len(features), k, k))
+            for c in range(k):
+                spread = features[:, c] @ inverse[c * m : (c + 1) * m]
+                spread = spread.reshape(len(features), k, m)
+                influence[:, c] = np.einsum("ndm,ndm->nd", spread, features)
+            added = np.einsum("ncm,cm->nc", features, theta)
+            scores = added + self.offset[part]
+            out[part] = added + loo_step(scores, influence, self.y[part], self.weight[part])
+        return out
+
+
+class _Products:
+    """Loss and penalty of a regression, with products with the Hessian instead of it."""
+
+    def __init__(self, problem: ScoreRegression, alpha: float) -> None:
+        self.alpha, self.weight = alpha, problem.weight
+        #: Of shape (n_classes, n_features, n_rows), as the scores are of (n_classes, n_rows).
+        self.features = np.empty((*problem.shape, len(problem.y)))
+        for part, features in problem._blocks():
+            self.features[:, :, part] = features.transpose(1, 2, 0)
+        self.offset = np.ascontiguousarray(problem.offset.T)
+        self.true = problem.y, np.arange(len(problem.y))
+
+    def minimise(self, theta: Array) -> Array:
+        """The minimiser from a start, as by `ScoreRegression.minimise`."""
+        value, p = self.value(theta)
+        for _ in range(_MAX_STEPS):
+            step, decrement = self.newton_step(self.gradient(theta, p), p)
+            if decrement <= _LAST_STEP:
+                return theta + step
+            size = 1.0
+            while True:
+                candidate = theta + size * step
+                new, its_p = self.value(candidate)
+                if new <= value - 1e-4 * size * decrement + 1e-15 * abs(value):
+                    break
+                size /= 2
+                if size < 1e-10:  # rounding hides any further descent
+                    return theta
+            theta, value, p = candidate, new, its_p
+        return theta
+
+    def value(self, theta: Array) -> tuple[float, Array]:
+        """Loss plus penalty, and the probabilities of shape (n_classes, n_rows)."""
+        scores = self.products(theta)
+        scores += self.offset
+        scores -= scores.max(axis=0)
+        p = np.exp(scores)
+        total = p.sum(axis=0)
+        loss = float((np.log(total) - scores[self.true]) @ self.weight)
+        p /= total
+        return loss + self.alpha / 2 * float((theta * theta).sum()), p
+
+    def products(self, theta: Array) -> Array:
+        """Products of features and coefficients, shape (n_classes, n_rows)."""
+        return np.asarray((theta[:, None, :] @ self.features)[:, 0])
+
+    def sums(self, rows: Array) -> Array:
+        """For each class and feature, the sum of their products over the rows."""
+        return np.asarray((self.features @ rows[:, :, None])[:, :, 0])
+
+    def gradient(self, theta: Array, p: Array) -> Array:
+        """Gradient of loss plus penalty."""
+        excess = p * self.weight
+        excess[self.true] -= self.weight
+        return self.sums(excess) + self.alpha * theta
+
+    def product(self, theta: Array, p: Array) -> Array:
+        """Product with the Hessian: w p (u - E_p u) for the scores u, summed as the gradient."""
+        u = self.products(theta)
+        u -= np.einsum("cn,cn->n", p, u)
+        u *= p
+        u *= self.weight
+        return self.sums(u) + self.alpha * theta
+
+    def preconditioner(self, p: Array) -> Array:
+        """Inverses of the blocks of one class each, (n_classes, n_features, n_features)."""
+        spread = p * (1 - p) * self.weight
+        own = self.alpha * np.eye(self.features.shape[1])
+        blocks = [(f * s) @ f.T + own for f, s in zip(self.features, spread, strict=True)]
+        return np.asarray(np.linalg.inv(np.array(blocks)))
+
+    def newton_step(self, gradient: Array, p: Array) -> tuple[Array, float]:
+        """The step to the minimum of the quadratic model, and its squared decrement."""
+        inverse = self.preconditioner(p)
+
+        def eased(vector: Array) -> Array:
+            return np.einsum("cij,cj->ci", inverse, vector)
+
+        step, left = np.zeros_like(gradient), -gradient
+        direction = eased(left)
+        size = first = float((left * direction).sum())
+        for _ in range(_MAX_PRODUCTS):
+            product = self.product(direction, p)
+            length = size / float((direction * product).sum())
+            step += length * direction
+            left = left - length * product
+            following = eased(left)
+            before, size = size, float((left * following).sum())
+            if size <= _LEFT * first:
+                break
+            direction = following + size / before * direction
+        return step, -float((gradient * step).sum())
+
+
+@dataclass(frozen=True)
+class RegressionRows:
+    """Rows and classes that a regression of scores can learn from.
+
+    A class with less than two rows teaches nothing about itself that would hold for another row:
+    it takes no part, and neither does its row.
+
+    Attributes
+    ----------
+    z : list of ndarray of shape (n_rows, n_columns)
+        The members' log-probabilities.
+    offset : ndarray of shape (n_rows, n_columns)
+        The pool's scores.
+    y : ndarray of shape (n_rows,)
+        Numbers of the columns that take part.
+    weight : ndarray of shape (n_rows,)
+    columns : ndarray of shape (n_columns,)
+        Numbers of the classes that take part.
+    where : tuple of ndarray
+        Places of these rows and columns in a matrix of all of them.
+    complete : bool
+        Whether these are all.
+    """
+
+    z: list[Array]
+    offset: Array
+    y: IntArray
+    weight: Array
+    columns: IntArray
+    where: Any
+    complete: bool
+
+    @classmethod
+    def choose(
+        cls, z: Sequence[Array], beta: Array, y: IntArray, weight: Array | None
+    ) -> RegressionRows:
+        """The rows of classes that have at least two, counted by weight.
+
+        Parameters
+        ----------
+        z : sequence of ndarray of shape (n_samples, n_classes)
+            C-contiguous log-probabilities.
+        beta : ndarray of shape (n_members,)
+            Factors of the pool.
+        y : ndarray of shape (n_samples,)
+        weight : ndarray of shape (n_samples,) or None
+        """
+        counts = np.ones(len(y)) if weight is None else weight
+        n_classes = z[0].shape[1]
+        columns = np.flatnonzero(np.bincount(y, counts, n_classes) >= _ROWS_OF_A_CLASS)
+        complete = len(columns) == n_classes
+        rows = np.arange(len(y)) if complete else np.flatnonzero(np.isin(y, columns))
+        where = np.ix_(rows, columns)
+        if not complete:
+            z, y, counts = [m[where] for m in z], np.searchsorted(columns, y[rows]), counts[rows]
+        offset = add_weighted(z, beta)
+        return cls(list(z), offset, y, counts, columns, where, complete)
+
+    def ridge(self, alpha: float, unknowns: int) -> float:
+        """Strength of the ridge for so many unknowns, with the rows that take part."""
+        return penalty_strength(alpha, unknowns, float(self.weight.sum()))
+
+    @property
+    def teach(self) -> bool:
+        """Whether there are two classes to tell apart."""
+        return len(self.columns) > 1
