@@ -13,7 +13,7 @@ from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_parameters
 from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction, widened_correction
-from skmergecal.pooling._leave_one_out import LooPredictions, loo_log_pool
+from skmergecal.pooling._leave_one_out import LooPredictions, loo_moves_of_weights, pool_of_rows
 from skmergecal.pooling._logarithmic import fit_checked_opinions
 from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
@@ -92,7 +92,7 @@ def fit_classwise_correction(
     problem, directions = _regression(rows, most)
     start = problem.start()
     theta, factor = problem.minimise(rows.ridge(alpha, start.size), start)
-    moved = problem.scores_without_row(theta, factor)
+    moved = problem.scores_without_row(theta, factor, rows.z, rows.moves)
     return widened_correction(rows, _fit_of(theta, directions), moved, z)
 
 
@@ -139,56 +139,63 @@ def fit_classwise_pool(
     less than two rows, counted by weight, have no coefficients of their own: they get the mean of
     the weights of the others, and no intercept.
     """
-    z, labels, weight = check_opinions(log_proba, y, sample_weight)
-    n_classes = z[0].shape[1]
-    present, codes = classes_with_rows(labels, n_classes)
-    if codes is not None:
-        z, labels = [np.ascontiguousarray(m[:, present]) for m in z], codes
-    pool = fit_checked_opinions(z, labels, weight)
-    beta = pool.weights / pool.temperature
-    fit = ClasswiseFit.of_pool(beta, len(present))
-    rows = RegressionRows.choose(z, beta, labels, weight)
-    if rows.teach:
-        own = _fit_of(*_minimum(rows, alpha)[:2])
-        fit = ClasswiseFit.weighted_sum([fit, own.widened(rows.columns, len(present))], [1, 1])
-    return fit if codes is None else fit.widened(present, n_classes)
-
-
-def _minimum(rows: RegressionRows, alpha: float) -> tuple[Array, Array, ScoreRegression, Any]:
-    """The minimiser, directions, the problem, and its factor where that was needed."""
-    problem, directions = _regression(rows)
-    start = problem.start()
-    if start.size > _MANY_UNKNOWNS:
-        return problem.minimise_by_products(alpha, start), directions, problem, None
-    theta, factor = problem.minimise(alpha, start)
-    return theta, directions, problem, factor
+    return _fit(log_proba, y, sample_weight, alpha, with_loo=False)[0]
 
 
 def classwise_pool_with_loo(
     log_proba: Sequence[Array], y: IntArray, sample_weight: Array | None, alpha: float
 ) -> tuple[ClasswiseFit, LooPredictions]:
     """The fit of `fit_classwise_pool`, and what it predicts of each row without the row."""
-    z, labels, weight = check_opinions(log_proba, y, sample_weight)
-    n_classes = z[0].shape[1]
+    fit, loo = _fit(log_proba, y, sample_weight, alpha, with_loo=True)
+    assert loo is not None
+    return fit, loo
+
+
+def _fit(
+    log_proba: Sequence[Any], y: Any, sample_weight: Any, alpha: float, *, with_loo: bool
+) -> tuple[ClasswiseFit, LooPredictions | None]:
+    everywhere, labels, weight = check_opinions(log_proba, y, sample_weight)
+    n_classes = everywhere[0].shape[1]
     present, codes = classes_with_rows(labels, n_classes)
-    known = z if codes is None else [np.ascontiguousarray(m[:, present]) for m in z]
-    labels = labels if codes is None else codes
-    pool = fit_checked_opinions(known, labels, weight)
+    z = everywhere
+    if codes is not None:
+        z, labels = [np.ascontiguousarray(m[:, present]) for m in z], codes
+    pool = fit_checked_opinions(z, labels, weight)
     beta = pool.weights / pool.temperature
-    fit = ClasswiseFit.of_pool(beta, len(present))
-    without = loo_log_pool(known, labels, weight, beta, alpha=1.0)
-    rows = RegressionRows.choose(known, beta, labels, weight)
+    moves = np.zeros((len(labels), len(z)))
+    if with_loo:
+        moves = loo_moves_of_weights(z, labels, weight, beta, alpha=1.0)
+    fit, added = ClasswiseFit.of_pool(beta, len(present)), np.zeros(z[0].shape)
+    rows = RegressionRows.choose(z, beta, moves, labels, weight)
     if rows.teach:
-        theta, directions, problem, factor = _minimum(rows, alpha)
+        own, added = _full_correction(z, rows, alpha, with_loo=with_loo)
+        fit = ClasswiseFit.weighted_sum([fit, own], [1, 1])
+    wide = fit if codes is None else fit.widened(present, n_classes)
+    if not with_loo:
+        return wide, None
+    loo = LooPredictions(log_softmax(pool_of_rows(z, beta + moves) + added), {})
+    if codes is not None:
+        loo = loo.widened(present, wide.scores(everywhere), present[labels])
+    return wide, loo
+
+
+def _full_correction(
+    z: Sequence[Array], rows: RegressionRows, alpha: float, *, with_loo: bool
+) -> Correction:
+    """The correction with all unknowns, without forming their Hessian where they are many.
+
+    Without ``with_loo``, nothing is said about rows that were left out.
+    """
+    problem, directions = _regression(rows)
+    theta, factor = problem.start(), None
+    if theta.size > _MANY_UNKNOWNS:
+        theta = problem.minimise_by_products(alpha, theta)
+    else:
+        theta, factor = problem.minimise(alpha, theta)
+    moved = np.zeros(rows.offset.shape)
+    if with_loo:
         if factor is None:
             hessian = problem.loss(theta)[2]
             factor = factorise(hessian + alpha * np.eye(len(hessian)))
-        moved = problem.scores_without_row(theta, factor)
-        own = widened_correction(rows, _fit_of(theta, directions), moved, known)
-        fit = ClasswiseFit.weighted_sum([fit, own.fit], [1, 1])
-        without = log_softmax(without + own.moved)
-    loo = LooPredictions(without, {})
-    if codes is None:
-        return fit, loo
-    wide = fit.widened(present, n_classes)
-    return wide, loo.widened(present, wide.scores(z), present[labels])
+        moved = problem.scores_without_row(theta, factor, rows.z, rows.moves)
+    return widened_correction(rows, _fit_of(theta, directions), moved, z)

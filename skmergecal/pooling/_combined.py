@@ -16,7 +16,12 @@ from skmergecal._validation import check_members, check_proba
 from skmergecal.pooling._classwise import fit_classwise_correction
 from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction
 from skmergecal.pooling._cross_class import cross_class_rank, fit_cross_class_corrections
-from skmergecal.pooling._leave_one_out import LooPredictions, loo_linear_pool, loo_log_pool
+from skmergecal.pooling._leave_one_out import (
+    LooPredictions,
+    loo_linear_pool,
+    loo_moves_of_weights,
+    pool_of_rows,
+)
 from skmergecal.pooling._linear import fit_weights_of_true, of_true
 from skmergecal.pooling._logarithmic import (
     fit_checked_opinions,
@@ -227,10 +232,11 @@ def _fit_checked(
         return wide, loo.widened(present, _scores_of_rows(wide, z, proba), y)
     pool = fit_checked_opinions(z, y, weight)
     beta = pool.weights / pool.temperature
-    without = loo_log_pool(z, y, weight, beta, alpha=1.0)
+    moves = loo_moves_of_weights(z, y, weight, beta, alpha=1.0)
+    without = pool_of_rows(z, beta + moves)
     names, predictions = ["logarithmic"], [without]
     fits = [ClasswiseFit.of_pool(beta, z[0].shape[1])]
-    rows = RegressionRows.choose(z, beta, y, weight)
+    rows = RegressionRows.choose(z, beta, moves, y, weight)
     for name, correction in _corrections(z, rows, cross_class=cross_class):
         names.append(name)
         fits.append(ClasswiseFit.weighted_sum([fits[0], correction.fit], [1, 1]))

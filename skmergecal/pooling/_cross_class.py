@@ -85,7 +85,7 @@ def fit_cross_class_corrections(
         theta, factor = problem.minimise(rows.ridge(alpha, theta.size), theta)
         across = CrossClassTerms(by_member, theta[:, :-1].T)
         fit = ClasswiseFit(none, none, theta[:, -1], across)
-        moved = problem.scores_without_row(theta, factor)
+        moved = problem.scores_without_row(theta, factor, rows.z, rows.moves)
         corrections.append(widened_correction(rows, fit, moved, z))
     return corrections
 

@@ -9,13 +9,20 @@ from functools import partial
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
-from skmergecal._numerics import log_softmax, row_losses, softmax
+from skmergecal._numerics import log_softmax, row_losses, softmax, sum_of
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._linear import NEGLIGIBLE, of_true
 from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_loss import PoolLoss
 
-__all__ = ["LooPredictions", "loo_linear_pool", "loo_log_pool", "loo_step"]
+__all__ = [
+    "LooPredictions",
+    "loo_linear_pool",
+    "loo_log_pool",
+    "loo_moves_of_weights",
+    "loo_step",
+    "pool_of_rows",
+]
 
 #: Share of the largest entry that is added to the diagonal of a singular system.
 _NEAR = 1e-8
@@ -101,6 +108,11 @@ def loo_step(scores: Array, influence: Array, y: IntArray, weight: Array) -> Arr
     Rad and Maleki, "A scalable estimate of the out-of-sample prediction error via approximate
     leave-one-out cross-validation", JRSS B 2020, equation 6.
     """
+    return np.asarray((influence @ _loo_push(scores, influence, y, weight))[:, :, 0])
+
+
+def _loo_push(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
+    """(I - t S A)^-1 t g of `loo_step`, shape (n_samples, n_classes, 1)."""
     # Without t of the row's loss, the gradient at theta is -t J' g and the Hessian H - t J' S J.
     # The Newton step is (H - t J' S J)^-1 J' t g, and
     #     (H - t J' S J) H^-1 J' = J' (I - t S A),    hence    J step = A (I - t S A)^-1 t g:
@@ -114,8 +126,7 @@ def loo_step(scores: Array, influence: Array, y: IntArray, weight: Array) -> Arr
     system[:, diagonal, diagonal] += 1.0
     gradient = p
     gradient[np.arange(len(y)), y] -= 1.0
-    push = _solve_rows(system, taken * gradient[:, :, None])
-    return np.asarray((influence @ push)[:, :, 0])
+    return _solve_rows(system, taken * gradient[:, :, None])
 
 
 def _solve(hessian: Array, right: Array) -> Array:
@@ -181,31 +192,47 @@ def loo_log_pool(
 ) -> Array:
     """Log-probabilities of each row from a pool fitted without that row, to second order.
 
-    ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. One unit of a row's
-    weight is removed (or all of it, if it is less), and one Newton step taken, with the
-    Hessian of the other rows. Shape (n_samples, n_classes).
+    ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. Shape (n_samples,
+    n_classes).
     """
-    used = [m for m, b in zip(z, beta, strict=True) if b > 0]
-    if not used:
-        return np.full(z[0].shape, -np.log(z[0].shape[1]))
-    positive = beta[beta > 0]
+    return pool_of_rows(z, beta + loo_moves_of_weights(z, y, weight, beta, alpha))
+
+
+def pool_of_rows(z: Sequence[Array], beta: Array) -> Array:
+    """Log-probabilities of a logarithmic pool with factors per row, (n_samples, n_members)."""
+    return log_softmax(sum_of(m * b[:, None] for m, b in zip(z, beta.T, strict=True)))
+
+
+def loo_moves_of_weights(
+    z: Sequence[Array], y: IntArray, weight: Array | None, beta: Array, alpha: float
+) -> Array:
+    """How beta moves where a logarithmic pool is fitted without a row, (n_samples, n_members).
+
+    One unit of a row's weight is removed (or all of it, if it is less), and one Newton step taken,
+    with the Hessian of the other rows. Members with beta 0 stay out.
+    """
+    moves = np.zeros((len(y), len(z)))
+    active = np.flatnonzero(beta > 0)
+    if not active.size:
+        return moves
+    used = [z[k] for k in active.tolist()]
+    positive = beta[active]
     loss = PoolLoss(used, y, weight)
     # The derivatives are those of the mean loss in x = beta * unit; d/d beta = unit d/dx.
     curvature = loss.derivatives(positive * loss.unit)[2] * loss.total
     hessian = curvature * np.outer(loss.unit, loss.unit) + alpha * len(z) * np.eye(len(used))
-    out = np.empty_like(z[0])
     if len(used) <= z[0].shape[1]:
-        of_rows = partial(_loo_by_members, hessian)
+        of_rows = partial(_moves_by_members, hessian)
     else:
-        of_rows = partial(_loo_by_classes, factorise(hessian)[0])
+        of_rows = partial(_moves_by_classes, factorise(hessian)[0])
     for start in range(0, len(y), loss.rows):
         part = slice(start, start + loss.rows)
         logs = np.stack([m[part] for m in used], axis=2)
-        out[part] = of_rows(logs, logs @ positive, y[part], loss.weight[part])
-    return out
+        moves[part, active] = of_rows(logs, logs @ positive, y[part], loss.weight[part])
+    return moves
 
 
-def _loo_by_members(
+def _moves_by_members(
     hessian: Array, logs: Array, scores: Array, y: IntArray, weight: Array
 ) -> Array:
     """A Newton step per row in beta: a system of as many unknowns as there are members."""
@@ -216,15 +243,19 @@ def _loo_by_members(
     square = (p[:, None, :] * logs.transpose(0, 2, 1)) @ logs
     of_row = taken[:, :, None] * (square - mean[:, :, None] * mean[:, None, :])
     gradient = taken * (mean - logs[np.arange(len(p)), y])
-    move = _solve_rows(hessian - of_row, gradient[:, :, None])
-    return log_softmax(scores + (logs @ move)[:, :, 0])
+    return _solve_rows(hessian - of_row, gradient[:, :, None])[:, :, 0]
 
 
-def _loo_by_classes(lower: Array, logs: Array, scores: Array, y: IntArray, weight: Array) -> Array:
+def _moves_by_classes(
+    lower: Array, logs: Array, scores: Array, y: IntArray, weight: Array
+) -> Array:
     """The same step from a system of as many unknowns as there are classes, if these are fewer."""
-    # With H = L L', the influence J H^-1 J' of a row is R' R for R = L^-1 J'.
+    # With H = L L', the influence J H^-1 J' of a row is R R' for R = (L^-1 J')', and the step
+    # H^-1 J' push is L'^-1 R' push.
     n_rows, n_classes, n_members = logs.shape
     flat = solve_triangular(lower, logs.reshape(-1, n_members).T, lower=True)
     spread = flat.T.reshape(n_rows, n_classes, n_members)
     influence = spread @ spread.transpose(0, 2, 1)
-    return log_softmax(scores + loo_step(scores, influence, y, weight))
+    push = _loo_push(scores, influence, y, weight)
+    steps = (spread.transpose(0, 2, 1) @ push)[:, :, 0]
+    return np.asarray(solve_triangular(lower, steps.T, lower=True, trans="T").T)

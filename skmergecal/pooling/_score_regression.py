@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cho_solve
 
-from skmergecal._numerics import add_weighted, log_softmax, sum_of
+from skmergecal._numerics import add_weighted, log_softmax, softmax, sum_of
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._leave_one_out import loo_step
 from skmergecal.pooling._nonnegative_newton import factorise
@@ -172,23 +172,58 @@ class ScoreRegression:
         """
         return _Products(self, alpha).minimise(theta)
 
-    def scores_without_row(self, theta: Array, factor: Any) -> Array:
-        """What is added to the offset of each row where theta is fitted without that row."""
+    def scores_without_row(
+        self, theta: Array, factor: Any, z: Sequence[Array], moves: Array
+    ) -> Array:
+        """What is added to the scores of a pool, both fitted without the row.
+
+        The pool's scores, sum_k beta_k z_k, move with the factors beta.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_classes, n_features)
+        factor : Cholesky factor of the Hessian with the penalty, at theta
+        z : sequence of ndarray of shape (n_samples, n_classes)
+        moves : ndarray of shape (n_samples, n_members)
+            How beta moves without each row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            To be added to the scores of the pool without the row.
+        """
         # A row's score of class c is f_c' theta_c, so that its influence J H^-1 J' has the entries
-        # f_c' (H^-1)_cd f_d, with (H^-1)_cd the block of classes c and d.
+        # f_c' (H^-1)_cd f_d, with (H^-1)_cd the block of classes c and d. Where beta moves by d,
+        # theta follows it by -G d, G = H^-1 times the mixed derivatives; then the row is removed.
         k, m = self.shape
         inverse = cho_solve(factor, np.eye(k * m))
+        follow = (inverse @ self._mixed(theta, z)).reshape(k, m, len(z))
         out = np.empty((len(self.y), k))
         for part, features in self._blocks():
             influence = np.empty((len(features), k, k))
+            added = np.einsum("ncm,cm->nc", features, theta)
             for c in range(k):
                 spread = features[:, c] @ inverse[c * m : (c + 1) * m]
                 spread = spread.reshape(len(features), k, m)
                 influence[:, c] = np.einsum("ndm,ndm->nd", spread, features)
-            added = np.einsum("ncm,cm->nc", features, theta)
-            scores = added + self.offset[part]
+                added[:, c] -= np.einsum("nj,nj->n", features[:, c] @ follow[c], moves[part])
+            moved = sum_of(z[j][part] * moves[part, j, None] for j in range(len(z)))
+            scores = added + moved + self.offset[part]
             out[part] = added + loo_step(scores, influence, self.y[part], self.weight[part])
         return out
+
+    def _mixed(self, theta: Array, z: Sequence[Array]) -> Array:
+        """Mixed derivatives, shape (n_classes * n_features, n_members)."""
+        k, m = self.shape
+        mixed = np.zeros((k, m, len(z)))
+        for part, features in self._blocks():
+            p = softmax(np.einsum("ncm,cm->nc", features, theta) + self.offset[part])
+            u = np.stack([member[part] for member in z], axis=2)
+            u -= np.einsum("nc,ncj->nj", p, u)[:, None]
+            u *= (p * self.weight[part, None])[:, :, None]
+            for c in range(k):
+                mixed[c] += features[:, c].T @ u[:, c]
+        return mixed.reshape(k * m, len(z))
 
 
 class _Products:
@@ -301,6 +336,8 @@ class RegressionRows:
     y : ndarray of shape (n_rows,)
         Numbers of the columns that take part.
     weight : ndarray of shape (n_rows,)
+    moves : ndarray of shape (n_rows, n_members)
+        How the pool's factors move without each row.
     columns : ndarray of shape (n_columns,)
         Numbers of the classes that take part.
     where : tuple of ndarray
@@ -313,13 +350,14 @@ class RegressionRows:
     offset: Array
     y: IntArray
     weight: Array
+    moves: Array
     columns: IntArray
     where: Any
     complete: bool
 
     @classmethod
     def choose(
-        cls, z: Sequence[Array], beta: Array, y: IntArray, weight: Array | None
+        cls, z: Sequence[Array], beta: Array, moves: Array, y: IntArray, weight: Array | None
     ) -> RegressionRows:
         """The rows of classes that have at least two, counted by weight.
 
@@ -329,6 +367,8 @@ class RegressionRows:
             C-contiguous log-probabilities.
         beta : ndarray of shape (n_members,)
             Factors of the pool.
+        moves : ndarray of shape (n_samples, n_members)
+            How they move without each row.
         y : ndarray of shape (n_samples,)
         weight : ndarray of shape (n_samples,) or None
         """
@@ -340,8 +380,7 @@ class RegressionRows:
         where = np.ix_(rows, columns)
         if not complete:
             z, y, counts = [m[where] for m in z], np.searchsorted(columns, y[rows]), counts[rows]
-        offset = add_weighted(z, beta)
-        return cls(list(z), offset, y, counts, columns, where, complete)
+        return cls(list(z), add_weighted(z, beta), y, counts, moves[rows], columns, where, complete)
 
     def ridge(self, alpha: float, unknowns: int) -> float:
         """Strength of the ridge for so many unknowns, with the rows that take part."""

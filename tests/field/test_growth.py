@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skmergecal.pooling import fit_classwise_pool, fit_combined_pool, fit_logarithmic_pool
-from skmergecal.pooling._leave_one_out import _loo_by_classes, _loo_by_members
+from skmergecal.pooling._leave_one_out import _moves_by_classes, _moves_by_members
 from skmergecal.pooling._score_regression import ScoreRegression
 from tests.benchmarks.study_growth import opinions
 
@@ -90,5 +90,5 @@ def test_a_leave_one_out_step_is_the_same_by_members_and_by_classes():
     root = np.random.default_rng(1).normal(size=(40, 5))
     hessian = 10 * root.T @ root + np.eye(5)
     rows = logs, logs @ beta, y, weight
-    by_classes = _loo_by_classes(np.linalg.cholesky(hessian), *rows)
-    np.testing.assert_allclose(by_classes, _loo_by_members(hessian, *rows), atol=1e-10)
+    by_classes = _moves_by_classes(np.linalg.cholesky(hessian), *rows)
+    np.testing.assert_allclose(by_classes, _moves_by_members(hessian, *rows), atol=1e-10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,9 +24,8 @@ def regression(z, y, weight=None):
     """The rows of a regression, and the scores of the pool that it starts from."""
     pool = fit_logarithmic_pool(z, y, weight)
     beta = pool.weights / pool.temperature
-    return RegressionRows.choose(z, beta, y, weight), sum(
-        b * m for b, m in zip(beta, z, strict=True)
-    )
+    rows = RegressionRows.choose(z, beta, np.zeros((len(y), len(z))), y, weight)
+    return rows, sum(b * m for b, m in zip(beta, z, strict=True))
 
 
 def centred(z):
@@ -66,8 +67,13 @@ def test_leave_one_out_given_pool_and_components(weighted):
         left = weight.copy()
         left[i] -= min(left[i], 1.0)
         kept = left > 0
-        part = RegressionRows(
-            [m[kept] for m in z], offset[kept], y[kept], left[kept], np.arange(3), None, True
+        part = replace(
+            rows,
+            z=[m[kept] for m in z],
+            offset=offset[kept],
+            y=y[kept],
+            weight=left[kept],
+            moves=rows.moves[kept],
         )
         rates = [penalty_strength(1, 3 * (rank + 1), w.sum()) for w in (weight, left)]
         same = alpha * rates[0] / rates[1]
