@@ -2,8 +2,7 @@
 
 from skmergecal.pooling._classwise import classwise_pool_with_loo as classwise_pool_with_loo
 from skmergecal.pooling._classwise import fit_classwise_pool
-from skmergecal.pooling._classwise_fit import ClasswiseFit
-from skmergecal.pooling._classwise_fit import CrossClassTerms as CrossClassTerms
+from skmergecal.pooling._classwise_fit import ClasswiseFit, CrossClassTerms
 from skmergecal.pooling._combined import CombinedFit, ScaledLinearPool, fit_combined_pool
 from skmergecal.pooling._combined import combined_pool_with_loo as combined_pool_with_loo
 from skmergecal.pooling._greedy import greedy_selection
@@ -25,6 +24,7 @@ from skmergecal.pooling._score_regression import penalty_strength as penalty_str
 __all__ = [
     "ClasswiseFit",
     "CombinedFit",
+    "CrossClassTerms",
     "PoolFit",
     "ScaledLinearPool",
     "fit_classwise_pool",

@@ -34,11 +34,11 @@ __all__ = ["CombinedFit", "ScaledLinearPool", "combined_pool_with_loo", "fit_com
 
 #: Strength of the ridge of the class-wise pool, and strengths of those of the cross-class pools.
 CLASSWISE_ALPHA = 3.0
-CROSS_CLASS_ALPHAS = (30.0, 3.0)
+CROSS_CLASS_ALPHAS = (10.0, 1.0)
 #: Class-wise and cross-class pools have at most so many unknowns together.
 MOST_UNKNOWNS = 1000
 #: Strength of the ridge towards a uniform average of the pools.
-STACKING_ALPHA = 10.0
+STACKING_ALPHA = 20.0
 #: Strength of the penalty on the log of a linear pool's temperature.
 LINEAR_ALPHA = 3.0
 
@@ -160,13 +160,14 @@ def fit_combined_pool(
     *,
     proba: Sequence[Any] | None = None,
 ) -> CombinedFit:
-    """Fit logarithmic, class-wise and linear pools, and weight them by leave-one-out log loss.
+    """Fit logarithmic, class-wise, cross-class and linear pools, and weight them.
 
-    The pools are the logarithmic pool, the class-wise pool, and two linear pools with a
-    temperature, of the members' own and of their calibrated probabilities. The prediction of each
-    pool for a row, fitted without that row, follows from one fit by a Newton step; a logarithmic
-    pool of these predictions gives the weights of the pools. The scores of all but the linear
-    pools are linear in their coefficients, so that these pools become one class-wise pool.
+    The pools are the logarithmic pool; with three classes or more, two cross-class pools, whose
+    scores depend on the members' log-probabilities of all classes; the class-wise pool; and two
+    linear pools with a temperature, of the members' own and of their calibrated probabilities. The
+    prediction of each pool for a row, fitted without that row, follows from one fit by a Newton
+    step; a logarithmic pool of these predictions gives the weights of the pools. The scores of all
+    but the linear pools are linear in their coefficients, so that these pools become one.
 
     Parameters
     ----------
@@ -185,8 +186,11 @@ def fit_combined_pool(
 
     Notes
     -----
-    With more than 1,000 unknowns, n_classes * (2 * n_members + 1), the class-wise pool is left out.
-    Classes without rows take no part in the fit: see `fit_classwise_pool`.
+    Class-wise and cross-class pools start from the logarithmic pool and have ridges of strength 3,
+    and 10 and 1, times (1 + unknowns / n)^2. Together they have at most 1,000 unknowns: class-wise
+    weights are those of the members plus principal components of what is left where there would be
+    more, and a cross-class pool is a regression on principal components. Classes with less than two
+    rows, counted by weight, have no coefficients of their own: see `fit_classwise_pool`.
     """
     return combined_pool_with_loo(log_proba, y, sample_weight, proba=proba)[0]
 
