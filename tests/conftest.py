@@ -26,8 +26,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 #: What CI runs without coverage beside the sweeps of hypothesis: extremes, simulations, layouts of
 #: pictures, wrong parameters of every function, scikit-learn's own checks and tests, and what goes
-#: through many parts at once: pages (``.rst``), snippets, searches, identities of merging.
+#: through many parts at once: pages (``.rst``), snippets, searches, identities of merging; and what
+#: reads files instead of running them.
 THOROUGH = {
+    "test_structure.py",
+    "test_documentation.py",
     "test_readme.py",
     "test_search.py",
     "test_extremes.py",

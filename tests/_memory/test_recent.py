@@ -38,6 +38,10 @@ def recent(monkeypatch):
 
 @pytest.fixture
 def members(blobs):
+    return frozen_members(blobs)
+
+
+def frozen_members(blobs):
     fitted = {
         "forest": RandomForestClassifier(5, random_state=0),
         "bayes": GaussianNB(),
@@ -54,14 +58,25 @@ def search(model, blobs, grid=GRID, n_jobs=None):
     return np.array([results[f"split{i}_test_score"] for i in range(2)])
 
 
-@pytest.mark.parametrize("unfitted", [False, True])
-def test_a_grid_with_memory_gives_the_same_bits(blobs, members, tmp_path, unfitted):
-    if unfitted:
-        members = [*members[:2], ("refitted", LogisticRegression())]
-    plain = search(MergedClassifier(members, cv=2), blobs)
+@pytest.fixture(scope="module")
+def plain(blobs):
+    """The scores without memory."""
+    return search(MergedClassifier(frozen_members(blobs)), blobs)
+
+
+def test_a_grid_with_memory_gives_the_same_bits(blobs, members, tmp_path, plain):
+    remembering = MergedClassifier(members, memory=tmp_path)
+    np.testing.assert_array_equal(search(remembering, blobs), plain)
+    np.testing.assert_array_equal(search(remembering, blobs), plain)
+
+
+def test_a_grid_over_unfitted_members_with_memory_gives_the_same_bits(blobs, members, tmp_path):
+    members = [members[1], ("refitted", LogisticRegression())]
+    grid = [GRID[0] | {"calibrate": ["both"]}, *GRID[3:]]
+    plain = search(MergedClassifier(members, cv=2), blobs, grid)
     remembering = MergedClassifier(members, cv=2, memory=tmp_path)
-    np.testing.assert_array_equal(search(remembering, blobs), plain)
-    np.testing.assert_array_equal(search(remembering, blobs), plain)
+    np.testing.assert_array_equal(search(remembering, blobs, grid), plain)
+    np.testing.assert_array_equal(search(remembering, blobs, grid), plain)
 
 
 def test_worker_processes_give_the_same_bits(blobs, members, tmp_path):
@@ -71,9 +86,8 @@ def test_worker_processes_give_the_same_bits(blobs, members, tmp_path):
 
 
 def test_a_memo_that_keeps_next_to_nothing_gives_the_same_bits(
-    blobs, members, tmp_path, monkeypatch
+    blobs, members, tmp_path, monkeypatch, plain
 ):
-    plain = search(MergedClassifier(members), blobs)
     monkeypatch.setattr(_recent, "RECENT", RecentArrays(capacity=3000))
     np.testing.assert_array_equal(search(MergedClassifier(members, memory=tmp_path), blobs), plain)
     assert _recent.RECENT._bytes <= 3000
@@ -91,11 +105,11 @@ def test_pools_are_learned_once_for_each_data_set(blobs, members, tmp_path, monk
 
         monkeypatch.setattr(module, name, counted)
 
-    counting(_stacked_pools, "fit_combined_pool")
+    counting(_stacked_pools, "combined_pool_with_loo")
     counting(_log_pool, "fit_logarithmic_pool")
     grid = {"calibrate": [None, "members", "merged", "both"], "alpha": [0.1, 1.0]}
     for method, name, expected in (
-        ("auto", "fit_combined_pool", 3),
+        ("auto", "combined_pool_with_loo", 3),
         ("logits", "fit_logarithmic_pool", 3 * 2 * 2),  # members calibrated or not, two alphas
     ):
         model = MergedClassifier(members, method=method, memory=tmp_path)
