@@ -128,6 +128,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         ValueError
             If the splits of ``cv`` do not hold out each row exactly once.
         """
+        X = self._rows(X)
         held = self.fit_held_out(X, y, sample_weight, **params)
         n_samples = _num_samples(X)
         weight = check_sample_weight(sample_weight, n_samples)
@@ -264,6 +265,10 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
         return router.add(
             splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split")
         )
+
+    def _rows(self, X: Any) -> Any:
+        """X in a form whose rows can be counted and selected."""
+        return X
 
     def _check_features(self, X: Any, *, reset: bool) -> None:
         """Store, or compare, number and names of the features, where X has such."""

@@ -28,6 +28,8 @@ from skmergecal.members._fold_average import FoldAverage
 from skmergecal.members._given_folds import average_folds, rows_of_folds
 from skmergecal.members._labels import LabelledEstimator, check_classes, labels_of_codes
 from skmergecal.members._member import Member, Opinion, classes_of, read_raw
+from skmergecal.members._prediction_column import PredictionColumn, rows_for_columns
+from skmergecal.members._predictions import Predictions
 from skmergecal.members._private_net import copy_net
 from skmergecal.members._read import (
     READERS,
@@ -59,6 +61,8 @@ __all__ = [
     "LabelledEstimator",
     "Member",
     "Opinion",
+    "PredictionColumn",
+    "Predictions",
     "all_frozen",
     "as_net_input",
     "average_folds",
@@ -93,6 +97,7 @@ __all__ = [
     "outputs_logits",
     "read_raw",
     "route_fit_params",
+    "rows_for_columns",
     "rows_of_folds",
     "unfitted_last_step",
     "unfrozen",

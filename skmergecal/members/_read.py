@@ -14,6 +14,7 @@ from skmergecal._numerics import ROWS_TO_COMPARE, SAME_PROBABILITY, SMALLEST, lo
 from skmergecal._pipelines import gives_last_step, is_pipeline, transform_before
 from skmergecal._typing import Array, Estimator
 from skmergecal.members._feature_names import in_known_form
+from skmergecal.members._prediction_column import PredictionColumn
 from skmergecal.members._private_net import copy_net, has_nets, read_with_private_nets
 from skmergecal.members._skorch import is_skorch, net_logits, net_proba, outputs_logits
 
@@ -179,6 +180,8 @@ def choose_reader(name: str, estimator: Estimator, X: Any = None) -> str:
     final, _ = fitted_last_step(estimator)
     if has_held_out(final):
         return "log_proba"
+    if isinstance(final, PredictionColumn):
+        return "log_proba" if final.logarithmic else "proba"
     if is_skorch(final):
         return "skorch_logits" if outputs_logits(final) else "skorch_proba"
     if hasattr(final, "predict_proba"):

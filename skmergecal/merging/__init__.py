@@ -1,6 +1,6 @@
 """Merging: one classifier from several."""
 
-from skmergecal.members import FoldAverage
+from skmergecal.members import FoldAverage, PredictionColumn, Predictions
 from skmergecal.merging._classifier import MergedClassifier
 from skmergecal.merging._loss_estimate import LossEstimate
 from skmergecal.merging._merge_report import MergeReport
@@ -12,5 +12,7 @@ __all__ = [
     "MergePath",
     "MergeReport",
     "MergedClassifier",
+    "PredictionColumn",
+    "Predictions",
     "merge_path",
 ]

@@ -30,6 +30,7 @@ from skmergecal.members import (
     frozen_members,
     name_members,
     route_fit_params,
+    rows_for_columns,
     rows_of_folds,
 )
 from skmergecal.merging._fitted_rows import FittedRows
@@ -37,6 +38,7 @@ from skmergecal.merging._learn import learn_merge, learn_merge_without_rows, war
 from skmergecal.merging._loss_estimate import NO_ROWS, LossEstimate
 from skmergecal.merging._member_report import Merged, member_report, weight_intervals
 from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
+from skmergecal.merging._stored_predictions import stored_members
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
 from skmergecal.merging.fitted import FittedMerge, OneModelMerge, StackedPoolsMerge
 from skmergecal.parameters import ALIGNMENTS, REPAIRS, register_wrapper
@@ -401,6 +403,81 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         merged = cls(average_folds(fold_models, classes, _what_is_averaged(method)), **params)
         return merged._fit_on_folds(X, y, sample_weight, splits, groups)
 
+    @classmethod
+    def from_predictions(
+        cls,
+        predictions: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        classes: Any = None,
+        logarithmic: bool = False,
+        missing: str = "error",
+        **params: Any,
+    ) -> Self:
+        """Merge members whose predictions are stored, without the members themselves.
+
+        Parameters
+        ----------
+        predictions : dict of str to array-like, or DataFrame
+            What each member said to rows that it has not seen: out-of-fold predictions, for
+            example. Matrices of shape (n_samples, n_classes) or, for two classes, the
+            probabilities of the second one, shape (n_samples,) or (n_samples, 1). A list of
+            several arrays, those of models of folds or seeds, stands for their mean; rows with NaN
+            in some of them are means of the others. A DataFrame has one column for each member
+            (two classes), or two levels of columns: member and class.
+        y : array-like of shape (n_samples,)
+            Labels of the rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights of the rows.
+        classes : array-like of shape (n_classes,), default=None
+            The labels in the order of the columns; None: those of y, sorted.
+        logarithmic : bool, default=False
+            Whether the values are log-probabilities or logits and, where there is one for each
+            row, the logit of the second class. They are read as such, and lists stand for the mean
+            of these.
+        missing : {"error", "drop_rows"}, default="error"
+            What NaN is: an error, or a reason to leave out the row for all members.
+        **params : dict
+            Other parameters of the class; ``method="parameters"`` needs models.
+
+        Returns
+        -------
+        MergedClassifier
+            Fitted. Its ``X``, in ``predict_proba`` for example, is such a dict or DataFrame,
+            without NaN; names of other members are ignored. In searches and cross-validations it
+            is `merging.Predictions`.
+
+        Raises
+        ------
+        ValueError
+            If predictions are NaN, have different numbers of rows, or are not what they should be.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.model_selection import cross_val_predict
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from sklearn.tree import DecisionTreeClassifier
+        >>> from skmergecal import MergedClassifier
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> models = {
+        ...     "bayes": GaussianNB(),
+        ...     "tree": DecisionTreeClassifier(max_depth=3, random_state=0),
+        ... }
+        >>> stored = {
+        ...     name: cross_val_predict(model, X, y, method="predict_proba")
+        ...     for name, model in models.items()
+        ... }
+        >>> merged = MergedClassifier.from_predictions(stored, y)
+        >>> new = {name: model.fit(X, y).predict_proba(X[:3]) for name, model in models.items()}
+        >>> merged.predict_proba(new).shape
+        (3, 2)
+        """
+        how = {"classes": classes, "logarithmic": logarithmic, "missing": missing}
+        estimators, rows = stored_members(predictions, y, sample_weight, params, **how)
+        return cls(estimators, **params).fit(*rows)
+
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_on_folds(self, X: Any, y: Any, sample_weight: Any, splits: Any, groups: Any) -> Self:
         self._fit(X, y, sample_weight, {}, held_out=False, folds=(splits, groups))
@@ -450,6 +527,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self._forget()
         self._loss, self._fitted_rows = NO_ROWS, None
         estimators, settings = self._checked(unlabeled)
+        X = self._rows(X)
         rows, held_by = FitRows.check(X, y, sample_weight), None
         if folds is not None:
             rows, held_by = rows_of_folds(estimators, folds[0], rows, folds[1])
@@ -676,6 +754,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self, "weights_")
+        X = rows_for_columns(X, self._named(), complete=True)
         self._check_features(X, reset=False)
         pool = self._merge.members_pool()
         return log_softmax(pool.scaled(pool.read_scores(X, self)))
@@ -714,6 +793,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     def _scores(self, X: Any) -> Array:
         if not hasattr(self, "weights_"):  # check_is_fitted asks every member for its tags
             check_is_fitted(self, "weights_")
+        X = rows_for_columns(X, self._named(), complete=True)
         self._check_features(X, reset=False)
         return self._merge.read_scores(X, self)
 
@@ -725,6 +805,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     def _log_proba(self, scores: Array) -> Array:
         return self._merge.log_proba(scores)
+
+    def _rows(self, X: Any) -> Any:
+        return rows_for_columns(X, self._named())
 
     def _named(self) -> NamedEstimators:
         return [(n, e) for n, e in self.estimators if not isinstance(e, str)]

@@ -16,7 +16,15 @@ from skmergecal._optional import as_frame
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import encode_labels
 from skmergecal._warnings import Gathered, warn_user, warns_once
-from skmergecal.members import FitRows, Fold, HeldOutMembers, Member, Opinion, warn_of_names
+from skmergecal.members import (
+    FitRows,
+    Fold,
+    HeldOutMembers,
+    Member,
+    Opinion,
+    rows_for_columns,
+    warn_of_names,
+)
 from skmergecal.merging._fitted_rows import FittedRows
 from skmergecal.merging._learn import learn_merge
 from skmergecal.merging._loss_estimate import LossEstimate, mean_and_error
@@ -122,12 +130,13 @@ class _ReMerge:
     @classmethod
     def of(cls, merged: Merged, X: Any, y: Any, sample_weight: Any) -> Self:
         """With the opinions of the fitted members on the rows that count."""
+        members = list(merged.merge.members)
+        X = rows_for_columns(X, [(m.name, m.estimator) for m in members])
         rows = FitRows.check(X, y, sample_weight)
         classes = merged.classes
         columns = encode_labels(
             rows.labels[rows.kept], classes, remedy="Pass rows of the classes that were merged."
         )
-        members = list(merged.merge.members)
         warn_of_names([(member.name, member.estimator) for member in members], X)
         opinions = own = _opinions(members, merged, rows.kept_X)
         if merged.settings.method == "parameters":  # it merges the members themselves
