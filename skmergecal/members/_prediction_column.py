@@ -163,10 +163,6 @@ class PredictionColumn(ClassifierMixin, BaseEstimator):
         """
         return self.classes_[self._read(X).argmax(axis=1)]
 
-    def check(self, X: Any) -> None:
-        """Raise ValueError if a value is NaN, infinite, or of the wrong shape."""
-        self._matrix(X)
-
     def _matrix(self, X: Any) -> Array:
         """The values as a new matrix with one column for each class; not yet as probabilities."""
         classes, what = self.classes_, f"predictions {self.name!r}"
@@ -262,5 +258,6 @@ def rows_for_columns(X: Any, estimators: NamedEstimators, *, complete: bool = Fa
     rows: Predictions = as_predictions(X, [column.name for column in columns])
     if complete:
         for column in columns:
-            column.check(rows)
+            values = np.asarray(rows[column.name])
+            _refuse_missing(f"predictions {column.name!r}", values, column.logarithmic)
     return rows

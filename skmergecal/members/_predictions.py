@@ -33,6 +33,8 @@ class Predictions(dict):
 
     Raises
     ------
+    TypeError
+        If it is no dict and no DataFrame.
     ValueError
         If the members have different numbers of rows, or something is no table of numbers.
 
@@ -48,7 +50,7 @@ class Predictions(dict):
     """
 
     def __init__(self, predictions: Any) -> None:
-        checked = {name: _checked(name, values) for name, values in _items(predictions)}
+        checked = {name: _checked(name, predictions[name]) for name in _names(predictions)}
         lengths = {name: len(values) for name, values in checked.items()}
         if not lengths:
             msg = "predictions should hold those of at least one member; got none"
@@ -99,21 +101,15 @@ def as_predictions(X: Any, names: Iterable[str]) -> Predictions:
     ValueError
         If those of a member are missing.
     """
-    if not isinstance(X, Mapping) and not is_table(X):
-        msg = (
-            "stored predictions should be a dict of arrays by name, or a DataFrame; got a "
-            f"{type(X).__name__}"
-        )
-        raise TypeError(msg)
-    given = dict(_items(X))
+    given = _names(X)
     missing = [name for name in names if name not in given]
     if missing:
         msg = (
-            f"predictions of {missing} are missing; got those of {list(given)}: pass those of all "
+            f"predictions of {missing} are missing; got those of {given}: pass those of all "
             "members, under the names of the fit"
         )
         raise ValueError(msg)
-    return Predictions({name: given[name] for name in names})
+    return Predictions({name: X[name] for name in names})
 
 
 def is_table(values: Any) -> bool:
@@ -121,33 +117,30 @@ def is_table(values: Any) -> bool:
     return hasattr(values, "columns") and hasattr(values, "to_numpy")
 
 
-def _items(predictions: Any) -> list[tuple[str, Any]]:
-    """Names, and what belongs to each."""
-    check = predictions if isinstance(predictions, Mapping) or is_table(predictions) else None
-    if check is None:
-        check_rows(predictions, "predictions")
-        msg = (
-            "predictions should be a dict of arrays by name, or a DataFrame with one column for "
-            f"each member; got {type(predictions).__name__}"
-        )
-        raise ValueError(msg)
-    names: Any = list(check)
-    if is_table(check):
-        levels = getattr(check.columns, "nlevels", 1)
+def _names(predictions: Any) -> list[Any]:
+    """Names of the members in a dict or a frame."""
+    if is_table(predictions):
+        levels = getattr(predictions.columns, "nlevels", 1)
         if levels > 2:
             msg = f"columns of predictions should have levels (member, class); got {levels} levels"
             raise ValueError(msg)
-        if levels == 2:
-            names = list(dict.fromkeys(check.columns.get_level_values(0)))
-    for name in names:
-        if not isinstance(name, str):
-            msg = f"predictions should be named by str, one name for each member; got {name!r}"
-            raise ValueError(msg)
-    return [(name, check[name]) for name in names]
+        columns = predictions.columns
+        return list(dict.fromkeys(columns if levels == 1 else columns.get_level_values(0)))
+    if isinstance(predictions, Mapping):
+        return list(predictions)
+    check_rows(predictions, "predictions")
+    msg = (
+        "stored predictions should be a dict of arrays by name, or a DataFrame with one column for "
+        f"each member; got a {type(predictions).__name__}: name the members"
+    )
+    raise TypeError(msg)
 
 
 def _checked(name: str, values: Any) -> Any:
     """An array of floats with one or two dimensions; a frame stays one."""
+    if not isinstance(name, str):
+        msg = f"predictions should be named by str, one name for each member; got {name!r}"
+        raise ValueError(msg)
     parts = _parts(values)
     if parts is not None:
         return _mean_of(name, parts)
