@@ -247,7 +247,8 @@ def check_rows(X: Any, name: str = "X") -> None:
     if isinstance(X, Mapping) and not hasattr(X, "shape"):
         msg = (
             f"{name} is a {type(X).__name__}, whose rows cannot be picked: pass "
-            f"skorch.helper.SliceDict(**{name}) to nets of several inputs, to others a DataFrame"
+            f"skorch.helper.SliceDict(**{name}) to nets of several inputs, stored predictions as "
+            f"skmergecal.merging.Predictions({name}), to others a DataFrame"
         )
     elif hasattr(X, "collect") and not hasattr(X, "__len__"):
         msg = f"{name} is a {type(X).__name__}, which holds no rows yet: pass {name}.collect()"

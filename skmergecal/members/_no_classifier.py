@@ -53,7 +53,7 @@ def _advice(inner: Any) -> str:
     what = type(inner).__name__
     if hasattr(inner, "__array__") or isinstance(inner, list | tuple | dict):
         return (
-            "predictions that are stored are pooled by skmergecal.pooling.fit_logarithmic_pool, "
+            "predictions that are stored are merged by MergedClassifier.from_predictions, "
             "and logits are calibrated by TemperatureCalibrator()"
         )
     if what == "Booster" and type(inner).__module__.partition(".")[0] == "xgboost":

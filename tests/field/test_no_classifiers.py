@@ -24,7 +24,6 @@ from skmergecal import (
     calibration_report,
     merge_path,
 )
-from skmergecal.pooling import fit_logarithmic_pool, logarithmic_pool
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +125,8 @@ def test_a_pipeline_around_a_foreign_classifier(iris):
 
 WHAT = {
     "a function": (np.log, TypeError, "'m' .*instance; got a ufunc.*write a class that calls it"),
-    "an array": (np.zeros((3, 3)), TypeError, "got a ndarray.*fit_logarithmic_pool"),
-    "rows": ([[0.5, 0.5]], TypeError, "got a list.*stored are pooled by"),
+    "an array": (np.zeros((3, 3)), TypeError, "got a ndarray.*from_predictions"),
+    "rows": ([[0.5, 0.5]], TypeError, "got a list.*stored are merged by"),
     "a class": (LogisticRegression, TypeError, r"as in LogisticRegression\(\)"),
     "a regressor": (LinearRegression(), ValueError, "LinearRegression is not one: regressors"),
     "a transformer": (PCA(), ValueError, "PCA is not one: regressors and transformers"),
@@ -204,10 +203,8 @@ def test_a_booster_of_xgboost_is_told_how_to_come_back(iris):
 
 def test_the_remedies_for_stored_predictions(iris):
     X, y = iris
-    codes = np.unique(y, return_inverse=True)[1]
-    stored = [np.log(s.predict_proba(X)) for s in sessions(iris)]
-    fit = fit_logarithmic_pool(stored, codes)
-    pooled = logarithmic_pool(stored, fit.weights, fit.temperature)
+    stored = {f"{i}": s.predict_proba(X) for i, s in enumerate(sessions(iris))}
+    pooled = MergedClassifier.from_predictions(stored, y, weights=None).transform(stored)
     assert TemperatureCalibrator().fit(pooled, y).temperature_ > 0
 
 

@@ -99,6 +99,18 @@ CALLS = {
             "classes": [5, "x", [0], {"a": [0]}, ["a", "a", "b"], {5: [0, 1, 2]}],
         },
     ),
+    "MergedClassifier.from_predictions": (
+        MergedClassifier.from_predictions,
+        {"predictions": {"a": P}, "y": Y},
+        {
+            "predictions": [5, None, "x", [], {}, [P], P, {"a": "x"}, {"a": P[:, :2]}, {5: P}],
+            "y": KNOWN,
+            "sample_weight": WEIGHT,
+            "classes": [5, "x", [0], [0, 0, 1], ["a", "b", "c"]],
+            "logarithmic": YES,
+            "missing": [*CHOICE, None],
+        },
+    ),
     "MergedClassifier.fit": (
         MergedClassifier([("a", GaussianNB()), ("b", GaussianNB(var_smoothing=0.1))], cv=2).fit,
         {"X": X, "y": Y},
