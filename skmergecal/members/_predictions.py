@@ -136,7 +136,7 @@ def _names(predictions: Any) -> list[Any]:
     raise TypeError(msg)
 
 
-def _checked(name: str, values: Any) -> Any:
+def _checked(name: Any, values: Any) -> Any:
     """An array of floats with one or two dimensions; a frame stays one."""
     if not isinstance(name, str):
         msg = f"predictions should be named by str, one name for each member; got {name!r}"

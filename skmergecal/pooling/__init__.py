@@ -20,6 +20,7 @@ from skmergecal.pooling._pool_fit import RESAMPLING as RESAMPLING
 from skmergecal.pooling._pool_fit import PoolFit
 from skmergecal.pooling._pool_fit import bootstrap_intervals as bootstrap_intervals
 from skmergecal.pooling._score_regression import penalty_strength as penalty_strength
+from skmergecal.pooling._soften import soften
 
 __all__ = [
     "ClasswiseFit",
@@ -34,4 +35,5 @@ __all__ = [
     "greedy_selection",
     "linear_pool",
     "logarithmic_pool",
+    "soften",
 ]

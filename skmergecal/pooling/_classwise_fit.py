@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmergecal._numerics import add_weighted, combine_columns, sum_of
+from skmergecal._numerics import add_weighted, combine_columns, log_softmax, sum_of
 from skmergecal._typing import Array, IntArray
+from skmergecal.pooling._pool_fit import check_new_opinions
 from skmergecal.pooling._score_regression import RegressionRows
 
 __all__ = ["ClasswiseFit", "Correction", "CrossClassTerms", "widened_correction"]
@@ -109,6 +110,31 @@ class ClasswiseFit:
     def compact(self) -> ClasswiseFit:
         """The same scores from fewer products."""
         return self if self.across is None else replace(self, across=self.across.compact())
+
+    def log_proba(self, log_proba: Sequence[Any], proba: Any = None) -> Array:
+        """Log-probabilities of the pool for new rows.
+
+        Parameters
+        ----------
+        log_proba : sequence of array-like of shape (n_samples, n_classes)
+            As for the fit: one matrix per member, in the same order, calibrated and softened with
+            the numbers of the rows of the fit.
+        proba : None
+            Not used: it is there for the same call as that of a `CombinedFit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Normalised.
+
+        Raises
+        ------
+        ValueError
+            If they are those of another number of members or classes.
+        """
+        return log_softmax(
+            self.scores(check_new_opinions("log_proba", log_proba, self.weights.shape))
+        )
 
     def uses(self, member: int) -> bool:
         """Whether a member's opinion affects the scores."""

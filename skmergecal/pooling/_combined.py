@@ -12,7 +12,7 @@ import numpy as np
 from skmergecal._numerics import add_weighted, log_softmax, soften, softening_of
 from skmergecal._temperature import loo_temperatures, minimise_temperature
 from skmergecal._typing import Array, IntArray
-from skmergecal._validation import check_members, check_proba
+from skmergecal._validation import check_lengths, check_members, check_proba
 from skmergecal.pooling._classwise import fit_classwise_correction
 from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction
 from skmergecal.pooling._cross_class import cross_class_rank, fit_cross_class_corrections
@@ -27,7 +27,7 @@ from skmergecal.pooling._logarithmic import (
     fit_checked_opinions,
     fit_logarithmic_pool,
 )
-from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
+from skmergecal.pooling._pool_fit import check_new_opinions, check_opinions, classes_with_rows
 from skmergecal.pooling._score_regression import RegressionRows, penalty_strength
 
 __all__ = ["CombinedFit", "ScaledLinearPool", "combined_pool_with_loo", "fit_combined_pool"]
@@ -126,6 +126,53 @@ class CombinedFit:
             if pool.factor:
                 scores += pool.factor * pool.log_proba(proba)
         return np.asarray(scores)
+
+    def log_proba(self, log_proba: Sequence[Any], proba: Sequence[Any] | None = None) -> Array:
+        """Log-probabilities of the pool for new rows.
+
+        Parameters
+        ----------
+        log_proba : sequence of array-like of shape (n_samples, n_classes)
+            As for the fit: one matrix per member, in the same order, calibrated and softened with
+            the numbers of the rows of the fit.
+        proba : sequence of array-like of shape (n_samples, n_classes), default=None
+            The members' own probabilities, if the fit had them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Normalised.
+
+        Raises
+        ------
+        ValueError
+            If they are those of another number of members or classes, or ``proba`` lacks.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmergecal.pooling import fit_combined_pool, soften
+        >>> rng = np.random.default_rng(0)
+        >>> y = rng.integers(2, size=200)
+        >>> p = [rng.dirichlet([1, 1], size=200) * 0.5 + 0.5 * np.eye(2)[y] for _ in "ab"]
+        >>> z = [soften(own, 1 / 201) for own in p]
+        >>> fit = fit_combined_pool(z, y, proba=p)
+        >>> fit.log_proba([own[:3] for own in z], [own[:3] for own in p]).shape
+        (3, 2)
+        """
+        shape = self.classwise.weights.shape
+        z = check_new_opinions("log_proba", log_proba, shape)
+        if proba is None:
+            if any(pool.factor and not pool.calibrated for pool in self.linear):
+                msg = (
+                    "proba is needed: the fit has a linear pool of the members' own probabilities; "
+                    "pass them, or fit without proba="
+                )
+                raise ValueError(msg)
+            return log_softmax(_scores_of_rows(self, z, None))
+        own = check_new_opinions("proba", proba, shape, check_proba)
+        check_lengths(len(z[0]), proba=own[0])
+        return log_softmax(_scores_of_rows(self, z, own))
 
     @property
     def member_factors(self) -> Array:

@@ -29,6 +29,7 @@ __all__ = [
     "RESAMPLING",
     "PoolFit",
     "bootstrap_intervals",
+    "check_new_opinions",
     "check_opinions",
     "classes_with_rows",
     "weighted_sum",
@@ -88,6 +89,24 @@ def check_opinions(
         kept = weight > 0
         matrices, labels, weight = [z[kept] for z in matrices], labels[kept], weight[kept]
     return matrices, labels, weight
+
+
+def check_new_opinions(
+    name: str,
+    opinions: Any,
+    shape: tuple[int, ...],
+    check: Callable[[Any, str], Array] = check_matrix,
+) -> list[Array]:
+    """Opinions of new rows, of as many members and classes as a fit has: ``shape``."""
+    matrices = check_members(name, opinions, check)
+    found = len(matrices), matrices[0].shape[1]
+    if found != shape:
+        msg = (
+            f"{name} should hold the opinions of {shape[0]} members of {shape[1]} classes, as the "
+            f"fit did; got {found[0]} of {found[1]}: pass those of all members, in their order"
+        )
+        raise ValueError(msg)
+    return matrices
 
 
 def classes_with_rows(y: IntArray, n_classes: int) -> tuple[IntArray, IntArray | None]:

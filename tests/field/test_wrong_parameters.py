@@ -116,6 +116,10 @@ CALLS = {
         {"log_proba": [LOG, Z], "y": Y, "proba": [P, P]},
         {**POOLED, "proba": [p for p in pairs(PROBABILITIES) if p is not None] + [[P]]},
     ),
+    pooling.soften: (
+        {"proba": P, "amount": 0.01},
+        {"proba": PROBABILITIES, "amount": ["x", None, -0.1, 1.0, NAN]},
+    ),
     pooling.greedy_selection: (
         {"opinions": [LOG, LOG], "loss": lambda mean: float(np.abs(mean).sum())},
         {
