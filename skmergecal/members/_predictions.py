@@ -114,7 +114,7 @@ def as_predictions(X: Any, names: Iterable[str]) -> Predictions:
 
 def is_table(values: Any) -> bool:
     """Whether it is a frame, of whatever package."""
-    return hasattr(values, "columns") and hasattr(values, "to_numpy")
+    return hasattr(values, "to_numpy") and hasattr(values, "columns")
 
 
 def _names(predictions: Any) -> list[Any]:
