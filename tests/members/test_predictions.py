@@ -197,4 +197,4 @@ def test_a_plain_dict_elsewhere_names_the_remedy():
     merged = from_predictions(TWO)
     with pytest.raises(TypeError, match=r"skmergecal\.merging\.Predictions\(X\)"):
         calibration_report(merged, TWO, Y)
-    calibration_report(merged, Predictions(TWO), Y)
+    calibration_report(merged, Predictions(TWO), Y, n_resamples=5)

@@ -105,7 +105,7 @@ def test_reports_and_plots_take_stored_predictions():
     assert merged.weight_intervals(STORED, Y, n_resamples=5).shape == (3, 2)
     assert WeightsDisplay.from_estimator(merged, STORED, Y, n_resamples=5).ax_ is not None
     rows = Predictions(STORED)
-    assert "log loss" in str(calibration_report(merged, rows, Y)).lower()
+    assert "log loss" in str(calibration_report(merged, rows, Y, n_resamples=5)).lower()
     ReliabilityDisplay.from_estimator(merged, rows, Y)
     assert merged.loss_estimate_.by_member.keys() == set(NAMES)
     assert "forest" in merged._repr_html_()
