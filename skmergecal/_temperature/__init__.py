@@ -1,6 +1,7 @@
 """Temperature of logits: its fit, its limits and its confidence interval."""
 
 from skmergecal._temperature._fit import (
+    TEMPERATURE_ALPHA,
     TemperatureFit,
     fit_temperature,
     minimise_temperature,
@@ -14,6 +15,7 @@ from skmergecal._temperature._search import Point, SlopeModel
 
 __all__ = [
     "LIMIT",
+    "TEMPERATURE_ALPHA",
     "Bound",
     "Limits",
     "Point",

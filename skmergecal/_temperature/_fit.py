@@ -28,7 +28,18 @@ from skmergecal._validation import (
 )
 from skmergecal._warnings import warn_user
 
-__all__ = ["Minimum", "TemperatureFit", "fit_temperature", "minimise_temperature", "warn_at_bound"]
+__all__ = [
+    "TEMPERATURE_ALPHA",
+    "Minimum",
+    "TemperatureFit",
+    "fit_temperature",
+    "minimise_temperature",
+    "warn_at_bound",
+]
+
+#: Strength of the penalty on log(T) wherever an estimator fits a temperature. On few rows with
+#: hardly an error the likelihood alone takes T far down; on many rows this changes nothing.
+TEMPERATURE_ALPHA = 1.0
 
 #: The fit to logits with at least this many numbers starts from the temperature of every STRIDE-th
 #: row, if these are at least FEW_ROWS.
@@ -148,6 +159,8 @@ def minimise_temperature(
         found = minimise(objective, start, hopeless=objective.hopeless)
     else:
         found = None
+    if found is not None and alpha > 0:
+        found = _lower_of_two(objective, found, logits, y, sample_weight)
     if found is not None:
         return Minimum(math.exp(-found[0]), None, objective, found[1])
     largest = objective.loss.limits.largest
@@ -160,6 +173,26 @@ def minimise_temperature(
     temperature, bound = objective.loss.limits.temperature(alpha, objective, start)
     model = SlopeModel.of(None, objective(-math.log(temperature)))
     return Minimum(temperature, bound, objective, model)
+
+
+def _lower_of_two(
+    objective: TemperatureObjective,
+    found: tuple[float, SlopeModel],
+    logits: np.ndarray,
+    y: np.ndarray,
+    sample_weight: Array | None,
+) -> tuple[float, SlopeModel]:
+    """A minimum, or the lower one near the minimum of the loss alone, if there is one.
+
+    Logits that are far too small change the loss of T = 1 so little that the penalty has a minimum
+    there. It is above T = 1 / beta of the other, where the loss is concave in log(beta).
+    """
+    t, model = found
+    if t <= 0 or model.at.curvature >= objective.penalty:
+        return found
+    alone = minimise_temperature(logits, y, sample_weight)
+    other = minimise(objective, -math.log(alone.temperature))
+    return other if other is not None and objective(other[0]).value < model.value(t) else found
 
 
 def _approach(
@@ -205,7 +238,7 @@ def warn_at_bound(bound: Bound, who: str = "") -> None:
     }[bound]
     warn_user(
         f"no finite temperature is best for {{who}}: {why}. T was stopped at its {bound} bound. "
-        "Calibrate on more rows, or on rows that the model has not seen.",
+        "Calibrate on more rows, on rows that the model has not seen, or with alpha=1.",
         ConvergenceWarning,
         who=who,
     )
@@ -282,6 +315,9 @@ def fit_temperature(
 ) -> TemperatureFit:
     """Fit the temperature that minimises the log loss of softmax(logits / T).
 
+    This is maximum likelihood, unless ``alpha`` is given. `TemperatureCalibrator`, which has
+    alpha=1 by default, is better on few rows.
+
     Newton's method in log(1 / T) inside a bracket, with exact derivatives. Exponentials are in
     float32 until log(T) is known to about 1e-5; the last steps, and the losses, are in float64.
 
@@ -305,7 +341,7 @@ def fit_temperature(
     Warns
     -----
     ConvergenceWarning
-        If no finite temperature is best. If every row is predicted correctly, so that T would fall
+        If no finite temperature is best, with alpha=0. If every row is predicted correctly, so that T would fall
         to 0, T stops where the summed loss, less that of tied largest logits at any T, is log(2),
         the loss of one undecided row (or at 1, if the loss is less there). If the logits carry no
         information about the classes, so that T would grow without bound, T stops at 1,000 times

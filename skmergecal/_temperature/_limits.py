@@ -95,6 +95,8 @@ class Limits:
             return 1.0, None
         low = max(-np.log(self.largest * RANGE), reach[0])
         high = min(-np.log(self.smallest / RANGE), reach[1])
+        if alpha > 0.0:  # its minimum is between T = 1 and that of the loss alone
+            low, high = min(low, -1.0), max(high, 1.0)
         if alpha == 0.0 and self.uninformative:
             return float(np.exp(-max(-np.log(self.scale * LIMIT), low))), "upper"
         if alpha == 0.0 and self.separable:

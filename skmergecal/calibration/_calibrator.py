@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmergecal._compat import HasMethods, _fit_context, tags_of
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._pipelines import resamples
-from skmergecal._temperature import minimise_temperature, warn_at_bound
+from skmergecal._temperature import TEMPERATURE_ALPHA, minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import (
     NON_NEGATIVE,
@@ -99,8 +99,10 @@ class TemperatureCalibrator(LogProbaClassifier):
     cv : int, splitter or iterable, default=5
         How to cross-fit an estimator that is not frozen. Not used where the estimator hands over
         held-out log-probabilities of its own (`MergedClassifier`).
-    alpha : float, default=0.0
-        Strength of a penalty alpha * log(T)^2 / (2 n) that pulls T towards 1.
+    alpha : float, default=1.0
+        Strength of a penalty alpha * log(T)^2 / (2 n) that pulls T towards 1, n the sum of the
+        weights. On few rows, with hardly an error among them, log loss alone would take T far down;
+        on thousands of rows the penalty changes next to nothing. 0 is maximum likelihood.
     classes : array-like of shape (n_classes,), default=None
         The labels in the order of the columns. With ``estimator=None``, None takes the sorted
         labels of y, which then must show every class. A ``FrozenEstimator`` needs them where it
@@ -113,7 +115,8 @@ class TemperatureCalibrator(LogProbaClassifier):
     temperature_ : float
         T.
     temperature_interval_ : tuple of float or None
-        95 % interval of T from the profile likelihood; an end without bound is 0 or infinity.
+        95 % interval of T from the profile likelihood, the penalty included; an end without bound
+        is 0 or infinity.
         None where T was given.
     classes_ : ndarray of shape (n_classes,)
         Labels, in the order of the columns.
@@ -170,7 +173,7 @@ class TemperatureCalibrator(LogProbaClassifier):
         *,
         temperature: float | None = None,
         cv: Any = 5,
-        alpha: float = 0.0,
+        alpha: float = TEMPERATURE_ALPHA,
         classes: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -207,7 +210,7 @@ class TemperatureCalibrator(LogProbaClassifier):
         Warns
         -----
         ConvergenceWarning
-            If no finite temperature is best.
+            If no finite temperature is best, which happens with ``alpha=0`` only.
         """
         self._fit(X, y, sample_weight, params, held_out=self.temperature is None)
         return self

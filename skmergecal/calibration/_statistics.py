@@ -93,7 +93,7 @@ class TemperatureStatistics:
 
     @check_parameters(alpha=[NON_NEGATIVE])
     def fit(self, alpha: float = 0.0) -> TemperatureFit:
-        """The temperature that minimises the summed loss.
+        """The temperature that minimises the summed loss, with the penalty of `fit_temperature`.
 
         It agrees with that of the rows themselves to 1e-6, between 4.6e-5 and 2.2e4.
         """

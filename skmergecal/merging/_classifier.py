@@ -73,8 +73,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         temperature, too. For parameters, "log_loss" learns the weights of the logit pool.
     calibrate : {None, "members", "merged", "both"}, default=None
         Fit a temperature for each member before merging, for the merged classifier, or both,
-        on the same held-out predictions. Members of class-wise and "auto" pools always are
-        calibrated.
+        on the same held-out predictions, with the penalty that `TemperatureCalibrator` has by
+        default. Members of class-wise and "auto" pools always are calibrated.
     alpha : float or "auto", default="auto"
         Strength of the ridge that pulls learned logit weights towards uniform ones, class-wise
         weights towards those common to all classes. "auto" averages over strong and weak ridges

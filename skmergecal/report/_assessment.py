@@ -64,8 +64,9 @@ class Assessment:
         Log loss (infinite if the true class of a row has probability 0), Brier score (summed over
         classes), accuracy, and three calibration errors.
     temperature : Interval
-        The temperature by which the logits of these probabilities would have to be divided, and
-        its 95 % profile-likelihood interval: 1 if they are neither over- nor under-confident.
+        The temperature by which the logits of these probabilities would have to be divided, by
+        maximum likelihood, and its 95 % profile-likelihood interval: 1 if they are neither over-
+        nor under-confident.
     p_value : float
         p-value of Spiegelhalter's test that the probabilities are calibrated; NaN if it is not
         defined.

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import KFold
 
 from skmergecal._numerics import log_softmax
-from skmergecal._temperature import minimise_temperature
+from skmergecal._temperature import TEMPERATURE_ALPHA, minimise_temperature
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_parameters, encode_labels
 from skmergecal.members import (
@@ -165,7 +165,8 @@ def _before_and_after(
         return own, (unscaled, unscaled), (exact, z)
     scaled = np.empty_like(z)
     for train, test in _splits(rows, len(codes), cv):
-        temperature = minimise_temperature(z[train], codes[train], weight[train]).temperature
+        part = z[train], codes[train], weight[train]
+        temperature = minimise_temperature(*part, TEMPERATURE_ALPHA).temperature
         scaled[test] = log_softmax(z[test] / temperature)
     return None, (exact, z), (scaled, scaled)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skmergecal._numerics import log_softmax, row_losses
-from skmergecal._temperature import loo_temperatures, slope_of_change
+from skmergecal._temperature import TEMPERATURE_ALPHA, loo_temperatures, slope_of_change
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["LossesOfRows", "RowLosses", "scaled_losses"]
@@ -67,5 +67,5 @@ def scaled_losses(
     others: Any = 0.0
     for steps, change in moves:
         others = others + steps * slope_of_change(scores, y, weight, temperature, change)
-    t = loo_temperatures(scores, y, weight, temperature, others=others)
+    t = loo_temperatures(scores, y, weight, temperature, TEMPERATURE_ALPHA, others)
     return row_losses(log_softmax(without_row / t[:, None]), y)

@@ -10,14 +10,14 @@ from typing import Any, Self
 import numpy as np
 
 from skmergecal._numerics import log_softmax, row_losses, softmax
-from skmergecal._temperature import loo_temperatures, minimise_temperature
+from skmergecal._temperature import TEMPERATURE_ALPHA, loo_temperatures
 from skmergecal._typing import Array
 from skmergecal.members import HeldOutMembers, Member, Opinion
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import refuse_missing_classes
 from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses, scaled_losses
-from skmergecal.merging.fitted._temperatures import member_minimum, warned
+from skmergecal.merging.fitted._temperatures import fit_scale, member_temperature
 from skmergecal.pooling import (
     CombinedFit,
     LooPredictions,
@@ -27,10 +27,6 @@ from skmergecal.pooling import (
 )
 
 __all__ = ["StackedPoolsMerge"]
-
-#: Strength of the penalty on the log of a member's temperature, as in `fit_temperature`: it keeps
-#: members that make no mistake on the held-out rows finite.
-_TEMPERATURE_ALPHA = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,10 +61,10 @@ class StackedPoolsMerge(FittedMerge):
         learned = cls(held_out.members, weights, temperatures, 1.0, fit, softening)
         scores = cache(partial(learned.held_out_scores, held_out))
         if settings.calibrates_merged:
-            minimum = held_out.memo.result(
-                ("its temperature", *what), lambda: minimise_temperature(scores(), y, weight)[:2]
+            scale = held_out.memo.result(
+                ("its temperature", *what), lambda: fit_scale(scores(), y, weight)
             )
-            learned = replace(learned, temperature=warned(minimum, "the merged classifier"))
+            learned = replace(learned, temperature=scale)
 
         def losses() -> RowLosses:
             members = _member_losses(held_out, temperatures)
@@ -102,7 +98,7 @@ def _fit(
     logs, temperatures = [], []
     for k, (member, opinion) in enumerate(zip(held_out.members, held_out.opinions, strict=True)):
         z = member.log_proba(opinion)
-        temperatures.append(member_minimum(held_out, k, z, _alpha(held_out))[0])
+        temperatures.append(member_temperature(held_out, k, z, _alpha(held_out)))
         logs.append(_calibrated(member, opinion, temperatures[-1], softening)[1])
     if with_linear:
         proba = [opinion.proba() for opinion in held_out.opinions]
@@ -121,7 +117,7 @@ def _alpha(held_out: HeldOutMembers) -> float:
 
     Each member gets a temperature and a weight.
     """
-    return penalty_strength(_TEMPERATURE_ALPHA, 2 * len(held_out.members), held_out.total_weight)
+    return penalty_strength(TEMPERATURE_ALPHA, 2 * len(held_out.members), held_out.total_weight)
 
 
 def _member_losses(held_out: HeldOutMembers, temperatures: Array) -> list[Array]:

@@ -7,34 +7,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from skmergecal._numerics import log_softmax
-from skmergecal._temperature import Bound, loo_temperatures, minimise_temperature, warn_at_bound
+from skmergecal._temperature import TEMPERATURE_ALPHA, loo_temperatures, minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal.members import HeldOutMembers
 from skmergecal.merging._settings import Settings
 
-__all__ = ["calibrated_opinions", "fit_scale", "loo_opinions", "member_minimum", "warned"]
-
-
-def warned(minimum: tuple[float, Bound], who: str) -> float:
-    """The temperature of a minimum; a bound is warned about in the name of ``who``."""
-    temperature, bound = minimum
-    warn_at_bound(bound, who)
-    return temperature
+__all__ = ["calibrated_opinions", "fit_scale", "loo_opinions", "member_temperature"]
 
 
 def fit_scale(z: Array, y: IntArray, sample_weight: Array | None) -> float:
-    """Temperature of merged held-out logits; a bound is warned about."""
-    return warned(minimise_temperature(z, y, sample_weight)[:2], "the merged classifier")
+    """Temperature of merged held-out logits."""
+    return minimise_temperature(z, y, sample_weight, TEMPERATURE_ALPHA).temperature
 
 
-def member_minimum(
-    held_out: HeldOutMembers, member: int, z: Array, alpha: float = 0.0
-) -> tuple[float, Bound]:
-    """Temperature of a member, and its bound, remembered whichever members are with it."""
+def member_temperature(
+    held_out: HeldOutMembers, member: int, z: Array, alpha: float = TEMPERATURE_ALPHA
+) -> float:
+    """Temperature of a member, remembered whichever members are with it."""
     softening = held_out.members[member].softening
     return held_out.memo_of(member).result(
         ("temperature", softening, alpha),
-        lambda: minimise_temperature(z, held_out.y, held_out.sample_weight, alpha)[:2],
+        lambda: minimise_temperature(z, held_out.y, held_out.sample_weight, alpha).temperature,
     )
 
 
@@ -46,10 +39,7 @@ def calibrated_opinions(held_out: HeldOutMembers, settings: Settings) -> tuple[l
     z = [m.log_proba(o) for m, o in zip(held_out.members, held_out.opinions, strict=True)]
     if not settings.calibrates_members:
         return z, np.ones(len(z))
-    temperatures = [
-        warned(member_minimum(held_out, k, z[k]), f"estimator {member.name!r}")
-        for k, member in enumerate(held_out.members)
-    ]
+    temperatures = [member_temperature(held_out, k, own) for k, own in enumerate(z)]
     return [m / t for m, t in zip(z, temperatures, strict=True)], np.array(temperatures)
 
 
@@ -71,7 +61,7 @@ def loo_opinions(
     y, weight = held_out.y, held_out.sample_weight
     opinions, steps = [], []
     for z, t in zip(calibrated, temperatures, strict=True):
-        ratio = loo_temperatures(z * t, y, weight, float(t)) / t
+        ratio = loo_temperatures(z * t, y, weight, float(t), TEMPERATURE_ALPHA) / t
         opinions.append(log_softmax(z / ratio[:, None]))
         steps.append(-np.log(ratio))
     return opinions, steps
