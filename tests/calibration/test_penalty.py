@@ -12,25 +12,42 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
+from skmergecal._numerics import softmax
 from skmergecal.calibration import fit_temperature
-from tests.stand_ins import Told, told_rows
+from tests.stand_ins import Told
 
 
-def drawn(n, k=3, scale=1.0, seed=0):
+def drawn(n, k=3, scale=1.0):
     """Logits that are right: labels drawn from them."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     z = 2 * rng.normal(size=(n, k))
     return scale * z, (z + rng.gumbel(size=z.shape)).argmax(axis=1)
 
 
-def separable(n=20):
-    """Logits of a modest classifier that is right in all of a few rows."""
-    z, _ = drawn(n, 2)
-    return z, z.argmax(axis=1)
+def nearly_separable():
+    """Logits of a modest classifier that is right in 19 rows, and hardly wrong in one."""
+    gaps = np.append(np.linspace(1, 3, 19), -0.02)
+    y = np.arange(20) % 2
+    return np.column_stack([0 * gaps, gaps * (2 * y - 1)]), y
+
+
+def rows_of(z):
+    return np.arange(len(z))[:, None]
+
+
+class Learner(Told):
+    """The same, not fitted yet."""
+
+    def __init__(self, proba):
+        self.proba = proba
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
 
 
 def frozen(z):
-    return FrozenEstimator(Told(z))
+    return FrozenEstimator(Told(softmax(z)))
 
 
 #: Every way to a temperature of one matrix of logits.
@@ -40,17 +57,17 @@ WAYS = {
     "sums": lambda z, y: TemperatureCalibrator.from_statistics(
         TemperatureCalibrator().partial_fit(z, y).statistics_
     ),
-    "frozen": lambda z, y: TemperatureCalibrator(frozen(z)).fit(told_rows(z), y),
-    "out of fold": lambda z, y: TemperatureCalibrator(Told(z), cv=2).fit(told_rows(z), y),
+    "frozen": lambda z, y: TemperatureCalibrator(frozen(z)).fit(rows_of(z), y),
+    "out of fold": lambda z, y: TemperatureCalibrator(Learner(softmax(z)), cv=2).fit(rows_of(z), y),
     "merged": lambda z, y: MergedClassifier(
         [("m", frozen(z))], method="logits", weights=None, calibrate="merged"
-    ).fit(told_rows(z), y),
+    ).fit(rows_of(z), y),
     "linear": lambda z, y: MergedClassifier(
         [("m", frozen(z))], method="probabilities", calibrate="merged"
-    ).fit(told_rows(z), y),
+    ).fit(rows_of(z), y),
     "members": lambda z, y: MergedClassifier(
         [("m", frozen(z))], method="logits", weights=None, calibrate="members"
-    ).fit(told_rows(z), y),
+    ).fit(rows_of(z), y),
 }
 
 
@@ -59,14 +76,29 @@ def temperature(model):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_few_rows_without_an_error_keep_a_moderate_temperature(way):
-    z, y = separable()
+def test_few_rows_with_hardly_an_error_keep_a_moderate_temperature(way):
+    z, y = nearly_separable()
     model = WAYS[way](z, y)
-    assert 0.15 < temperature(model) < 0.5
+    assert 0.3 < temperature(model) < 0.5
     expected = fit_temperature(z, y, alpha=1).temperature
     assert temperature(model) == pytest.approx(expected, rel=1e-6)
-    with pytest.warns(ConvergenceWarning, match=r"T goes to 0.*or with alpha=1"):
-        assert fit_temperature(z, y).temperature < 0.5 * expected
+    assert fit_temperature(z, y).temperature < 0.2
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_penalty_is_the_remedy_where_no_finite_temperature_is_best(right):
+    z, y = drawn(20, 2)
+    y = z.argmax(axis=1) if right else z.argmin(axis=1)
+    with pytest.warns(ConvergenceWarning, match="or with alpha=1"):
+        fit_temperature(z, y)
+    with pytest.warns(ConvergenceWarning, match="or with alpha=1"):
+        TemperatureCalibrator(alpha=0).fit(z, y)
+    with pytest.warns(ConvergenceWarning, match="or with alpha=1"):
+        TemperatureCalibrator(alpha=0).partial_fit(z, y)
+    for model in (TemperatureCalibrator().fit(z, y), TemperatureCalibrator().partial_fit(z, y)):
+        assert model.temperature_ == pytest.approx(fit_temperature(z, y, alpha=1).temperature)
+        low, high = model.temperature_interval_
+        assert 0 < low < model.temperature_ < high < np.inf
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 20.0])
@@ -74,7 +106,7 @@ def test_many_rows_lose_nothing(scale):
     z, y = drawn(10_000, scale=scale)
     default = TemperatureCalibrator().fit(z, y).temperature_
     likelihood = TemperatureCalibrator(alpha=0).fit(z, y).temperature_
-    assert default == pytest.approx(likelihood, rel=5e-4)
+    assert default == pytest.approx(likelihood, rel=1e-3)
     assert default != likelihood
 
 
@@ -84,7 +116,7 @@ def test_alpha_0_is_maximum_likelihood(way):
     model = {
         "bare": lambda m: m.fit(z, y),
         "stream": lambda m: m.partial_fit(z, y),
-        "frozen": lambda m: m.set_params(estimator=frozen(z)).fit(told_rows(z), y),
+        "frozen": lambda m: m.set_params(estimator=frozen(z)).fit(rows_of(z), y),
     }[way](TemperatureCalibrator(alpha=0))
     expected = fit_temperature(z, y)
     assert model.temperature_ == pytest.approx(expected.temperature, rel=1e-6)
@@ -110,7 +142,7 @@ def test_three_ways_agree_on_few_rows(method, weights, weighted):
     z, y = drawn(25)
     rng = np.random.default_rng(2)
     members = [(str(k), frozen(z + s * rng.normal(size=z.shape))) for k, s in enumerate([0.5, 2])]
-    X, weight = told_rows(z), rng.integers(1, 4, 25) if weighted else None
+    X, weight = rows_of(z), rng.integers(1, 4, 25) if weighted else None
     settings = {"method": method, "weights": weights}
     inside = MergedClassifier(members, calibrate="merged", **settings).fit(X, y, weight)
     around = TemperatureCalibrator(MergedClassifier(members, **settings)).fit(X, y, weight)
@@ -124,7 +156,7 @@ def test_three_ways_agree_on_few_rows(method, weights, weighted):
 @pytest.mark.parametrize("calibrate", ["members", "merged"])
 def test_expected_loss_is_that_of_fits_without_each_row(calibrate):
     z, y = drawn(20, 2, scale=0.6)
-    X = told_rows(z)
+    X = rows_of(z)
     merged = MergedClassifier([("m", frozen(z))], method="logits", weights=None)
     merged.set_params(calibrate=calibrate).fit(X, y)
     rows = np.arange(20)
@@ -173,7 +205,7 @@ def test_a_search_over_the_penalty(binary):
 def test_the_penalty_helps_on_few_rows():
     z, y = drawn(2_000, scale=0.7)
     losses = {0: [], 1: []}
-    for seed in range(20):
+    for seed in range(12):
         rows = np.random.default_rng(seed).choice(len(y), 15, replace=False)
         for alpha, found in losses.items():
             model = TemperatureCalibrator(alpha=alpha, classes=[0, 1, 2])

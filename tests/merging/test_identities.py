@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
@@ -16,25 +15,12 @@ from sklearn.pipeline import make_pipeline
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal._numerics import log_softmax, softmax
+from tests.stand_ins import Told
 from tests.strategies import problems, seeds
 
 METHODS = ["logits", "probabilities"]
 # A few random rows may be separable, or tell nothing: T then stands at its bound, with a warning.
 at_bound_too = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-class Told(ClassifierMixin, BaseEstimator):
-    """A fitted classifier whose X are row numbers of given probabilities."""
-
-    def __init__(self, proba):
-        self.proba = proba
-        self.classes_ = np.arange(np.shape(proba)[1])
-
-    def fit(self, X, y):
-        return self
-
-    def predict_proba(self, X):
-        return self.proba[np.asarray(X)[:, 0].astype(int)]
 
 
 def told(log_proba):
