@@ -49,7 +49,7 @@ def test_before_is_what_the_estimator_says_and_after_is_cross_fitted(problem):
     assert error == expected_calibration_error(y, q)
     after = np.empty_like(q)
     for train, test in KFold(5, shuffle=True, random_state=0).split(q):
-        T = fit_temperature(np.log(q[train]), y[train]).temperature
+        T = fit_temperature(np.log(q[train]), y[train], alpha=1).temperature
         after[test] = sharpened(q[test], T)
     assert report.after.scores["log loss"].value == pytest.approx(log_loss(y, after), abs=1e-12)
     assert report.change.value == pytest.approx(log_loss(y, after) - log_loss(y, q), abs=1e-12)
