@@ -341,11 +341,11 @@ def fit_temperature(
     Warns
     -----
     ConvergenceWarning
-        If no finite temperature is best, with alpha=0. If every row is predicted correctly, so that T would fall
-        to 0, T stops where the summed loss, less that of tied largest logits at any T, is log(2),
-        the loss of one undecided row (or at 1, if the loss is less there). If the logits carry no
-        information about the classes, so that T would grow without bound, T stops at 1,000 times
-        their scale (the geometric mean of the rows' mean gaps).
+        If no finite temperature is best, with alpha=0. If every row is predicted correctly, so that
+        T would fall to 0, T stops where the summed loss, less that of tied largest logits at any T,
+        is log(2), the loss of one undecided row (or at 1, if the loss is less there). If the logits
+        carry no information about the classes, so that T would grow without bound, T stops at 1,000
+        times their scale (the geometric mean of the rows' mean gaps).
 
     References
     ----------

@@ -241,11 +241,13 @@ def test_pickles_and_clones_say_the_same(blobs, members, tmp_path):
 
 
 def test_bounds_are_warned_about_each_time(blobs, tmp_path):
-    """Also where the temperature at the bound is remembered."""
+    """Also where the pool whose temperature is at the bound is remembered."""
     member = LogisticRegression(C=1e4).fit(blobs.X, blobs.y)
     right = member.predict(blobs.X_held)  # every row as the member says: T would go to 0
-    model = MergedClassifier([("m", FrozenEstimator(member))], method="logits", memory=tmp_path)
-    for calibrate in ("members", "members", "merged", "both"):
+    model = MergedClassifier(
+        [("m", FrozenEstimator(member))], method="logits", alpha=0.0, memory=tmp_path
+    )
+    for calibrate in (None, None, "merged", "both"):
         with (
             pytest.warns(UserWarning, match="were these rows used to train them"),
             pytest.warns(ConvergenceWarning, match="no finite temperature"),

@@ -123,9 +123,8 @@ def test_hardly_any_weight_leaves_a_pool_at_what_its_ridge_prefers(name):
 
 def test_hardly_any_weight_is_said_by_the_estimators():
     with pytest.warns(UserWarning, match="sample_weight adds up to fewer than the 3 classes"):
-        assert calibrated(np.full(N, 5e-324)).temperature_ == pytest.approx(
-            calibrated(None).temperature_
-        )
+        # The penalty, whose strength does not change with weights, is all that counts.
+        assert calibrated(np.full(N, 5e-324)).temperature_ == pytest.approx(1.0)
 
 
 def test_a_report_of_rows_that_count_often_ends():

@@ -49,36 +49,41 @@ def own():
     return [("bayes", GaussianNB()), ("lda", LinearDiscriminantAnalysis())]
 
 
+def calibrated(**settings):
+    """The members with temperatures of maximum likelihood: a penalty would have a best one."""
+    return [(n, TemperatureCalibrator(e, alpha=0, **settings)) for n, e in own()]
+
+
 POOL = {"method": "logits", "weights": None}
+RIDGELESS = {"method": "logits", "alpha": 0.0}
 BOTH = "estimator 'bayes' and estimator 'lda'"
-EVERYONE = "estimator 'bayes', estimator 'lda' and the merged classifier"
 NESTED = {
-    "members": (lambda: MergedClassifier(own(), **POOL, calibrate="members"), BOTH),
-    "both": (lambda: MergedClassifier(own(), **POOL, calibrate="both"), EVERYONE),
-    "calibrated members": (
-        lambda: MergedClassifier([(n, TemperatureCalibrator(e)) for n, e in own()], **POOL),
-        BOTH,
+    "pool": (lambda: MergedClassifier(own(), **RIDGELESS), "the logit pool"),
+    "members": (lambda: MergedClassifier(calibrated(), **POOL), BOTH),
+    "all": (
+        lambda: MergedClassifier(calibrated(), **RIDGELESS),
+        "estimator 'bayes', estimator 'lda' and the logit pool",
     ),
     "a calibrated merge": (
-        lambda: TemperatureCalibrator(MergedClassifier(own(), **POOL, calibrate="merged")),
-        "the merged classifier",
+        lambda: TemperatureCalibrator(MergedClassifier(own(), **RIDGELESS)),
+        "the logit pool",
     ),
     "in a pipeline": (
         lambda: MergedClassifier(
-            [(n, make_pipeline(StandardScaler(), TemperatureCalibrator(e))) for n, e in own()],
+            [(n, make_pipeline(StandardScaler(), e)) for n, e in calibrated()],
             **POOL,
             calibrate="merged",
         ),
-        EVERYONE,
+        BOTH,
     ),
     "a merge of merges": (
         lambda: MergedClassifier(
-            [("inner", MergedClassifier(own(), **POOL, calibrate="both")), ("lda", own()[1][1])],
+            [("inner", MergedClassifier(calibrated(), **POOL)), ("lda", own()[1][1])],
             **POOL,
         ),
         "estimator 'inner'",
     ),
-    "alone": (lambda: TemperatureCalibrator(GaussianNB()), None),
+    "alone": (lambda: TemperatureCalibrator(GaussianNB(), alpha=0), None),
 }
 
 
@@ -92,9 +97,16 @@ def test_a_fit_warns_once_and_lists_the_members_without_numbers(easy, name):
     assert all_of(lambda: make().fit(X[:40] * 1.1, y[:40])) == [text]
 
 
+@pytest.mark.parametrize("calibrate", ["members", "merged", "both"])
+def test_temperatures_with_the_default_penalty_have_no_bound_to_warn_of(easy, calibrate):
+    X, y = easy
+    members = [(n, TemperatureCalibrator(e)) for n, e in own()]
+    assert not all_of(lambda: MergedClassifier(members, **POOL, calibrate=calibrate).fit(X, y))
+
+
 def test_workers_hand_their_warnings_over(easy):
     X, y = easy
-    members = [(name, TemperatureCalibrator(e)) for name, e in own()]
+    members = calibrated()
     with joblib.parallel_config("threading", n_jobs=2):
         (text,) = all_of(lambda: MergedClassifier(members, **POOL).fit(X, y))
     assert BOTH in text
@@ -103,7 +115,8 @@ def test_workers_hand_their_warnings_over(easy):
 def test_two_reasons_are_one_warning(easy):
     X, y = easy
     members = [("prior", DummyClassifier()), ("bayes", GaussianNB())]
-    merged = MergedClassifier(members, **POOL, calibrate="members")
+    members = [(name, TemperatureCalibrator(e, alpha=0)) for name, e in members]
+    merged = MergedClassifier(members, **POOL)
     (text,) = all_of(lambda: merged.fit(X[:45], y[:45]))
     assert "for estimator 'prior': the logits carry no information" in text
     assert "for estimator 'bayes': the largest logit is the true class" in text
@@ -111,7 +124,7 @@ def test_two_reasons_are_one_warning(easy):
 
 def test_a_grid_search_warns_once_for_each_fit(easy):
     X, y = easy
-    merged = MergedClassifier([(n, TemperatureCalibrator(e, cv=2)) for n, e in own()], **POOL, cv=2)
+    merged = MergedClassifier(calibrated(cv=2), **POOL, cv=2)
     search = GridSearchCV(merged, {"calibrate": ["members", "both"]}, cv=2)
     texts = all_of(lambda: search.fit(X, y))
     assert len(texts) <= 2 * 2 + 1
@@ -122,9 +135,7 @@ def test_reports_of_a_merge_do_not_repeat_what_its_fit_said(easy):
     X, y = easy
     members = {name: e.fit(X, y) for name, e in own()}
     fit = {}
-    all_of(
-        lambda: fit.update(m=MergedClassifier.from_fitted(members, X, y, **POOL, calibrate="both"))
-    )
+    all_of(lambda: fit.update(m=MergedClassifier.from_fitted(members, X, y, **RIDGELESS)))
     merged = fit["m"]
     assert not all_of(lambda: merged.member_report(X, y, level=0.9, n_resamples=2), Warning)
     assert not all_of(
@@ -134,7 +145,7 @@ def test_reports_of_a_merge_do_not_repeat_what_its_fit_said(easy):
 
 def test_comparing_orders_warns_once_and_says_how_far_it_is(easy, capsys):
     X, y = easy
-    how = {"method": "logits", "weights": None, "cv": 2, "random_state": 0}
+    how = {**RIDGELESS, "cv": 2, "random_state": 0}
     texts = all_of(lambda: compare_fit_orders(own(), X, y, verbose=1, **how))
     assert len(texts) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -223,5 +234,5 @@ def test_warnings_as_errors_stop_a_fit(easy):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ConvergenceWarning, match="no finite temperature"):
-            MergedClassifier(own(), **POOL, calibrate="both").fit(X, y)
+            MergedClassifier(own(), **RIDGELESS).fit(X, y)
         LogisticRegression().fit(X, y)
