@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 from skmergecal._typing import Array
 from skmergecal.pooling._classwise_fit import (
@@ -26,7 +25,7 @@ __all__ = ["cross_class_rank", "fit_cross_class_corrections"]
 #: Unknowns up to which components are taken, unless the classes alone are more, and components.
 _FEW_UNKNOWNS = 200
 _MOST_COMPONENTS = 60
-#: Up to this many features, components come from the matrix of their products.
+#: More features than this, and than rows, are not multiplied with each other: rows are.
 _MANY_FEATURES = 1000
 
 
@@ -63,11 +62,14 @@ def fit_cross_class_corrections(
     Returns
     -------
     list of Correction
-        One per alpha; none where the rows have no two classes to tell apart.
+        One per alpha; none where the rows have no two classes to tell apart, or each member gives
+        all classes the same probability.
     """
     if rank < 1 or not rows.teach:
         return []
     directions = _components(rows, rank)
+    if not directions.size:
+        return []
     features = _centred(rows, slice(None)) @ directions
     features = np.column_stack([features, np.ones(len(features))])
     n_classes = len(rows.columns)
@@ -98,20 +100,15 @@ def _centred(rows: RegressionRows, part: slice) -> Array:
 
 
 def _components(rows: RegressionRows, rank: int, many: int = _MANY_FEATURES) -> Array:
-    """Principal directions of the features, (n_features, rank)."""
+    """Principal directions of the features, (n_features, rank), fewer if others are empty."""
     n_features = len(rows.z) * len(rows.columns)
-    blocks = list(row_blocks(len(rows.y), n_features))
 
     def scaled(part: slice) -> Array:
         return np.asarray(_centred(rows, part) * np.sqrt(rows.weight[part])[:, None])
 
-    if n_features <= many:
+    if n_features <= max(many, len(rows.y)):
+        blocks = row_blocks(len(rows.y), n_features)
         return principal_directions((scaled(part) for part in blocks), rank)
-
-    def product(vector: Array) -> Array:
-        parts = (scaled(part) for part in blocks)
-        return np.asarray(sum(these.T @ (these @ vector) for these in parts))
-
-    operator = LinearOperator((n_features, n_features), matvec=product, dtype=np.float64)
-    start = np.cos(np.arange(n_features))  # any vector, the same for the same rows
-    return np.asarray(eigsh(operator, k=rank, v0=start)[1][:, ::-1])
+    # Directions are sums of rows: with fewer rows than features, a smaller problem gives the sums.
+    features = scaled(slice(None)).T
+    return np.linalg.qr(features @ principal_directions([features], rank))[0]

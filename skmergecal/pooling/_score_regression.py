@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_solve
+from scipy.linalg import cho_solve, eigh
 
 from skmergecal._numerics import add_weighted, log_softmax, softmax, sum_of
 from skmergecal._typing import Array, IntArray
@@ -28,10 +28,14 @@ _ROWS_OF_A_CLASS = 2
 _BLOCK = 1 << 18
 #: Share of the largest sum of squares below which a direction counts as empty.
 _NO_SIZE = 1e-10
+#: Up to this many features, all directions are computed, which is as fast.
+_MANY_FEATURES = 1000
 #: Newton's method ends with a step whose squared decrement, about twice the decrease of the summed
 #: loss, is at most this.
 _LAST_STEP = 1e-10
 _MAX_STEPS = 100
+#: Size of what a regression adds to scores where classes are told apart for certain.
+_SCORES = 32.0
 #: Conjugate gradients end where the squared norm of what is left of a gradient, in the units of
 #: the preconditioner, is this share of the first one, or after so many products.
 _LEFT = 1e-8
@@ -66,9 +70,52 @@ def principal_directions(blocks: Iterable[Array], rank: int) -> Array:
     blocks : iterable of ndarray of shape (n_rows, n_features)
     rank : int
     """
-    sizes, directions = np.linalg.eigh(sum_of(these.T @ these for these in blocks))
+    products = sum_of(these.T @ these for these in blocks)
+    last = len(products) - 1
+    if last < _MANY_FEATURES:
+        sizes, directions = np.linalg.eigh(products)
+    else:
+        sizes, directions = eigh(products, subset_by_index=(max(last + 1 - rank, 0), last))
     kept = np.flatnonzero(sizes > _NO_SIZE * sizes[-1])[::-1][:rank]
     return np.asarray(directions[:, kept])
+
+
+def _descend(
+    evaluate: Callable[[Array], tuple[float, Any]],
+    newton_step: Callable[[Array, Any], tuple[Array, float]],
+    theta: Array,
+    rounding: float,
+) -> Array:
+    """Minimiser of a convex function by Newton's method with halved steps.
+
+    Parameters
+    ----------
+    evaluate : callable
+        From coefficients to the value, and what the next step needs to know.
+    newton_step : callable
+        From both to the step and its squared decrement.
+    theta : ndarray
+        Start.
+    rounding : float
+        Error of a value.
+    """
+    value, known = evaluate(theta)
+    for _ in range(_MAX_STEPS):
+        step, decrement = newton_step(theta, known)
+        if decrement <= _LAST_STEP:
+            return theta + step
+        size = 1.0
+        while True:
+            candidate = theta + size * step
+            new, its_known = evaluate(candidate)
+            if new <= value - 1e-4 * size * decrement + 1e-15 * abs(value):
+                break
+            size /= 2
+            # Rounding hides any further descent: with large weights, or scores, a whole step's.
+            if size < 1e-10 or decrement <= rounding:
+                return theta
+        theta, value, known = candidate, new, its_known
+    return theta
 
 
 class ScoreRegression:
@@ -100,6 +147,9 @@ class ScoreRegression:
     ) -> None:
         self.features, self.offset, self.y, self.weight = features, offset, y, weight
         self.shape = offset.shape[1], n_features
+        #: About what rounding of scores does to the summed loss.
+        size = _SCORES + np.abs(offset).max(axis=1)
+        self.rounding = float(np.finfo(float).eps * (weight @ size))
 
     def start(self) -> Array:
         """Coefficients that leave the pool's scores as they are."""
@@ -139,30 +189,22 @@ class ScoreRegression:
         Cubic in the unknowns, see `minimise_by_products`.
         """
 
-        def penalised(theta: Array) -> tuple[float, Array, Array]:
+        def penalised(theta: Array) -> tuple[float, tuple[Array, Array]]:
             value, gradient, hessian = self.loss(theta)
             hessian[np.diag_indices_from(hessian)] += alpha
             value += alpha / 2 * float((theta * theta).sum())
-            return value, (gradient + alpha * theta).ravel(), hessian
+            return value, ((gradient + alpha * theta).ravel(), hessian)
 
-        value, gradient, hessian = penalised(theta)
-        for _ in range(_MAX_STEPS):
+        factor: Any = None
+
+        def newton_step(_: Array, derivatives: tuple[Array, Array]) -> tuple[Array, float]:
+            nonlocal factor
+            gradient, hessian = derivatives
             factor = factorise(hessian)
             step = -cho_solve(factor, gradient)
-            decrement = -float(gradient @ step)
-            if decrement <= _LAST_STEP:
-                return theta + step.reshape(theta.shape), factor
-            size = 1.0
-            while True:
-                candidate = theta + size * step.reshape(theta.shape)
-                new = penalised(candidate)
-                if new[0] <= value - 1e-4 * size * decrement + 1e-15 * abs(value):
-                    break
-                size /= 2
-                if size < 1e-10:  # rounding hides any further descent
-                    return theta, factor
-            theta, (value, gradient, hessian) = candidate, new
-        return theta, factor
+            return step.reshape(self.shape), -float(gradient @ step)
+
+        return _descend(penalised, newton_step, theta, self.rounding), factor
 
     def minimise_by_products(self, alpha: float, theta: Array) -> Array:
         """The minimiser alone, for many unknowns: a pass over the rows costs as much as they do.
@@ -230,7 +272,7 @@ class _Products:
     """Loss and penalty of a regression, with products with the Hessian instead of it."""
 
     def __init__(self, problem: ScoreRegression, alpha: float) -> None:
-        self.alpha, self.weight = alpha, problem.weight
+        self.alpha, self.weight, self.rounding = alpha, problem.weight, problem.rounding
         #: Of shape (n_classes, n_features, n_rows), as the scores are of (n_classes, n_rows).
         self.features = np.empty((*problem.shape, len(problem.y)))
         for part, features in problem._blocks():
@@ -240,22 +282,11 @@ class _Products:
 
     def minimise(self, theta: Array) -> Array:
         """The minimiser from a start, as by `ScoreRegression.minimise`."""
-        value, p = self.value(theta)
-        for _ in range(_MAX_STEPS):
-            step, decrement = self.newton_step(self.gradient(theta, p), p)
-            if decrement <= _LAST_STEP:
-                return theta + step
-            size = 1.0
-            while True:
-                candidate = theta + size * step
-                new, its_p = self.value(candidate)
-                if new <= value - 1e-4 * size * decrement + 1e-15 * abs(value):
-                    break
-                size /= 2
-                if size < 1e-10:  # rounding hides any further descent
-                    return theta
-            theta, value, p = candidate, new, its_p
-        return theta
+
+        def newton_step(theta: Array, p: Array) -> tuple[Array, float]:
+            return self.newton_step(self.gradient(theta, p), p)
+
+        return _descend(self.value, newton_step, theta, self.rounding)
 
     def value(self, theta: Array) -> tuple[float, Array]:
         """Loss plus penalty, and the probabilities of shape (n_classes, n_rows)."""

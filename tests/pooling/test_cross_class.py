@@ -16,7 +16,7 @@ from skmergecal.pooling._cross_class import (
     cross_class_rank,
     fit_cross_class_corrections,
 )
-from skmergecal.pooling._score_regression import RegressionRows, penalty_strength
+from skmergecal.pooling._score_regression import RegressionRows, ScoreRegression, penalty_strength
 from tests.pooling.test_classwise import opinions
 
 
@@ -84,12 +84,31 @@ def test_leave_one_out_given_pool_and_components(weighted):
     assert np.mean(errors) < 0.1 * np.mean(moves)
 
 
-def test_components_of_many_features_come_from_products():
-    z, y = opinions(5, n=100, k=6)
-    weight = np.random.default_rng(1).uniform(0.5, 2, len(y))
+def test_components_of_more_features_than_rows():
+    z, y = opinions(5, n=20, k=6, strengths=[0.5, 1, 1.5, 2])
+    weight = np.random.default_rng(1).uniform(1.5, 2, len(y))
     rows, _ = regression(z, y, weight)
-    directions, fast = _components(rows, 4), _components(rows, 4, many=3)
-    np.testing.assert_allclose(fast @ fast.T, directions @ directions.T, atol=1e-9)
+    rank = 7
+    directions, by_rows = _components(rows, rank), _components(rows, rank, many=3)
+    np.testing.assert_allclose(by_rows @ by_rows.T, directions @ directions.T, atol=1e-9)
+    sizes = np.linalg.norm(centred(rows.z) @ by_rows, axis=0)
+    assert (np.diff(sizes) < 0).all()  # from the largest down
+
+
+@pytest.mark.parametrize("members", [2, 400])
+def test_members_that_give_all_classes_the_same_probability(members):
+    z = [np.full((30, 3), -np.log(3))] * members
+    fit, loo = combined_pool_with_loo(z, np.arange(30) % 3, proba=np.exp(z))
+    assert not any("cross-class" in name for name in loo.pools)
+    np.testing.assert_allclose(log_softmax(fit.classwise.scores(z)), z[0], atol=1e-9)
+
+
+def test_many_members_give_the_same_bits_in_each_fit():
+    z, y = opinions(14, n=30, k=4)
+    alike = [z[0]] * 300  # of few directions for many features
+    first, second = (fit_combined_pool(alike, y).classwise.across for _ in range(2))
+    assert np.array_equal(first.maps, second.maps)
+    assert np.linalg.matrix_rank(first.directions.reshape(-1, first.directions.shape[2])) <= 4
 
 
 def test_components_are_those_of_the_weighted_rows():
@@ -169,3 +188,16 @@ def test_identical_members_do_not_hurt():
     z, y = opinions(13, k=4)
     fit = fit_combined_pool([z[0]] * 3, y)
     assert np.isfinite(fit.classwise.scores([z[0]] * 3)).all()
+
+
+def test_steps_end_where_rounding_hides_them(monkeypatch):
+    z, y = opinions(1, n=60, k=5)
+    far = [log_softmax(-40 * m) for m in z]
+    calls = []
+    loss = ScoreRegression.loss
+    monkeypatch.setattr(
+        ScoreRegression, "loss", lambda self, theta: calls.append(1) or loss(self, theta)
+    )
+    for weight in (1e6, 1e8, 1e10):
+        fit_combined_pool(far, y, np.full(60, weight))
+    assert len(calls) < 3 * 3 * 60
