@@ -43,6 +43,8 @@ GAP = 100.0
 ALIKE = 1.1
 #: Up to this many classes, row maxima are computed column by column, which is faster.
 _FEW_CLASSES = 16
+#: Up to this many products, columns are combined at once.
+_FEW_PRODUCTS = 1 << 14
 
 
 def _shifted(z: Any) -> Array:
@@ -137,6 +139,9 @@ def combine_columns(values: Array, factors: Array) -> Array:
 
     A row alone gives the same bits as among others, which products by BLAS do not promise.
     """
+    if values.size * factors.shape[1] <= _FEW_PRODUCTS:  # one call is faster than one per column
+        products = np.ascontiguousarray(values.T)[:, :, None] * factors[:, None]
+        return np.asarray(np.add.accumulate(products)[-1])
     return sum_of(values[:, c : c + 1] * f for c, f in enumerate(factors))
 
 

@@ -40,6 +40,9 @@ _SCORES = 32.0
 #: the preconditioner, is this share of the first one, or after so many products.
 _LEFT = 1e-8
 _MAX_PRODUCTS = 500
+_LEFT_OF_ROW = 1e-20
+#: Up to this many classes, the steps without a row come from a system for each row.
+_FEW_CLASSES = 64
 
 
 def penalty_strength(alpha: float, unknowns: int, total: float) -> float:
@@ -234,25 +237,72 @@ class ScoreRegression:
         ndarray of shape (n_samples, n_classes)
             To be added to the scores of the pool without the row.
         """
-        # A row's score of class c is f_c' theta_c, so that its influence J H^-1 J' has the entries
-        # f_c' (H^-1)_cd f_d, with (H^-1)_cd the block of classes c and d. Where beta moves by d,
-        # theta follows it by -G d, G = H^-1 times the mixed derivatives; then the row is removed.
+        # Where beta moves by d, theta follows by -G d, with G = H^-1 times the mixed derivatives;
+        # then the row is removed.
         k, m = self.shape
         inverse = cho_solve(factor, np.eye(k * m))
         follow = (inverse @ self._mixed(theta, z)).reshape(k, m, len(z))
+        step = self._steps_by_classes if k <= _FEW_CLASSES else self._steps_by_products
         out = np.empty((len(self.y), k))
         for part, features in self._blocks():
-            influence = np.empty((len(features), k, k))
             added = np.einsum("ncm,cm->nc", features, theta)
             for c in range(k):
-                spread = features[:, c] @ inverse[c * m : (c + 1) * m]
-                spread = spread.reshape(len(features), k, m)
-                influence[:, c] = np.einsum("ndm,ndm->nd", spread, features)
                 added[:, c] -= np.einsum("nj,nj->n", features[:, c] @ follow[c], moves[part])
             moved = sum_of(z[j][part] * moves[part, j, None] for j in range(len(z)))
             scores = added + moved + self.offset[part]
-            out[part] = added + loo_step(scores, influence, self.y[part], self.weight[part])
+            out[part] = added + step(features, scores, inverse, part)
         return out
+
+    def _steps_by_classes(
+        self, features: Array, scores: Array, inverse: Array, part: slice
+    ) -> Array:
+        """How scores move without their row, from a system of n_classes for each row."""
+        # A row's score of class c is f_c' theta_c, so that its influence J H^-1 J' has the entries
+        # f_c' (H^-1)_cd f_d, with (H^-1)_cd the block of classes c and d.
+        k, m = self.shape
+        influence = np.empty((len(features), k, k))
+        for c in range(k):
+            spread = features[:, c] @ inverse[c * m : (c + 1) * m]
+            spread = spread.reshape(len(features), k, m)
+            influence[:, c] = np.einsum("ndm,ndm->nd", spread, features)
+        return loo_step(scores, influence, self.y[part], self.weight[part])
+
+    def _steps_by_products(
+        self, features: Array, scores: Array, inverse: Array, part: slice
+    ) -> Array:
+        """The same for many classes, where a system for each row takes too long."""
+        # Without the row the Hessian is H - t J' S J, S = diag(p) - p p'. Conjugate gradients with
+        # H as preconditioner end after a few steps: its eigenvalues there are 1 less a leverage.
+        p = softmax(scores)
+        taken = np.minimum(self.weight[part], 1.0)[:, None]
+        excess = p.copy()
+        excess[np.arange(len(p)), self.y[part]] -= 1.0
+
+        def of_classes(vectors: Array) -> Array:
+            return np.einsum("ncm,ncm->nc", features, vectors.reshape(features.shape))
+
+        def of_unknowns(values: Array) -> Array:
+            return (values[:, :, None] * features).reshape(len(features), -1)
+
+        moved, left = np.zeros_like(p), of_unknowns(taken * excess)
+        eased = left @ inverse
+        direction, its_product = eased, left  # H times the direction follows without a product
+        size = first = np.einsum("nu,nu->n", left, eased)
+        for _ in range(_MAX_PRODUCTS):
+            u = of_classes(direction)
+            curved = p * (u - np.einsum("nc,nc->n", p, u)[:, None])
+            product = its_product - of_unknowns(taken * curved)
+            bend = np.einsum("nu,nu->n", direction, product)
+            length = np.divide(size, bend, out=np.zeros_like(size), where=bend > 0)[:, None]
+            moved += length * u
+            left = left - length * product
+            eased = left @ inverse
+            before, size = size, np.einsum("nu,nu->n", left, eased)
+            if (size <= _LEFT_OF_ROW * first).all():
+                break
+            share = np.divide(size, before, out=np.zeros_like(size), where=before > 0)[:, None]
+            direction, its_product = eased + share * direction, left + share * its_product
+        return moved
 
     def _mixed(self, theta: Array, z: Sequence[Array]) -> Array:
         """Mixed derivatives, shape (n_classes * n_features, n_members)."""

@@ -7,6 +7,7 @@ import pytest
 
 from skmergecal._numerics import log_softmax
 from skmergecal.pooling import (
+    _score_regression,
     auto_log_pool_with_loo,
     classwise_pool_with_loo,
     combined_pool_with_loo,
@@ -133,3 +134,16 @@ def test_what_fits_hand_out_is_what_fits_without_a_row_predict(pool, lost):
     assert abs(errors @ weight) < 0.5 * (moves @ weight)
     for losses in getattr(loo, "pools", {}).values():
         assert abs(losses.mean() + exact[rows, y].mean()) < 0.2
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n", [25, 90])
+def test_steps_of_many_classes_are_those_of_few(monkeypatch, n, weighted):
+    z, y = opinions(8, n=n, k=5)
+    weight = np.random.default_rng(0).uniform(0.3, 2.5, n) if weighted else None
+    exact = combined_pool_with_loo(z, y, weight)[1]
+    monkeypatch.setattr(_score_regression, "_FEW_CLASSES", 1)
+    fast = combined_pool_with_loo(z, y, weight)[1]
+    np.testing.assert_allclose(fast.log_proba, exact.log_proba, atol=1e-9)
+    for name, losses in exact.pools.items():
+        np.testing.assert_allclose(fast.pools[name], losses, atol=1e-9)
