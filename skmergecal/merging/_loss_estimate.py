@@ -15,7 +15,7 @@ from skmergecal.merging.fitted import LossesOfRows, RowLosses
 
 __all__ = ["NO_ROWS", "LossEstimate", "find_estimate", "mean_and_error", "summarise"]
 
-#: A gain of no more than this is none: a merge that is its best member differs by rounding.
+#: A difference of no more than this is none: a merge that is its best member differs by rounding.
 _ROUNDING = 1e-12
 #: Why there is no estimate.
 NO_ROWS = (
@@ -202,6 +202,8 @@ def summarise(names: Sequence[str], losses: RowLosses, weight: Array | None) -> 
     loss, error = mean_and_error(losses.merged, weight)
     total = float(len(losses.merged) if weight is None else weight.sum())
     error = max(error, math.sqrt(0.5) * math.log(total + 1) / total)  # NaN stays NaN
-    gain, gain_error = mean_and_error(losses.members[names.index(best)] - losses.merged, weight)
+    gains = losses.members[names.index(best)] - losses.merged
+    gains[np.abs(gains) <= _ROUNDING] = 0.0
+    gain, gain_error = mean_and_error(gains, weight)
     by_pool = {name: mean(own) for name, own in losses.pools.items()}
     return LossEstimate(loss, error, by_pool, by_member, best, gain, gain_error)
