@@ -43,7 +43,7 @@ GAP = 100.0
 ALIKE = 1.1
 #: Up to this many classes, row maxima are computed column by column, which is faster.
 _FEW_CLASSES = 16
-#: Up to this many products, columns are combined at once.
+#: Up to this many products, columns are combined at once: by accumulation, which adds in order.
 _FEW_PRODUCTS = 1 << 14
 
 

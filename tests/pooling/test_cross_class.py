@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from skmergecal._numerics import log_softmax, mean_loss
 from skmergecal.pooling import combined_pool_with_loo, fit_combined_pool, fit_logarithmic_pool
+from skmergecal.pooling._classwise_fit import CrossClassTerms
 from skmergecal.pooling._cross_class import (
     _components,
     cross_class_rank,
@@ -201,3 +202,13 @@ def test_steps_end_where_rounding_hides_them(monkeypatch):
     for weight in (1e6, 1e8, 1e10):
         fit_combined_pool(far, y, np.full(60, weight))
     assert len(calls) < 3 * 3 * 60
+
+
+@pytest.mark.parametrize("rank", [1, 4])
+def test_a_row_alone_has_the_bits_of_its_batch(rank):
+    rng = np.random.default_rng(0)
+    z = np.log(rng.dirichlet(np.ones(9), size=3000))
+    terms = CrossClassTerms(rng.normal(size=(1, 9, rank)), rng.normal(size=(rank, 9)))
+    whole = terms.scores(terms.of_member(0, z))
+    for size in (1, 2, 7):
+        assert np.array_equal(terms.scores(terms.of_member(0, z[:size])), whole[:size])
