@@ -292,7 +292,7 @@ def test_raw_fitted_member_is_refitted_with_a_warning(blobs):
     [
         ([], "non-empty list"),
         ([("a", "drop")], "All estimators are dropped"),
-        ([GaussianNB()], "tuples"),
+        ([GaussianNB(), ("a", GaussianNB())], "tuples"),
         ([("a", GaussianNB()), ("a", GaussianNB())], "unique"),
         ([("a__b", GaussianNB())], "__"),
         ([("cv", GaussianNB())], "conflict"),

@@ -1,6 +1,16 @@
 """Estimators of this package: what they share."""
 
 from skmergecal._estimator._log_proba_classifier import HeldOutScores, LogProbaClassifier
-from skmergecal._estimator._named_members import NamedEstimatorsMixin
+from skmergecal._estimator._named_members import (
+    NamedEstimatorsMixin,
+    name_members,
+    name_unnamed,
+)
 
-__all__ = ["HeldOutScores", "LogProbaClassifier", "NamedEstimatorsMixin"]
+__all__ = [
+    "HeldOutScores",
+    "LogProbaClassifier",
+    "NamedEstimatorsMixin",
+    "name_members",
+    "name_unnamed",
+]

@@ -7,7 +7,6 @@ from skmergecal.members._accept import (
     freeze,
     freeze_all,
     freeze_labelled,
-    name_members,
     unfrozen,
 )
 from skmergecal.members._cache import Cache
@@ -91,7 +90,6 @@ __all__ = [
     "is_sklearn",
     "is_skorch",
     "labels_of_codes",
-    "name_members",
     "net_logits",
     "net_proba",
     "outputs_logits",

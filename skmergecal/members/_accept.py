@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._typing import Estimator, NamedEstimators
-from skmergecal._validation import check_list
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import RefitWarning
 from skmergecal.members._labels import LabelledEstimator
@@ -24,7 +23,6 @@ __all__ = [
     "freeze",
     "freeze_all",
     "freeze_labelled",
-    "name_members",
     "unfrozen",
 ]
 
@@ -151,19 +149,4 @@ def freeze_all(members: NamedEstimators, classes: Any) -> NamedEstimators:
         if classes.get(name) is None or isinstance(member, str)
         else (name, freeze_labelled(name, member, classes[name]))
         for name, member in members
-    ]
-
-
-def name_members(members: Any) -> list[tuple[str, Estimator]]:
-    """Members by name; unnamed ones get their class's name, numbered where it comes again."""
-    if isinstance(members, Mapping):
-        return list(members.items())
-    members = check_list("members", members, "fitted classifier")
-    if all(isinstance(m, tuple) and len(m) == 2 for m in members):
-        return members
-    inner = [m.estimator if isinstance(m, FrozenEstimator) else m for m in members]
-    names = [type(m).__name__.lower() for m in inner]
-    return [
-        (f"{name}-{names[: i + 1].count(name)}" if names.count(name) > 1 else name, member)
-        for i, (name, member) in enumerate(zip(names, members, strict=True))
     ]

@@ -14,7 +14,12 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context, tags_of
-from skmergecal._estimator import HeldOutScores, LogProbaClassifier, NamedEstimatorsMixin
+from skmergecal._estimator import (
+    HeldOutScores,
+    LogProbaClassifier,
+    NamedEstimatorsMixin,
+    name_members,
+)
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array, Estimator, NamedEstimators
 from skmergecal._validation import check_parameters, count_rows
@@ -28,7 +33,6 @@ from skmergecal.members import (
     collect,
     freeze_all,
     frozen_members,
-    name_members,
     route_fit_params,
     rows_for_columns,
     rows_of_folds,
@@ -52,11 +56,11 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     Parameters
     ----------
-    estimators : list of (str, classifier)
-        The members. A ``FrozenEstimator`` is a fitted member: used as it is, never changed, and
-        measured on the rows of ``fit``, **which it must not have seen**. Anything else is cloned,
-        cross-fitted over ``cv`` and refitted on everything (see ``refit``). ``"drop"`` leaves a
-        member out.
+    estimators : list of (str, classifier), dict, or list of classifiers
+        The members, by name; without names, each has that of its class in lower case. A
+        ``FrozenEstimator`` is a fitted member: used as it is, never changed, and measured on the
+        rows of ``fit``, **which it must not have seen**. Anything else is cloned, cross-fitted
+        over ``cv`` and refitted on everything (see ``refit``). ``"drop"`` leaves a member out.
     method : {"auto", "logits", "probabilities", "parameters"}, default="auto"
         Average log-probabilities (logarithmic opinion pool), probabilities (linear opinion pool),
         or the parameters of linear models or nets of one architecture, which gives one model
@@ -201,7 +205,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     _fitted_rows: FittedRows | None
 
     _parameter_constraints: ClassVar[dict] = {
-        "estimators": [list, tuple],
+        "estimators": [list, tuple, Mapping],
         "method": [StrOptions({"auto", "logits", "probabilities", "parameters"})],
         "weights": [StrOptions(LEARNED_WEIGHTS), "array-like", dict, None],
         "calibrate": [StrOptions({"members", "merged", "both"}), None],
@@ -219,7 +223,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     def __init__(
         self,
-        estimators: Sequence[tuple[str, Estimator]],
+        estimators: Sequence[tuple[str, Estimator]] | Mapping[str, Estimator] | Sequence[Estimator],
         *,
         method: str = "auto",
         weights: Any = "log_loss",
@@ -559,8 +563,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         """Estimators that take part, and the settings that belong to them."""
         if unlabeled is not None:
             count_rows(unlabeled, "X_unlabeled")
-        estimators = check_named_estimators(self.estimators)
-        names = [name for name, _ in self.estimators]
+        pairs = self._pairs
+        estimators = check_named_estimators(pairs)
+        names = [name for name, _ in pairs]
         self._validate_names(names)
         weights = self.weights
         if not isinstance(weights, str):
@@ -810,7 +815,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         return rows_for_columns(X, self._named())
 
     def _named(self) -> NamedEstimators:
-        return [(n, e) for n, e in self.estimators if not isinstance(e, str)]
+        return [(n, e) for n, e in self._pairs if not isinstance(e, str)]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

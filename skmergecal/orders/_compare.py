@@ -32,6 +32,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
 from skmergecal._compat import Interval, _safe_indexing
+from skmergecal._estimator import name_unnamed
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import (
@@ -93,7 +94,7 @@ def compare_fit_orders(
 
     Parameters
     ----------
-    estimators : list of (str, classifier)
+    estimators : list of (str, classifier), dict, or list of classifiers
         The members. Frozen ones must not have seen X.
     X : array-like
         Rows.
@@ -131,6 +132,7 @@ def compare_fit_orders(
         seconds. Standard errors are corrected for the overlap of training sets between folds
         (Nadeau and Bengio, Machine Learning 2003).
     """
+    estimators = name_unnamed(estimators)
     check_named_estimators(estimators)
     chosen = _chosen(orders, list(fit_orders(estimators, **params)), baseline)
     labels = check_labels(y)

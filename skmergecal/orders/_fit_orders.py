@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skmergecal._compat import StrOptions
+from skmergecal._estimator import name_unnamed
 from skmergecal._typing import Estimator
 from skmergecal._validation import check_parameters
 from skmergecal.calibration import TemperatureCalibrator
@@ -57,7 +58,7 @@ def fit_orders(
 
     Parameters
     ----------
-    estimators : list of (str, classifier)
+    estimators : list of (str, classifier), dict, or list of classifiers
         The members, as for `MergedClassifier`: frozen ones are used as they are.
     method : str, default="auto"
         How members are merged. Orders that tune or distil after merging always use
@@ -80,6 +81,7 @@ def fit_orders(
         "calibrate-merge-calibrate"; with ``tune`` "tune-then-merge" and "merge-then-tune"; with
         ``distil`` "merge-then-distil"; and each of the last three with "-then-calibrate".
     """
+    estimators = name_unnamed(estimators)
     check_pairs(estimators)
     merge = {"method": method, **params}
     one_model = {**merge, "method": "parameters"}
