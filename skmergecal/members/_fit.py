@@ -24,6 +24,10 @@ __all__ = ["FitTask", "cut_params", "fit_frozen", "is_reproducible", "sample_wei
 
 #: Ensembles that hand sample weights on to every estimator inside.
 _ENSEMBLES = ("VotingClassifier", "StackingClassifier")
+#: Words in names of parameters of ``fit`` for rows to stop by.
+_OTHER_ROWS = {"eval", "val", "valid", "validation"}
+#: Those that are labels.
+_LABELS_TO_STOP_BY = {"eval_y", "y_val", "y_eval", "y_valid"}
 #: Solvers of LogisticRegression that ignore its random_state.
 _NO_RANDOMNESS = ("lbfgs", "newton-cg", "newton-cholesky")
 
@@ -55,10 +59,19 @@ def sample_weight_param(estimator: Estimator) -> str | None:
 def cut_params(X: Any, params: dict[str, Any], rows: IntArray) -> dict[str, Any]:
     """Parameters of ``fit`` for some rows of X: those with one entry per row are cut to them.
 
-    ``X_unlabeled`` has rows of its own, as many as it likes.
+    ``X_unlabeled`` and rows to stop by have rows of their own, as many as they like.
     """
-    cut = {name: value for name, value in params.items() if name != "X_unlabeled"}
+    cut = {name: value for name, value in params.items() if not _has_own_rows(name)}
     return {**params, **_check_method_params(X, cut, rows)}
+
+
+def _has_own_rows(name: str) -> bool:
+    """Whether a parameter of ``fit``, also of a step of a Pipeline, is about other rows than X.
+
+    They are called ``eval_X``, ``sample_weight_eval_set``, ``X_val`` or ``validation_data``.
+    """
+    last = name.rpartition("__")[2]
+    return last == "X_unlabeled" or not _OTHER_ROWS.isdisjoint(last.split("_"))
 
 
 def is_reproducible(estimator: Estimator) -> bool:
@@ -142,17 +155,28 @@ def _innermost(estimator: Estimator) -> Estimator:
 
 
 def _on_codes(params: dict[str, Any], labels: np.ndarray) -> dict[str, Any]:
-    """Parameters of ``fit`` with codes in place of the labels of ``eval_set``."""
+    """Parameters of ``fit`` with codes in place of the labels of rows to stop by."""
 
-    def coded(rows: Any) -> Any:
-        if isinstance(rows, list) or isinstance(rows[0], tuple):
-            return [coded(pair) for pair in rows]
-        X, y = rows
+    def coded(y: Any) -> Any:
+        if isinstance(y, list | tuple) and len(y) and np.ndim(y[0]) == 1:
+            return type(y)(coded(part) for part in y)
         remedy = "They are in eval_set, but in no row that is fitted: leave these rows out of it."
-        return X, encode_labels(np.asarray(y), labels, remedy=remedy)
+        return encode_labels(np.asarray(y), labels, remedy=remedy)
 
-    sets = {name for name in params if name.rpartition("__")[2] == "eval_set" and params[name]}
-    return {name: coded(value) if name in sets else value for name, value in params.items()}
+    def coded_pairs(rows: Any) -> Any:
+        if isinstance(rows, list) or isinstance(rows[0], tuple):
+            return [coded_pairs(pair) for pair in rows]
+        X, y = rows
+        return X, coded(y)
+
+    found = dict(params)
+    for name, value in params.items():
+        last = name.rpartition("__")[2]
+        if value is not None and last in _LABELS_TO_STOP_BY:
+            found[name] = coded(value)
+        elif last == "eval_set" and value:
+            found[name] = coded_pairs(value)
+    return found
 
 
 @dataclass(frozen=True)

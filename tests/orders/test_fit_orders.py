@@ -231,4 +231,4 @@ def test_errors(blobs):
     with pytest.raises(TypeError, match="unexpected keyword"):
         fit_orders(own(), speed=3)
     with pytest.raises(ValueError, match="tuples"):
-        compare_fit_orders([SGDClassifier()], blobs.X, blobs.y)
+        compare_fit_orders([SGDClassifier(), own()[0]], blobs.X, blobs.y)
