@@ -18,7 +18,8 @@ from skmergecal.members._collect import (
     concatenate,
     fitted_member,
     frozen_members,
-    unlike_members,
+    refuse_lacking,
+    warn_of_unlike,
 )
 from skmergecal.members._feature_names import in_known_form, warn_of_names
 from skmergecal.members._fit import cut_params, fit_frozen
@@ -26,7 +27,7 @@ from skmergecal.members._fit_rows import FitRows, used_groups
 from skmergecal.members._fold_average import FoldAverage
 from skmergecal.members._given_folds import average_folds, rows_of_folds
 from skmergecal.members._labels import LabelledEstimator, check_classes, labels_of_codes
-from skmergecal.members._member import Member, Opinion, classes_of, read_raw
+from skmergecal.members._member import SOFTENING_WITHOUT_ROWS, Member, Opinion, classes_of, read_raw
 from skmergecal.members._prediction_column import PredictionColumn, rows_for_columns
 from skmergecal.members._predictions import Predictions
 from skmergecal.members._private_net import copy_net
@@ -52,6 +53,7 @@ from skmergecal.members._skorch import (
 
 __all__ = [
     "READERS",
+    "SOFTENING_WITHOUT_ROWS",
     "Cache",
     "FitRows",
     "Fold",
@@ -94,13 +96,14 @@ __all__ = [
     "net_proba",
     "outputs_logits",
     "read_raw",
+    "refuse_lacking",
     "route_fit_params",
     "rows_for_columns",
     "rows_of_folds",
     "unfitted_last_step",
     "unfrozen",
-    "unlike_members",
     "used_groups",
     "warn_of_names",
     "warn_of_seen_rows",
+    "warn_of_unlike",
 ]

@@ -145,8 +145,8 @@ class Cache:
         if member.parts:
             return max(self.softening(part, data, sample_weight) for part in member.parts)
         zero = softening_of(np.zeros((_num_samples(data.X), 1)), sample_weight)
-        if member.logarithmic or len(member.missing):
-            return zero if len(member.missing) else 0.0
+        if member.logarithmic or len(member.lacks):
+            return zero if len(member.lacks) else 0.0
         if self._place(member, data) is None:
             first = self._read(member, data.first)
             if data.first is data or (first == 0.0).any():
@@ -207,7 +207,7 @@ class Cache:
         place = self._place(member, data)
         if place is None:
             return Memo.none()
-        return Memo((*place, member.columns.tobytes(), member.n_classes))
+        return Memo((*place, member.columns.tobytes(), member.n_classes, member.fill))
 
     def _place(self, member: Member, data: HashedRows) -> tuple[Hashable, ...] | None:
         """What identifies a member's answer to some rows; None where it is not to be kept."""

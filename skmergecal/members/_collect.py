@@ -15,6 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skmergecal._compat import _safe_indexing
 from skmergecal._memory import HashedRows, Memo
+from skmergecal._numerics import softening_of
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
 from skmergecal._warnings import Gathered, Warned, warn_again, warn_user
@@ -41,7 +42,8 @@ __all__ = [
     "concatenate",
     "fitted_member",
     "frozen_members",
-    "unlike_members",
+    "refuse_lacking",
+    "warn_of_unlike",
 ]
 
 
@@ -52,6 +54,10 @@ class Fold:
     members: list[Member]
     places: slice
     """Where the fold's rows are among the held-out rows."""
+
+    def filled(self, fill: float) -> Fold:
+        """The fold with members that give a probability to each class that they do not know."""
+        return replace(self, members=[member.filled(fill) for member in self.members])
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,9 @@ def _make_member(
     return Member(name, estimator, source, own, columns, len(classes), fingerprint=fingerprint)
 
 
-def unlike_members(members: Sequence[Member], classes: np.ndarray, y: IntArray | None) -> list[str]:
+def _unlike_members(
+    members: Sequence[Member], classes: np.ndarray, y: IntArray | None
+) -> list[str]:
     """What to ask about members whose classes may be others under other names; none, mostly.
 
     Parameters
@@ -203,6 +211,47 @@ def unlike_members(members: Sequence[Member], classes: np.ndarray, y: IntArray |
         return []
     known = [(m.name, m.estimator, m.classes) for m in members]
     return [str(u) for u in find_unlike(known, None if y is None else classes[np.unique(y)])]
+
+
+def warn_of_unlike(
+    members: Sequence[Member], classes: np.ndarray, y: IntArray | None = None
+) -> None:
+    """Warn of the first member whose classes may be others under other names."""
+    for unlike in _unlike_members(members, classes, y)[:1]:
+        warn_user(unlike)
+
+
+def refuse_lacking(
+    members: Sequence[Member],
+    classes: np.ndarray,
+    y: IntArray | None = None,
+    *,
+    for_logits: bool = False,
+) -> None:
+    """Raise ValueError if a member gives no probability to a class that it does not know.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    classes : ndarray of shape (n_classes,)
+    y : ndarray of shape (n_held_out,), default=None
+        Column numbers of the classes of the rows.
+    for_logits : bool, default=False
+        Whether it is an error because logits are needed; else because the user wants one.
+    """
+    for member in members:
+        if len(member.lacks):
+            unseen = classes[member.lacks].tolist()
+            reason, other = "and missing_classes='error'", ""
+            if for_logits:
+                reason = "so that it has no logits for them"
+                other = "method='probabilities', where it gives them probability 0, or "
+            msg = (
+                f"estimator {member.name!r} never saw the classes {unseen}, {reason}: leave it "
+                f"out, train it on all classes, or use {other}missing_classes='soften', where it "
+                "gives each a small constant probability"
+            )
+            raise ValueError(". Or ".join([msg, *_unlike_members(members, classes, y)[:1]]))
 
 
 def fitted_member(name: str, estimator: Estimator, like: Member) -> Member:
@@ -243,6 +292,7 @@ def collect(
     opinions: bool = True,
     average: str | None = None,
     held_by: Mapping[str, list[IntArray]] | None = None,
+    missing_classes: str = "auto",
 ) -> HeldOutMembers:
     """Fit the members, or take the frozen ones, and read their opinions of held-out rows.
 
@@ -268,6 +318,9 @@ def collect(
         themselves. None: they are fitted on all rows.
     held_by : dict of str to list of ndarray, default=None
         By the name of a frozen `FoldAverage`: the rows that each of its models is read on.
+    missing_classes : {"auto", "error", "soften"}, default="auto"
+        What becomes of classes that members, or their clones in some folds, do not know: zeros,
+        with a warning for folds; an error; or a share of the softening.
     """
     names = [name for name, _ in estimators]
     own = [(name, e) for name, e in estimators if not _is_frozen(e)]
@@ -300,8 +353,14 @@ def collect(
     places = _places([len(test) for _, test in splits] or [len(held_rows)])
     folds = [Fold(fit, place) for fit, place in zip(per_fit or [members], places, strict=True)]
 
-    _warn_of_missed_classes(folds, members, classes)
     weight = rows.weight_of(held_rows)
+    if missing_classes == "soften":
+        fill = softening_of(np.zeros((len(held_rows), 1)), weight) / len(classes)
+        members, folds = [m.filled(fill) for m in members], [f.filled(fill) for f in folds]
+    else:
+        if missing_classes == "error":
+            refuse_lacking(members, classes, column[held_rows])
+        _tell_of_missed_classes(folds, members, classes, error=missing_classes == "error")
     collected = HeldOutMembers(members, classes, [], held_rows, column[held_rows], weight, folds)
     if not (opinions or held_out or held_by):
         softened = [work.softened(member) for member in members]
@@ -331,7 +390,11 @@ def _with_known_softening(member: Member) -> Member:
     if not isinstance(made, FoldAverage):
         return member
     known = FoldAverage(
-        made.estimators, classes=made.classes, average=made.average, softening=member.softening
+        made.estimators,
+        classes=made.classes,
+        average=made.average,
+        softening=member.softening,
+        missing_share=max(part.fill for part in member.parts),
     )
     return replace(member, estimator=known)
 
@@ -433,9 +496,9 @@ def concatenate(parts: list[Opinion]) -> Opinion:
     """Opinions of several blocks of rows as one."""
     memo = Memo.of_all([part.memo for part in parts])
     if len({part.logarithmic for part in parts}) > 1:
-        parts = [Opinion(part.proba(), logarithmic=False) for part in parts]
+        parts = [Opinion(part.proba(), logarithmic=False, fill=part.fill) for part in parts]
     values = np.concatenate([part.values for part in parts])
-    return Opinion(values, parts[0].logarithmic, memo)
+    return Opinion(values, parts[0].logarithmic, memo, max(part.fill for part in parts))
 
 
 def _fit_all(
@@ -458,7 +521,9 @@ def _fit_all(
     ]
 
 
-def _warn_of_missed_classes(folds: list[Fold], members: list[Member], classes: np.ndarray) -> None:
+def _tell_of_missed_classes(
+    folds: list[Fold], members: list[Member], classes: np.ndarray, *, error: bool
+) -> None:
     missed: dict[str, set[int]] = {}
     for k, final in enumerate(members):
         lost = {c for fold in folds for c in fold.members[k].missing.tolist()}
@@ -467,7 +532,15 @@ def _warn_of_missed_classes(folds: list[Fold], members: list[Member], classes: n
             missed[final.name] = lost
     if missed:
         what = {name: classes[sorted(columns)].tolist() for name, columns in missed.items()}
+        found = f"in some folds of cv the training rows miss classes: {what}"
+        if error:
+            msg = (
+                f"{found}, and missing_classes='error': use fewer folds, or stratified ones, or "
+                "missing_classes='soften', with which these classes get a small constant "
+                "probability there"
+            )
+            raise ValueError(msg)
         warn_user(
-            f"in some folds of cv the training rows miss classes: {what}. There these classes get "
-            "a small constant probability; use fewer folds, or stratified ones, to avoid it."
+            f"{found}. There these classes get a small constant probability; use fewer folds, or "
+            "stratified ones, to avoid it."
         )

@@ -42,6 +42,8 @@ class FoldAverage(ClassifierMixin, BaseEstimator):
         Share of the uniform distribution that is mixed into the probabilities of each of them
         before the log. None: 1e-4, but 0 where all of them give log-probabilities of the same
         classes.
+    missing_share : float, default=0.0
+        Probability that each of them gives to a class that it does not know; its own are scaled.
 
     Attributes
     ----------
@@ -69,11 +71,13 @@ class FoldAverage(ClassifierMixin, BaseEstimator):
         classes: Any = None,
         average: str = "logits",
         softening: float | None = None,
+        missing_share: float = 0.0,
     ) -> None:
         self.estimators = estimators
         self.classes = classes
         self.average = average
         self.softening = softening
+        self.missing_share = missing_share
 
     @property
     def classes_(self) -> np.ndarray:
@@ -167,6 +171,7 @@ class FoldAverage(ClassifierMixin, BaseEstimator):
         columns = np.arange(len(classes))
         parts = make_parts(self, "estimator", classes, columns, len(classes), choose_part)
         member = Member("estimator", self, "", classes, columns, len(classes), parts=parts)
+        member = member.filled(self.missing_share)
         if self.softening is None:
             return member.with_default_softening()
         return replace(member, softening=self.softening)

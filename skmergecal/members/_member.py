@@ -22,6 +22,7 @@ from skmergecal.members._read import READERS, fitted_last_step
 from skmergecal.members._skorch import is_skorch
 
 __all__ = [
+    "SOFTENING_WITHOUT_ROWS",
     "AveragedOpinion",
     "Member",
     "Opinion",
@@ -160,11 +161,14 @@ class Opinion:
         Which of the two.
     memo : Memo
         Remembers what follows from the values.
+    fill : float
+        What classes that it does not know have in place of 0, if they are filled.
     """
 
     values: Array
     logarithmic: bool
     memo: Memo = field(default_factory=Memo.none)
+    fill: float = 0.0
 
     def softening(self, sample_weight: Array | None) -> float:
         """The amount by which to soften: more than 0 for zeros and for unknown classes."""
@@ -175,7 +179,9 @@ class Opinion:
     def log_proba(self, softening: float) -> Array:
         """Log-probabilities; unknown classes get softening / n_classes."""
         if not self.logarithmic:
-            return self.memo.array(("log_proba", softening), lambda: soften(self.values, softening))
+            return self.memo.array(
+                ("log_proba", softening), lambda: soften(self._to_soften(softening), softening)
+            )
         unknown = np.isneginf(self.values)
         if not unknown.any():
             return self.values
@@ -191,7 +197,16 @@ class Opinion:
 
     def take(self, rows: IntArray, memo: Memo) -> Opinion:
         """The opinion of some of the rows."""
-        return Opinion(np.ascontiguousarray(self.values[rows]), self.logarithmic, memo)
+        values = np.ascontiguousarray(self.values[rows])
+        return Opinion(values, self.logarithmic, memo, self.fill)
+
+    def _to_soften(self, softening: float) -> Array:
+        """Probabilities; 0 for unknown classes, which softening fills once more."""
+        if not (self.fill and softening):
+            return self.values
+        unknown = self.values == self.fill
+        known_share = 1.0 - self.fill * unknown.sum(axis=1, keepdims=True)
+        return np.where(unknown, 0.0, self.values / known_share)
 
 
 class AveragedOpinion(Opinion):
@@ -211,7 +226,7 @@ class AveragedOpinion(Opinion):
 
     def __init__(self, parts: Sequence[Opinion], memo: Memo | None = None) -> None:
         memo = Memo.of_all([part.memo for part in parts]) if memo is None else memo
-        vars(self).update(parts=parts, logarithmic=False, memo=memo)
+        vars(self).update(parts=parts, logarithmic=False, memo=memo, fill=0.0)
 
     @property
     def values(self) -> Array:
@@ -266,6 +281,8 @@ class Member:
         Identifies the fitted state for the cache; None keeps the member out of it.
     parts : tuple of Member
         The models that it averages, if it is a `FoldAverage`: they are read in its place.
+    fill : float
+        Probability of each class that it does not know; those of the others are scaled.
     """
 
     name: str
@@ -277,6 +294,7 @@ class Member:
     softening: float = 0.0
     fingerprint: str | None = None
     parts: tuple[Member, ...] = ()
+    fill: float = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         check_picklable([(self.name, self.estimator)])
@@ -288,6 +306,11 @@ class Member:
         if len(self.columns) == self.n_classes:
             return np.empty(0, dtype=np.intp)
         return np.setdiff1d(np.arange(self.n_classes), self.columns)
+
+    @property
+    def lacks(self) -> IntArray:
+        """Columns of classes that it does not know, and to which it gives no probability."""
+        return self.missing if self.fill == 0.0 else np.empty(0, dtype=np.intp)
 
     @property
     def logarithmic(self) -> bool:
@@ -303,8 +326,8 @@ class Member:
 
     @property
     def lost(self) -> IntArray:
-        """Columns of classes that it knows, but one of its parts does not."""
-        lost = {column for part in self.parts for column in part.missing.tolist()}
+        """Columns of classes that it knows, but one of its parts does not, nor fills."""
+        lost = {column for part in self.parts for column in part.lacks.tolist()}
         return np.array(sorted(lost - set(self.missing.tolist())), dtype=np.intp)
 
     def align(self, raw: Array, memo: Memo | None = None) -> Opinion:
@@ -312,9 +335,14 @@ class Member:
         memo = memo or Memo.none()
         if np.array_equal(self.columns, np.arange(self.n_classes)):
             return Opinion(raw, self.logarithmic, memo)
-        values = np.full((len(raw), self.n_classes), -np.inf if self.logarithmic else 0.0)
-        values[:, self.columns] = raw
-        return Opinion(values, self.logarithmic, memo)
+        fill, known_share = self.fill, 1.0 - self.fill * len(self.missing)
+        if self.logarithmic:
+            values = np.full((len(raw), self.n_classes), np.log(fill) if fill else -np.inf)
+            values[:, self.columns] = raw + np.log(known_share) if fill else raw
+        else:
+            values = np.full((len(raw), self.n_classes), fill)
+            values[:, self.columns] = raw * known_share if fill else raw
+        return Opinion(values, self.logarithmic, memo, fill)
 
     def read(self, X: Any) -> Array:
         """The member's own columns for the rows of X, checked."""
@@ -338,12 +366,12 @@ class Member:
         return self.log_proba(self.opinion(X))
 
     def scaled_proba(self, opinion: Opinion, temperature: float) -> Array:
-        """Probabilities after scaling; 0 for classes that the member does not know."""
+        """Probabilities after scaling; 0 for classes that the member lacks."""
         if isinstance(opinion, AveragedOpinion):
             return opinion.mean_of(lambda part: self.scaled_proba(part, temperature))
         p = softmax(self.log_proba(opinion) / temperature)
-        if len(self.missing):
-            p[:, self.missing] = 0.0
+        if len(self.lacks):
+            p[:, self.lacks] = 0.0
             p /= p.sum(axis=1, keepdims=True)
         return p
 
@@ -361,11 +389,16 @@ class Member:
             return self.softened(softening_of(np.zeros((len(opinion.values), 1)), sample_weight))
         return self.softened(opinion.softening(sample_weight))
 
+    def filled(self, fill: float) -> Member:
+        """The member with a probability for each class that it, or one of its parts, lacks."""
+        parts = tuple(part.filled(fill) for part in self.parts)
+        return replace(self, parts=parts, fill=fill if len(self.missing) else 0.0)
+
     def softened(self, amount: float) -> Member:
         """The member with another softening."""
         return replace(self, softening=amount)
 
     def with_default_softening(self) -> Member:
         """The member with the softening of one whose held-out rows are not known."""
-        bears = self.logarithmic and not len(self.lost)
+        bears = self.logarithmic and not len(self.lost) and not len(self.lacks)
         return self.softened(0.0 if bears else SOFTENING_WITHOUT_ROWS)

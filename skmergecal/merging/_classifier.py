@@ -25,6 +25,7 @@ from skmergecal._typing import Array, Estimator, NamedEstimators
 from skmergecal._validation import check_parameters, count_rows
 from skmergecal._warnings import warns_once
 from skmergecal.members import (
+    SOFTENING_WITHOUT_ROWS,
     Cache,
     FitRows,
     all_frozen,
@@ -33,6 +34,7 @@ from skmergecal.members import (
     collect,
     freeze_all,
     frozen_members,
+    refuse_lacking,
     route_fit_params,
     rows_for_columns,
     rows_of_folds,
@@ -109,6 +111,13 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         each prediction takes that of all models of the folds. Weights and temperatures are learned
         in the same way. Other than the ``refit`` of ``GridSearchCV``, it chooses nothing. Not for
         ``method="parameters"``, which needs one model for each member.
+    missing_classes : {"auto", "error", "soften"}, default="auto"
+        What to do about classes that some members do not know, as at sites that have others.
+        "soften" gives each of them the probability 1 / (n + 1) / k, with n held-out rows and k
+        classes, and scales the member's own; without rows, 1e-4 / k. "error" raises, also where a
+        fold of ``cv`` lacks a class. "auto" raises for members that do not know a class at all,
+        but in a linear pool they give it probability 0; for folds it softens, with a warning.
+        Parameters are merged only of members that know the same classes.
     memory : None, str, path or joblib.Memory, default=None
         Caches fits and log-probabilities of members, so that a grid search over weights, method
         or calibrate fits each member once for each fold, and reads each row of a frozen one once;
@@ -217,6 +226,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         "barrier_tolerance": [Interval(Real, 0, None, closed="left")],
         "cv": ["cv_object"],
         "refit": ["boolean"],
+        "missing_classes": [StrOptions({"auto", "error", "soften"})],
         "memory": [str, HasMethods(["__fspath__"]), HasMethods(["cache"]), None],
         "n_jobs": [Integral, None],
     }
@@ -236,6 +246,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         barrier_tolerance: float = 0.05,
         cv: Any = 5,
         refit: bool = True,
+        missing_classes: str = "auto",
         memory: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -251,6 +262,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self.barrier_tolerance = barrier_tolerance
         self.cv = cv
         self.refit = refit
+        self.missing_classes = missing_classes
         self.memory = memory
         self.n_jobs = n_jobs
 
@@ -547,6 +559,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             opinions=self.method not in ("auto", "logits") or all_frozen(estimators),
             average=None if self.refit else _what_is_averaged(self.method),
             held_by=held_by,
+            missing_classes=self.missing_classes,
         )
         learned = learn_merge(members, settings, rows)
         warn_of_rows(members, settings, learned.merge)
@@ -597,6 +610,11 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             )
             raise ValueError(msg)
         members, classes = frozen_members(estimators, Cache(self.memory))
+        if self.missing_classes == "error":
+            refuse_lacking(members, classes)
+        elif self.missing_classes == "soften":
+            fill = SOFTENING_WITHOUT_ROWS / len(classes)
+            members = [member.filled(fill) for member in members]
         members = [member.with_default_softening() for member in members]
         merge = learn_merge_without_rows(members, classes, settings)
         self._set_fitted(merge, classes, settings)

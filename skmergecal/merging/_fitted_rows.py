@@ -103,7 +103,7 @@ class FittedRows:
                 other, said = (Opinion(o.proba(), logarithmic=False) for o in (other, said))
             values = np.empty((len(lines), other.values.shape[1]))
             values[known], values[~known] = said.values[lines[known]], other.values
-            opinions.append(Opinion(values, said.logarithmic))
+            opinions.append(Opinion(values, said.logarithmic, fill=said.fill))
         return opinions, True
 
     def _find(self, X: Any) -> tuple[np.ndarray, IntArray]:

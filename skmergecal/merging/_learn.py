@@ -190,7 +190,8 @@ def _have_seen(held_out: HeldOutMembers) -> list[int]:
 
     def log_proba(number: int, part: slice) -> Array:
         member, opinion = pairs[frozen[number]]
-        return member.log_proba(Opinion(opinion.values[part], opinion.logarithmic))
+        values = opinion.values[part]
+        return member.log_proba(Opinion(values, opinion.logarithmic, fill=opinion.fill))
 
     scores = [pairs[k][1].values for k in frozen]
     found = find_members_that_saw_rows(scores, held_out.y, held_out.sample_weight, log_proba)

@@ -167,6 +167,12 @@ def _active_models(merge: FittedMerge) -> Iterator[tuple[Member, float, float]]:
     """Members of positive weight, with weight and temperature; of averages, all their models."""
     for member, weight, temperature in merge.active():
         for model in member.models:
+            if model.fill:
+                msg = (
+                    f"estimator {model.name!r} does not know all classes, and no estimator of its "
+                    "type gives those that it lacks the probability of missing_classes='soften'"
+                )
+                raise IncompatibleEstimatorsError(msg)
             yield model, weight / len(member.models), temperature
 
 

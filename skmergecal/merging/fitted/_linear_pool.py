@@ -17,8 +17,7 @@ from skmergecal._numerics import (
     softening_of,
 )
 from skmergecal._typing import Array
-from skmergecal._warnings import warn_user
-from skmergecal.members import HeldOutMembers, Member, Opinion, unlike_members
+from skmergecal.members import HeldOutMembers, Member, Opinion, warn_of_unlike
 from skmergecal.merging._greedy_loss import greedy_weights
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
@@ -51,8 +50,7 @@ class LinearPoolMerge(FittedMerge):
     @classmethod
     def learn(cls, held_out: HeldOutMembers, settings: Settings) -> tuple[Self, LossesOfRows]:
         """Learn weights and temperatures from held-out opinions."""
-        for unlike in unlike_members(held_out.members, held_out.classes, held_out.y)[:1]:
-            warn_user(unlike)
+        warn_of_unlike(held_out.members, held_out.classes, held_out.y)
         temperatures = np.ones(len(held_out.members))
         if settings.calibrates_members:
             _, temperatures = calibrated_opinions(held_out, settings)
@@ -76,8 +74,7 @@ class LinearPoolMerge(FittedMerge):
     @classmethod
     def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
         """Merge with given weights, nothing learned; zeros are softened by default."""
-        for unlike in unlike_members(members, classes, None)[:1]:
-            warn_user(unlike)
+        warn_of_unlike(members, classes)
         softening = max(member.softening for member in members)
         return cls(members, weights, np.ones(len(members)), 1.0, softening=softening)
 

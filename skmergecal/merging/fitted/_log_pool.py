@@ -10,7 +10,7 @@ import numpy as np
 from skmergecal._numerics import add_weighted, log_softmax, row_losses
 from skmergecal._temperature import Bound, warn_at_bound
 from skmergecal._typing import Array, IntArray
-from skmergecal.members import HeldOutMembers, Member, unlike_members
+from skmergecal.members import HeldOutMembers, Member, refuse_lacking, warn_of_unlike
 from skmergecal.merging._greedy_loss import greedy_weights
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
@@ -121,13 +121,6 @@ def _weights_and_temperature(
 def refuse_missing_classes(
     members: Sequence[Member], classes: np.ndarray, y: IntArray | None = None
 ) -> None:
-    """Raise ValueError if a member has no logits for a class."""
-    for member in members:
-        if len(member.missing):
-            unseen = classes[member.missing].tolist()
-            msg = (
-                f"estimator {member.name!r} never saw the classes {unseen}, so that it has no "
-                "logits for them: leave it out, train it on all classes, or use "
-                "method='probabilities', where it gives them probability 0"
-            )
-            raise ValueError(". Or ".join([msg, *unlike_members(members, classes, y)[:1]]))
+    """Raise ValueError if a member has no logits for a class; warn if names may be mistaken."""
+    refuse_lacking(members, classes, y, for_logits=True)
+    warn_of_unlike(members, classes, y)
