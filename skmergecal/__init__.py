@@ -6,6 +6,7 @@ from skmergecal._version import __version__
 
 if TYPE_CHECKING:
     from skmergecal import (
+        boosters,
         calibration,
         display,
         exceptions,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         report,
         tuning,
     )
+    from skmergecal.boosters import EarlyStopped
     from skmergecal.calibration import TemperatureCalibrator
     from skmergecal.display import (
         FitOrderDisplay,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 else:  # hidden from type checkers, which would take every name for one that __getattr__ gives
     # Where each name is found on its first use; a subpackage is found in the package itself.
     _SOURCES = {
+        "EarlyStopped": "boosters",
         "FineTunedClassifier": "tuning",
         "FitOrderDisplay": "display",
         "MergePathDisplay": "display",
@@ -40,6 +43,7 @@ else:  # hidden from type checkers, which would take every name for one that __g
         "RiskCoverageDisplay": "display",
         "TemperatureCalibrator": "calibration",
         "WeightsDisplay": "display",
+        "boosters": "",
         "calibration": "",
         "calibration_report": "report",
         "compare_fit_orders": "orders",
@@ -75,6 +79,7 @@ else:  # hidden from type checkers, which would take every name for one that __g
 
 
 __all__ = [
+    "EarlyStopped",
     "FineTunedClassifier",
     "FitOrderDisplay",
     "MergePathDisplay",
@@ -84,6 +89,7 @@ __all__ = [
     "TemperatureCalibrator",
     "WeightsDisplay",
     "__version__",
+    "boosters",
     "calibration",
     "calibration_report",
     "compare_fit_orders",

@@ -22,7 +22,7 @@ from skmergecal.members._collect import (
     warn_of_unlike,
 )
 from skmergecal.members._feature_names import in_known_form, warn_of_names
-from skmergecal.members._fit import cut_params, fit_frozen
+from skmergecal.members._fit import FitTask, cut_params, fit_frozen, sample_weight_param
 from skmergecal.members._fit_rows import FitRows, used_groups
 from skmergecal.members._fold_average import FoldAverage
 from skmergecal.members._given_folds import average_folds, rows_of_folds
@@ -56,6 +56,7 @@ __all__ = [
     "SOFTENING_WITHOUT_ROWS",
     "Cache",
     "FitRows",
+    "FitTask",
     "Fold",
     "FoldAverage",
     "HeldOutMembers",
@@ -100,6 +101,7 @@ __all__ = [
     "route_fit_params",
     "rows_for_columns",
     "rows_of_folds",
+    "sample_weight_param",
     "unfitted_last_step",
     "unfrozen",
     "used_groups",

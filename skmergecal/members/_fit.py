@@ -123,7 +123,7 @@ def _fit_clone(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, An
         That of the fit to labels, if codes do not help.
     """
     first = None
-    if not is_instance_of(_innermost(estimator), "xgboost", "XGBClassifier"):
+    if not _needs_codes(_innermost(estimator), params):
         try:
             return _fit(clone(estimator), X, y, params)
         except MemoryError:
@@ -134,13 +134,35 @@ def _fit_clone(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, An
     if first is not None and (are_codes(labels) or _encodes_labels(estimator)):
         raise first
     try:
-        return _fit(clone(estimator), X, codes.astype(np.int64), _on_codes(params, labels))
+        coded = _with_coded_weights(clone(estimator), labels)
+        return _fit(coded, X, codes.astype(np.int64), _on_codes(params, labels))
     except Exception as error:
         if first is None:
             raise
         if str(error) != str(first):
             first.add_note(f"and with the codes 0..{len(labels) - 1} of the labels: {error}")
     raise first
+
+
+def _needs_codes(booster: Estimator, params: dict[str, Any]) -> bool:
+    """Whether labels that are no codes are refused, or misread.
+
+    LightGBM encodes those of y and ``eval_set``, but takes ``eval_y`` for codes.
+    """
+    if is_instance_of(booster, "lightgbm", "LGBMClassifier"):
+        return any(name.rpartition("__")[2] == "eval_y" for name in params)
+    return is_instance_of(booster, "xgboost", "XGBClassifier")
+
+
+def _with_coded_weights(estimator: Estimator, labels: np.ndarray) -> Estimator:
+    """The estimator, with weights of classes by their codes where it has some by their labels."""
+    inner = _innermost(estimator)
+    weights = inner.get_params(deep=False).get("class_weight")
+    if isinstance(weights, dict):
+        codes = {label: code for code, label in enumerate(labels.tolist())}
+        known = {codes[label]: w for label, w in weights.items() if label in codes}
+        inner.set_params(class_weight=known)
+    return estimator
 
 
 def _encodes_labels(estimator: Estimator) -> bool:
@@ -164,6 +186,8 @@ def _on_codes(params: dict[str, Any], labels: np.ndarray) -> dict[str, Any]:
         return encode_labels(np.asarray(y), labels, remedy=remedy)
 
     def coded_pairs(rows: Any) -> Any:
+        if not isinstance(rows, list | tuple):
+            return rows  # CatBoost's own kind of rows, with labels of any kind
         if isinstance(rows, list) or isinstance(rows[0], tuple):
             return [coded_pairs(pair) for pair in rows]
         X, y = rows
