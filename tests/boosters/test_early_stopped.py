@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -189,6 +190,17 @@ def test_the_rows_of_the_fold_are_never_seen(blobs):
         assert len(seen[-1]) == 150
     held = [set(range(200)) - rows for rows in seen]
     assert set().union(*held) == set(range(200))
+
+
+def test_parameters_are_routed_to_the_booster(blobs):
+    with sklearn.config_context(enable_metadata_routing=True):
+        inner = Records().set_fit_request(margin=True, sample_weight=True)
+        stopped = EarlyStopped(inner, random_state=0).set_fit_request(sample_weight=True)
+        line = LogisticRegression().set_fit_request(sample_weight=True)
+        merged = MergedClassifier({"r": stopped, "line": line}, cv=2, method="logits")
+        merged.fit(blobs.X, blobs.y, sample_weight=np.ones(200), margin=np.arange(200))
+    got = merged.estimators_[0].estimator_.got_
+    assert len(got["margin"]) == len(got["sample_weight"]) == len(got["X"]) == 180
 
 
 class Unweighted(Records):
