@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from skmergecal import (
         boosters,
         calibration,
+        candidates,
         display,
         exceptions,
         merging,
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     )
     from skmergecal.boosters import EarlyStopped
     from skmergecal.calibration import TemperatureCalibrator
+    from skmergecal.candidates import (
+        members_from_search,
+        members_from_study,
+        suggest_weights,
+        valid_grid,
+        weight_distribution,
+    )
     from skmergecal.display import (
         FitOrderDisplay,
         MergePathDisplay,
@@ -46,10 +54,13 @@ else:  # hidden from type checkers, which would take every name for one that __g
         "boosters": "",
         "calibration": "",
         "calibration_report": "report",
+        "candidates": "",
         "compare_fit_orders": "orders",
         "display": "",
         "exceptions": "",
         "fit_orders": "orders",
+        "members_from_search": "candidates",
+        "members_from_study": "candidates",
         "merge_path": "merging",
         "merging": "",
         "metrics": "",
@@ -57,7 +68,10 @@ else:  # hidden from type checkers, which would take every name for one that __g
         "parameters": "",
         "pooling": "",
         "report": "",
+        "suggest_weights": "candidates",
         "tuning": "",
+        "valid_grid": "candidates",
+        "weight_distribution": "candidates",
     }
 
     def __getattr__(name):
@@ -92,10 +106,13 @@ __all__ = [
     "boosters",
     "calibration",
     "calibration_report",
+    "candidates",
     "compare_fit_orders",
     "display",
     "exceptions",
     "fit_orders",
+    "members_from_search",
+    "members_from_study",
     "merge_path",
     "merging",
     "metrics",
@@ -103,5 +120,8 @@ __all__ = [
     "parameters",
     "pooling",
     "report",
+    "suggest_weights",
     "tuning",
+    "valid_grid",
+    "weight_distribution",
 ]

@@ -84,6 +84,7 @@ PUBLIC = [
     for module in (
         skmergecal,
         skmergecal.calibration,
+        skmergecal.candidates,
         skmergecal.orders,
         skmergecal.tuning,
         skmergecal.pooling,

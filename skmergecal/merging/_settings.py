@@ -11,10 +11,23 @@ import numpy as np
 from skmergecal._typing import Array
 from skmergecal._validation import check_member_weights
 
-__all__ = ["LEARNED_WEIGHTS", "Settings", "given_weights", "refuse_weights"]
+__all__ = [
+    "LEARNED_WEIGHTS",
+    "VALID_WEIGHTS",
+    "Settings",
+    "given_weights",
+    "refuse_weights",
+    "table_of_weights",
+]
 
-#: Ways to learn weights.
-LEARNED_WEIGHTS = {"log_loss", "classwise", "greedy", "greedy_replacement"}
+#: Ways to learn weights, by method.
+VALID_WEIGHTS = {
+    "auto": ("log_loss", "classwise", "greedy"),
+    "logits": ("log_loss", "classwise", "greedy"),
+    "probabilities": ("log_loss", "greedy"),
+    "parameters": ("log_loss", "greedy", "greedy_replacement"),
+}
+LEARNED_WEIGHTS = {way for ways in VALID_WEIGHTS.values() for way in ways}
 
 
 @dataclass(frozen=True)
@@ -84,20 +97,26 @@ class Settings:
         return isinstance(self.weights, str) or self.calibrate is not None
 
 
+def table_of_weights() -> str:
+    """The combinations of method and learned weights that are valid, for people to read."""
+    rows = [f"{method:13} | {', '.join(ways)}" for method, ways in VALID_WEIGHTS.items()]
+    head = "method        | weights (beside these, None and given weights; calibrate: any)"
+    return "\n".join([head, *rows])
+
+
 def refuse_weights(weights: str, method: str) -> None:
     """Raise ValueError where weights are learned in a way that a method does not know."""
-    if weights == "classwise" and method in ("probabilities", "parameters"):
-        msg = (
-            f"weights='classwise' needs method='logits' or 'auto'; got {method!r}: use "
-            "weights='log_loss'"
-        )
-        raise ValueError(msg)
-    if weights == "greedy_replacement" and method != "parameters":
-        msg = (
-            f"weights='greedy_replacement' needs method='parameters'; got {method!r}, which "
-            "selects with replacement anyway: use weights='greedy'"
-        )
-        raise ValueError(msg)
+    if weights in VALID_WEIGHTS[method]:
+        return
+    known = [repr(other) for other, ways in VALID_WEIGHTS.items() if weights in ways]
+    pooled = weights == "greedy_replacement"
+    reason = ", which selects with replacement anyway" if pooled else ""
+    instead = "greedy" if pooled else "log_loss"
+    msg = (
+        f"weights={weights!r} needs method={' or '.join(known)}; got {method!r}{reason}: use "
+        f"weights={instead!r}. Valid combinations:\n{table_of_weights()}"
+    )
+    raise ValueError(msg)
 
 
 def given_weights(weights: Any, names: Sequence[str], taking_part: Sequence[str]) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pytest
 import sklearn
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 
 import skmergecal
@@ -35,6 +37,11 @@ with warnings.catch_warnings():
 READ = [parameters.read_parameters(model) for model in LINEAR]
 OF_NETS = [parameters.read_parameters(model) for model in NETS]
 NAMED = [("a", LogisticRegression()), ("b", LogisticRegression(C=0.1))]
+SEARCH = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2).fit(X, Y)
+TRIAL = SimpleNamespace(
+    params={}, value=0.5, state=SimpleNamespace(name="COMPLETE"), suggest_float=lambda *_: 0.5
+)
+STUDY = SimpleNamespace(trials=[TRIAL], directions=[SimpleNamespace(name="MINIMIZE")])
 NAN, INF = np.nan, np.inf
 
 #: Numbers that are none, and what is no number.
@@ -319,6 +326,32 @@ CALLS = {
             "sample_weight": WEIGHT,
         },
     ),
+    skmergecal.members_from_search: (
+        {"search": SEARCH, "n_members": 1, "X": X, "y": Y},
+        {
+            "search": [5, None, "x", [], [5], LINEAR[0], GridSearchCV, GridSearchCV(LINEAR[0], {})],
+            "n_members": COUNT,
+            "X": [5, None],
+            "y": [5, None, Y[:-1], Y + 0.5],
+            "sample_weight": WEIGHT,
+        },
+    ),
+    skmergecal.members_from_study: (
+        {"study": STUDY, "make_estimator": lambda trial: LogisticRegression(), "n_members": 1},
+        {"study": [5, None, "x", SEARCH], "make_estimator": [5, None, "x"], "n_members": COUNT},
+    ),
+    skmergecal.weight_distribution: (
+        {"names_or_number": ["a", "b"]},
+        {
+            "names_or_number": [None, "x", 0, 2.5, [], [1, 2], ["a", "a"], NAMED],
+            "concentration": POSITIVE,
+        },
+    ),
+    skmergecal.suggest_weights: (
+        {"trial": STUDY.trials[0], "names": ["a", "b"]},
+        {"trial": [5, None, STUDY], "names": [None, "x", 0, 2.5, [], [1, 2], ["a", "a"], NAMED]},
+    ),
+    skmergecal.valid_grid: ({"method": ["logits"], "weights": [None]}, {}),
     skmergecal.calibration_report: (
         {"estimator": LINEAR[0], "X": X, "y": Y, "n_resamples": 2},
         {
