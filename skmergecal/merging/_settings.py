@@ -106,8 +106,8 @@ def table_of_weights() -> str:
 
 def refuse_weights(weights: str, method: str) -> None:
     """Raise ValueError where weights are learned in a way that a method does not know."""
-    if weights in VALID_WEIGHTS[method]:
-        return
+    if weights in VALID_WEIGHTS[method] or weights not in LEARNED_WEIGHTS:
+        return  # other names are refused with the other parameters
     known = [repr(other) for other, ways in VALID_WEIGHTS.items() if weights in ways]
     pooled = weights == "greedy_replacement"
     reason = ", which selects with replacement anyway" if pooled else ""

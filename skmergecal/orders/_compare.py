@@ -44,6 +44,7 @@ from skmergecal._validation import (
 )
 from skmergecal._warnings import Gathered, Warned, warn_again, warns_once
 from skmergecal.members import check_named_estimators, fit_frozen, used_groups
+from skmergecal.merging import MergedClassifier, refuse_weights
 from skmergecal.orders._fit_orders import fit_orders
 
 __all__ = ["compare_fit_orders"]
@@ -134,7 +135,10 @@ def compare_fit_orders(
     """
     estimators = name_unnamed(estimators)
     check_named_estimators(estimators)
-    chosen = _chosen(orders, list(fit_orders(estimators, **params)), baseline)
+    made = fit_orders(estimators, **params)
+    chosen = _chosen(orders, list(made), baseline)
+    for name in chosen:
+        _refuse_weights_inside(made[name])
     labels = check_labels(y)
     check_lengths(count_rows(X), y=labels, groups=groups)
     X, labels, groups = indexable(X, labels, groups)
@@ -173,6 +177,13 @@ def _chosen(orders: Sequence[str] | None, known: Sequence[str], baseline: str) -
         )
         raise ValueError(msg)
     return chosen if baseline in chosen else [baseline, *chosen]
+
+
+def _refuse_weights_inside(order: Estimator) -> None:
+    """Raise the error of a merge that its method cannot learn now, before members are fitted."""
+    for part in (order, *order.get_params(deep=True).values()):
+        if isinstance(part, MergedClassifier) and isinstance(part.weights, str):
+            refuse_weights(part.weights, part.method)
 
 
 class _Fold(NamedTuple):

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmergecal import MergedClassifier, TemperatureCalibrator, valid_grid
+from skmergecal import MergedClassifier, TemperatureCalibrator, compare_fit_orders, valid_grid
 
 METHODS = ["auto", "logits", "probabilities", "parameters"]
 WEIGHTS = ["log_loss", "classwise", "greedy", "greedy_replacement", None, [1, 2], {"a": 1, "b": 3}]
@@ -45,6 +45,17 @@ def test_a_grid_has_what_can_be_fitted_and_nothing_else(binary):
             assert table[name].split(", ") == [w for w in known if isinstance(w, str)]
         remedy = re.search(r"use weights='(\w+)'", str(error.value))[1]
         MergedClassifier(frozen, method=method, weights=remedy).fit(binary.X_held, binary.y_held)
+
+
+@pytest.mark.parametrize("params", [{"method": "probabilities"}, {"tune": True}])
+def test_orders_with_such_a_combination_are_refused_before_members_are_fitted(binary, params):
+    members = [("a", Unfit()), ("b", Unfit())]
+    params = {"weights": "classwise", "calibrate": False, **params}
+    with pytest.raises(ValueError, match="Valid combinations:\n"):
+        compare_fit_orders(members, binary.X, binary.y, **params)
+    if "tune" in params:  # the order "merge" alone is valid, and fits its members
+        with pytest.raises(AssertionError):
+            compare_fit_orders(members, binary.X, binary.y, **params, orders=["merge"])
 
 
 def test_a_search_over_a_valid_grid_has_no_fit_that_fails(binary):
