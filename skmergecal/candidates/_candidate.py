@@ -96,8 +96,10 @@ def is_same(a: Any, b: Any) -> bool:
     """Whether two parameters have the same value; estimators by class and parameters."""
     if a is b:
         return True
-    if isinstance(a, FrozenEstimator | type):
+    if isinstance(a, type):
         return False
+    if isinstance(a, FrozenEstimator):  # what it learned is no parameter
+        return isinstance(b, FrozenEstimator) and a.estimator is b.estimator
     if hasattr(a, "get_params"):
         return type(a) is type(b) and is_same(a.get_params(deep=False), b.get_params(deep=False))
     if isinstance(a, dict):

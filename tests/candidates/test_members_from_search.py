@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
@@ -101,9 +102,23 @@ def test_values_that_are_estimators_arrays_and_random_states_are_compared_by_con
         members_from_search(search, 5)
 
 
+class LGBMClassifier(DecisionTreeClassifier):
+    """A stand-in for that of LightGBM."""
+
+    def __init__(self, learning_rate=0.1, num_leaves=31):
+        super().__init__(max_depth=2, random_state=0)
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+
+
 @pytest.mark.parametrize(
     ("estimator", "space", "expected"),
     [
+        (
+            LGBMClassifier(),
+            {"learning_rate": [0.1, 0.3], "num_leaves": [31, 63]},
+            [f"lgbm learning_rate={r} num_leaves={n}" for r in (0.1, 0.3) for n in (31, 63)],
+        ),
         (
             make_pipeline(StandardScaler(), TREE),
             {
@@ -133,7 +148,7 @@ def test_values_that_are_estimators_arrays_and_random_states_are_compared_by_con
             ["temperaturecalibrator priors=(0.2,0.3,0.5)", "temperaturecalibrator priors=None"],
         ),
     ],
-    ids=["make_pipeline", "taken", "the same last part", "nested", "values"],
+    ids=["booster", "make_pipeline", "taken", "the same last part", "nested", "values"],
 )
 def test_names_have_the_last_part_of_what_varies(estimator, space, expected):
     members = members_from_search(grid(estimator, space), len(expected))
@@ -267,6 +282,16 @@ def test_groups_go_to_the_folds_of_the_search():
     assert len(members_from_search(search, 1, X=X, y=Y, groups=groups)) == 1
     with pytest.raises(ValueError, match="groups"):
         members_from_search(search, 1, X=X, y=Y)
+
+
+def test_frozen_candidates_are_told_apart_by_what_they_learned(binary):
+    fitted = [LogisticRegression().fit(binary.X[i::2], binary.y[i::2]) for i in (0, 1)]
+    frozen = [FrozenEstimator(model) for model in (*fitted, fitted[0])]
+    model = TemperatureCalibrator(frozen[0])
+    search = GridSearchCV(model, {"estimator": frozen}, scoring="neg_log_loss", cv=2)
+    with pytest.warns(UserWarning, match="has 2 different"):
+        members = members_from_search(search.fit(binary.X_held, binary.y_held), 3)
+    assert {id(m.estimator.estimator) for _, m in members} == {id(model) for model in fitted}
 
 
 def test_nothing_of_the_search_changes(trees):
