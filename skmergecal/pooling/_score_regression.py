@@ -261,10 +261,11 @@ class ScoreRegression:
         # f_c' (H^-1)_cd f_d, with (H^-1)_cd the block of classes c and d.
         k, m = self.shape
         influence = np.empty((len(features), k, k))
-        for c in range(k):
-            spread = features[:, c] @ inverse[c * m : (c + 1) * m]
-            spread = spread.reshape(len(features), k, m)
-            influence[:, c] = np.einsum("ndm,ndm->nd", spread, features)
+        for c in range(k):  # symmetric: each pair of classes once
+            spread = features[:, c] @ inverse[c * m : (c + 1) * m, c * m :]
+            spread = spread.reshape(len(features), k - c, m)
+            influence[:, c, c:] = np.einsum("ndm,ndm->nd", spread, features[:, c:])
+            influence[:, c:, c] = influence[:, c, c:]
         return loo_step(scores, influence, self.y[part], self.weight[part])
 
     def _steps_by_products(
