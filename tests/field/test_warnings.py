@@ -196,14 +196,15 @@ def test_what_the_warnings_advise_ends_them():
     right = 100 + np.flatnonzero(model.predict(X[unseen]) == y[unseen])[:9]
     weight = np.full(200, 1e-4)
 
-    def fit(rows, weight=None):
-        return all_of(
-            lambda: TemperatureCalibrator(model).fit(X[rows], y[rows], weight), UserWarning
-        )
+    def fit(rows, weight=None, alpha=0):
+        calibrator = TemperatureCalibrator(model, alpha=alpha)
+        return all_of(lambda: calibrator.fit(X[rows], y[rows], weight), UserWarning)
 
     (text,) = fit(right)
     assert "Calibrate on more rows" in text
     assert not fit(unseen)
+    assert "or with alpha=1" in text
+    assert not fit(right, alpha=1)
     (text,) = fit(unseen, weight)
     assert "scale them so that they add up to the number of rows" in text
     assert not fit(unseen, weight * 200 / weight.sum())
