@@ -153,7 +153,7 @@ class TemperatureCalibrator(LogProbaClassifier):
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> model = TemperatureCalibrator(GaussianNB()).fit(X, y)
     >>> round(model.temperature_, 1)  # naive Bayes is far too confident
-    7.9
+    7.8
     """
 
     statistics_: TemperatureStatistics
