@@ -80,6 +80,7 @@ def warn_of_seen_rows(names: Sequence[str]) -> None:
         warn_user(
             f"{list(names)} are almost always right on these rows, and far more often than their "
             "own probabilities say: were these rows used to train them? What is learned from such "
-            "rows is wrong for others: pass rows that they have not seen, or pass them without "
-            "FrozenEstimator, so that they are cross-fitted."
+            "rows is wrong for others: pass rows that they have not seen, of stored predictions "
+            "those out of fold, or pass estimators without FrozenEstimator, so that they are "
+            "cross-fitted."
         )

@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
@@ -117,6 +118,36 @@ def test_two_classes_may_have_the_values_of_the_second_one_alone(two, logarithmi
     for other in (second, {name: p[:, None] for name, p in second.items()}):
         merged = MergedClassifier.from_predictions(other, y, logarithmic=logarithmic)
         assert_same(merged, expected, second, both, atol=1e-10)
+
+
+def test_lists_of_logarithms_are_means_of_these(three):
+    X, y, models = three
+    z = LogisticRegression(C=0.01).fit(X, y).decision_function(X)
+    steep = models["logistic"].decision_function(X)
+    noise = np.random.default_rng(0).normal(size=(len(X), 1))  # a constant per row is nothing
+    listed = {"a": [z, 3 * steep + noise]}
+    mean = {"a": (z + 3 * steep) / 2}
+    one, other = (
+        MergedClassifier.from_predictions(s, y, logarithmic=True, method="logits")
+        for s in (listed, mean)
+    )
+    np.testing.assert_allclose(one.predict_proba(listed), other.predict_proba(mean), rtol=1e-9)
+
+
+def test_a_search_scores_stored_predictions_as_it_scores_fitted_members(three):
+    X, y, models = three
+    told = {name: Told(model) for name, model in models.items()}
+    grid = {"method": ["logits", "probabilities"], "weights": ["log_loss", None]}
+    searches = []
+    for merged, rows in (
+        (MergedClassifier.from_fitted(told, X, y), X),
+        (MergedClassifier.from_predictions(said(models, X), y), Predictions(said(models, X))),
+    ):
+        search = GridSearchCV(merged, grid, cv=2, scoring="neg_log_loss", error_score="raise")
+        searches.append(search.fit(rows, y))
+    scores = [search.cv_results_["mean_test_score"] for search in searches]
+    np.testing.assert_allclose(*scores, rtol=1e-12)
+    assert_same(*(search.best_estimator_ for search in searches), X, said(models, X))
 
 
 def test_columns_are_in_the_order_of_classes(three):
