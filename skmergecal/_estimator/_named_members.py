@@ -33,8 +33,8 @@ def name_members(members: Any) -> list[tuple[str, Estimator]]:
 
 def name_unnamed(estimators: Any) -> Any:
     """Pairs of names and members of a dict, or of a list without names; else what was given."""
-    unnamed = isinstance(estimators, list | tuple) and not any(
-        isinstance(member, tuple | str) for member in estimators
+    unnamed = isinstance(estimators, list | tuple) and all(
+        hasattr(member, "fit") or hasattr(member, "predict_proba") for member in estimators
     )
     if isinstance(estimators, Mapping) or (unnamed and estimators):
         return name_members(estimators)
