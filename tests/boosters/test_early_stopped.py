@@ -74,9 +74,12 @@ TWICE = "a row that comes twice may stand in both parts"
 SPLITS = {f"check_sample_weight_equivalence_on_{kind}_data": TWICE for kind in ("dense", "sparse")}
 
 
+CHECKS = parametrize_with_checks([CHECKED], expected_failed_checks=lambda estimator: SPLITS).mark
+
+
 @pytest.mark.thorough
-@parametrize_with_checks([CHECKED], expected_failed_checks=lambda estimator: SPLITS)
-def test_sklearn(estimator, check):
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
+def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
