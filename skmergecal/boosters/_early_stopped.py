@@ -6,7 +6,7 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,6 +19,7 @@ from skmergecal.members import (
     FitRows,
     FitTask,
     classes_of,
+    clone_member,
     cut_params,
     fitted_last_step,
     labels_of_codes,
@@ -219,7 +220,7 @@ def _fit(
 ) -> Estimator:
     """A clone of a booster, or of a Pipeline that ends in one, fitted and stopped."""
     if is_pipeline(estimator):
-        fitted = clone(estimator)
+        fitted = clone_member(estimator)
         if weight is not None and resamples(fitted):
             _warn_of_weights(estimator)
             weight, apart = None, apart._replace(weight=None)

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from skmergecal._optional import is_instance_of, optional_import
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._warnings import warn_user
-from skmergecal.members import is_sklearn
+from skmergecal.members import clone_member, is_sklearn
 
 __all__ = ["RowsToStopBy", "set_apart", "tell_booster"]
 
@@ -83,7 +82,7 @@ def tell_booster(
     ValueError
         If its ``fit`` takes no rows to stop by.
     """
-    booster = clone(estimator)
+    booster = clone_member(estimator)
     if is_instance_of(booster, "catboost", "CatBoost"):
         return booster, {**params, **_for_catboost(booster, rows, params)}
     takes = inspect.signature(booster.fit).parameters
@@ -96,15 +95,23 @@ def tell_booster(
     if rows.weight is not None:
         told |= _weights(booster, rows.weight, takes)
     if is_instance_of(booster, "lightgbm", "LGBMModel"):
-        if not _is_set(booster, _LIGHTGBM):
+        callbacks = params.get("callbacks") or []
+        if not _is_set(booster, _LIGHTGBM) and not _stops(callbacks):
             lightgbm = optional_import("lightgbm", extra="boosters", purpose="early stopping")
             stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
-            told["callbacks"] = [*(params.get("callbacks") or []), stop]
-    elif booster.get_params(deep=False).get("early_stopping_rounds", 0) is None:
+            told["callbacks"] = [*callbacks, stop]
+        return booster, {**params, **told}
+    given = booster.get_params(deep=False)
+    if given.get("early_stopping_rounds", 0) is None and not _stops(given.get("callbacks") or []):
         booster.set_params(early_stopping_rounds=_PATIENCE)
     if is_instance_of(booster, "xgboost", "XGBModel"):
         told["verbose"] = params.get("verbose", False)
     return booster, {**params, **told}
+
+
+def _stops(callbacks: Any) -> bool:
+    """Whether one of some callbacks stops early; both libraries call it so."""
+    return any("EarlyStopping" in type(callback).__name__ for callback in callbacks)
 
 
 def _is_set(booster: Estimator, names: set[str]) -> bool:

@@ -22,7 +22,13 @@ from skmergecal.members._collect import (
     warn_of_unlike,
 )
 from skmergecal.members._feature_names import in_known_form, warn_of_names
-from skmergecal.members._fit import FitTask, cut_params, fit_frozen, sample_weight_param
+from skmergecal.members._fit import (
+    FitTask,
+    clone_member,
+    cut_params,
+    fit_frozen,
+    sample_weight_param,
+)
 from skmergecal.members._fit_rows import FitRows, used_groups
 from skmergecal.members._fold_average import FoldAverage
 from skmergecal.members._given_folds import average_folds, rows_of_folds
@@ -74,6 +80,7 @@ __all__ = [
     "check_pairs",
     "choose_reader",
     "classes_of",
+    "clone_member",
     "collect",
     "concatenate",
     "copy_fitted",

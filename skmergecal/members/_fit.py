@@ -20,7 +20,14 @@ from skmergecal.members._member import classes_of
 from skmergecal.members._read import has_held_out, is_sklearn, unfitted_last_step
 from skmergecal.members._skorch import fit_net, is_skorch
 
-__all__ = ["FitTask", "cut_params", "fit_frozen", "is_reproducible", "sample_weight_param"]
+__all__ = [
+    "FitTask",
+    "clone_member",
+    "cut_params",
+    "fit_frozen",
+    "is_reproducible",
+    "sample_weight_param",
+]
 
 #: Ensembles that hand sample weights on to every estimator inside.
 _ENSEMBLES = ("VotingClassifier", "StackingClassifier")
@@ -101,6 +108,18 @@ def _shuffles(part: Any) -> bool:
     return splits and getattr(part, "random_state", 0) is None and getattr(part, "shuffle", True)
 
 
+def clone_member(estimator: Estimator) -> Estimator:
+    """A clone; the error of one that cannot be cloned gets a remedy."""
+    try:
+        return clone(estimator)
+    except RuntimeError as error:
+        error.add_note(
+            "an estimator that makes a copy of a list it is given, as CatBoostClassifier does of "
+            "cat_features, can be cloned if you pass a tuple"
+        )
+        raise
+
+
 def _fit(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, Any]) -> Estimator:
     """Fit in place; skorch nets, also at the end of a Pipeline, get the input they can take."""
     if is_skorch(estimator):
@@ -125,7 +144,7 @@ def _fit_clone(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, An
     first = None
     if not _needs_codes(_innermost(estimator), params):
         try:
-            return _fit(clone(estimator), X, y, params)
+            return _fit(clone_member(estimator), X, y, params)
         except MemoryError:
             raise
         except Exception as error:
@@ -134,7 +153,7 @@ def _fit_clone(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, An
     if first is not None and (are_codes(labels) or _encodes_labels(estimator)):
         raise first
     try:
-        coded = _with_coded_weights(clone(estimator), labels)
+        coded = _with_coded_weights(clone_member(estimator), labels)
         return _fit(coded, X, codes.astype(np.int64), _on_codes(params, labels))
     except Exception as error:
         if first is None:

@@ -259,6 +259,26 @@ def test_estimators_without_eval_set(blobs, estimator, match, remedy):
     remedy.fit(blobs.X, blobs.y)
 
 
+class CopiesLists(Records):
+    """As CatBoostClassifier does with cat_features."""
+
+    def __init__(self, columns=()):
+        super().__init__()
+        self.columns = [*columns] if isinstance(columns, list) else columns
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_list_that_cannot_be_cloned_has_a_remedy(blobs, stopped):
+    def merged(columns):
+        member = CopiesLists(columns)
+        return MergedClassifier([EarlyStopped(member) if stopped else member], weights=None)
+
+    with pytest.raises(RuntimeError, match="Cannot clone") as error:
+        merged([0, 1]).fit(blobs.X, blobs.y)
+    assert "can be cloned if you pass a tuple" in " ".join(error.value.__notes__)
+    merged((0, 1)).fit(blobs.X, blobs.y)
+
+
 @pytest.mark.parametrize("fraction", [0, 1, 1.5, "a"])
 def test_fractions_that_are_none(blobs, fraction):
     with pytest.raises(ValueError, match="validation_fraction"):

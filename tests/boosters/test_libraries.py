@@ -75,6 +75,16 @@ def test_fifty_rounds_without_gain_are_the_default(blobs, make):
     assert all(value is None for value in given.values())
 
 
+def test_callbacks_that_stop_are_kept(blobs):
+    lightgbm, xgboost = pytest.importorskip("lightgbm"), pytest.importorskip("xgboost")
+    stop = lightgbm.early_stopping(3, verbose=False)
+    EarlyStopped(light(), random_state=0).fit(blobs.X, blobs.y, callbacks=[stop])
+    booster = xgb(callbacks=[xgboost.callback.EarlyStopping(rounds=3)])
+    model = EarlyStopped(booster, random_state=0).fit(blobs.X, blobs.y)
+    assert model.estimator_.early_stopping_rounds is None
+    assert model.n_rounds_ < 300
+
+
 @libraries
 def test_cross_fitted_beside_others(blobs, make):
     y = np.asarray(LABELS["names"])[blobs.y]
