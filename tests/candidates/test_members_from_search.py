@@ -301,6 +301,15 @@ def test_nothing_of_the_search_changes(trees):
     assert pickle.dumps(trees) == before
 
 
+def test_values_that_are_estimators_are_not_changed():
+    scaler = StandardScaler()
+    model = Pipeline([("scale", MinMaxScaler()), ("tree", TREE)])
+    search = grid(model, {"scale": [scaler], "scale__with_mean": [False]})
+    ((_, member),) = members_from_search(search, 1)
+    assert not member["scale"].with_mean
+    assert scaler.with_mean
+
+
 @pytest.mark.parametrize(
     ("search", "error", "match"),
     [
