@@ -412,7 +412,7 @@ def test_missing_labels_of_pandas(blobs):
 
 @pytest.mark.parametrize("method", ["probabilities", "parameters"])
 def test_classwise_weights_need_logits(blobs, members, method):
-    with pytest.raises(ValueError, match="needs method='logits' or 'auto'"):
+    with pytest.raises(ValueError, match="needs method='auto' or 'logits'"):
         MergedClassifier.from_fitted(
             members, blobs.X_held, blobs.y_held, method=method, weights="classwise"
         )
