@@ -137,7 +137,9 @@ class EarlyStopped(ClassifierMixin, BaseEstimator):
             ),
             cut_params(rows.X, params, train),
         )
-        self.classes_ = labels_of_codes(classes_of("estimator", self.estimator_), np.unique(labels))
+        seen = np.unique(labels)
+        known = labels_of_codes(classes_of("estimator", self.estimator_), seen)
+        self.classes_ = seen if np.array_equal(known, seen) else known  # False is no 0
         return self
 
     def predict_proba(self, X: Any) -> Array:

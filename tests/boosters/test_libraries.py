@@ -75,6 +75,14 @@ def test_fifty_rounds_without_gain_are_the_default(blobs, make):
     assert all(value is None for value in given.values())
 
 
+@libraries
+def test_truth_values_stay_truth_values(blobs, make):
+    y = blobs.y == 1
+    model = EarlyStopped(make(), random_state=0).fit(blobs.X, y)
+    assert model.classes_.dtype == bool
+    assert model.score(blobs.X_test, blobs.y_test == 1) > 0.6
+
+
 def test_callbacks_that_stop_are_kept(blobs):
     lightgbm, xgboost = pytest.importorskip("lightgbm"), pytest.importorskip("xgboost")
     stop = lightgbm.early_stopping(3, verbose=False)
