@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmergecal._compat import HasMethods, Interval, _fit_context, _safe_indexing, tags_of
 from skmergecal._pipelines import fit_front, is_pipeline, resamples, transform_before
 from skmergecal._typing import Array, Estimator
+from skmergecal._validation import count_rows
 from skmergecal._warnings import warn_user
 from skmergecal.boosters._rows_to_stop_by import RowsToStopBy, set_apart, tell_booster
 from skmergecal.members import (
@@ -155,6 +156,7 @@ class EarlyStopped(ClassifierMixin, BaseEstimator):
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
+        count_rows(X)  # else the error is the booster's, which may not name X
         return np.asarray(self.estimator_.predict_proba(X))
 
     def predict(self, X: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ from sklearn.naive_bayes import GaussianNB
 
 import skmergecal
 from skmergecal import (
+    EarlyStopped,
     FineTunedClassifier,
     FitOrderDisplay,
     MergedClassifier,
@@ -23,6 +24,7 @@ from skmergecal import (
     TemperatureCalibrator,
     WeightsDisplay,
 )
+from tests.boosters.test_early_stopped import Records
 from tests.field.test_wrong_parameters import (
     CHOICE,
     COUNT,
@@ -45,6 +47,7 @@ mpl.use("Agg")
 MERGED = MergedClassifier.from_fitted(LINEAR, X, Y)
 POOL = MergedClassifier.from_fitted(LINEAR, X, Y, method="logits", alpha=1.0)
 CALIBRATED = TemperatureCalibrator(FrozenEstimator(LINEAR[0])).fit(X, Y)
+STOPPED = EarlyStopped(Records()).fit(X, Y)
 TUNED = FineTunedClassifier(FrozenEstimator(NETS[0]), epochs=1, random_state=0).fit(X, Y)
 TAUGHT = FineTunedClassifier(
     FrozenEstimator(NETS[0]), target="members", teacher=FrozenEstimator(LINEAR[0]), epochs=1
@@ -116,6 +119,13 @@ CALLS = {
         {"X": X, "y": Y},
         {"X": [*ROWS, X[:-1]], "y": KNOWN, "sample_weight": WEIGHT, "X_unlabeled": []},
     ),
+    "EarlyStopped.fit": (
+        EarlyStopped(Records()).fit,
+        {"X": X, "y": Y},
+        {"X": [5, None, "x", X[:-1]], "y": KNOWN, "sample_weight": WEIGHT},
+    ),
+    "EarlyStopped.predict": (STOPPED.predict, {"X": X}, {"X": ROWS}),
+    "EarlyStopped.predict_proba": (STOPPED.predict_proba, {"X": X}, {"X": ROWS}),
     "MergedClassifier.fit_held_out": (
         MergedClassifier([("a", GaussianNB()), ("b", GaussianNB(var_smoothing=0.1))], cv=2)
         .fit_held_out,
