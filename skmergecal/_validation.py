@@ -506,6 +506,10 @@ def check_proba_rows(
     ValueError
         If a row is off by more than rounding explains, has negative numbers or NaN.
     """
+    # Products by BLAS take a fifth of the time of sums; what is near the bound is summed.
+    sums = proba @ np.ones(proba.shape[1])
+    if np.abs(sums - 1).max(initial=0.0) <= _EXACT / 2 and proba.min(initial=0.0) >= 0:
+        return proba
     sums = proba.sum(axis=1)
     off = np.abs(sums - 1)
     largest = off.max(initial=0.0)
