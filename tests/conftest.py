@@ -18,6 +18,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tests.folds import FOLDS, fitted_on_folds
+
 # The same examples in every run; machines are noisy, so that no example is timed.
 settings.register_profile("default", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("few", settings.get_profile("default"), max_examples=20)
@@ -139,3 +141,15 @@ def members(blobs):
 @pytest.fixture(scope="session")
 def binary_members(binary):
     return make_members(binary.X, binary.y)
+
+
+@pytest.fixture(scope="session")
+def splits(blobs):
+    """Folds of a cross-validation that is over."""
+    return list(FOLDS.split(blobs.X, blobs.y))
+
+
+@pytest.fixture(scope="session")
+def fold_models(blobs, splits):
+    """The models that were fitted on them."""
+    return fitted_on_folds(blobs.X, blobs.y, splits)

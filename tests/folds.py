@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
@@ -25,3 +26,7 @@ def fitted_on_folds(X, y, splits, members=None):
         name: [clone(model).fit(X[train], y[train]) for train, _ in splits]
         for name, model in members or unfitted()
     }
+
+
+def softened(p, amount):
+    return np.log((1 - amount) * p + amount / p.shape[1])

@@ -233,7 +233,10 @@ class Parallel(nn.Module):
 
 def test_units_of_two_odd_groups_are_matched_by_their_activations():
     """Copies, permuted and flipped in each group: all members become one again."""
-    make = lambda: randomised(Parallel().double(), 0).eval()  # noqa: E731
+
+    def make():
+        return randomised(Parallel().double(), 0).eval()
+
     torch.manual_seed(0)
     module, X, rng = make(), rows(60), np.random.default_rng(0)
     parts = [read_parameters(as_net(module))]

@@ -16,21 +16,7 @@ from skmergecal import MergedClassifier
 from skmergecal.exceptions import RefitWarning
 from skmergecal.merging import FoldAverage
 from skmergecal.pooling import fit_logarithmic_pool
-from tests.folds import FOLDS, fitted_on_folds
-
-
-@pytest.fixture(scope="module")
-def splits(blobs):
-    return list(FOLDS.split(blobs.X, blobs.y))
-
-
-@pytest.fixture(scope="module")
-def fold_models(blobs, splits):
-    return fitted_on_folds(blobs.X, blobs.y, splits)
-
-
-def softened(p, amount):
-    return np.log((1 - amount) * p + amount / p.shape[1])
+from tests.folds import FOLDS, fitted_on_folds, softened
 
 
 def test_frozen_averages_beside_members_that_are_fitted_here(blobs, fold_models):

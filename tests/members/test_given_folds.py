@@ -17,16 +17,6 @@ from skmergecal import MergedClassifier
 from tests.folds import FOLDS, fitted_on_folds
 
 
-@pytest.fixture(scope="module")
-def splits(blobs):
-    return list(FOLDS.split(blobs.X, blobs.y))
-
-
-@pytest.fixture(scope="module")
-def fold_models(blobs, splits):
-    return fitted_on_folds(blobs.X, blobs.y, splits)
-
-
 def test_rows_that_some_member_never_held_out_are_left_out_for_all(blobs, fold_models):
     X, y = blobs.X, blobs.y
     later = list(TimeSeriesSplit(3).split(X))

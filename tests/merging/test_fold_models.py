@@ -25,21 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.pooling import fit_linear_pool, fit_logarithmic_pool
-from tests.folds import FOLDS, fitted_on_folds, unfitted
-
-
-@pytest.fixture(scope="module")
-def splits(blobs):
-    return list(FOLDS.split(blobs.X, blobs.y))
-
-
-@pytest.fixture(scope="module")
-def fold_models(blobs, splits):
-    return fitted_on_folds(blobs.X, blobs.y, splits)
-
-
-def softened(p, amount):
-    return np.log((1 - amount) * p + amount / p.shape[1])
+from tests.folds import FOLDS, fitted_on_folds, softened, unfitted
 
 
 def oracle(models, splits, X, y, X_new, method):
