@@ -4,6 +4,7 @@ from skmergecal._temperature._fit import (
     TEMPERATURE_ALPHA,
     TemperatureFit,
     fit_temperature,
+    minimise_partitions,
     minimise_temperature,
     warn_at_bound,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "TemperatureFit",
     "fit_temperature",
     "loo_temperatures",
+    "minimise_partitions",
     "minimise_temperature",
     "profile_interval",
     "slope_of_change",

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmergecal._numerics import SMALLEST
+from skmergecal._partitions import InMemory, Partitions, Rows, Sizes, rows_in_blocks
 from skmergecal._temperature._blocks import Sums
 from skmergecal._temperature._interval import profile_interval
 from skmergecal._temperature._limits import Bound
@@ -33,6 +34,7 @@ __all__ = [
     "Minimum",
     "TemperatureFit",
     "fit_temperature",
+    "minimise_partitions",
     "minimise_temperature",
     "warn_at_bound",
 ]
@@ -60,7 +62,7 @@ class TemperatureObjective:
 
     def __init__(self, loss: ScalingLoss, alpha: float) -> None:
         self.loss = loss
-        self.penalty = alpha / loss.total
+        self.penalty = alpha / loss.total if loss.total else 0.0
         self.given_up = False
         self._met: dict[float, Point] = {}
 
@@ -149,25 +151,27 @@ def minimise_temperature(
     alpha: float = 0.0,
 ) -> Minimum:
     """The temperature with the lowest loss; no checks, no interval."""
-    objective = TemperatureObjective(ScalingLoss(logits, y, sample_weight), alpha)
-    near = _approach(objective, logits, y, sample_weight, alpha)
+    return minimise_partitions(InMemory(Rows([logits], y, sample_weight)), alpha)
+
+
+def minimise_partitions(rows: Partitions[Rows], alpha: float = 0.0) -> Minimum:
+    """The same for rows in partitions, whose opinions are logits."""
+    objective = TemperatureObjective(ScalingLoss.of(rows), alpha)
+    near = _approach(objective, rows, alpha)
     start = 0.0
     if near is not None:
         start, rough = near
         found = minimise(objective, start, rough.at, (rough.twist, rough.spread))
-    elif not objective.given_up and (alpha > 0 or objective.loss.true_gap < 0):
-        found = minimise(objective, start, hopeless=objective.hopeless)
     else:
         found = None
     if found is not None and alpha > 0:
-        found = _lower_of_two(objective, found, logits, y, sample_weight)
+        found = _lower_of_two(objective, found, rows)
     if found is not None:
         return Minimum(math.exp(-found[0]), None, objective, found[1])
     largest = objective.loss.limits.largest
     if alpha == 0 and 0 < largest < TINY:
         exponent = -math.frexp(largest)[1]
-        larger = np.ldexp(np.asarray(logits, dtype=np.float64), exponent)
-        minimum = minimise_temperature(larger, y, sample_weight)
+        minimum = minimise_partitions(rows.map(_times_power_of_two, exponent))
         temperature = max(math.ldexp(minimum.temperature, -exponent), SMALLEST)
         return minimum._replace(temperature=temperature, exponent=exponent)
     temperature, bound = objective.loss.limits.temperature(alpha, objective, start)
@@ -175,12 +179,13 @@ def minimise_temperature(
     return Minimum(temperature, bound, objective, model)
 
 
+def _times_power_of_two(rows: Rows, exponent: int) -> Rows:
+    (logits,), y, weight = rows
+    return Rows([np.ldexp(np.asarray(logits, dtype=np.float64), exponent)], y, weight)
+
+
 def _lower_of_two(
-    objective: TemperatureObjective,
-    found: tuple[float, SlopeModel],
-    logits: np.ndarray,
-    y: np.ndarray,
-    sample_weight: Array | None,
+    objective: TemperatureObjective, found: tuple[float, SlopeModel], rows: Partitions[Rows]
 ) -> tuple[float, SlopeModel]:
     """A minimum, or the lower one near the minimum of the loss alone, if there is one.
 
@@ -190,17 +195,13 @@ def _lower_of_two(
     t, model = found
     if t <= 0 or model.at.curvature >= objective.penalty:
         return found
-    alone = minimise_temperature(logits, y, sample_weight)
+    alone = minimise_partitions(rows)
     other = minimise(objective, -math.log(alone.temperature))
     return other if other is not None and objective(other[0]).value < model.value(t) else found
 
 
 def _approach(
-    objective: TemperatureObjective,
-    logits: np.ndarray,
-    y: np.ndarray,
-    sample_weight: Array | None,
-    alpha: float,
+    objective: TemperatureObjective, rows: Partitions[Rows], alpha: float
 ) -> tuple[float, SlopeModel] | None:
     """The minimiser to about `ROUGH`, and the rough model around it; None if it is not found.
 
@@ -208,13 +209,12 @@ def _approach(
     in the same way, so that each size needs about one evaluation.
     """
     start, twist, near = 0.0, UNKNOWN, None
-    if logits.size >= MANY_NUMBERS and len(logits) >= STRIDE * FEW_ROWS:
-        rows = slice(None, None, STRIDE)
-        weight = None if sample_weight is None else sample_weight[rows]
-        if weight is None or weight.any():
-            part = logits[rows], y[rows], weight
-            less = TemperatureObjective(ScalingLoss(*part), alpha / STRIDE)
-            near = _approach(less, *part, alpha / STRIDE)
+    n_rows, _, n_classes = Sizes.of(rows)
+    if n_rows * n_classes >= MANY_NUMBERS and n_rows >= STRIDE * FEW_ROWS:
+        share = rows.map(Rows.every, STRIDE)
+        less = TemperatureObjective(ScalingLoss.of(share), alpha / STRIDE)
+        if less.loss.total > 0:
+            near = _approach(less, share, alpha / STRIDE)
             if near is not None:
                 start, twist = near[0], (near[1].twist, near[1].spread)
     if near is None and alpha == 0 and objective.loss.true_gap == 0:
@@ -311,7 +311,7 @@ class TemperatureFit:
 
 @check_parameters(alpha=[NON_NEGATIVE])
 def fit_temperature(
-    logits: Any, y: Any, sample_weight: Any = None, *, alpha: float = 0.0
+    logits: Any, y: Any = None, sample_weight: Any = None, *, alpha: float = 0.0
 ) -> TemperatureFit:
     """Fit the temperature that minimises the log loss of softmax(logits / T).
 
@@ -323,11 +323,13 @@ def fit_temperature(
 
     Parameters
     ----------
-    logits : array-like of shape (n_samples, n_classes) or (n_samples,)
+    logits : array-like of shape (n_samples, n_classes) or (n_samples,), or callable
         Logits or log-probabilities; a 1-D array holds binary margins. Finite; clipped to
-        +-1e150. Float32 is converted to float64 block by block.
-    y : array-like of shape (n_samples,)
-        Labels, encoded as 0..n_classes-1.
+        +-1e150. Float32 is converted to float64 block by block. A function without arguments gives
+        all rows in blocks, a new iterator each time it is called: tuples ``(logits, y)`` or
+        ``(logits, y, weight)``. They are read once for each step of the search.
+    y : array-like of shape (n_samples,), default=None
+        Labels, encoded as 0..n_classes-1. None for blocks, which have their own.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights: 2 means that the row counts twice, 0 that it is absent.
     alpha : float, default=0.0
@@ -358,11 +360,7 @@ def fit_temperature(
     >>> round(fit.temperature, 4)  # three of four are right: 3 / T = log(3)
     2.7307
     """
-    z = check_logits(logits)
-    warn_if_probabilities(z)
-    labels = check_columns(y, *z.shape)
-    weight = check_sample_weight(sample_weight, len(z))
-    minimum = minimise_temperature(z, labels, weight, alpha)
+    minimum = minimise_partitions(_checked_rows(logits, y, sample_weight), alpha)
     warn_at_bound(minimum.bound)
     return TemperatureFit(
         temperature=minimum.temperature,
@@ -371,3 +369,22 @@ def fit_temperature(
         find_interval=minimum.interval,
         find_loss_before=minimum.loss_before,
     )
+
+
+def _checked_rows(logits: Any, y: Any, sample_weight: Any) -> Partitions[Rows]:
+    """Logits as rows for a fit: in one part, or in the blocks that a function gives."""
+
+    def checked(values: Any, first: bool) -> list[np.ndarray]:
+        z = check_logits(values)
+        if first:
+            warn_if_probabilities(z)
+        return [z]
+
+    if callable(logits):
+        return rows_in_blocks("logits", logits, y, sample_weight, checked)
+    if y is None:
+        msg = "y is None: pass the labels, or as logits a function that gives blocks"
+        raise ValueError(msg)
+    (z,) = checked(logits, True)
+    labels = check_columns(y, *z.shape)
+    return InMemory(Rows([z], labels, check_sample_weight(sample_weight, len(z))))

@@ -5,17 +5,19 @@ With beta = 1 / T the loss is convex in beta,
     NLL(beta) = mean_w[logsumexp(beta z) - beta z_y],
     NLL' = mean_w[E_p z - z_y],    NLL'' = mean_w[Var_p z],
 
-and is a sum over blocks of rows. Each pass over the rows computes their gaps block by block, so
-that no copy of the logits is needed.
+and is a sum over partitions, and in these over blocks of rows. Each pass over the rows computes
+their gaps block by block, so that no copy of the logits is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 
+from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._temperature._blocks import Block, Sums, cut, numbers, rows_of_block
 from skmergecal._temperature._limits import Limits
 from skmergecal._typing import Array, IntArray
@@ -27,7 +29,7 @@ KEPT = 1 << 20
 
 
 class ScalingLoss:
-    """The log loss of softmax(beta * logits) and its derivatives, accumulated over blocks.
+    """The mean log loss of softmax(beta * logits) and its derivatives.
 
     Parameters
     ----------
@@ -37,20 +39,84 @@ class ScalingLoss:
         Column numbers of the true classes.
     sample_weight : ndarray of shape (n_samples,) or None
         Frequency weights; rows of weight 0 are removed.
+
+    Attributes
+    ----------
+    total : float
+        Sum of the weights.
     """
 
-    def __init__(
-        self,
-        logits: np.ndarray,
-        y: IntArray,
-        sample_weight: Array | None,
-    ) -> None:
-        if sample_weight is not None and not sample_weight.all():
-            kept = sample_weight > 0
-            logits, y, sample_weight = logits[kept], y[kept], sample_weight[kept]
+    total: float
+
+    def __init__(self, logits: np.ndarray, y: IntArray, sample_weight: Array | None) -> None:
+        self._take(InMemory(Rows([logits], y, sample_weight)))
+
+    @classmethod
+    def of(cls, rows: Partitions[Rows]) -> ScalingLoss:
+        """The loss of logits in partitions."""
+        self = cls.__new__(cls)
+        self._take(rows)
+        return self
+
+    def _take(self, rows: Partitions[Rows]) -> None:
+        self._parts = rows.map(LossOfPart)
+        self.total = self._parts.reduce(_total, what="sum of the weights")
+
+    @cached_property
+    def true_gap(self) -> float:
+        """Sum of the true classes' gaps to the largest logit; 0 if each is the largest."""
+        return float(self._parts.reduce(LossOfPart.true_gap, what="gaps of the true classes"))
+
+    @cached_property
+    def limits(self) -> Limits:
+        """Sums that show whether a finite temperature is best, and its order of magnitude."""
+        sums, smallest, largest = self._parts.reduce(
+            LossOfPart.limits, how=("sum", "min", "max"), what="limits of the temperature"
+        )
+        return Limits(*[self.total, *sums.tolist(), float(smallest), float(largest)])
+
+    def __call__(self, beta: float) -> tuple[float, float, float]:
+        """Mean loss at beta, its first and second derivatives."""
+        mean = self.sums(beta)
+        return mean.loss, mean.mean / beta, mean.variance / beta / beta
+
+    def sums(self, beta: float) -> Sums:
+        """Mean loss at beta, and its derivatives times powers of beta.
+
+        These are the first three cumulants of beta * (z - z_y), averaged over the rows.
+        """
+        return self._mean_sums(beta, False)
+
+    def rough_sums(self, beta: float) -> Sums:
+        """The same sums to about 1e-7, without the loss, from exponentials in float32.
+
+        Not finite, with a warning by NumPy, where gaps are beyond the range of float32.
+        """
+        return self._mean_sums(beta, True)
+
+    def _mean_sums(self, beta: float, rough: bool) -> Sums:
+        loss, mean, variance, third, true = self._parts.reduce(
+            LossOfPart.sums, beta, rough, what="derivatives in the temperature"
+        )
+        n, self.true_gap = self.total, true
+        true *= beta
+        return Sums((loss - true) / n, (mean - true) / n, max(variance / n, 0.0), third / n)
+
+    def value(self, beta: float) -> float:
+        """Mean loss at beta, without derivatives."""
+        loss, true = self._parts.reduce(LossOfPart.loss, beta, what="loss at a temperature")
+        return (loss - beta * true) / self.total
+
+
+class LossOfPart:
+    """The summed log loss of the rows of a partition, accumulated over blocks."""
+
+    def __init__(self, rows: Rows) -> None:
+        rows = rows.without_weightless()
+        (logits,), self.y, sample_weight = rows
         n, k = logits.shape
         self.total = float(n if sample_weight is None else sample_weight.sum())
-        self._data = logits, y, sample_weight
+        self._data = logits, self.y, sample_weight
         store, block = numbers(n, k), numbers(min(n, rows_of_block(k)), k)
         self._scratch = np.empty((2, block))
         self._rough_scratch = self._scratch.view(np.float32)
@@ -70,14 +136,12 @@ class ScalingLoss:
         if self._keeps:
             self._kept = blocks
 
-    @cached_property
     def true_gap(self) -> float:
-        """Sum of the true classes' gaps to the largest logit; 0 if each is the largest."""
+        """Sum of the true classes' gaps to the largest logit."""
         return sum(block.true_gap for block in self._blocks())
 
-    @cached_property
-    def limits(self) -> Limits:
-        """Sums that show whether a finite temperature is best, and its order of magnitude."""
+    def limits(self) -> tuple[Array, float, float]:
+        """The fields of `Limits` from the second on, the last two by themselves."""
         sums = np.zeros(5)
         smallest, largest = np.inf, 0.0
         for block in self._blocks():
@@ -90,41 +154,25 @@ class ScalingLoss:
             if informed.any():
                 smallest = min(smallest, -float(mean[informed].max()))
                 largest = max(largest, -float(mean.min()))
-        return Limits(*[self.total, *sums.tolist(), smallest, largest])
+        return sums, smallest, largest
 
-    def __call__(self, beta: float) -> tuple[float, float, float]:
-        """Mean loss at beta, its first and second derivatives."""
-        mean = self.sums(beta)
-        return mean.loss, mean.mean / beta, mean.variance / beta / beta
-
-    def sums(self, beta: float) -> Sums:
-        """Mean loss at beta, and its derivatives times powers of beta.
-
-        These are the first three cumulants of beta * (z - z_y), averaged over the rows.
-        """
-        return self._mean_sums(beta, self._scratch)
-
-    def rough_sums(self, beta: float) -> Sums:
-        """The same sums to about 1e-7, without the loss, from exponentials in float32.
-
-        Not finite, with a warning by NumPy, where gaps are beyond the range of float32.
-        """
-        return self._mean_sums(beta, self._rough_scratch)
-
-    def _mean_sums(self, beta: float, scratch: np.ndarray) -> Sums:
+    def sums(self, beta: float, rough: bool) -> tuple[float, float, float, float, float]:
+        """What `Sums` has, before the true classes are subtracted, and their gaps."""
+        scratch = self._rough_scratch if rough else self._scratch
         loss = mean = variance = third = true = 0.0
         for block in self._blocks():
             a, b, c, d = block.sums(beta, scratch)
             loss, mean, variance, third = loss + a, mean + b, variance + c, third + d
             true += block.true_gap
-        n, self.true_gap = self.total, true
-        true *= beta
-        return Sums((loss - true) / n, (mean - true) / n, max(variance / n, 0.0), third / n)
+        return loss, mean, variance, third, true
 
-    def value(self, beta: float) -> float:
-        """Mean loss at beta, without derivatives."""
+    def loss(self, beta: float) -> tuple[float, float]:
+        """The loss before the true classes are subtracted, and their gaps."""
         loss = true = 0.0
         for block in self._blocks():
             loss += block.loss(beta, self._scratch)
             true += block.true_gap
-        return (loss - beta * true) / self.total
+        return loss, true
+
+
+_total = attrgetter("total")

@@ -10,11 +10,12 @@ import numpy as np
 
 from skmergecal._compat import Interval
 from skmergecal._numerics import log_softmax
+from skmergecal._partitions import InMemory, Rows
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_parameters
 from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction, widened_correction
-from skmergecal.pooling._leave_one_out import LooPredictions, loo_moves_of_weights, pool_of_rows
-from skmergecal.pooling._logarithmic import fit_checked_opinions
+from skmergecal.pooling._leave_one_out import LooOfLogPool, LooPredictions, pool_of_rows
+from skmergecal.pooling._logarithmic import fit_log_pool
 from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
 from skmergecal.pooling._score_regression import (
@@ -160,11 +161,12 @@ def _fit(
     z = everywhere
     if codes is not None:
         z, labels = [np.ascontiguousarray(m[:, present]) for m in z], codes
-    pool = fit_checked_opinions(z, labels, weight)
+    all_rows = Rows(z, labels, weight)
+    pool = fit_log_pool(InMemory(all_rows))
     beta = pool.weights / pool.temperature
     moves = np.zeros((len(labels), len(z)))
     if with_loo:
-        moves = loo_moves_of_weights(z, labels, weight, beta, alpha=1.0)
+        moves = LooOfLogPool.of(InMemory(all_rows), beta, alpha=1.0).moves(all_rows)
     fit, added = ClasswiseFit.of_pool(beta, len(present)), np.zeros(z[0].shape)
     rows = RegressionRows.choose(z, beta, moves, labels, weight)
     if rows.teach:

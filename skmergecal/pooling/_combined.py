@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._numerics import add_weighted, log_softmax, soften, softening_of
+from skmergecal._partitions import InMemory, Rows
 from skmergecal._temperature import loo_temperatures, minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_lengths, check_members, check_proba
@@ -17,16 +18,13 @@ from skmergecal.pooling._classwise import fit_classwise_correction
 from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction
 from skmergecal.pooling._cross_class import cross_class_rank, fit_cross_class_corrections
 from skmergecal.pooling._leave_one_out import (
+    LooOfLinearPool,
+    LooOfLogPool,
     LooPredictions,
-    loo_linear_pool,
-    loo_moves_of_weights,
     pool_of_rows,
 )
-from skmergecal.pooling._linear import fit_weights_of_true, of_true
-from skmergecal.pooling._logarithmic import (
-    fit_checked_opinions,
-    fit_logarithmic_pool,
-)
+from skmergecal.pooling._linear import fit_linear_weights
+from skmergecal.pooling._logarithmic import fit_log_pool, fit_logarithmic_pool
 from skmergecal.pooling._pool_fit import check_new_opinions, check_opinions, classes_with_rows
 from skmergecal.pooling._score_regression import RegressionRows, penalty_strength
 
@@ -281,9 +279,10 @@ def _fit_checked(
         part, loo = _fit_checked(inner, own, codes, weight, cross_class=cross_class)
         wide = replace(part, classwise=part.classwise.widened(present, z[0].shape[1]))
         return wide, loo.widened(present, _scores_of_rows(wide, z, proba), y)
-    pool = fit_checked_opinions(z, y, weight)
+    all_rows = Rows(z, y, weight)
+    pool = fit_log_pool(InMemory(all_rows))
     beta = pool.weights / pool.temperature
-    moves = loo_moves_of_weights(z, y, weight, beta, alpha=1.0)
+    moves = LooOfLogPool.of(InMemory(all_rows), beta, alpha=1.0).moves(all_rows)
     without = pool_of_rows(z, beta + moves)
     names, predictions = ["logarithmic"], [without]
     fits = [ClasswiseFit.of_pool(beta, z[0].shape[1])]
@@ -332,14 +331,15 @@ def _fit_scaled_linear(
     proba: Sequence[Array], y: IntArray, weight: Array | None
 ) -> tuple[ScaledLinearPool, Array]:
     """The linear pool with its temperature, and its leave-one-out log-probabilities."""
-    weights, _ = fit_weights_of_true(of_true(proba, y), weight)
+    rows = Rows(proba, y, weight)
+    weights, _ = fit_linear_weights(InMemory(rows))
     pooled = add_weighted(proba, weights)
     softening = softening_of(pooled, weight)
     logits = soften(pooled, softening)
     total = float(len(y) if weight is None else weight.sum())
     alpha = penalty_strength(LINEAR_ALPHA, 2 * len(weights) + 1, total)
     temperature = minimise_temperature(logits, y, weight, alpha).temperature
-    without = soften(loo_linear_pool(proba, y, weight, weights), softening)
+    without = soften(LooOfLinearPool.of(InMemory(rows), weights).proba(rows), softening)
     each = loo_temperatures(logits, y, weight, temperature, alpha)
     fit = ScaledLinearPool(weights, softening, temperature)
     return fit, log_softmax(without / each[:, None])

@@ -10,16 +10,17 @@ import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
 from skmergecal._numerics import log_softmax, row_losses, softmax, sum_of
+from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._linear import NEGLIGIBLE, of_true
 from skmergecal.pooling._nonnegative_newton import factorise
-from skmergecal.pooling._pool_loss import PoolLoss
+from skmergecal.pooling._pool_loss import PoolLoss, rows_of_block
 
 __all__ = [
+    "LooOfLinearPool",
+    "LooOfLogPool",
     "LooPredictions",
-    "loo_linear_pool",
     "loo_log_pool",
-    "loo_moves_of_weights",
     "loo_step",
     "pool_of_rows",
 ]
@@ -55,7 +56,8 @@ class LooPredictions:
     ) -> LooPredictions:
         """Of a logarithmic pool, with weights ``share``, of leave-one-out predictions."""
         pools = {n: row_losses(p, y) for n, p in zip(names, predictions, strict=True)}
-        return cls(loo_log_pool(predictions, y, weight, share, alpha), pools)
+        rows = Rows(predictions, y, weight)
+        return cls(LooOfLogPool.of(InMemory(rows), share, alpha).log_proba(rows), pools)
 
     def widened(self, present: IntArray, scores: Array, y: IntArray) -> LooPredictions:
         """The same with the columns of classes that no row has.
@@ -147,55 +149,83 @@ def _solve_rows(systems: Array, right: Array) -> Array:
         return np.asarray(np.linalg.solve(near, right))
 
 
-def loo_linear_pool(
-    proba: Sequence[Array],
-    y: IntArray,
-    weight: Array | None,
-    weights: Array,
-    at: Sequence[Array] | None = None,
-) -> Array:
-    """Pooled probabilities of each row from weights fitted without that row, to second order.
+@dataclass(frozen=True)
+class LooOfLinearPool:
+    """What a linear pool, fitted to all rows, tells of its fit without each of them.
 
-    With r = p_y / q_y of a row (one ratio per member), removing one unit of its weight and taking
-    one Newton step moves the positive weights by (H - r r')^-1 (1 - r), H = sum r r'. Shape
-    (n_samples, n_classes). With ``at``, these weights pool other probabilities of the same rows.
+    Attributes
+    ----------
+    weights : ndarray of shape (n_members,)
+    hessian : ndarray of shape (n_used, n_used)
+        Of the members with a positive weight.
     """
+
+    weights: Array
+    hessian: Array
+
+    @classmethod
+    def of(cls, rows: Partitions[Rows], weights: Array) -> LooOfLinearPool:
+        """Of weights that were fitted to rows."""
+        used = np.flatnonzero(weights > 0)
+        products = rows.reduce(_products_of_ratios, weights, what="curvature of the linear pool")
+        # A ridge of the size of one row: the split between members that agree is not determined.
+        return cls(weights, products + np.eye(len(used)))
+
+    def proba(self, rows: Rows, at: Sequence[Array] | None = None) -> Array:
+        """Pooled probabilities of each row from weights fitted without that row, to second order.
+
+        With r = p_y / q_y of a row (one ratio per member), removing one unit of its weight and
+        taking one Newton step moves the positive weights by (H - r r')^-1 (1 - r), H = sum r r'.
+        Shape (n_rows, n_classes). With ``at``, these weights pool other probabilities of the rows.
+        """
+        weights, hessian = self.weights, self.hessian
+        used = np.flatnonzero(weights > 0).tolist()
+        ratio = _ratios(rows, weights)
+        # A row adds -log(w' p_y) + sum(w) to the loss: gradient 1 - r, Hessian r r'. Without t of
+        # it, by Sherman and Morrison, the step is
+        #     (H - t r r')^-1 t (1 - r) = a + t H^-1 r (r' a) / (1 - t r' H^-1 r),
+        #     a = t H^-1 (1 - r).
+        spread = _solve(hessian, ratio)
+        taken = np.minimum(rows.counts, 1.0)
+        # A row of leverage 1 determines a weight alone; the cap keeps the step without it finite.
+        leverage = taken * np.minimum(np.einsum("ki,ki->i", ratio, spread), 0.99)
+        push = taken * _solve(hessian, 1.0 - ratio)
+        push += taken * spread * (np.einsum("ki,ki->i", ratio, push) / (1.0 - leverage))
+        moved = np.maximum(weights[used][:, None] + push, 0.0)
+        # Steps that leave no positive weight are not taken.
+        lost = moved.sum(axis=0) == 0
+        moved[:, lost] = weights[used][:, None]
+        moved /= moved.sum(axis=0)
+        out = np.zeros_like(rows.opinions[0])
+        for w, j in zip(moved, used, strict=True):
+            out += w[:, None] * (rows.opinions if at is None else at)[j]
+        return out
+
+
+def _ratios(rows: Rows, weights: Array) -> Array:
+    """Ratios of the true class's probability to the pooled one, for members that are used."""
     used = np.flatnonzero(weights > 0).tolist()
-    true = of_true((proba[j] for j in used), y)
+    true = of_true((rows.opinions[j] for j in used), rows.y)
     pooled = weights[used] @ true
-    ratio = np.divide(true, pooled, out=np.zeros_like(true), where=pooled > NEGLIGIBLE)
-    counts = np.ones(len(y)) if weight is None else weight
-    # A ridge of the size of one row: the split between members that agree is not determined.
-    hessian = (ratio * counts) @ ratio.T + np.eye(len(used))
-    # A row adds -log(w' p_y) + sum(w) to the loss: gradient 1 - r, Hessian r r'. Without t of it,
-    # by Sherman and Morrison, the step is
-    #     (H - t r r')^-1 t (1 - r) = a + t H^-1 r (r' a) / (1 - t r' H^-1 r),  a = t H^-1 (1 - r).
-    spread = _solve(hessian, ratio)
-    taken = np.minimum(counts, 1.0)
-    # A row of leverage 1 determines a weight alone; the cap keeps the step without it finite.
-    leverage = taken * np.minimum(np.einsum("ki,ki->i", ratio, spread), 0.99)
-    push = taken * _solve(hessian, 1.0 - ratio)
-    push += taken * spread * (np.einsum("ki,ki->i", ratio, push) / (1.0 - leverage))
-    moved = np.maximum(weights[used][:, None] + push, 0.0)
-    # Steps that leave no positive weight are not taken.
-    lost = moved.sum(axis=0) == 0
-    moved[:, lost] = weights[used][:, None]
-    moved /= moved.sum(axis=0)
-    out = np.zeros_like(proba[0])
-    for w, j in zip(moved, used, strict=True):
-        out += w[:, None] * (proba if at is None else at)[j]
-    return out
+    return np.divide(true, pooled, out=np.zeros_like(true), where=pooled > NEGLIGIBLE)
 
 
-def loo_log_pool(
-    z: Sequence[Array], y: IntArray, weight: Array | None, beta: Array, alpha: float
-) -> Array:
+def _products_of_ratios(rows: Rows, weights: Array) -> Array:
+    ratio = _ratios(rows, weights)
+    return (ratio * rows.counts) @ ratio.T
+
+
+def loo_log_pool(rows: Partitions[Rows], beta: Array, alpha: float) -> Partitions[Rows]:
     """Log-probabilities of each row from a pool fitted without that row, to second order.
 
-    ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. Shape (n_samples,
-    n_classes).
+    ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. They are the only
+    opinions of the result.
     """
-    return pool_of_rows(z, beta + loo_moves_of_weights(z, y, weight, beta, alpha))
+    return rows.map(_as_only_opinion, LooOfLogPool.of(rows, beta, alpha))
+
+
+def _as_only_opinion(rows: Rows, pool: LooOfLogPool) -> Rows:
+    return Rows([pool.log_proba(rows)], rows.y, rows.weight)
 
 
 def pool_of_rows(z: Sequence[Array], beta: Array) -> Array:
@@ -203,33 +233,65 @@ def pool_of_rows(z: Sequence[Array], beta: Array) -> Array:
     return log_softmax(sum_of(m * b[:, None] for m, b in zip(z, beta.T, strict=True)))
 
 
-def loo_moves_of_weights(
-    z: Sequence[Array], y: IntArray, weight: Array | None, beta: Array, alpha: float
-) -> Array:
-    """How beta moves where a logarithmic pool is fitted without a row, (n_samples, n_members).
+@dataclass(frozen=True)
+class LooOfLogPool:
+    """What a logarithmic pool, fitted to all rows, tells of its fit without each of them.
 
-    One unit of a row's weight is removed (or all of it, if it is less), and one Newton step taken,
-    with the Hessian of the other rows. Members with beta 0 stay out.
+    Attributes
+    ----------
+    beta : ndarray of shape (n_members,)
+        Factors of the members; those with 0 stay out.
+    hessian : ndarray of shape (n_used, n_used)
+        Of the summed loss and the ridge in the positive factors.
     """
-    moves = np.zeros((len(y), len(z)))
-    active = np.flatnonzero(beta > 0)
-    if not active.size:
+
+    beta: Array
+    hessian: Array
+
+    @classmethod
+    def of(cls, rows: Partitions[Rows], beta: Array, alpha: float) -> LooOfLogPool:
+        """Of factors that minimise the loss of rows with a ridge of strength alpha."""
+        used = np.flatnonzero(beta > 0)
+        if not used.size:
+            return cls(beta, np.zeros((0, 0)))
+        loss = PoolLoss(rows.map(_some_opinions, used))
+        # The derivatives are those of the mean loss in x = beta * unit; d/d beta = unit d/dx.
+        curvature = loss.derivatives(beta[used] * loss.unit)[2] * loss.total
+        ridge = alpha * len(beta) * np.eye(len(used))
+        return cls(beta, curvature * np.outer(loss.unit, loss.unit) + ridge)
+
+    def moves(self, rows: Rows) -> Array:
+        """How beta moves where the pool is fitted without a row, (n_rows, n_members).
+
+        One unit of a row's weight is removed (or all of it, if it is less), and one Newton step
+        taken, with the Hessian of the other rows.
+        """
+        z, y, counts = rows.opinions, rows.y, rows.counts
+        moves = np.zeros((len(y), len(z)))
+        active = np.flatnonzero(self.beta > 0)
+        if not active.size:
+            return moves
+        used = [z[k] for k in active.tolist()]
+        positive = self.beta[active]
+        n_classes = z[0].shape[1]
+        if len(used) <= n_classes:
+            of_rows = partial(_moves_by_members, self.hessian)
+        else:
+            of_rows = partial(_moves_by_classes, factorise(self.hessian)[0])
+        size = rows_of_block(len(used), n_classes)
+        for start in range(0, len(y), size):
+            part = slice(start, start + size)
+            logs = np.stack([m[part] for m in used], axis=2)
+            moves[part, active] = of_rows(logs, logs @ positive, y[part], counts[part])
         return moves
-    used = [z[k] for k in active.tolist()]
-    positive = beta[active]
-    loss = PoolLoss(used, y, weight)
-    # The derivatives are those of the mean loss in x = beta * unit; d/d beta = unit d/dx.
-    curvature = loss.derivatives(positive * loss.unit)[2] * loss.total
-    hessian = curvature * np.outer(loss.unit, loss.unit) + alpha * len(z) * np.eye(len(used))
-    if len(used) <= z[0].shape[1]:
-        of_rows = partial(_moves_by_members, hessian)
-    else:
-        of_rows = partial(_moves_by_classes, factorise(hessian)[0])
-    for start in range(0, len(y), loss.rows):
-        part = slice(start, start + loss.rows)
-        logs = np.stack([m[part] for m in used], axis=2)
-        moves[part, active] = of_rows(logs, logs @ positive, y[part], loss.weight[part])
-    return moves
+
+    def log_proba(self, rows: Rows) -> Array:
+        """Log-probabilities of each row from a pool fitted without that row, to second order."""
+        return pool_of_rows(rows.opinions, self.beta + self.moves(rows))
+
+
+def _some_opinions(rows: Rows, members: IntArray) -> Rows:
+    return Rows([rows.opinions[k] for k in members.tolist()], rows.y, rows.weight)
 
 
 def _moves_by_members(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from skmergecal._numerics import SMALLEST
+from skmergecal._partitions import Partitions, Rows
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_proba, check_shares
 from skmergecal.pooling._nonnegative_newton import minimise_nonnegative
-from skmergecal.pooling._pool_fit import PoolFit, check_opinions, weighted_sum
+from skmergecal.pooling._pool_fit import PoolFit, checked_rows, weighted_sum
 
-__all__ = ["NEGLIGIBLE", "fit_linear_pool", "fit_weights_of_true", "linear_pool", "of_true"]
+__all__ = ["NEGLIGIBLE", "fit_linear_pool", "fit_linear_weights", "linear_pool", "of_true"]
 
 #: Pooled probabilities below this are too close to 0 to divide by.
 NEGLIGIBLE = 1e-100
@@ -42,7 +43,9 @@ def linear_pool(proba: Iterable[Any], weights: Sequence[float]) -> Array:
     return weighted_sum("proba", proba, weights, check_proba, check_shares)
 
 
-def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> PoolFit:
+def fit_linear_pool(
+    proba: Sequence[Any] | Callable[[], Iterable[Any]], y: Any = None, sample_weight: Any = None
+) -> PoolFit:
     """Fit the weights of the linear pool by log loss.
 
     Minimises -mean_w log(sum_k w_k p_ky) over the simplex. With sum(w) added, the problem over
@@ -51,10 +54,11 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
 
     Parameters
     ----------
-    proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix of probabilities per member, all with the same order of columns.
-    y : array-like of shape (n_samples,)
-        Labels, encoded as 0..n_classes-1.
+    proba : sequence of array-like of shape (n_samples, n_classes), or callable
+        One matrix of probabilities per member, all with the same order of columns. A function
+        without arguments gives all rows in blocks: see `fit_logarithmic_pool`.
+    y : array-like of shape (n_samples,), default=None
+        Labels, encoded as 0..n_classes-1. None for blocks, which have their own.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights.
 
@@ -63,10 +67,8 @@ def fit_linear_pool(proba: Sequence[Any], y: Any, sample_weight: Any = None) -> 
     PoolFit
         With temperature 1.
     """
-    matrices, labels, weight = check_opinions(
-        proba, y, sample_weight, "proba", check_proba, logs=False
-    )
-    weights, loss = fit_weights_of_true(of_true(matrices, labels), weight)
+    rows = checked_rows("proba", proba, y, sample_weight, check_proba, logs=False)
+    weights, loss = fit_linear_weights(rows)
     return PoolFit(weights, 1.0, loss)
 
 
@@ -76,30 +78,58 @@ def of_true(proba: Iterable[Array], y: IntArray) -> Array:
     return np.stack([p[rows, y] for p in proba])
 
 
-def fit_weights_of_true(true: Array, weight: Array | None) -> tuple[Array, float]:
-    """Weights of the linear pool and its mean loss, from the true classes' probabilities."""
-    n_members, n_rows = true.shape
-    share = np.full(n_rows, 1.0) if weight is None else weight
-    share = share / share.sum()
+class _LossOfPart:
+    """The loss of the rows of a partition, in shares of the total weight of all rows."""
 
-    # Scaling w by c changes the loss by sum(part) [(c - 1) sum(w) - log(c)], lowest where the new
-    # sum, c sum(w), is 1. Relative to its largest entry, a row's pooled probability at the
-    # optimum is at least the share of the row: the barrier below only prevents overflow.
-    largest = true.max(axis=0)
-    # A row whose true class has probability 0 from all members cannot favour any weights.
-    possible = largest > 0
-    relative, part = true[:, possible] / largest[possible], share[possible]
+    def __init__(self, rows: Rows, total: float) -> None:
+        self.y = rows.y
+        self.true = of_true(rows.opinions, rows.y)
+        self.share = rows.counts / total
+        # Relative to its largest entry, a row's pooled probability at the optimum is at least the
+        # share of the row: the barrier below only prevents overflow.
+        largest = self.true.max(axis=0)
+        # A row whose true class has probability 0 from all members cannot favour any weights.
+        possible = largest > 0
+        self.relative, self.part = self.true[:, possible] / largest[possible], self.share[possible]
 
+    def taking_part(self) -> float:
+        """Share of the rows that can favour weights."""
+        return float(self.part.sum())
+
+    def derivatives(self, w: Array) -> tuple[float, Array, Array]:
+        """Loss, minus its gradient, and its Hessian."""
+        pooled = w @ self.relative
+        if pooled.min(initial=np.inf) < NEGLIGIBLE:
+            return np.inf, np.zeros(len(w)), np.zeros((len(w), len(w)))
+        ratio = self.relative / pooled
+        value = float(-np.log(pooled) @ self.part)
+        return value, ratio @ self.part, (ratio * self.part) @ ratio.T
+
+    def loss(self, weights: Array) -> float:
+        """Loss of all rows, those without any probability included."""
+        return float(-np.log(np.maximum(weights @ self.true, SMALLEST)) @ self.share)
+
+
+def fit_linear_weights(rows: Partitions[Rows]) -> tuple[Array, float]:
+    """Weights of the linear pool and its mean loss, from probabilities in partitions."""
+    n_members, total = rows.reduce(_members_and_total, how=("max", "sum"), what="number of rows")
+    parts = rows.map(_LossOfPart, total)
+    share = parts.reduce(_LossOfPart.taking_part, what="rows that can favour weights")
+
+    # Scaling w by c changes the loss by share [(c - 1) sum(w) - log(c)], lowest where the new sum,
+    # c sum(w), is 1.
     def loss(w: Array) -> tuple[float, Array, Array]:
-        pooled = w @ relative
-        if pooled.min() < NEGLIGIBLE:
-            return np.inf, np.zeros(n_members), np.zeros((n_members, n_members))
-        ratio = relative / pooled
-        value = float(-np.log(pooled) @ part + w.sum() * part.sum())
-        return value, part.sum() - ratio @ part, (ratio * part) @ ratio.T
+        value, pull, hessian = parts.reduce(
+            _LossOfPart.derivatives, w, what="derivatives of the linear pool"
+        )
+        return float(value + w.sum() * share), share - pull, hessian
 
     weights = np.full(n_members, 1 / n_members)
-    if possible.any():
+    if share > 0:
         weights = minimise_nonnegative(loss, weights)
         weights = weights / weights.sum()
-    return weights, float(-np.log(np.maximum(weights @ true, SMALLEST)) @ share)
+    return weights, float(parts.reduce(_LossOfPart.loss, weights, what="loss of the linear pool"))
+
+
+def _members_and_total(rows: Rows) -> tuple[int, float]:
+    return len(rows.opinions), rows.sizes()[1]

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from skmergecal._compat import StrOptions
 from skmergecal._numerics import add_weighted, log_softmax
-from skmergecal._temperature import LIMIT, Bound, ScalingLoss, minimise_temperature
-from skmergecal._typing import Array, IntArray
+from skmergecal._partitions import Partitions, Rows
+from skmergecal._temperature import LIMIT, Bound, ScalingLoss, minimise_partitions
+from skmergecal._typing import Array
 from skmergecal._validation import NON_NEGATIVE, POSITIVE, check_parameters
-from skmergecal.pooling._leave_one_out import loo_log_pool
+from skmergecal.pooling._leave_one_out import LooOfLogPool, loo_log_pool
 from skmergecal.pooling._nonnegative_newton import LAST_STEP, minimise_nonnegative
-from skmergecal.pooling._pool_fit import PoolFit, check_opinions, weighted_sum
+from skmergecal.pooling._pool_fit import PoolFit, checked_rows, weighted_sum
 from skmergecal.pooling._pool_loss import PoolLoss
 
 __all__ = [
     "STACKING_ALPHA",
     "auto_log_pool_with_loo",
-    "fit_checked_opinions",
+    "fit_log_pool",
     "fit_logarithmic_pool",
     "logarithmic_pool",
+    "pooled_rows",
 ]
 
 #: Strengths of the ridge over which alpha="auto" averages.
@@ -68,8 +70,8 @@ def logarithmic_pool(
 
 @check_parameters(alpha=[NON_NEGATIVE, StrOptions({"auto"})])
 def fit_logarithmic_pool(
-    log_proba: Sequence[Any],
-    y: Any,
+    log_proba: Sequence[Any] | Callable[[], Iterable[Any]],
+    y: Any = None,
     sample_weight: Any = None,
     *,
     alpha: float | Literal["auto"] = 1.0,
@@ -81,10 +83,13 @@ def fit_logarithmic_pool(
 
     Parameters
     ----------
-    log_proba : sequence of array-like of shape (n_samples, n_classes)
-        One matrix per member, finite, all with the same order of columns.
-    y : array-like of shape (n_samples,)
-        Labels, encoded as 0..n_classes-1.
+    log_proba : sequence of array-like of shape (n_samples, n_classes), or callable
+        One matrix per member, finite, all with the same order of columns. A function without
+        arguments gives all rows in blocks, a new iterator each time it is called: tuples
+        ``(log_proba, y)`` or ``(log_proba, y, weight)``. They are read once for each step of the
+        search, so that one block is in memory at a time.
+    y : array-like of shape (n_samples,), default=None
+        Labels, encoded as 0..n_classes-1. None for blocks, which have their own.
     sample_weight : array-like of shape (n_samples,), default=None
         Frequency weights; n is their sum.
     alpha : float or "auto", default=1.0
@@ -98,43 +103,56 @@ def fit_logarithmic_pool(
         If no finite optimum exists, ``bound`` is the bound at which the temperature stopped, as in
         `skmergecal.calibration.fit_temperature`.
 
+    Raises
+    ------
+    ValueError
+        If a block comes back with other rows than in the first pass.
+
     Notes
     -----
     Time grows about as the rows and the classes, and at most as the square of the members.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.pooling import fit_logarithmic_pool
+    >>> def blocks():  # of a file that is larger than memory, for instance
+    ...     for seed in range(3):
+    ...         rng = np.random.default_rng(seed)
+    ...         y = rng.integers(2, size=1000)
+    ...         p = [np.clip(rng.normal(0.3 + 0.4 * y, 0.2), 0.01, 0.99) for _ in range(4)]
+    ...         yield [np.log(np.column_stack([1 - q, q])) for q in p], y
+    >>> fit_logarithmic_pool(blocks).weights.round(1)
+    array([0.2, 0.2, 0.3, 0.2])
     """
-    return fit_checked_opinions(*check_opinions(log_proba, y, sample_weight), alpha)
+    return fit_log_pool(checked_rows("log_proba", log_proba, y, sample_weight), alpha)
 
 
-def fit_checked_opinions(
-    z: list[Array], labels: IntArray, weight: Array | None, alpha: float | Literal["auto"] = 1.0
-) -> PoolFit:
-    """The same for opinions that `check_opinions` has returned."""
-    loss = PoolLoss(z, labels, weight)
+def fit_log_pool(rows: Partitions[Rows], alpha: float | Literal["auto"] = 1.0) -> PoolFit:
+    """The same for checked opinions in partitions."""
+    loss = PoolLoss(rows)
     if alpha == "auto":
-        beta = _average_over_strengths(loss, z, labels, weight)[0]
+        beta = _average_over_strengths(loss)[0]
     else:
         beta = _beta(loss, alpha, _start(loss, alpha))
     return _summarise(beta, loss, unpenalised=alpha == 0)
 
 
-def auto_log_pool_with_loo(
-    log_proba: Sequence[Array], y: IntArray, sample_weight: Array | None
-) -> tuple[PoolFit, Array]:
+def auto_log_pool_with_loo(rows: Partitions[Rows]) -> tuple[PoolFit, Partitions[Rows]]:
     """The fit of `fit_logarithmic_pool` with alpha="auto", and what it predicts without each row.
 
-    The predictions are log-probabilities of shape (n_samples, n_classes).
+    The predictions are log-probabilities: the only opinions of what is returned.
     """
-    z, labels, weight = check_opinions(log_proba, y, sample_weight)
-    loss = PoolLoss(z, labels, weight)
-    beta, predictions, shares = _average_over_strengths(loss, z, labels, weight)
-    loo = loo_log_pool(predictions, labels, weight, shares, STACKING_ALPHA)
+    loss = PoolLoss(rows)
+    beta, predictions, shares = _average_over_strengths(loss)
+    loo = loo_log_pool(predictions, shares, STACKING_ALPHA)
     return _summarise(beta, loss, unpenalised=False), loo
 
 
 def _beta(loss: PoolLoss, alpha: float, start: Array, last_step: float = LAST_STEP) -> Array:
     """Minimiser over beta >= 0 of the loss plus a ridge."""
-    unit, uniform = loss.unit, 1 / len(loss.z)
-    ridge = alpha * len(loss.z) / loss.total
+    unit, uniform = loss.unit, 1 / loss.n_members
+    ridge = alpha * loss.n_members / loss.total
 
     def penalised(x: Array) -> tuple[float, Array, Array]:
         value, gradient, hessian = loss.derivatives(x)
@@ -150,20 +168,15 @@ def _start(loss: PoolLoss, alpha: float) -> Array:
 
     The search for that beta has a start of the same kind.
     """
-    n_rows, n_classes = loss.z[0].shape
-    n_members = len(loss.z)
-    if n_rows * n_classes * n_members < MANY_NUMBERS or n_rows < STRIDE * FEW_ROWS:
+    n_members = loss.n_members
+    if loss.n_rows * loss.n_classes * n_members < MANY_NUMBERS or loss.n_rows < STRIDE * FEW_ROWS:
         return np.full(n_members, 1 / n_members)
-    rows = slice(None, None, STRIDE)
-    weight = loss.weight[rows]
-    share = PoolLoss([m[rows] for m in loss.z], loss.y[rows], weight)
+    share = PoolLoss(loss.rows.map(Rows.every, STRIDE))
     strength = max(alpha, 1.0)  # few rows may be separable: the start should be finite
     return _beta(share, strength, _start(share, strength), ROUGH)
 
 
-def _average_over_strengths(
-    loss: PoolLoss, z: list[Array], y: IntArray, weight: Array | None
-) -> tuple[Array, list[Array], Array]:
+def _average_over_strengths(loss: PoolLoss) -> tuple[Array, Partitions[Rows], Array]:
     """Average of the beta of several ridges, weighted by a pool of leave-one-out predictions.
 
     Also these predictions, and their weights.
@@ -173,13 +186,18 @@ def _average_over_strengths(
     for alpha in STRENGTHS:
         start = _beta(loss, alpha, start)
         betas.append(start)
-    predictions = [
-        loo_log_pool(z, y, weight, beta, alpha)
+    each = [
+        LooOfLogPool.of(loss.rows, beta, alpha)
         for beta, alpha in zip(betas, STRENGTHS, strict=True)
     ]
-    stacked = PoolLoss(predictions, y, weight)
+    predictions = loss.rows.map(_predictions, each).stored("predictions without each row")
+    stacked = PoolLoss(predictions)
     shares = _beta(stacked, STACKING_ALPHA, _start(stacked, STACKING_ALPHA))
     return np.asarray(shares @ np.array(betas)), predictions, shares
+
+
+def _predictions(rows: Rows, pools: Sequence[LooOfLogPool]) -> Rows:
+    return Rows([pool.log_proba(rows) for pool in pools], rows.y, rows.weight)
 
 
 def _summarise(beta: Array, loss: PoolLoss, *, unpenalised: bool) -> PoolFit:
@@ -187,16 +205,20 @@ def _summarise(beta: Array, loss: PoolLoss, *, unpenalised: bool) -> PoolFit:
     n_members = len(beta)
     if not beta.any():
         uniform = np.full(n_members, 1 / n_members)
-        pooled = add_weighted(loss.z, uniform)
-        limits = ScalingLoss(pooled, loss.y, loss.weight).limits
+        limits = ScalingLoss.of(loss.rows.map(pooled_rows, uniform)).limits
         temperature = limits.scale * LIMIT or 1.0
         return PoolFit(uniform, temperature, loss.value(uniform / temperature), "upper")
     temperature = float(1 / beta.sum())
     bound: Bound = None
     if unpenalised:
-        pooled = add_weighted(loss.z, beta)
-        if ScalingLoss(pooled, loss.y, loss.weight).limits.separable:
-            scale, bound = minimise_temperature(pooled, loss.y, loss.weight)[:2]
+        pooled = loss.rows.map(pooled_rows, beta)
+        if ScalingLoss.of(pooled).limits.separable:
+            scale, bound = minimise_partitions(pooled)[:2]
             beta = beta / scale
             temperature *= scale
     return PoolFit(beta * temperature, temperature, loss.value(beta), bound)
+
+
+def pooled_rows(rows: Rows, factors: Array) -> Rows:
+    """The weighted sum of opinions as the only opinion."""
+    return Rows([add_weighted(rows.opinions, factors)], rows.y, rows.counts)

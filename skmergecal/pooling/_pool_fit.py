@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from skmergecal._compat import Interval
 from skmergecal._numerics import sum_of
+from skmergecal._partitions import InMemory, Partitions, Rows, rows_in_blocks
 from skmergecal._temperature import Bound
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import (
@@ -31,6 +32,7 @@ __all__ = [
     "bootstrap_intervals",
     "check_new_opinions",
     "check_opinions",
+    "checked_rows",
     "classes_with_rows",
     "weighted_sum",
 ]
@@ -81,14 +83,49 @@ def check_opinions(
     """
     matrices = check_members(name, opinions, check)
     if logs:
-        for number, z in enumerate(matrices):
-            warn_if_probabilities(z, f"the log-probabilities of opinion number {number}")
+        _warn_if_probabilities(matrices)
     labels = check_columns(y, *matrices[0].shape)
     weight = check_sample_weight(sample_weight, len(labels))
     if weight is not None and not weight.all():
         kept = weight > 0
         matrices, labels, weight = [z[kept] for z in matrices], labels[kept], weight[kept]
     return matrices, labels, weight
+
+
+def checked_rows(
+    name: str,
+    opinions: Any,
+    y: Any,
+    sample_weight: Any,
+    check: Callable[[Any, str], Array] = check_matrix,
+    *,
+    logs: bool = True,
+) -> Partitions[Rows]:
+    """The same as rows for a fit: in one part, or in the blocks that a function gives.
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, or they are given beside a function.
+    """
+    if not callable(opinions):
+        if y is None:
+            msg = f"y is None: pass the labels, or as {name} a function that gives blocks"
+            raise ValueError(msg)
+        return InMemory(Rows(*check_opinions(opinions, y, sample_weight, name, check, logs=logs)))
+
+    def matrices(values: Any, first: bool) -> list[Array]:
+        found = check_members(name, values, check)
+        if logs and first:
+            _warn_if_probabilities(found)
+        return found
+
+    return rows_in_blocks(name, opinions, y, sample_weight, matrices)
+
+
+def _warn_if_probabilities(matrices: Sequence[Array]) -> None:
+    for number, z in enumerate(matrices):
+        warn_if_probabilities(z, f"the log-probabilities of opinion number {number}")
 
 
 def check_new_opinions(

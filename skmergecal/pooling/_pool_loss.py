@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from skmergecal._typing import Array, IntArray
+from skmergecal._partitions import SIZES, Partitions, Rows, Sizes
+from skmergecal._typing import Array
 
-__all__ = ["PoolLoss"]
+__all__ = ["PoolLoss", "rows_of_block"]
 
 #: Numbers in a block of rows, for all members together.
 _BLOCK = 1 << 16
@@ -37,12 +38,8 @@ class PoolLoss:
 
     Parameters
     ----------
-    z : sequence of ndarray of shape (n_samples, n_classes)
-        Float64, finite.
-    y : ndarray of shape (n_samples,)
-        Column numbers of the true classes.
-    weight : ndarray of shape (n_samples,) or None
-        Positive frequency weights.
+    rows : Partitions of Rows
+        Their opinions are float64 and finite, their weights positive.
 
     Attributes
     ----------
@@ -50,19 +47,61 @@ class PoolLoss:
         Sum of the weights.
     unit : ndarray of shape (n_members,)
         Powers of two, about the largest absolute value of each member.
+    n_rows, n_classes : int
     """
 
-    def __init__(self, z: Sequence[Array], y: IntArray, weight: Array | None) -> None:
-        self.z, self.y = z, y
-        self.weight = np.ones(len(y)) if weight is None else weight
-        self.total = float(self.weight.sum())
-        largest = [max(float(m.max()), -float(m.min())) for m in z]
+    def __init__(self, rows: Partitions[Rows]) -> None:
+        self.rows = rows
+        sizes, largest = rows.reduce(
+            _sizes_and_units, how=(SIZES, "max"), what="sizes of the opinions"
+        )
+        self.n_rows, self.total, self.n_classes = Sizes(*sizes)
         self.unit = np.ldexp(1.0, np.frexp(largest)[1].clip(*_EXPONENTS))
-        n_classes = z[0].shape[1]
-        self.rows = max(_BLOCK // (len(z) * n_classes), 1)
+        self._parts = rows.map(LossOfPart, self.unit)
+
+    @property
+    def n_members(self) -> int:
+        """Number of members."""
+        return len(self.unit)
+
+    def value(self, beta: Array) -> float:
+        """Mean loss at beta, without derivatives."""
+        loss = self._parts.reduce(LossOfPart.value, beta * self.unit, what="loss of the pool")
+        return float(loss / self.total)
+
+    def derivatives(self, x: Array) -> tuple[float, Array, Array]:
+        """Mean loss at beta = x / unit, its gradient and its Hessian in x."""
+        loss, gradient, square, hessian = self._parts.reduce(
+            LossOfPart.derivatives, x, what="derivatives of the pool"
+        )
+        hessian = hessian + square
+        # Rounding in the subtraction should not give a negative curvature.
+        lost = np.finfo(float).eps * square.diagonal()
+        np.fill_diagonal(hessian, np.maximum(hessian.diagonal(), lost))
+        return loss / self.total, gradient / self.total, hessian / self.total
+
+
+def _sizes_and_units(rows: Rows) -> tuple[tuple[int, float, int], Array]:
+    """Sizes, and the largest absolute value of each member."""
+    largest = [max(float(m.max()), -float(m.min())) for m in rows.opinions]
+    return rows.sizes(), np.array(largest)
+
+
+def rows_of_block(n_members: int, n_classes: int) -> int:
+    """Number of rows of a block."""
+    return max(_BLOCK // (n_members * n_classes), 1)
+
+
+class LossOfPart:
+    """The summed loss of the rows of a partition, in given units."""
+
+    def __init__(self, rows: Rows, unit: Array) -> None:
+        self.z, self.y, self.weight, self.unit = rows.opinions, rows.y, rows.counts, unit
+        n_classes = self.z[0].shape[1]
+        self.rows = rows_of_block(len(self.z), n_classes)
         self._axis = 0 if n_classes <= _FEW_CLASSES else 1
-        self._weighted = np.empty(len(z) * (n_classes - 1) * min(self.rows, len(y)))
-        few = len(z) * len(y) * (n_classes - 1) <= _KEPT
+        self._weighted = np.empty(len(self.z) * (n_classes - 1) * min(self.rows, len(self.y)))
+        few = len(self.z) * len(self.y) * (n_classes - 1) <= _KEPT
         self._kept = list(self._cut()) if few else None
 
     def _cut(self) -> Iterator[_Block]:
@@ -100,16 +139,16 @@ class PoolLoss:
         np.exp(u, out=u)
         return u, top, u.sum(axis=self._axis) + np.exp(-top)
 
-    def value(self, beta: Array) -> float:
-        """Mean loss at beta, without derivatives."""
+    def value(self, x: Array) -> float:
+        """Loss at beta = x / unit."""
         loss = 0.0
         for block in self._blocks():
-            _, top, total = self._exp(block, beta * self.unit)
+            _, top, total = self._exp(block, x)
             loss += float((top + np.log(total)) @ block.weight)
-        return loss / self.total
+        return loss
 
-    def derivatives(self, x: Array) -> tuple[float, Array, Array]:
-        """Mean loss at beta = x / unit, its gradient and its Hessian in x."""
+    def derivatives(self, x: Array) -> tuple[float, Array, Array, Array]:
+        """Loss, its gradient in x, and two matrices whose sum is its Hessian."""
         # With p_c = exp(u_c) / (1 + sum exp(u)) and g_c the members' gaps of class c, a row adds
         #     sum_c p_c g_c    to the gradient,
         #     sum_c p_c g_c g_c' - (sum_c p_c g_c) (sum_c p_c g_c)'    to the Hessian,
@@ -128,8 +167,4 @@ class PoolLoss:
             gradient += means.sum(axis=1)
             square += weighted @ gaps.T
             hessian -= (means / weight) @ means.T
-        hessian += square
-        # Rounding in the subtraction should not give a negative curvature.
-        lost = np.finfo(float).eps * square.diagonal()
-        np.fill_diagonal(hessian, np.maximum(hessian.diagonal(), lost))
-        return loss / self.total, gradient / self.total, hessian / self.total
+        return loss, gradient, square, hessian

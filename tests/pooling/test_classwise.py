@@ -11,6 +11,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from skmergecal import MergedClassifier
 from skmergecal._numerics import log_softmax, mean_loss
+from skmergecal._partitions import InMemory, Rows
 from skmergecal.pooling import (
     classwise_pool_with_loo,
     combined_pool_with_loo,
@@ -20,7 +21,7 @@ from skmergecal.pooling import (
     fit_logarithmic_pool,
     logarithmic_pool,
 )
-from skmergecal.pooling._leave_one_out import loo_linear_pool, loo_log_pool
+from skmergecal.pooling._leave_one_out import LooOfLinearPool, LooOfLogPool
 from skmergecal.pooling._score_regression import RegressionRows
 
 
@@ -31,6 +32,16 @@ def opinions(seed: int, n: int = 80, k: int = 3, strengths=(0.5, 1.25, 2.0)):
     truth = np.eye(k)[y]
     z = [log_softmax(s * truth + rng.normal(size=(n, k))) for s in strengths]
     return z, y
+
+
+def loo_log_pool(z, y, weight, beta, alpha):
+    rows = Rows(z, y, weight)
+    return LooOfLogPool.of(InMemory(rows), beta, alpha).log_proba(rows)
+
+
+def loo_linear_pool(p, y, weight, weights):
+    rows = Rows(p, y, weight)
+    return LooOfLinearPool.of(InMemory(rows), weights).proba(rows)
 
 
 def scores(fit, z):

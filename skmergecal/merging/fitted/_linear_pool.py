@@ -16,6 +16,7 @@ from skmergecal._numerics import (
     soften,
     softening_of,
 )
+from skmergecal._partitions import InMemory, Rows
 from skmergecal._typing import Array
 from skmergecal.members import HeldOutMembers, Member, Opinion, warn_of_unlike
 from skmergecal.merging._greedy_loss import greedy_weights
@@ -27,7 +28,7 @@ from skmergecal.merging.fitted._temperatures import (
     fit_scale,
     loo_opinions,
 )
-from skmergecal.pooling import fit_linear_pool, loo_linear_pool
+from skmergecal.pooling import LooOfLinearPool, fit_linear_pool
 
 __all__ = ["LinearPoolMerge"]
 
@@ -91,7 +92,8 @@ class LinearPoolMerge(FittedMerge):
             at = [np.where(own > 0, np.exp(z), 0.0) for own, z in zip(p, opinions, strict=True)]
             at = [known / known.sum(axis=1, keepdims=True) for known in at]
         if isinstance(settings.weights, str):
-            without = loo_linear_pool(p, y, weight, self.weights, at)
+            rows = Rows(p, y, weight)
+            without = LooOfLinearPool.of(InMemory(rows), self.weights).proba(rows, at)
         else:
             without = add_weighted(at, self.weights)
         if self.calibrates[1]:

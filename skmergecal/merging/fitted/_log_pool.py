@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from skmergecal._numerics import add_weighted, log_softmax, row_losses
+from skmergecal._partitions import InMemory, Rows
 from skmergecal._temperature import Bound, warn_at_bound
 from skmergecal._typing import Array, IntArray
 from skmergecal.members import HeldOutMembers, Member, refuse_lacking, warn_of_unlike
@@ -22,10 +23,10 @@ from skmergecal.merging.fitted._temperatures import (
     loo_opinions,
 )
 from skmergecal.pooling import (
+    LooOfLogPool,
     PoolFit,
     auto_log_pool_with_loo,
     fit_logarithmic_pool,
-    loo_log_pool,
 )
 
 __all__ = ["LogPoolMerge", "refuse_missing_classes"]
@@ -104,7 +105,9 @@ def _weights_and_temperature(
 
     def learn() -> tuple[PoolFit, Array | None]:
         if alpha == "auto":  # it needs the predictions anyway
-            return auto_log_pool_with_loo(z, y, weight)
+            found, predictions = auto_log_pool_with_loo(InMemory(Rows(z, y, weight)))
+            assert isinstance(predictions, InMemory)
+            return found, predictions.part.opinions[0]
         return fit_logarithmic_pool(z, y, weight, alpha=alpha), None
 
     fit, loo = held_out.memo.result(("logarithmic pool", alpha, settings.calibrates_members), learn)
@@ -113,7 +116,8 @@ def _weights_and_temperature(
     def without_rows() -> Array:
         if loo is not None:
             return loo
-        return loo_log_pool(z, y, weight, fit.weights / fit.temperature, alpha)
+        rows, beta = Rows(z, y, weight), fit.weights / fit.temperature
+        return LooOfLogPool.of(InMemory(rows), beta, alpha).log_proba(rows)
 
     return _Weights(fit.weights, fit.temperature, without_rows, fit.bound)
 

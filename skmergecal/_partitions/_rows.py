@@ -1,0 +1,72 @@
+"""Rows: the opinions of members on some rows, with labels and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmergecal._partitions._partitions import Partitions, Reduction
+from skmergecal._typing import Array, IntArray
+
+__all__ = ["SIZES", "Rows", "Sizes"]
+
+
+#: How those of partitions become one.
+SIZES: Reduction = ("sum", "sum", "max")
+
+
+class Sizes(NamedTuple):
+    """How many rows there are."""
+
+    rows: int
+    total: float
+    """Sum of their weights."""
+    classes: int
+    """Number of columns."""
+
+    @classmethod
+    def of(cls, rows: Partitions[Rows]) -> Sizes:
+        """Those of all partitions."""
+        return cls(*rows.reduce(Rows.sizes, how=SIZES, what="number of rows"))
+
+
+class Rows(NamedTuple):
+    """Some rows, all of positive weight where there are weights.
+
+    Attributes
+    ----------
+    opinions : sequence of ndarray of shape (n_rows, n_classes)
+        Of each member; or logits alone.
+    y : ndarray of shape (n_rows,)
+        Column numbers of the true classes.
+    weight : ndarray of shape (n_rows,) or None
+    """
+
+    opinions: Sequence[Any]
+    y: IntArray
+    weight: Array | None
+
+    @property
+    def counts(self) -> Array:
+        """Weights, 1 where there are none."""
+        return np.ones(len(self.y)) if self.weight is None else self.weight
+
+    def sizes(self) -> tuple[int, float, int]:
+        """What `Sizes` has."""
+        total = float(len(self.y) if self.weight is None else self.weight.sum())
+        return len(self.y), total, self.opinions[0].shape[1]
+
+    def every(self, stride: int) -> Rows:
+        """A share of the rows, evenly spaced."""
+        share = slice(None, None, stride)
+        weight = None if self.weight is None else self.weight[share]
+        return Rows([z[share] for z in self.opinions], self.y[share], weight)
+
+    def without_weightless(self) -> Rows:
+        """The rows of positive weight."""
+        if self.weight is None or self.weight.all():
+            return self
+        kept = self.weight > 0
+        return Rows([z[kept] for z in self.opinions], self.y[kept], self.weight[kept])
