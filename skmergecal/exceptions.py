@@ -6,6 +6,7 @@ __all__ = [
     "IncompatibleEstimatorsError",
     "MergeBarrierError",
     "MergeBarrierWarning",
+    "OtherVersionWarning",
     "RefitWarning",
 ]
 
@@ -36,6 +37,10 @@ class MergeBarrierError(ValueError):
 
 class MergeBarrierWarning(UserWarning):
     """The model with averaged parameters is worse than its members, or was not compared to them."""
+
+
+class OtherVersionWarning(UserWarning):
+    """A model was saved by another version of skmergecal than the one that loads it."""
 
 
 class RefitWarning(UserWarning):

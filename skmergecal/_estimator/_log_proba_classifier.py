@@ -21,6 +21,7 @@ from skmergecal._compat import (
 )
 from skmergecal._estimator._diagram import DiagramMixin
 from skmergecal._numerics import log_softmax, softmax
+from skmergecal._saved_state import SavedStateMixin
 from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import check_rows, check_sample_weight
@@ -37,7 +38,7 @@ class HeldOutScores(NamedTuple):
     """Shape (n_held_out,): the row of the data of ``fit`` that each line belongs to."""
 
 
-class LogProbaClassifier(ClassifierMixin, TransformerMixin, DiagramMixin):
+class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, DiagramMixin):
     """Base of classifiers that work on log-probabilities.
 
     The method ``fit_held_out`` is what the package recognises its own estimators by: their

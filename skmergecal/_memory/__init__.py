@@ -1,7 +1,7 @@
 """Cache of recently computed arrays, and the keys that identify estimators and rows."""
 
 from skmergecal._memory._answers import answer_rows
-from skmergecal._memory._code import own_items
+from skmergecal._memory._code import makes_key, own_items
 from skmergecal._memory._keys import (
     HashedRows,
     content_key,
@@ -25,6 +25,7 @@ __all__ = [
     "estimator_key",
     "find_rows",
     "fingerprint",
+    "makes_key",
     "own_items",
     "remember",
     "row_hashes",

@@ -13,6 +13,8 @@ import pickle
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, cached_property, partial, partialmethod
 from importlib.util import resolve_name
 from threading import Lock, RLock
@@ -28,7 +30,7 @@ from skmergecal._memory._writes import (
     names_written,
 )
 
-__all__ = ["code_of", "own_code", "own_items"]
+__all__ = ["code_of", "makes_key", "making_key", "own_code", "own_items"]
 
 #: Attributes in which methods, properties and decorators hold functions and arguments.
 _HOLDERS: dict[type, tuple[str, ...]] = {
@@ -53,6 +55,24 @@ _READS_FILES = {
 }
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 _THIS_PACKAGE = __name__.partition(".")[0]
+
+
+_MAKES_KEY: ContextVar[bool] = ContextVar("makes_key", default=False)
+
+
+def makes_key() -> bool:
+    """Whether the state of an estimator is asked for to identify it, not to store it."""
+    return _MAKES_KEY.get()
+
+
+@contextmanager
+def making_key() -> Iterator[None]:
+    """Mark what happens inside, in this thread, as the making of a key."""
+    token = _MAKES_KEY.set(True)
+    try:
+        yield
+    finally:
+        _MAKES_KEY.reset(token)
 
 
 def own_code(thing: Any) -> list[str]:
@@ -90,10 +110,11 @@ def own_items(thing: Any) -> list[Any]:
 def code_of(items: list[Any]) -> list[str]:
     """What `own_code` gives for an object that refers to these functions and classes."""
     follower = _Follower()
-    for item in items:
-        follower.note(item)
-    while follower.waiting:
-        follower.follow(follower.waiting.pop())
+    with making_key():
+        for item in items:
+            follower.note(item)
+        while follower.waiting:
+            follower.follow(follower.waiting.pop())
     silent = follower.written - follower.read
     return [part for name, part in follower.parts if name not in silent]
 

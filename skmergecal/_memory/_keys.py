@@ -12,7 +12,7 @@ import numpy as np
 
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._memory import _recent
-from skmergecal._memory._code import code_of, own_code, own_items
+from skmergecal._memory._code import code_of, making_key, own_code, own_items
 from skmergecal._memory._rows import Words, row_hashes
 from skmergecal._memory._state import same_state, state_of
 from skmergecal._typing import Estimator
@@ -26,7 +26,8 @@ _ROWS_TO_PROBE = 100
 def content_key(*parts: Any) -> str | None:
     """Hash of the content of the parts; None where they cannot be identified."""
     try:
-        return str(joblib.hash(parts, hash_name="sha1"))
+        with making_key():
+            return str(joblib.hash(parts, hash_name="sha1"))
     except Exception:  # whatever the code of others raises when it is pickled
         return None
 

@@ -6,12 +6,13 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, Interval, _fit_context, _safe_indexing, tags_of
 from skmergecal._pipelines import fit_front, is_pipeline, resamples, transform_before
+from skmergecal._saved_state import SavedStateMixin
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import count_rows
 from skmergecal._warnings import warn_user
@@ -30,7 +31,7 @@ from skmergecal.members import (
 __all__ = ["EarlyStopped"]
 
 
-class EarlyStopped(ClassifierMixin, BaseEstimator):
+class EarlyStopped(ClassifierMixin, SavedStateMixin):
     """A booster that stops early by rows of its own.
 
     Each ``fit`` sets a part of its rows apart, in proportion to the classes, fits a clone of the
@@ -203,6 +204,9 @@ class EarlyStopped(ClassifierMixin, BaseEstimator):
         router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return router.add(estimator=self.estimator, method_mapping=mapping)
+
+    def _needs(self, state: dict[str, Any]) -> list[str]:
+        return ["estimator_"]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

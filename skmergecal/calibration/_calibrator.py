@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from operator import attrgetter
 from typing import Any, ClassVar, Self
@@ -259,10 +260,10 @@ class TemperatureCalibrator(LogProbaClassifier):
             labels = rows.labels[rows.kept]
             fitted, held = fit_held_out(clone(estimator), rows.kept_X, labels, params)
             held = HeldOutLogProba(held.log_proba, rows.kept[held.rows])
-            (self._member,), self.classes_ = frozen_members(
+            (member,), self.classes_ = frozen_members(
                 [("estimator", FrozenEstimator(fitted))], Cache(None)
             )
-            self.estimator_ = fitted
+            self._member, self.estimator_ = replace(member, estimator=fitted), fitted
         else:
             found = collect(
                 [("estimator", estimator)],
@@ -432,6 +433,12 @@ class TemperatureCalibrator(LogProbaClassifier):
                 raise ValueError(msg)
         self._fit_statistics()
         return self
+
+    def _needs(self, state: dict[str, Any]) -> list[str]:
+        return ["temperature_"] if "estimator_" in state else ["temperature_", "_member"]
+
+    def _follows(self) -> dict[str, Any]:
+        return {"estimator_": self._member.estimator} if hasattr(self, "_member") else {}
 
     def _check_features(self, X: Any, *, reset: bool) -> None:
         bare = (self.estimator if reset else self.estimator_) is None

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _VisualBlock, tags_of
+from skmergecal._saved_state import SavedStateMixin
 from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels, union_of_classes
@@ -21,7 +22,7 @@ from skmergecal.members._read import choose_reader
 __all__ = ["FoldAverage", "average_member", "fold_average_in", "make_parts"]
 
 
-class FoldAverage(ClassifierMixin, BaseEstimator):
+class FoldAverage(ClassifierMixin, SavedStateMixin):
     """The average of fitted classifiers, those of the folds of a cross-validation.
 
     It is what ``MergedClassifier(refit=False)`` and ``MergedClassifier.from_cv`` keep of a member.

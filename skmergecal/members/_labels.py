@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 
+from skmergecal._saved_state import SavedStateMixin
 from skmergecal._typing import Estimator
 from skmergecal._validation import encode_labels
 
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-class LabelledEstimator(ClassifierMixin, FrozenEstimator):
+class LabelledEstimator(ClassifierMixin, SavedStateMixin, FrozenEstimator):
     """A frozen classifier whose columns stand for other labels than its own classes.
 
     Parameters

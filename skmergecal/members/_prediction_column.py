@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._numerics import log_softmax, softmax
+from skmergecal._saved_state import SavedStateMixin
 from skmergecal._typing import Array, NamedEstimators
 from skmergecal._validation import (
     as_numbers,
@@ -28,7 +29,7 @@ _PROBABILITIES = (
 )
 
 
-class PredictionColumn(ClassifierMixin, BaseEstimator):
+class PredictionColumn(ClassifierMixin, SavedStateMixin):
     """A classifier whose predictions are stored: those of one name in `Predictions`.
 
     ``MergedClassifier.from_predictions`` makes its members of it. It learns nothing but the

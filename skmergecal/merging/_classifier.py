@@ -624,19 +624,31 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         return self
 
     def _set_fitted(self, merge: FittedMerge, classes: np.ndarray, settings: Settings) -> None:
-        if isinstance(merge, OneModelMerge):
-            self.barrier_ = merge.barrier
-            self.merged_estimator_ = merge.merged.estimator
-        if isinstance(merge, StackedPoolsMerge):
-            self.pool_ = merge.fit
         self._merge, self._settings = merge, settings.to_keep()
         self.classes_ = classes
-        self.estimators_ = [member.estimator for member in merge.members]
-        self.named_estimators_ = Bunch(**{m.name: m.estimator for m in merge.members})
-        self.weights_ = merge.weights
-        self.member_temperatures_ = merge.member_temperatures
-        self.temperature_ = merge.temperature
+        self.__dict__.update(self._follows())
         Cache.fitted_here(self)
+
+    def _needs(self, state: dict[str, Any]) -> list[str]:
+        return ["_merge", "_settings", "_loss", "_fitted_rows"]
+
+    def _follows(self) -> dict[str, Any]:
+        merge = getattr(self, "_merge", None)
+        if merge is None:
+            return {}
+        found = {
+            "estimators_": [member.estimator for member in merge.members],
+            "named_estimators_": Bunch(**{m.name: m.estimator for m in merge.members}),
+            "weights_": merge.weights,
+            "member_temperatures_": merge.member_temperatures,
+            "temperature_": merge.temperature,
+        }
+        if isinstance(merge, OneModelMerge):
+            found |= {"barrier_": merge.barrier, "merged_estimator_": merge.merged.estimator}
+            found |= {} if merge.report is None else {"merge_report_": merge.report}
+        if isinstance(merge, StackedPoolsMerge):
+            found["pool_"] = merge.fit
+        return found
 
     @property
     def loss_estimate_(self) -> LossEstimate:

@@ -333,6 +333,12 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         if self.early_stopping:
             self.validation_curve_ = tuned.history.validation_loss
 
+    def _needs(self, state: dict[str, Any]) -> list[str]:
+        return ["_member", "_target"]
+
+    def _follows(self) -> dict[str, Any]:
+        return {"estimator_": self._member.estimator} if hasattr(self, "_member") else {}
+
     def _scores(self, X: Any) -> Array:
         check_is_fitted(self, "classes_")
         self._check_features(X, reset=False)
