@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -172,6 +174,27 @@ def test_collapsed_merge_raises(digits, collapsing):
             alignment=None,
             on_barrier="raise",
         )
+
+
+def test_a_collapsed_merge_has_remedies_that_work(digits, collapsing):
+    """Each without a warning: aligned and repaired, as a pool, from one start."""
+    held, how = (digits.X_held, digits.y_held), {"method": "parameters", "on_barrier": "raise"}
+    with pytest.raises(MergeBarrierError, match=r"Use alignment='auto' .* from one start"):
+        MergedClassifier.from_fitted(collapsing, *held, alignment=None, repair=None, **how)
+    start = MLPClassifier((32, 32), learning_rate_init=0.01, max_iter=20, random_state=0)
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        start.fit(digits.X, digits.y)
+    relatives = [copy.deepcopy(start), copy.deepcopy(start)]
+    for net, rows in zip(relatives, np.array_split(np.arange(len(digits.y)), 2), strict=True):
+        net.partial_fit(digits.X[rows], digits.y[rows])
+    for merged in (
+        MergedClassifier.from_fitted(
+            collapsing, *held, X_unlabeled=digits.X, alignment="auto", repair="auto", **how
+        ),
+        MergedClassifier.from_fitted(collapsing, *held, method="logits"),
+        MergedClassifier.from_fitted(relatives, *held, alignment=None, repair=None, **how),
+    ):
+        assert merged.score(digits.X_test, digits.y_test) > 0.85
 
 
 def test_collapsed_merge_warns(digits, collapsing):

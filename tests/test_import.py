@@ -7,10 +7,13 @@ import copy
 import importlib
 import inspect
 import pickle
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.linear_model import SGDClassifier
 
@@ -18,10 +21,12 @@ import skmergecal
 from skmergecal import (
     FineTunedClassifier,
     MergedClassifier,
+    ReliabilityDisplay,
     TemperatureCalibrator,
     __version__,
 )
 from skmergecal._optional import optional_import
+from skmergecal.tuning.trainees import torch_trainee
 
 ALLOWED = {"joblib", "numpy", "scipy", "skmergecal", "sklearn", "threadpoolctl"}
 # scikit-learn loads some optional packages by itself where they are installed (pandas, rich):
@@ -118,7 +123,7 @@ def test_an_unknown_name_is_refused_as_python_does():
     assert inspect.ismodule(members)
 
 
-X = [[-2.0], [-1.0], [1.0], [2.0]] * 5
+X_ROWS = [[-2.0], [-1.0], [1.0], [2.0]] * 5
 Y = [0, 1, 0, 1] * 5
 # Each enters the registry of parameters as its subpackage loads.
 WRAPPERS = {
@@ -154,9 +159,9 @@ def test_fresh_processes_reload_and_unpickle(tmp_path):
     """One process for all: skmergecal is forgotten before each model, so that all of it is new."""
     paths, models = [], []
     for subpackage, wrapper in WRAPPERS.items():
-        model = wrapper(SGDClassifier(loss="log_loss", random_state=0)).fit(X, Y)
+        model = wrapper(SGDClassifier(loss="log_loss", random_state=0)).fit(X_ROWS, Y)
         copied = copy.deepcopy(model)
-        assert copied.predict_proba(X).tolist() == model.predict_proba(X).tolist()
+        assert copied.predict_proba(X_ROWS).tolist() == model.predict_proba(X_ROWS).tolist()
         paths.append(tmp_path / f"{subpackage}.pkl")
         paths[-1].write_bytes(pickle.dumps(model))
         models.append(model)
@@ -169,6 +174,57 @@ def test_a_missing_extra_is_named():
         optional_import("no_such_module", extra="neural", purpose="merging skorch members")
     assert "merging skorch members needs no_such_module" in str(caught.value)
     assert optional_import("json", extra="neural", purpose="nothing").__name__ == "json"
+
+
+def small_net():
+    skorch = pytest.importorskip("skorch")
+    nn = pytest.importorskip("torch.nn")
+    net = skorch.NeuralNetClassifier(nn.Linear(1, 2), criterion=nn.CrossEntropyLoss, verbose=0)
+    X = np.array(X_ROWS, dtype=np.float32)
+    return net.set_params(max_epochs=1, train_split=None).fit(X, np.array(Y))
+
+
+def train():
+    net = small_net()
+    return lambda: torch_trainee(net)
+
+
+def draw():
+    return lambda: ReliabilityDisplay.from_predictions([0, 1] * 9, [0.2, 0.7] * 9)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "package", "module", "extra"),
+    [
+        (train, "torch", "torch", "neural"),
+        (draw, "matplotlib", "matplotlib.pyplot", "plot"),
+    ],
+)
+def test_the_extra_that_is_named_is_what_is_missing(monkeypatch, prepare, package, module, extra):
+    call = prepare()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, module, None)
+        with pytest.raises(ImportError, match=rf"needs {package}: .*'skmergecal\[{extra}\]'"):
+            call()
+    assert call() is not None
+
+
+def test_each_extra_installs_the_package_that_needs_it():
+    """The calls of ``optional_import`` against the extras of pyproject.toml."""
+    root = Path(skmergecal.__file__).parents[1]
+    extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = extras["project"]["optional-dependencies"]
+    calls = [
+        (ast.literal_eval(call.args[0]), ast.literal_eval(call.keywords[0].value))
+        for file in (root / "skmergecal").rglob("*.py")
+        if "optional_import(" in (text := file.read_text(encoding="utf-8"))
+        for call in ast.walk(ast.parse(text))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "optional_import"
+    ]
+    assert {extra for _, extra in calls} >= {"neural", "plot", "boosters"}
+    for module, extra in calls:
+        packages = {re.split("[><=\\[]", requirement)[0] for requirement in extras[extra]}
+        assert module.partition(".")[0] in packages
 
 
 def test_version():

@@ -94,7 +94,7 @@ def check_same_function(network: Network, before: Arrays, after: Arrays, X: Arra
     error = float(np.abs(old - new).max(initial=0.0)) / (1.0 + float(np.abs(old).max(initial=0.0)))
     if not error <= _ROUNDING:
         msg = (
-            f"a permuted network changed its logits by {error:.2g} relative to their size: the "
-            "description of the network is wrong. Use alignment=None, and please report this."
+            f"a network with permuted units changed its logits by {error:.2g} relative to their "
+            "size, because its description (Parameters.network) is wrong: use alignment=None"
         )
         raise RuntimeError(msg)

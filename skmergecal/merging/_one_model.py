@@ -204,10 +204,10 @@ def check_rewriting(held_out: HeldOutMembers, temperatures: Array, rows: FitRows
         if error > SAME_IN_SINGLE_PRECISION:
             msg = (
                 f"estimator {member.name!r} changes its probabilities by {error:.2g} when its "
-                "preprocessing or temperature is folded into its layers: either its module does "
-                "not begin or end with the linear layers that it defines first and last, or "
-                "features of large means lose digits in its floating type (scale the data outside "
-                "of the members then). Or use method='logits'."
+                "preprocessing or temperature is folded into its layers. Its module may not begin "
+                "and end with the linear layers that it defines first and last, or lose digits of "
+                "features with large means. Scale the data before they reach the members, use "
+                "calibrate='merged' for temperatures, or use method='logits'."
             )
             raise IncompatibleEstimatorsError(msg)
 

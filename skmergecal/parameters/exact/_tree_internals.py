@@ -23,7 +23,7 @@ def _unknown_structure(what: str) -> IncompatibleEstimatorsError:
     return IncompatibleEstimatorsError(
         f"{what} of scikit-learn {sklearn.__version__} have a structure that this version of "
         "skmergecal does not support, so they cannot be merged into one: keep the "
-        "MergedClassifier, or update skmergecal"
+        "MergedClassifier, which needs no such structure"
     )
 
 

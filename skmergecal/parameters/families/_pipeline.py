@@ -49,12 +49,16 @@ class Steps:
 def _foldable(parameters: Parameters, step: Any) -> AffineStep | None:
     """The affine map of a step if it can be folded into the first layer, else None."""
     affine = read_affine(step)
-    if affine is None or parameters.first is None or PREPROCESSING in parameters.architecture:
+    first = parameters.first
+    if affine is None or first is None or PREPROCESSING in parameters.architecture:
         return None
     # Families without n_features (skorch) build the first layer with a fixed width, so only steps
-    # that keep the number of features can be folded in.
+    # that keep the number of features can be folded in. The layer that a net defines first may be
+    # another one than that which takes the rows.
     if parameters.architecture.get("n_features") is None:
-        return affine if affine.keeps_width and affine.columns is None else None
+        width = parameters.arrays[first.weight].shape[first.feature_axis]
+        fits = affine.keeps_width and affine.columns is None and width == len(affine.shift)
+        return affine if fits else None
     return affine if parameters.columns is None else affine.of(parameters.columns)
 
 
