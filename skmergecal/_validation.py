@@ -116,6 +116,8 @@ def as_numbers(name: str, values: Any) -> np.ndarray:
         kind = array.dtype.kind
         text = kind in "USmMcV" or (kind == "O" and any(isinstance(v, str) for v in array.flat))
         if not text:
+            if kind == "O" and hasattr(values, "isna"):  # pandas, whose NA is no number of NumPy's
+                array = np.where(values.isna(), np.nan, array)
             wide = array.dtype in (np.float32, np.float64)
             return array if wide else array.astype(np.float64)
         found = f"dtype {array.dtype}"

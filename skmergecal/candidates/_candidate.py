@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import joblib
@@ -57,7 +58,10 @@ def best_of(candidates: Sequence[Candidate], n: int) -> list[tuple[Candidate, Es
     """
     kept: list[tuple[Candidate, Estimator]] = []
     for candidate, estimator in _by_score(candidates):
-        if not any(is_same(estimator, other) for _, other in kept):
+        if not any(
+            is_same(estimator, other, also_of_other_kind=candidate.score == rival.score)
+            for rival, other in kept
+        ):
             kept.append((candidate, estimator))
         if len(kept) == n:
             break
@@ -92,8 +96,13 @@ def warn_if_fewer(found: int, n_members: int, what: str, left_out: str) -> None:
         )
 
 
-def is_same(a: Any, b: Any) -> bool:
-    """Whether two parameters have the same value; estimators by class and parameters."""
+def is_same(a: Any, b: Any, *, also_of_other_kind: bool = False) -> bool:
+    """Whether two parameters have the same value; estimators by class and parameters.
+
+    1, 1.0 and True may mean the same (C), or not (max_features): they are different, unless those
+    of another kind count, too.
+    """
+    same = partial(is_same, also_of_other_kind=also_of_other_kind)
     if a is b:
         return True
     if isinstance(a, type):
@@ -101,16 +110,21 @@ def is_same(a: Any, b: Any) -> bool:
     if isinstance(a, FrozenEstimator):  # what it learned is no parameter
         return isinstance(b, FrozenEstimator) and a.estimator is b.estimator
     if hasattr(a, "get_params"):
-        return type(a) is type(b) and is_same(a.get_params(deep=False), b.get_params(deep=False))
+        return type(a) is type(b) and same(a.get_params(deep=False), b.get_params(deep=False))
     if isinstance(a, dict):
         both = isinstance(b, dict) and a.keys() == b.keys()
-        return both and all(is_same(a[key], b[key]) for key in a)
+        return both and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
         both = type(a) is type(b) and len(a) == len(b)
-        return both and all(is_same(x, y) for x, y in zip(a, b, strict=True))
+        return both and all(same(x, y) for x, y in zip(a, b, strict=True))
     try:
         if getattr(a, "shape", ()) == () and a == b:
-            return True
+            return also_of_other_kind or _kind(a) == _kind(b)
         return bool(joblib.hash(a) == joblib.hash(b))
     except Exception:  # what cannot be compared, nor pickled, is taken for different
         return False
+
+
+def _kind(value: Any) -> str:
+    """That of a number, "i", "f" or "b"; "U" of a text; "O" of other objects."""
+    return np.asarray(value).dtype.kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -223,7 +223,15 @@ def _no_search(search: Any) -> Exception:
         )
     if any(hasattr(search, name) for name in _SPACES) and not isinstance(search, type):
         return NotFittedError(f"search, a {what}, is not fitted yet: call its fit(X, y) first")
+    if isinstance(search, Mapping) and any(hasattr(one, "cv_results_") for one in search.values()):
+        remedy = "pass list(search.values())"
+    elif isinstance(search, Iterator):
+        remedy = "pass list(search)"
+    elif hasattr(search, "keys") and "params" in search.keys():  # noqa: SIM118, a frame, too
+        remedy = "pass the search itself, which has the estimator, in place of its cv_results_"
+    else:
+        remedy = "classifiers that are fitted are merged by MergedClassifier.from_fitted"
     return TypeError(
         f"search should be a fitted search, GridSearchCV for instance, or a list of them; got a "
-        f"{what}: classifiers that are fitted are merged by MergedClassifier.from_fitted"
+        f"{what}: {remedy}"
     )

@@ -154,7 +154,7 @@ def _by_name(names: tuple[str, ...], weights: Array) -> dict[str, float]:
 
 def _names_and_number(what: str, given: Any) -> tuple[tuple[str, ...] | None, int]:
     """Names of members, None if only their number is given, and the number."""
-    if isinstance(given, Integral):
+    if isinstance(given, Integral) and given is not True:
         if given < 1:
             msg = f"{what} should be at least 1; got {given}"
             raise ValueError(msg)
@@ -166,4 +166,4 @@ def _names_and_number(what: str, given: Any) -> tuple[tuple[str, ...] | None, in
             "list of members, pass [name for name, _ in members]"
         )
         raise ValueError(msg)
-    return tuple(names), len(names)
+    return tuple(map(str, names)), len(names)  # no str_ of NumPy's

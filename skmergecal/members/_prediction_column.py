@@ -208,7 +208,8 @@ def _by_class(what: str, values: Any, classes: np.ndarray) -> Any:
     columns, labels = list(values.columns), classes.tolist()
     for known in (labels, [str(label) for label in labels]):
         if len(columns) == len(known) and set(columns) == set(known):
-            return values[known]
+            # By place: a list of truth values would select rows.
+            return as_numbers(what, values)[:, [columns.index(label) for label in known]]
     if columns == list(range(len(labels))):
         return values
     msg = (

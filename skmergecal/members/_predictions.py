@@ -139,7 +139,11 @@ def _names(predictions: Any) -> list[Any]:
 def _checked(name: Any, values: Any) -> Any:
     """An array of floats with one or two dimensions; a frame stays one."""
     if not isinstance(name, str):
-        msg = f"predictions should be named by str, one name for each member; got {name!r}"
+        msg = (
+            f"predictions should be named by str, one name for each member; got {name!r}: pass "
+            "{str(name): p for name, p in predictions.items()}; in a frame with two levels of "
+            "columns, members are the first one"
+        )
         raise ValueError(msg)
     parts = _parts(values)
     if parts is not None:
@@ -148,10 +152,18 @@ def _checked(name: Any, values: Any) -> Any:
     if array.ndim not in (1, 2) or 0 in array.shape:
         msg = (
             f"predictions {name!r} should have shape (n_samples, n_classes) or, for two classes, "
-            f"(n_samples,); got {array.shape}"
+            f"(n_samples,); got {array.shape}: pass several models as a list of such arrays"
         )
         raise ValueError(msg)
-    return values if is_table(values) else array
+    if not is_table(values):
+        return array
+    if len({*values.columns}) < len(values.columns):
+        msg = (
+            f"predictions {name!r} should have different columns; got {list(values.columns)}: "
+            "rename them by class, or pass to_numpy() of the frame"
+        )
+        raise ValueError(msg)
+    return _table_like(values, array) if np.asarray(values).dtype.kind == "O" else values
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
@@ -191,6 +203,9 @@ def _mean_of(name: str, parts: Sequence[Any]) -> Any:
         counts += known
     total[counts == 0] = np.nan
     mean = (total.T / np.maximum(counts, 1)).T
-    if is_table(first):
-        return type(first)(dict(zip(first.columns, mean.T, strict=True)))
-    return mean
+    return _table_like(first, mean) if is_table(first) else mean
+
+
+def _table_like(table: Any, array: Array) -> Any:
+    """A frame of the same package with the same columns."""
+    return type(table)(dict(zip(table.columns, array.T, strict=True)))

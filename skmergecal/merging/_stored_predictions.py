@@ -12,7 +12,6 @@ from skmergecal._compat import StrOptions
 from skmergecal._typing import NamedEstimators
 from skmergecal._validation import (
     check_labels,
-    check_lengths,
     check_parameters,
     check_sample_weight,
     union_of_classes,
@@ -55,7 +54,13 @@ def stored_members(
         raise ValueError(msg)
     stored = predictions if isinstance(predictions, Predictions) else Predictions(predictions)
     labels = check_labels(y)
-    check_lengths(len(stored), y=labels)
+    if len(stored) != len(labels):
+        msg = (
+            f"predictions have {len(stored)} rows, but y has {len(labels)} labels: pass those of "
+            "the same rows. A list of arrays is taken for several models, not for rows: pass "
+            "np.array(rows)"
+        )
+        raise ValueError(msg)
     known = union_of_classes(labels) if classes is None else check_classes(classes)
     estimators = [
         (name, FrozenEstimator(PredictionColumn(name, classes=known, logarithmic=logarithmic)))

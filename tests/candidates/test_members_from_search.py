@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
@@ -82,6 +85,18 @@ def test_equal_sets_count_once_and_fits_that_failed_do_not():
     assert caught[0].filename == __file__
     assert sorted(m.C for _, m in members) == [0.1, 1, 3]
     assert names(members_from_search(search, 3)) == names(members)  # the remedy
+
+
+def test_values_equal_up_to_type_count_once_only_where_they_mean_the_same():
+    """One feature, and all of them; one row, and all of them."""
+    forest = RandomForestClassifier(5, random_state=0)
+    search = grid(forest, {"max_features": [1, np.int64(1), np.float64(1), 1.0]})
+    members = members_from_search(search, 2)
+    assert {type(m.max_features) for _, m in members} & {int, np.int64}
+    assert {type(m.max_features) for _, m in members} & {float, np.float64}
+    assert members[0][1].max_features == search.best_params_["max_features"]
+    inside = {"steps": [[("forest", clone(forest).set_params(max_samples=n))] for n in (2, 1.0)]}
+    assert len(members_from_search(grid(Pipeline([("forest", forest)]), inside), 2)) == 2
 
 
 def test_values_that_are_estimators_arrays_and_random_states_are_compared_by_content():
@@ -324,6 +339,19 @@ def test_values_that_are_estimators_are_not_changed():
 def test_what_is_no_fitted_search(search, error, match):
     with pytest.raises(error, match=match):
         members_from_search(search)
+
+
+def test_containers_of_searches_name_what_to_pass(trees):
+    for wrong, remedy in [
+        ({"trees": trees}, "list(search.values())"),
+        ((search for search in [trees]), "list(search)"),
+    ]:
+        with pytest.raises(TypeError, match=re.escape(f"pass {remedy}")):
+            members_from_search(wrong)
+    assert members_from_search(list({"trees": trees}.values()), 2)  # the remedy
+    for results in (trees.cv_results_, pd.DataFrame(trees.cv_results_)):
+        with pytest.raises(TypeError, match="pass the search itself"):
+            members_from_search(results)
 
 
 def test_candidates_that_cannot_be_members():

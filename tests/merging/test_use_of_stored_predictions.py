@@ -176,3 +176,54 @@ def test_rows_with_nan_are_dropped_for_all_members(weighted):
         MergedClassifier.from_predictions({**STORED, "net": lacking["net"]}, Y)
     with pytest.raises(ValueError, match="'forest' have NaN in 1 of 90 rows, first in row 80"):
         merged.predict_proba(lacking)
+
+
+def framed(stored, dtype="Float64", columns=None):
+    pd = pytest.importorskip("pandas")
+    return {name: pd.DataFrame(p, columns=columns).astype(dtype) for name, p in stored.items()}
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "Float32", "object"])
+def test_gaps_in_frames_are_nan_whatever_pandas_calls_them(dtype):
+    pd = pytest.importorskip("pandas")
+    lacking = framed(STORED, dtype)
+    lacking["net"].iloc[5:9, 1] = pd.NA
+    kept = np.setdiff1d(np.arange(90), range(5, 9))
+    merged = MergedClassifier.from_predictions(lacking, Y, missing="drop_rows")
+    expected = MergedClassifier.from_predictions(Predictions(STORED)[kept], Y[kept])
+    atol = 1e-6 if dtype == "Float32" else 1e-12
+    np.testing.assert_allclose(
+        merged.predict_proba(framed(NEW, dtype)), expected.predict_proba(NEW), atol=atol
+    )
+    for refused in (MergedClassifier.from_predictions, lambda new, _: merged.predict_proba(new)):
+        with pytest.raises(ValueError, match="'net' have NaN in 4 of 90 rows, first in row 5"):
+            refused(lacking, Y)
+    second = [lacking["net"], framed(STORED, dtype)["net"]]
+    np.testing.assert_allclose(Predictions({"net": second})["net"], STORED["net"], atol=atol)
+
+
+def test_columns_of_one_name_are_not_one_column():
+    two = told(90, 2)[0]
+    twice = framed(two, "object", columns=["yes", "yes"])
+    with pytest.raises(ValueError, match=r"'forest' should have different columns; got \['yes',"):
+        MergedClassifier.from_predictions(twice, Y > 0)
+    y = Y > 0
+    MergedClassifier.from_predictions({n: p.to_numpy() for n, p in twice.items()}, y)  # remedies
+    MergedClassifier.from_predictions(framed(two, "object", columns=[False, True]), y)
+
+
+def test_names_and_rows_that_were_meant_otherwise():
+    """Each message has a remedy, which is applied."""
+    numbered = dict(enumerate(STORED.values()))
+    with pytest.raises(ValueError, match=r"named by str, .* got 0: pass {str\(name\)"):
+        MergedClassifier.from_predictions(numbered, Y)
+    MergedClassifier.from_predictions({str(name): p for name, p in numbered.items()}, Y)
+    rows = {name: list(p) for name, p in STORED.items()}
+    with pytest.raises(ValueError, match=r"have 3 rows, but y has 90 .*pass np\.array\(rows\)"):
+        MergedClassifier.from_predictions(rows, Y)
+    merged = MergedClassifier.from_predictions({n: np.array(p) for n, p in rows.items()}, Y)
+    np.testing.assert_array_equal(merged.predict_proba(NEW), PROBA)
+    seeds = {name: np.stack([p, p]) for name, p in STORED.items()}
+    with pytest.raises(ValueError, match="pass several models as a list of such arrays"):
+        MergedClassifier.from_predictions(seeds, Y)
+    MergedClassifier.from_predictions({name: list(p) for name, p in seeds.items()}, Y)
