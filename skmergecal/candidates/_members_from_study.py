@@ -50,6 +50,8 @@ def members_from_study(
     ------
     ValueError
         If the study has several objectives, or no trial is complete.
+    TypeError
+        If ``make_estimator`` returns something else.
 
     Warns
     -----
@@ -82,9 +84,20 @@ def members_from_study(
     trials, sign = complete_trials(study, "study")
     varying = with_varying([trial.params for trial in trials])
     candidates = [
-        Candidate(sign * trial.value, names, partial(make_estimator, trial))
+        Candidate(sign * trial.value, names, partial(_made, make_estimator, trial))
         for trial, names in zip(trials, varying, strict=True)
     ]
     best = best_of(candidates, n_members)
     warn_if_fewer(len(best), n_members, "study", _LEFT_OUT)
     return named_members(best)
+
+
+def _made(make_estimator: Callable[[Any], Estimator], trial: Any) -> Estimator:
+    estimator = make_estimator(trial)
+    if not hasattr(estimator, "get_params"):
+        msg = (
+            f"make_estimator should return the estimator of a trial; got a "
+            f"{type(estimator).__name__}: return the estimator, not its score"
+        )
+        raise TypeError(msg)
+    return estimator

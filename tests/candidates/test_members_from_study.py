@@ -95,6 +95,12 @@ def test_a_study_of_several_objectives_is_left_to_the_user():
     MergedClassifier([members[0], ("b", LogisticRegression())], cv=2).fit(X, Y)
 
 
+@pytest.mark.parametrize("returned", [None, 0.5])
+def test_an_objective_is_no_make_estimator(returned):
+    with pytest.raises(TypeError, match=r"make_estimator should return .*return the estimator"):
+        members_from_study(make_study(*TRIALS), lambda trial: returned)
+
+
 def test_searches_and_studies_are_told_apart():
     search = GridSearchCV(LogisticRegression(), {"C": [1]}, cv=2).fit(X, Y)
     with pytest.raises(TypeError, match=r"GridSearchCV: of a fitted search, use members_from_sea"):
