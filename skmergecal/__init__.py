@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from skmergecal.merging import MergedClassifier, merge_path
     from skmergecal.orders import compare_fit_orders, fit_orders
     from skmergecal.report import calibration_report
-    from skmergecal.tuning import FineTunedClassifier
+    from skmergecal.tuning import DistilledClassifier, FineTunedClassifier
 else:  # hidden from type checkers, which would take every name for one that __getattr__ gives
     # Where each name is found on its first use; a subpackage is found in the package itself.
     _SOURCES = {
+        "DistilledClassifier": "tuning",
         "EarlyStopped": "boosters",
         "FineTunedClassifier": "tuning",
         "FitOrderDisplay": "display",
@@ -93,6 +94,7 @@ else:  # hidden from type checkers, which would take every name for one that __g
 
 
 __all__ = [
+    "DistilledClassifier",
     "EarlyStopped",
     "FineTunedClassifier",
     "FitOrderDisplay",

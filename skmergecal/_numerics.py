@@ -6,6 +6,7 @@ operations run on C-contiguous arrays, and sums run along the contiguous axis.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "SMALLEST",
     "add_weighted",
     "log_softmax",
+    "mean_and_error",
     "mean_loss",
     "row_losses",
     "soften",
@@ -121,6 +123,18 @@ def row_losses(log_proba: Array, y: Any) -> Array:
 def mean_loss(log_proba: Array, y: Any, sample_weight: Array | None) -> float:
     """Weighted mean of -log p of the true class; ``y`` holds column numbers."""
     return float(np.average(row_losses(log_proba, y), weights=sample_weight))
+
+
+def mean_and_error(values: Array, weight: Array | None) -> tuple[float, float]:
+    """Weighted mean and its standard error; weights count as repetitions."""
+    total = float(len(values) if weight is None else weight.sum())
+    mean = float(np.average(values, weights=weight))
+    if not math.isfinite(mean):
+        return mean, math.inf
+    if total <= 1:
+        return mean, math.nan
+    spread = float(np.average((values - mean) ** 2, weights=weight)) * total / (total - 1)
+    return mean, math.sqrt(spread / total)
 
 
 def sum_of(parts: Iterable[Array]) -> Array:

@@ -10,7 +10,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 
-from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
+from skmergecal import (
+    DistilledClassifier,
+    FineTunedClassifier,
+    MergedClassifier,
+    TemperatureCalibrator,
+)
 
 LABELS = np.array(["high", "low", "medium"])
 X, Y = make_classification(240, 6, n_informative=4, n_classes=3, flip_y=0.1, random_state=0)
@@ -58,6 +63,11 @@ def _tuned():
     return tuned.fit(ROWS, LABELS_OF_ROWS)
 
 
+def _distilled():
+    student = DistilledClassifier(LogisticRegression(), FrozenEstimator(BAYES), cv=2)
+    return student.fit(ROWS, LABELS_OF_ROWS)
+
+
 def _from_predictions():
     stored = {name: member.predict_proba(ROWS) for name, member in (("a", BAYES), ("b", LINEAR))}
     return MergedClassifier.from_predictions(stored, LABELS_OF_ROWS)
@@ -81,6 +91,7 @@ MODELS = {
     ),
     "stream": _stream,
     "tuned": _tuned,
+    "distilled": _distilled,
     "predictions": _from_predictions,
 }
 

@@ -6,9 +6,15 @@ import pytest
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
+from skmergecal import (
+    DistilledClassifier,
+    FineTunedClassifier,
+    MergedClassifier,
+    TemperatureCalibrator,
+)
 
 OUT_OF_FOLD = "fit_transform gives out-of-fold values on purpose: test_fit_transform_is_out_of_fold"
 
@@ -30,6 +36,17 @@ CHECKED = [
     merged(weights="greedy", calibrate="both"),
     TemperatureCalibrator(LogisticRegression(max_iter=20, tol=0.01), cv=2),
     FineTunedClassifier(GaussianNB(), epochs=1, cv=2, random_state=0),
+    DistilledClassifier(
+        DecisionTreeClassifier(max_depth=2, random_state=0),
+        DecisionTreeClassifier(random_state=0),
+        cv=2,
+    ),
+    DistilledClassifier(
+        LogisticRegression(max_iter=20, tol=0.01),
+        LogisticRegression(C=0.1, max_iter=20, tol=0.01),
+        label_share=0.5,
+        cv=2,
+    ),
     FineTunedClassifier(SGDClassifier(loss="log_loss", random_state=0), cv=2, random_state=0),
     FineTunedClassifier(
         MLPClassifier((8,), solver="lbfgs", max_iter=20, random_state=0),

@@ -71,7 +71,7 @@ def test_copies_have_the_same_attributes_identities_and_bits(name):
             shared = list(other.named_estimators_.values())
             assert all(a is b for a, b in zip(other.estimators_, shared, strict=True))
             assert other.weights_ is not saved.weights_ or how == "copy"
-        if saved.__class__.__name__ != "FineTunedClassifier" and name != "fitted here":
+        if name not in ("fitted here", "tuned", "distilled"):
             given = dict(other._named())
             was = dict(saved._named())
             for own, old in zip(_members(other), _members(saved), strict=True):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from numbers import Integral
 from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
@@ -16,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, _fit_context, tags_of
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
-from skmergecal._pipelines import resamples
 from skmergecal._temperature import TEMPERATURE_ALPHA, minimise_temperature, warn_at_bound
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
 from skmergecal._validation import (
@@ -30,7 +27,6 @@ from skmergecal._validation import (
     warn_if_probabilities,
 )
 from skmergecal._warnings import warn_user, warns_once
-from skmergecal.calibration._held_out import fit_held_out
 from skmergecal.calibration._statistics import TemperatureStatistics
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
@@ -38,14 +34,11 @@ from skmergecal.members import (
     FitRows,
     check_classes,
     check_estimator,
-    collect,
-    cut_params,
+    collect_one,
     find_members_that_saw_rows,
     freeze_labelled,
     frozen_members,
-    has_held_out,
     route_fit_params,
-    unfitted_last_step,
     warn_of_names,
     warn_of_seen_rows,
 )
@@ -252,31 +245,17 @@ class TemperatureCalibrator(LogProbaClassifier):
         estimator = self._labelled(self.estimator)
         rows = FitRows.check(X, y, sample_weight)
         routed = route_fit_params(self, [("estimator", estimator)], sample_weight, params)
-        last = unfitted_last_step(estimator)
-        # Held-out rows of a last step after a sampler would be rows that the sampler made.
-        if held_out and has_held_out(last) and not resamples(estimator):
-            params = {**routed[0].get("estimator", {}), **routed[1]}
-            params = cut_params(X, params, rows.kept)
-            labels = rows.labels[rows.kept]
-            fitted, held = fit_held_out(clone(estimator), rows.kept_X, labels, params)
-            held = HeldOutLogProba(held.log_proba, rows.kept[held.rows])
-            (member,), self.classes_ = frozen_members(
-                [("estimator", FrozenEstimator(fitted))], Cache(None)
-            )
-            self._member, self.estimator_ = replace(member, estimator=fitted), fitted
-        else:
-            found = collect(
-                [("estimator", estimator)],
-                rows,
-                cv=self.cv,
-                routed=routed,
-                cache=Cache(None),
-                n_jobs=self.n_jobs,
-                held_out=held_out,
-            )
-            (self._member,), self.classes_ = found.members, found.classes
-            self.estimator_ = self._member.estimator
-            held = HeldOutLogProba(self._member.log_proba(found.opinions[0]), found.rows)
+        found = collect_one(
+            "estimator",
+            estimator,
+            rows,
+            cv=self.cv,
+            routed=routed,
+            n_jobs=self.n_jobs,
+            held_out=held_out,
+        )
+        self._member, self.classes_, held = found
+        self.estimator_ = self._member.estimator
         self._check_features(X, reset=True)
         return held, rows
 

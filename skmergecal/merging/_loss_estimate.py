@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from skmergecal._numerics import mean_and_error
 from skmergecal._typing import Array
 from skmergecal._validation import check_sample_weight
 from skmergecal.merging.fitted import LossesOfRows, RowLosses
 
-__all__ = ["NO_ROWS", "LossEstimate", "find_estimate", "mean_and_error", "summarise"]
+__all__ = ["NO_ROWS", "LossEstimate", "find_estimate", "summarise"]
 
 #: A difference of no more than this is none: a merge that is its best member differs by rounding.
 _ROUNDING = 1e-12
@@ -147,18 +148,6 @@ class LossEstimate:
 
 def _with_error(value: float, error: float) -> str:
     return f"{value:.4g} +- {error:.2g}"
-
-
-def mean_and_error(values: Array, weight: Array | None) -> tuple[float, float]:
-    """Weighted mean and its standard error; weights count as repetitions."""
-    total = float(len(values) if weight is None else weight.sum())
-    mean = float(np.average(values, weights=weight))
-    if not math.isfinite(mean):
-        return mean, math.inf
-    if total <= 1:
-        return mean, math.nan
-    spread = float(np.average((values - mean) ** 2, weights=weight)) * total / (total - 1)
-    return mean, math.sqrt(spread / total)
 
 
 def find_estimate(

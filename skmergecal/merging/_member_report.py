@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 
 from skmergecal._compat import _safe_indexing
 from skmergecal._memory import Memo, RecentArrays
-from skmergecal._numerics import row_losses
+from skmergecal._numerics import mean_and_error, row_losses
 from skmergecal._optional import as_frame
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import encode_labels
@@ -27,7 +27,7 @@ from skmergecal.members import (
 )
 from skmergecal.merging._fitted_rows import FittedRows
 from skmergecal.merging._learn import learn_merge
-from skmergecal.merging._loss_estimate import LossEstimate, mean_and_error
+from skmergecal.merging._loss_estimate import LossEstimate
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted import FittedMerge, OpinionReader
 from skmergecal.metrics import check_share, disagreement

@@ -31,7 +31,7 @@ from skmergecal._validation import check_parameters
 from skmergecal.calibration import TemperatureCalibrator
 from skmergecal.members import check_pairs
 from skmergecal.merging import MergedClassifier
-from skmergecal.tuning import FineTunedClassifier
+from skmergecal.tuning import DistilledClassifier, FineTunedClassifier
 
 __all__ = ["fit_orders"]
 
@@ -68,7 +68,9 @@ def fit_orders(
         `FineTunedClassifier`.
     distil : bool or dict, default=None
         Whether to distil the members into the merged model; a dict gives parameters of
-        `FineTunedClassifier`, where ``epochs`` defaults to 30.
+        `FineTunedClassifier`, where ``epochs`` defaults to 30. For members of any kind,
+        ``{"student": classifier}`` distils their merge into this one; further entries are
+        parameters of `DistilledClassifier`.
     calibrate : bool, default=True
         Whether to include the orders that calibrate.
     **params : dict
@@ -93,7 +95,9 @@ def fit_orders(
             last = MergedClassifier(tuned, **merge, calibrate="merged")
             orders["tune-then-merge-then-calibrate"] = last
         _add_further(orders, "merge-then-tune", estimators, one_model, settings, calibrate)
-    if settings := _settings(distil, target="members", epochs=_DISTIL_EPOCHS):
+    if isinstance(distil, Mapping) and "student" in distil:
+        _add_distilled(orders, estimators, merge, distil, calibrate)
+    elif settings := _settings(distil, target="members", epochs=_DISTIL_EPOCHS):
         _add_further(orders, "merge-then-distil", estimators, one_model, settings, calibrate)
     return orders
 
@@ -137,6 +141,23 @@ def _add_further(
     orders[name] = model()
     if calibrate:
         orders[f"{name}-then-calibrate"] = TemperatureCalibrator(model())
+
+
+def _add_distilled(
+    orders: dict[str, Estimator],
+    estimators: Sequence[tuple[str, Estimator]],
+    params: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    calibrate: bool,
+) -> None:
+    """Add a student of the merge, and its calibration."""
+
+    def model() -> Estimator:
+        return DistilledClassifier(teacher=MergedClassifier(list(estimators), **params), **settings)
+
+    orders["merge-then-distil"] = model()
+    if calibrate:
+        orders["merge-then-distil-then-calibrate"] = TemperatureCalibrator(model())
 
 
 def _tuned(estimator: Estimator, settings: Mapping[str, Any]) -> Estimator:

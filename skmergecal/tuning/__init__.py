@@ -1,5 +1,7 @@
-"""Further training: of members before they are merged, or of the merged model."""
+"""Further training: of members before they are merged, of the merged model, or of a student."""
 
 from skmergecal.tuning._classifier import FineTunedClassifier
+from skmergecal.tuning._distillation_report import DistillationReport
+from skmergecal.tuning._distilled_classifier import DistilledClassifier
 
-__all__ = ["FineTunedClassifier"]
+__all__ = ["DistillationReport", "DistilledClassifier", "FineTunedClassifier"]

@@ -66,6 +66,9 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
     teacher : classifier, default=None
         With ``target="members"``: whose probabilities are learned, instead of the members'. Frozen,
         or fitted on the rows of ``fit``.
+    label_share : float, default=0.0
+        With ``target="members"``: the share of the true labels in what is learned, from 0 to 1.
+        Nets that were stopped early gain from labels, nets that know their rows by heart do not.
     augment : {"mixup", "jitter", "both"} or None, default=None
         With ``target="members"``: learn from synthetic rows, which the teacher labels: a new set in
         each of the first eight epochs, then these in turn. "mixup" moves each row up to half of
@@ -153,6 +156,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "target": [StrOptions({"labels", "members"})],
         "teacher": [HasMethods(["fit"]), None],
+        "label_share": [Interval(Real, 0, 1, closed="both")],
         "augment": [StrOptions(set(AUGMENTS)), None],
         "schedule": [StrOptions(set(SCHEDULES)), None],
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
@@ -174,6 +178,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         batch_size: int = 128,
         target: str = "labels",
         teacher: Estimator | None = None,
+        label_share: float = 0.0,
         augment: str | None = None,
         schedule: str | None = None,
         weight_decay: float | None = None,
@@ -191,6 +196,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         self.batch_size = batch_size
         self.target = target
         self.teacher = teacher
+        self.label_share = label_share
         self.augment = augment
         self.schedule = schedule
         self.weight_decay = weight_decay
@@ -278,7 +284,13 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         frozen = isinstance(self.estimator, FrozenEstimator)
         soft = self.target == "members"
         takes = not frozen and has_fit_parameter(self.estimator, "X_unlabeled")
-        for name, given in (("teacher", self.teacher), ("augment", self.augment)):
+        share = self.label_share or None
+        given_for_members = {
+            "teacher": self.teacher,
+            "label_share": share,
+            "augment": self.augment,
+        }
+        for name, given in given_for_members.items():
             if given is not None and not soft:
                 msg = f"{name} is for target='members'; got {name}={given!r} with target='labels'"
                 raise ValueError(msg)
@@ -320,6 +332,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
             validation_fraction=self.validation_fraction if self.early_stopping else None,
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
             progress=Progress(self, context, int(self.verbose)),
+            label_share=float(self.label_share),
         )
 
     def _set_fitted(self, tuned: TunedModel) -> None:

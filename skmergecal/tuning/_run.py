@@ -29,6 +29,7 @@ from skmergecal.tuning._loop import Examples, History, train
 from skmergecal.tuning._open import OpenedEstimator, open_estimator
 from skmergecal.tuning._progress import Progress
 from skmergecal.tuning._schedule import TrainingPlan
+from skmergecal.tuning._soft_rows import mix_labels
 from skmergecal.tuning._synthetic import SETS, check_augmentable, synthetic_rows
 from skmergecal.tuning._teacher import Teacher, find_teacher
 
@@ -50,6 +51,8 @@ class TuningData:
         Further rows, for a teacher.
     params : dict
         Parameters for the fit of an estimator that is not frozen.
+    goals : ndarray of shape (n_samples, n_classes) or None
+        Probabilities to learn, columns in the order of the classes; None: the teacher is asked.
     """
 
     X: Any
@@ -57,6 +60,7 @@ class TuningData:
     weight: Array | None = None
     unlabeled: Any = None
     params: dict[str, Any] | None = None
+    goals: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ class TuningRun:
         Share of the rows that is held out to stop on.
     seed : int
     progress : Progress
+    label_share : float
+        Share of the labels in what it learns from a teacher.
     """
 
     estimator: Estimator
@@ -103,6 +109,7 @@ class TuningRun:
     validation_fraction: float | None
     seed: int
     progress: Progress
+    label_share: float = 0.0
 
     def run(self, data: TuningData) -> TunedModel:
         """Fit, if need be, and train."""
@@ -121,7 +128,8 @@ class TuningRun:
             if self.soft:
                 teacher_proba = find_teacher(self.teacher, opened, classes, data.X, data.labels)
                 teach = partial(_columns_of, teacher_proba, columns)
-                goals = teach(rows)
+                goals = teach(rows) if data.goals is None else data.goals[:, columns]
+                goals = self._with_labels(goals, data.labels, own)
             else:
                 goals = encode_labels(np.asarray(data.labels), own, remedy=_KNOWN)
             estimator, history = self._train(opened, Examples(rows, goals, weight), teach)
@@ -129,6 +137,14 @@ class TuningRun:
         cache = Cache(None)
         amount = cache.softening(tuned, cache.data(rows), weight) if _num_samples(rows) else 0.0
         return TunedModel(tuned.softened(amount), classes, history)
+
+    def _with_labels(self, goals: Array, labels: np.ndarray | None, own: np.ndarray) -> Array:
+        """What a teacher gives some rows, the first of which have labels, mixed with these."""
+        if not self.label_share or labels is None:
+            return goals
+        codes = np.full(len(goals), -1, dtype=np.intp)
+        codes[: len(labels)] = encode_labels(labels, own, remedy=_KNOWN)
+        return mix_labels(goals, codes, self.label_share)
 
     def held_out(
         self, data: TuningData, train: IntArray, test: IntArray, classes: np.ndarray

@@ -9,14 +9,16 @@ from joblib import parallel_config
 from scipy import stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import SGDClassifier
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import (
+    DistilledClassifier,
     FineTunedClassifier,
     MergedClassifier,
     TemperatureCalibrator,
@@ -232,3 +234,21 @@ def test_errors(blobs):
         fit_orders(own(), speed=3)
     with pytest.raises(ValueError, match="tuples"):
         compare_fit_orders([SGDClassifier(), own()[0]], blobs.X, blobs.y)
+
+
+def test_the_merge_of_members_of_any_kind_can_be_distilled_into_a_student(binary):
+    members = {"bayes": GaussianNB(), "tree": DecisionTreeClassifier(max_depth=2, random_state=0)}
+    settings = {"student": LogisticRegression(max_iter=1000), "label_share": 0.5, "cv": 2}
+    orders = fit_orders(members, distil=settings, cv=2)
+    assert list(orders)[-2:] == ["merge-then-distil", "merge-then-distil-then-calibrate"]
+    distilled = orders["merge-then-distil"].fit(binary.X, binary.y)
+    assert isinstance(distilled.student_, LogisticRegression)
+    assert isinstance(distilled.teacher_, MergedClassifier)
+    assert distilled.label_share_ == 0.5
+    last = orders["merge-then-distil-then-calibrate"]
+    assert isinstance(last.estimator, DistilledClassifier)
+    table = compare_fit_orders(
+        members, binary.X, binary.y, distil=settings, calibrate=False, cv=2, random_state=0
+    )
+    assert table.index.tolist() == ["merge", "merge-then-distil"]
+    assert np.isfinite(table["mean"]).all()

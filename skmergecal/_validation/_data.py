@@ -1,48 +1,37 @@
-"""Checks of labels, weights and logits, with errors that name the remedy."""
+"""Checks of rows, labels, probabilities and logits, with errors that name the remedy."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
-from skmergecal._compat import Interval, _num_samples, validate_parameter_constraints
+from skmergecal._compat import _num_samples
 from skmergecal._typing import Array, IntArray
+from skmergecal._validation._parameters import LARGEST_LOGIT
 from skmergecal._warnings import warn_user
 
 __all__ = [
-    "LARGEST_LOGIT",
-    "NON_NEGATIVE",
-    "POSITIVE",
-    "TEMPERATURE",
     "as_numbers",
     "check_columns",
-    "check_factors",
     "check_labels",
     "check_lengths",
     "check_list",
     "check_logits",
     "check_matrix",
-    "check_member_weights",
     "check_members",
     "check_names",
-    "check_parameters",
     "check_proba",
     "check_proba_rows",
     "check_rows",
-    "check_sample_weight",
-    "check_shares",
     "count_rows",
     "encode_labels",
     "union_of_classes",
-    "warn_if_few",
     "warn_if_probabilities",
 ]
 
@@ -53,46 +42,6 @@ _EXACT = 1e-6
 _PRECISE = 1e-3
 #: Rows off by more than this are no probabilities. Of 5 classes, two decimals may be off by 0.025.
 _ROUNDED = 0.02
-
-#: Logits are clipped to this absolute value, so that their squares are finite.
-LARGEST_LOGIT = 1e150
-#: Sample weights whose largest lies beyond 2 to these powers are scaled towards them, so that
-#: neither their products nor their sums overflow or lose digits.
-_WEIGHT_EXPONENTS = -200, 200
-
-#: Constraints that estimators and functions share.
-NON_NEGATIVE = Interval(Real, 0, None, closed="left")
-POSITIVE = Interval(Real, 0, None, closed="neither")
-TEMPERATURE = Interval(Real, 1 / LARGEST_LOGIT, None, closed="left")
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def check_parameters(**constraints: Any) -> Callable[[Function], Function]:
-    """Decorator that checks settings of a function as scikit-learn checks those of an estimator.
-
-    Parameters
-    ----------
-    **constraints : list
-        What each parameter may be, in the vocabulary of ``_parameter_constraints``. Defaults are
-        not checked.
-    """
-
-    def decorate(function: Function) -> Function:
-        signature = inspect.signature(function)
-
-        @functools.wraps(function)
-        def checked(*args: Any, **kwargs: Any) -> Any:
-            try:
-                given = signature.bind(*args, **kwargs).arguments
-            except TypeError:  # Python's own error names the function
-                return function(*args, **kwargs)
-            validate_parameter_constraints(constraints, given, caller_name=function.__name__)
-            return function(*args, **kwargs)
-
-        return checked  # type: ignore[return-value]
-
-    return decorate
 
 
 def as_numbers(name: str, values: Any) -> np.ndarray:
@@ -141,10 +90,6 @@ def check_matrix(values: Any, name: str, shape: str = "(n_samples, n_classes)") 
         )
         raise ValueError(msg)
     return matrix
-
-
-#: Weights add up to 1 within this.
-_ADDED_UP = 1e-5
 
 
 def check_proba(proba: Any, name: str = "proba") -> Array:
@@ -402,89 +347,6 @@ def _are_columns(y: np.ndarray, classes: np.ndarray) -> bool:
     return bool(inside and np.array_equal(classes, np.arange(len(classes))))
 
 
-def check_sample_weight(sample_weight: Any, n_samples: int) -> Array | None:
-    """Frequency weights as a float64 array of shape (n_samples,), or None.
-
-    Raises
-    ------
-    ValueError
-        If the shape is wrong, or a weight is negative or not finite, or all are 0, or their sum
-        is not finite.
-    """
-    if sample_weight is None:
-        return None
-    weights: Array = as_numbers("sample_weight", sample_weight).astype(np.float64, copy=False)
-    if weights.ndim == 0:
-        weights = np.full(n_samples, float(weights))
-    if weights.ndim != 1:
-        msg = (
-            f"Sample weights must be 1D array or scalar, got {weights.ndim}D array: pass "
-            f"sample_weight of shape ({n_samples},)"
-        )
-        raise ValueError(msg)
-    if weights.shape != (n_samples,):
-        msg = f"sample_weight should have shape ({n_samples},), one per row; got {weights.shape}"
-        raise ValueError(msg)
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        msg = (
-            "sample_weight should be finite and non-negative: drop the rows or correct the weights"
-        )
-        raise ValueError(msg)
-    if not weights.any():
-        msg = "sample_weight is zero for every row: at least one row must have a positive weight"
-        raise ValueError(msg)
-    largest = float(weights.max())
-    if largest > 1.0 and not math.isfinite(largest * float((weights / largest).sum())):
-        msg = (
-            "sample_weight adds up to more than the largest float: divide the weights by their "
-            "largest"
-        )
-        raise ValueError(msg)
-    exponent = math.frexp(largest)[1]
-    beyond = exponent - min(max(exponent, _WEIGHT_EXPONENTS[0]), _WEIGHT_EXPONENTS[1])
-    return np.ldexp(weights, -beyond) if beyond else weights
-
-
-def warn_if_few(total_weight: float, n_classes: int) -> None:
-    """Warn if the weights, as frequencies, sum to less than one row per class."""
-    if total_weight < n_classes:
-        warn_user(
-            f"sample_weight adds up to fewer than the {n_classes} classes. Weights are frequencies "
-            "here (2 means that the row counts twice), so this is almost no data: scale them so "
-            "that they add up to the number of rows."
-        )
-
-
-def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
-    """Weights given as an array or a dict by name, scaled to sum to 1.
-
-    Parameters
-    ----------
-    weights : array-like of shape (n_members,) or dict
-        Non-negative, finite, not all 0.
-    names : sequence of str
-        The names of the members, in order.
-
-    Raises
-    ------
-    ValueError
-        If the weights are invalid.
-    """
-    if isinstance(weights, dict):
-        if set(weights) != set(names):
-            unknown = sorted(map(str, set(weights) - set(names)))
-            missing = sorted(set(names) - set(weights))
-            msg = (
-                f"weights should name each estimator once: {list(names)}; "
-                f"unknown names {unknown}, missing names {missing}"
-            )
-            raise ValueError(msg)
-        weights = [weights[name] for name in names]
-    values = check_factors(weights, len(names))
-    scaled = values / values.max()
-    return scaled / math.fsum(scaled)  # fsum is exact: the order of the members has no effect
-
-
 def check_proba_rows(
     proba: Array, whose: str, problem: str, *, remedy: str, percent_remedy: str
 ) -> Array:
@@ -533,33 +395,6 @@ def check_proba_rows(
             who=whose,
         )
     return np.where((off > _EXACT)[:, None], proba / sums[:, None], proba)
-
-
-def check_factors(weights: Any, n_members: int, name: str = "weights") -> Array:
-    """Non-negative factors of members, as they are: finite, and not all 0."""
-    values: Array = as_numbers(name, weights).astype(np.float64, copy=False)
-    if values.shape != (n_members,):
-        msg = f"{name} should have shape ({n_members},), one per estimator; got {values.shape}"
-        raise ValueError(msg)
-    if not np.isfinite(values).all() or (values < 0).any():
-        msg = f"{name} should be finite and non-negative; got {values.tolist()}"
-        raise ValueError(msg)
-    if not values.any():
-        msg = f"{name} are all 0: at least one estimator must have a positive weight"
-        raise ValueError(msg)
-    return values
-
-
-def check_shares(weights: Any, n_members: int) -> Array:
-    """Weights that add up to 1 already, as they are."""
-    values = check_factors(weights, n_members)
-    if abs(math.fsum(values) - 1) > _ADDED_UP:
-        msg = (
-            f"weights should add up to 1; got {values.tolist()}, which add up to "
-            f"{math.fsum(values):.6g}: divide them by their sum"
-        )
-        raise ValueError(msg)
-    return values
 
 
 def check_logits(logits: Any) -> np.ndarray:

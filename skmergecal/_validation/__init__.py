@@ -1,0 +1,63 @@
+"""Checks of what users pass in, with errors that name the remedy."""
+
+from skmergecal._validation._data import (
+    as_numbers,
+    check_columns,
+    check_labels,
+    check_lengths,
+    check_list,
+    check_logits,
+    check_matrix,
+    check_members,
+    check_names,
+    check_proba,
+    check_proba_rows,
+    check_rows,
+    count_rows,
+    encode_labels,
+    union_of_classes,
+    warn_if_probabilities,
+)
+from skmergecal._validation._parameters import (
+    LARGEST_LOGIT,
+    NON_NEGATIVE,
+    POSITIVE,
+    TEMPERATURE,
+    check_parameters,
+)
+from skmergecal._validation._weights import (
+    check_factors,
+    check_member_weights,
+    check_sample_weight,
+    check_shares,
+    warn_if_few,
+)
+
+__all__ = [
+    "LARGEST_LOGIT",
+    "NON_NEGATIVE",
+    "POSITIVE",
+    "TEMPERATURE",
+    "as_numbers",
+    "check_columns",
+    "check_factors",
+    "check_labels",
+    "check_lengths",
+    "check_list",
+    "check_logits",
+    "check_matrix",
+    "check_member_weights",
+    "check_members",
+    "check_names",
+    "check_parameters",
+    "check_proba",
+    "check_proba_rows",
+    "check_rows",
+    "check_sample_weight",
+    "check_shares",
+    "count_rows",
+    "encode_labels",
+    "union_of_classes",
+    "warn_if_few",
+    "warn_if_probabilities",
+]

@@ -1,0 +1,129 @@
+"""Students: classifiers that learn probabilities, from weighted copies of rows or as nets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from skmergecal._compat import _safe_indexing
+from skmergecal._pipelines import fit_front, is_pipeline
+from skmergecal._typing import Estimator
+from skmergecal._warnings import warn_user
+from skmergecal.members import (
+    FitTask,
+    clone_member,
+    cut_params,
+    is_sklearn,
+    is_skorch,
+    sample_weight_param,
+    unfitted_last_step,
+    unfrozen,
+)
+from skmergecal.tuning._soft_rows import RowCopies
+
+__all__ = ["check_student", "fit_on_copies", "is_net", "without_rows_apart"]
+
+#: HistGradientBoostingClassifier sets rows apart by itself above this many.
+_MANY_ROWS = 10_000
+
+
+def is_net(student: Estimator) -> bool:
+    """Whether a student is a net, which learns probabilities without copies of rows."""
+    last = unfitted_last_step(unfrozen(student))
+    return is_skorch(last) or is_sklearn(last, "MLPClassifier")
+
+
+def check_student(student: Estimator) -> None:
+    """Raise ValueError if a student cannot learn probabilities."""
+    if is_net(student):
+        return
+    last = unfitted_last_step(student)
+    name = type(unfrozen(last)).__name__
+    if isinstance(student, FrozenEstimator) or isinstance(last, FrozenEstimator):
+        msg = (
+            f"the student {name} is frozen, and only nets can be trained further: pass it without "
+            "FrozenEstimator to have a copy of it fitted"
+        )
+        raise ValueError(msg)
+    if sample_weight_param(student) is None:
+        msg = (
+            f"the fit of the student {name} takes no sample_weight, and it is no net: pass one "
+            "whose fit does (a tree, boosting, a forest, LogisticRegression), or an MLPClassifier "
+            "or skorch net"
+        )
+        raise ValueError(msg)
+    params = last.get_params(deep=False)
+    if "cv" in params or {"validation_fraction", "estimator"} <= set(params):
+        msg = (
+            f"the student {name} holds out rows by itself, and copies of one row would be on both "
+            "sides: pass the estimator inside of it, and wrap the DistilledClassifier instead "
+            "(in a search or a TemperatureCalibrator)"
+        )
+        raise ValueError(msg)
+
+
+def without_rows_apart(student: Estimator, n_copies: int) -> Estimator:
+    """The student, with whatever sets rows apart in its fit switched off, with a warning.
+
+    Parameters
+    ----------
+    student : classifier
+        Not changed.
+    n_copies : int
+        Number of copies of rows that it will be fitted on.
+    """
+    params = unfitted_last_step(student).get_params(deep=False)
+    off: dict[str, Any] = {}
+    stops = params.get("early_stopping", False)
+    if stops is True or (isinstance(stops, str) and stops == "auto" and n_copies > _MANY_ROWS):
+        off["early_stopping"] = False
+    if "early_stopping" not in params and params.get("n_iter_no_change") is not None:
+        off["n_iter_no_change"] = None
+    if params.get("oob_score"):
+        off["oob_score"] = False
+    if not off:
+        return student
+    changed = clone(student)
+    unfitted_last_step(changed).set_params(**off)
+    for name, value in off.items():
+        warn_user(
+            f"the student is fitted with {name}={value}: with {name}={params[name]!r} it would set "
+            "rows apart, and copies of one row would be on both sides"
+        )
+    return changed
+
+
+def fit_on_copies(
+    student: Estimator,
+    X: Any,
+    labels: np.ndarray,
+    copies: RowCopies,
+    classes: np.ndarray,
+    params: dict[str, Any],
+) -> Estimator:
+    """A clone of a student, fitted on copies; the steps of a Pipeline before it see rows once.
+
+    Parameters
+    ----------
+    student : classifier
+    X : array-like of shape (n_samples, ...)
+    labels : ndarray of shape (n_samples,)
+        For steps that make use of labels.
+    copies : RowCopies
+    classes : ndarray of shape (n_classes,)
+    params : dict
+        Other parameters of its ``fit``; what has one entry per row is copied along.
+    """
+    if is_pipeline(student):
+        pipeline = clone_member(student)
+        front, Z, _ = fit_front(pipeline, X, labels)
+        name, last = pipeline.steps[-1]
+        fitted = fit_on_copies(last, Z, labels, copies, classes, params)
+        return pipeline.set_params(steps=[*front, (name, fitted)])
+    own = cut_params(X, params, copies.rows)
+    own[str(sample_weight_param(student))] = copies.weight
+    Z = _safe_indexing(X, copies.rows)
+    return FitTask("student", student, Z, classes[copies.codes], None, own).run()
