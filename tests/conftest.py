@@ -46,8 +46,22 @@ THOROUGH = {
 
 
 #: What old versions cannot change, or need not repeat: texts, and code on pages whose calls are
-#: tested one by one. Simulations of arithmetic are marked where they are.
-ONCE = {"test_documentation.py", "test_readme.py", "test_structure.py"}
+#: tested one by one; what an import loads; files of arrays; the source code of members; processor
+#: time. Simulations of arithmetic are marked where they are.
+ONCE = {
+    "test_documentation.py",
+    "test_readme.py",
+    "test_structure.py",
+    "test_import.py",
+    "test_code.py",
+    "test_growth.py",
+    "checkpoints/test_merge.py",
+}
+
+
+#: Folders of arithmetic on arrays. Old versions run each function there in the other tests, which
+#: is enough to see that a function of NumPy or SciPy is missing or means something else.
+ARITHMETIC = {"_networks", "_temperature", "metrics", "pooling"}
 
 
 def pytest_collection_modifyitems(config, items):
@@ -57,9 +71,11 @@ def pytest_collection_modifyitems(config, items):
         sweep = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         page = item.path.suffix == ".rst"
         identities = item.path.match("merging/test_identities.py")
-        if sweep or page or identities or item.path.name in THOROUGH:
+        thorough = sweep or page or identities or item.path.name in THOROUGH
+        if thorough:
             item.add_marker(pytest.mark.thorough)
-        if page or item.path.name in ONCE:
+        arithmetic = thorough and item.path.parent.name in ARITHMETIC
+        if page or arithmetic or any(item.path.match(name) for name in ONCE):
             item.add_marker(pytest.mark.once)
         if item.path.name == "test_extremes.py":
             extremes[item.originalname].append(item)
