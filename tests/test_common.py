@@ -15,6 +15,7 @@ from skmergecal import (
     MergedClassifier,
     TemperatureCalibrator,
 )
+from skmergecal.calibration import ClassShift
 
 OUT_OF_FOLD = "fit_transform gives out-of-fold values on purpose: test_fit_transform_is_out_of_fold"
 
@@ -35,6 +36,7 @@ CHECKED = [
     merged(method="parameters"),
     merged(weights="greedy", calibrate="both"),
     TemperatureCalibrator(LogisticRegression(max_iter=20, tol=0.01), cv=2),
+    ClassShift(LogisticRegression(max_iter=20, tol=0.01), cv=2),
     FineTunedClassifier(GaussianNB(), epochs=1, cv=2, random_state=0),
     DistilledClassifier(
         DecisionTreeClassifier(max_depth=2, random_state=0),

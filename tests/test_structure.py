@@ -85,6 +85,7 @@ PUBLIC = [
         skmergecal,
         skmergecal.calibration,
         skmergecal.candidates,
+        skmergecal.monitoring,
         skmergecal.orders,
         skmergecal.tuning,
         skmergecal.pooling,
@@ -102,6 +103,8 @@ PUBLIC = [
         skmergecal.FineTunedClassifier,
         skmergecal.MergedClassifier,
         skmergecal.TemperatureCalibrator,
+        skmergecal.calibration.ClassShift,
+        skmergecal.monitoring.CalibrationMonitor,
     ],
 )
 def test_documented_defaults_are_the_real_ones(cls):

@@ -355,6 +355,18 @@ class TemperatureCalibrator(LogProbaClassifier):
         self._member = member.with_default_softening()
         self.estimator_ = estimator
 
+    def _without_rows(self) -> Self:
+        """Become fitted without rows, with a given temperature."""
+        if self.temperature is None:
+            msg = "without rows the temperature has to be given: pass temperature="
+            raise ValueError(msg)
+        if self.estimator is None:
+            self.classes_, self.estimator_ = check_classes(self.classes), None
+        else:
+            self._take_frozen(self.estimator)
+        self.temperature_, self.temperature_interval_ = float(self.temperature), None
+        return self
+
     def _fit_statistics(self) -> None:
         fit = self.statistics_.fit(self.alpha)
         if self.temperature is not None:
