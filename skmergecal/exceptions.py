@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ConversionError",
     "IncompatibleEstimatorsError",
     "MergeBarrierError",
     "MergeBarrierWarning",
@@ -45,3 +46,7 @@ class OtherVersionWarning(UserWarning):
 
 class RefitWarning(UserWarning):
     """A member is fitted but not frozen, so ``fit`` trains a copy of it again."""
+
+
+class ConversionError(ValueError):
+    """A model cannot be converted to ONNX, or its ONNX model gives other probabilities."""

@@ -32,6 +32,7 @@ from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
     Cache,
     FitRows,
+    Member,
     check_classes,
     check_estimator,
     collect_one,
@@ -480,6 +481,12 @@ class TemperatureCalibrator(LogProbaClassifier):
             tags.classifier_tags = inner.classifier_tags
             tags.classifier_tags.multi_label = False
         return tags
+
+
+def calibrated_member(calibrator: TemperatureCalibrator) -> Member | None:
+    """The member whose log-probabilities a fitted calibrator scales; None where X has them."""
+    check_is_fitted(calibrator, "temperature_")
+    return None if calibrator.estimator_ is None else calibrator._member
 
 
 def _inner(calibrator: TemperatureCalibrator) -> Estimator:

@@ -30,7 +30,7 @@ from skmergecal.members._fit import (
     sample_weight_param,
 )
 from skmergecal.members._fit_rows import FitRows, used_groups
-from skmergecal.members._fold_average import FoldAverage
+from skmergecal.members._fold_average import FoldAverage, as_member
 from skmergecal.members._given_folds import average_folds, rows_of_folds
 from skmergecal.members._held_out import FittedWithHeldOut, collect_one
 from skmergecal.members._labels import LabelledEstimator, check_classes, labels_of_codes
@@ -74,6 +74,7 @@ __all__ = [
     "PredictionColumn",
     "Predictions",
     "all_frozen",
+    "as_member",
     "as_net_input",
     "average_folds",
     "check_classes",

@@ -19,7 +19,7 @@ from skmergecal.members._labels import LabelledEstimator
 from skmergecal.members._member import Member, check_fitted, classes_of, is_fitted
 from skmergecal.members._read import choose_reader
 
-__all__ = ["FoldAverage", "average_member", "fold_average_in", "make_parts"]
+__all__ = ["FoldAverage", "as_member", "average_member", "fold_average_in", "make_parts"]
 
 
 class FoldAverage(ClassifierMixin, SavedStateMixin):
@@ -200,6 +200,11 @@ class FoldAverage(ClassifierMixin, SavedStateMixin):
 
     def _sk_visual_block_(self) -> Any:
         return _VisualBlock("single", self, names=repr(self), name_details=repr(self))
+
+
+def as_member(average: FoldAverage) -> Member:
+    """An average as the member that it reads itself as."""
+    return average._member()
 
 
 def _in_fold(name: str, number: int) -> str:

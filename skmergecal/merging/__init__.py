@@ -2,6 +2,7 @@
 
 from skmergecal.members import FoldAverage, PredictionColumn, Predictions
 from skmergecal.merging._classifier import MergedClassifier
+from skmergecal.merging._classifier import fitted_merge as fitted_merge
 from skmergecal.merging._loss_estimate import LossEstimate
 from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._path import MergePath, merge_path

@@ -860,6 +860,12 @@ def _what_is_averaged(method: str) -> str:
     return "probabilities" if method == "probabilities" else "logits"
 
 
+def fitted_merge(merged: MergedClassifier) -> FittedMerge:
+    """What a fitted classifier computes with."""
+    check_is_fitted(merged, "weights_")
+    return merged._merge
+
+
 def _inner(merged: MergedClassifier) -> Estimator:
     """The model of merged parameters, or the plain estimator of a pool, before the temperature."""
     if hasattr(merged, "merged_estimator_"):

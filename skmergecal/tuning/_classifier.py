@@ -390,4 +390,10 @@ def _without_labels(X: Any, sample_weight: Any, unlabeled: Any) -> tuple[TuningD
     return TuningData(_safe_indexing(X, kept), None, weight[kept], unlabeled), kept
 
 
+def tuned_member(tuned: FineTunedClassifier) -> Member:
+    """The member that a fitted classifier gives the log-probabilities of."""
+    check_is_fitted(tuned, "classes_")
+    return tuned._member
+
+
 register_wrapper(FineTunedClassifier, lambda tuned: tuned.estimator_)

@@ -1,0 +1,142 @@
+"""Labels and probabilities of classifiers inside a graph, this package's own among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from skmergecal._typing import Estimator
+from skmergecal.boosters import EarlyStopped
+from skmergecal.calibration import TemperatureCalibrator, calibrated_member
+from skmergecal.members import (
+    READERS,
+    FoldAverage,
+    PredictionColumn,
+    as_member,
+    choose_reader,
+    classes_of,
+    has_held_out,
+)
+from skmergecal.merging import MergedClassifier, fitted_merge
+from skmergecal.onnx._graph import Graph, need
+from skmergecal.onnx._pools import (
+    member_log_proba,
+    merged_proba,
+    merged_scaled,
+    merged_scores,
+    read_member,
+)
+from skmergecal.onnx._read import open_last_step, read_source, registers
+from skmergecal.onnx._rows import Rows
+from skmergecal.tuning import FineTunedClassifier, tuned_member
+
+__all__ = ["Answer", "answer", "label_of"]
+
+
+class Answer(NamedTuple):
+    """What a classifier says of rows: names of tensors, or functions that add them.
+
+    Attributes
+    ----------
+    scores : str
+        The largest one is the prediction.
+    scaled : callable
+        Logits after the temperature.
+    proba : callable
+        Probabilities.
+    """
+
+    scores: str
+    scaled: Callable[[], str]
+    proba: Callable[[], str]
+
+
+def answer(graph: Graph, estimator: Estimator, rows: Rows) -> Answer:
+    """The answer of any fitted classifier."""
+    final, rows = open_last_step(graph, estimator, rows)
+    if has_held_out(final):
+        return _own(graph, final, rows)
+    source = "proba"
+    if not isinstance(final, FoldAverage):
+        source = choose_reader("model", final)
+    if READERS[source].logarithmic and hasattr(final, "predict_proba"):
+        raw = read_source(graph, final, source, rows)
+        return _of_logits(graph, raw, 1.0)
+    proba = read_source(graph, final, "proba", rows)
+    return Answer(proba, lambda: graph.add("Log", proba), lambda: proba)
+
+
+def label_of(graph: Graph, estimator: Estimator, scores: str) -> tuple[str, np.ndarray]:
+    """The labels of the largest scores; and all labels, of a type that the format has."""
+    classes = classes_of("model", estimator)
+    if classes.dtype.kind in "iu":
+        classes = classes.astype(np.int64)
+    elif classes.dtype.kind not in "fb":
+        classes = np.array([str(label) for label in classes.tolist()], dtype=object)
+    graph.label_kind = need("onnx.helper").np_dtype_to_tensor_dtype(classes.dtype)
+    best = graph.add("ArgMax", scores, axis=1, keepdims=0)
+    return graph.add("Gather", classes, best, axis=0), classes
+
+
+def _of_logits(graph: Graph, z: str, temperature: float) -> Answer:
+    def scaled() -> str:
+        return graph.over_temperature(z, temperature)
+
+    return Answer(z, scaled, lambda: graph.softmax(scaled()))
+
+
+def _own(graph: Graph, model: Estimator, rows: Rows) -> Answer:
+    if isinstance(model, MergedClassifier):
+        merge = fitted_merge(model)
+        scores = merged_scores(graph, merge, rows)
+        return Answer(
+            scores,
+            lambda: merged_scaled(graph, merge, scores),
+            lambda: merged_proba(graph, merge, scores),
+        )
+    if isinstance(model, TemperatureCalibrator):
+        member = calibrated_member(model)
+        if member is not None:
+            z = member_log_proba(graph, member, rows)
+        else:
+            given = rows.matrix(graph)
+            z = given.name
+            if given.width == 1:
+                z = graph.matmul(z, np.array([[0.0, 1.0]]))
+        return _of_logits(graph, z, model.temperature_)
+    if isinstance(model, FineTunedClassifier):
+        return _of_logits(graph, member_log_proba(graph, tuned_member(model), rows), 1.0)
+    msg = "this class of skmergecal has no ONNX form"
+    raise TypeError(msg)
+
+
+@registers("log_proba", has_held_out)
+def _own_logits(graph: Graph, model: Estimator, rows: Rows) -> str:
+    return _own(graph, model, rows).scaled()
+
+
+@registers("proba", has_held_out)
+def _own_proba(graph: Graph, model: Estimator, rows: Rows) -> str:
+    return _own(graph, model, rows).proba()
+
+
+@registers("proba", lambda model: isinstance(model, EarlyStopped))
+def _early_stopped(graph: Graph, model: EarlyStopped, rows: Rows) -> str:
+    return read_source(graph, model.estimator_, "proba", rows)
+
+
+@registers("proba", lambda model: isinstance(model, FoldAverage))
+def _average(graph: Graph, average: FoldAverage, rows: Rows) -> str:
+    member = as_member(average)
+    if average.average == "probabilities":
+        return read_member(graph, member, rows).proba()
+    return graph.add("Exp", member_log_proba(graph, member, rows))
+
+
+@registers("log_proba", lambda model: isinstance(model, PredictionColumn))
+@registers("proba", lambda model: isinstance(model, PredictionColumn))
+def _stored(graph: Graph, model: PredictionColumn, rows: Rows) -> str:
+    msg = "its predictions are stored, and there is no model to convert"
+    raise TypeError(msg)

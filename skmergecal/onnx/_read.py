@@ -1,0 +1,190 @@
+"""What estimators give inside a graph: the ways that kinds of estimators have registered.
+
+The registry knows no kind: the modules of the kinds enter themselves. What none of them knows goes
+through skl2onnx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+
+from skmergecal._pipelines import is_pipeline, steps_before
+from skmergecal._typing import Estimator
+from skmergecal.exceptions import ConversionError
+from skmergecal.members import fitted_last_step, has_held_out, is_sklearn
+from skmergecal.onnx._graph import (
+    BOOL,
+    DOUBLE,
+    FLOAT,
+    INT64,
+    STRING,
+    Graph,
+    Tensor,
+    load_model,
+    need,
+)
+from skmergecal.onnx._rows import Rows
+
+__all__ = ["Emit", "kind", "knows", "named", "open_last_step", "read_source", "registers"]
+
+#: Adds the output of an estimator to a graph: (n_samples, n_own_classes), in double precision.
+Emit = Callable[[Graph, Estimator, Rows], str]
+#: For each source of `skmergecal.members.READERS`, the kinds that are known, in their order.
+_KINDS: dict[str, list[tuple[Callable[[Estimator], bool], Emit]]] = {}
+
+
+def registers(source: str, test: Callable[[Estimator], bool]) -> Callable[[Emit], Emit]:
+    """Enters a function for the estimators of one kind that are read at a source."""
+
+    def enter(emit: Emit) -> Emit:
+        _KINDS.setdefault(source, []).append((test, emit))
+        return emit
+
+    return enter
+
+
+def kind(*names: str) -> Callable[[Estimator], bool]:
+    """Tests for scikit-learn's classes of these names, and what derives from them."""
+    return lambda estimator: any(is_sklearn(estimator, name) for name in names)
+
+
+@contextmanager
+def named(graph: Graph, name: str, estimator: Estimator) -> Iterator[None]:
+    """Errors of a conversion name the member."""
+    if name:
+        graph.path.append(name)
+    try:
+        yield
+    except (ConversionError, ImportError):
+        raise
+    except Exception as error:
+        who = f"estimator {'/'.join(graph.path)!r}" if graph.path else "the model"
+        kind = type(fitted_last_step(estimator)[0]).__name__
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        remedy = "Leave it out of the merge, or register" if graph.path else "Register"
+        msg = (
+            f"{who} ({kind}) cannot be converted to ONNX: {reason}. {remedy} a converter for it "
+            "with skl2onnx.update_registered_converter"
+        )
+        raise ConversionError(msg) from error
+    if name:
+        graph.path.pop()
+
+
+def open_last_step(graph: Graph, estimator: Estimator, rows: Rows) -> tuple[Estimator, Rows]:
+    """The last classifier inside Pipelines and searches, and its rows: see `fitted_last_step`."""
+    final, _ = fitted_last_step(estimator)
+    while estimator is not final:
+        if isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif is_pipeline(estimator):
+            for _, step in steps_before(estimator):
+                rows = _transformed(graph, step, rows)
+            estimator = estimator.steps[-1][1]
+        else:
+            estimator = estimator.best_estimator_
+    return final, rows
+
+
+def knows(estimator: Estimator, source: str) -> bool:
+    """Whether a kind has registered a way to read the estimator there."""
+    return any(test(estimator) for test, _ in _KINDS.get(source, ()))
+
+
+def read_source(graph: Graph, estimator: Estimator, source: str, rows: Rows) -> str:
+    """What the last classifier of a member gives where the member is read."""
+    final, rows = open_last_step(graph, estimator, rows)
+    if source == "proba_of_nets":
+        source = "proba"
+    for test, emit in _KINDS.get(source, ()):
+        if test(final):
+            return emit(graph, final, rows)
+    if source != "proba":
+        msg = f"there is no way to read its {source.replace('_', ' ')}"
+        raise TypeError(msg)
+    *_, proba = foreign(graph, final, rows)
+    # Some converters declare double precision and give single.
+    return graph.normalised(graph.add("Cast", proba.name, to=DOUBLE))
+
+
+def _transformed(graph: Graph, step: Estimator, rows: Rows) -> Rows:
+    """Rows after a step of a Pipeline."""
+    if isinstance(step, FrozenEstimator):
+        return _transformed(graph, step.estimator, rows)
+    X = None if rows.X is None else partial(_transform, step, rows.X)
+    if has_held_out(step):
+        logits = read_source(graph, step, "log_proba", rows)
+        return Rows([Tensor(logits, DOUBLE, len(step.classes_))], X=X)
+    (out,) = foreign(graph, step, rows)
+    return Rows([out], X=X)
+
+
+def _transform(step: Estimator, X: Callable[[], Any]) -> Any:
+    return step.transform(X())
+
+
+def foreign(graph: Graph, estimator: Estimator, rows: Rows) -> list[Tensor]:
+    """The outputs of what skl2onnx makes of an estimator, spliced into the graph."""
+    rows = rows.in_common_types(graph)
+    if _takes_columns(estimator):
+        rows = rows.columns(graph, getattr(estimator, "feature_names_in_", None))
+    elif len(rows.tensors) > 1 or rows.tensors[0].kind in (INT64, BOOL):
+        rows = _side_by_side(graph, rows)
+    model = _converted(graph, estimator, rows)
+    if any(tensor.kind == DOUBLE for tensor in rows.tensors) and not _loads(model):
+        # Some converters know single precision only.
+        single = [graph.cast(t, FLOAT) if t.kind == DOUBLE else t for t in rows.tensors]
+        rows = Rows(single, rows.names)
+        model = _converted(graph, estimator, rows)
+    return graph.splice(model, rows.tensors)
+
+
+def _converted(graph: Graph, estimator: Estimator, rows: Rows) -> Any:
+    """The model that skl2onnx makes."""
+    types = need("skl2onnx.common.data_types")
+    by_kind = {
+        FLOAT: types.FloatTensorType,
+        DOUBLE: types.DoubleTensorType,
+        INT64: types.Int64TensorType,
+        BOOL: types.BooleanTensorType,
+        STRING: types.StringTensorType,
+    }
+    given = [
+        (name, by_kind[tensor.kind]([None, tensor.width or None]))
+        for name, tensor in zip(rows.names or ["X"], rows.tensors, strict=True)
+    ]
+    return need("skl2onnx").convert_sklearn(
+        estimator,
+        initial_types=given,
+        target_opset=dict(graph.opsets),
+        options={"zipmap": False} if hasattr(estimator, "classes_") else None,
+    )
+
+
+def _loads(model: Any) -> bool:
+    try:
+        load_model(model)
+    except Exception:
+        return False
+    return True
+
+
+def _side_by_side(graph: Graph, rows: Rows) -> Rows:
+    """Columns in one tensor: numbers in double precision, or text alone."""
+    if all(tensor.kind == STRING for tensor in rows.tensors):
+        name = graph.add("Concat", *(t.name for t in rows.tensors), axis=1)
+        return Rows([Tensor(name, STRING, sum(t.width for t in rows.tensors))])
+    return Rows([rows.matrix(graph)])
+
+
+def _takes_columns(estimator: Estimator) -> bool:
+    """Whether it chooses among the columns, by name perhaps."""
+    inside: dict[str, Any] = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    parts = [estimator, *inside.values()]
+    return any(isinstance(part, ColumnTransformer) for part in parts)

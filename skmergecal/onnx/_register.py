@@ -1,0 +1,153 @@
+"""register: converters of this package's own estimators for skl2onnx."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.frozen import FrozenEstimator
+
+from skmergecal._typing import Estimator
+from skmergecal.boosters import EarlyStopped
+from skmergecal.calibration import TemperatureCalibrator
+from skmergecal.members import FoldAverage, LabelledEstimator, classes_of
+from skmergecal.merging import MergedClassifier
+from skmergecal.onnx._answers import answer, label_of
+from skmergecal.onnx._graph import INT64, Graph, Tensor, need
+from skmergecal.onnx._read import named
+from skmergecal.onnx._rows import Rows
+from skmergecal.tuning import FineTunedClassifier
+
+__all__ = ["register"]
+
+# The modules of the kinds enter themselves where members are read.
+for _kinds in ("closed_form", "forests", "boosters", "nets", "meta"):
+    importlib.import_module(f"skmergecal.onnx._{_kinds}")
+
+#: scikit-learn's own that skl2onnx 1.20 converts wrongly, or not at all.
+_CORRECTED = (LinearDiscriminantAnalysis, HistGradientBoostingClassifier)
+_OWN = (
+    MergedClassifier,
+    TemperatureCalibrator,
+    FineTunedClassifier,
+    FoldAverage,
+    EarlyStopped,
+    LabelledEstimator,
+    FrozenEstimator,
+)
+#: Classes of packages that are loaded already, by module.
+_OTHERS = {
+    "lightgbm": ("LGBMClassifier",),
+    "xgboost": ("XGBClassifier",),
+    "skorch": ("NeuralNetClassifier", "NeuralNetBinaryClassifier"),
+}
+
+
+def register() -> None:
+    """Make skl2onnx convert the estimators of this package, wherever they are inside others.
+
+    After it, ``skl2onnx.to_onnx`` converts Pipelines, voting and stacking with merged, calibrated
+    and tuned classifiers in them, and with members of LightGBM, XGBoost and skorch, if these
+    packages are loaded. It replaces skl2onnx's own converters of `LinearDiscriminantAnalysis` and
+    `HistGradientBoostingClassifier`, of which version 1.20 converts the first wrongly for two
+    classes, and fails on the second. Nothing is registered by an import; `to_onnx` calls it.
+
+    Probabilities have the type that skl2onnx gives them: single precision for inputs in single
+    precision. They are not compared with anything, as `to_onnx` does.
+
+    Examples
+    --------
+    >>> from skmergecal.onnx import register
+    >>> register()
+    """
+    update = need("skl2onnx").update_registered_converter
+    for cls in _classes():
+        update(
+            cls,
+            f"Skmergecal{cls.__name__}",
+            _shapes,
+            _convert,
+            parser=_parse,
+            options={"zipmap": [True, False, "columns"], "raw_scores": [True, False]},
+        )
+
+
+def _classes() -> Iterator[type]:
+    yield from (*_OWN, *_CORRECTED)
+    for module, names in _OTHERS.items():
+        for name in names:
+            if hasattr(sys.modules.get(module), name):
+                yield getattr(sys.modules[module], name)
+
+
+def _parse(scope: Any, model: Estimator, inputs: list[Any], custom_parsers: Any = None) -> Any:
+    """Declare the operator: columns as they are, two outputs and no map."""
+    if not hasattr(model, "predict_proba"):  # a frozen transformer
+        parse = importlib.import_module("skl2onnx._parse")
+        return parse._parse_sklearn(scope, model.estimator, inputs, custom_parsers=custom_parsers)
+    types = need("skl2onnx.common.data_types")
+    operator = scope.declare_local_operator(f"Skmergecal{type(model).__name__}", model)
+    operator.inputs = inputs
+    proba = types.guess_tensor_type(inputs[0].type)
+    operator.outputs.append(scope.declare_local_variable("label", types.Int64TensorType()))
+    operator.outputs.append(scope.declare_local_variable("probabilities", proba))
+    return operator.outputs
+
+
+def _shapes(operator: Any) -> None:
+    """Types and shapes of the outputs."""
+    types = need("skl2onnx.common.data_types")
+    classes = classes_of("model", operator.raw_operator)
+    n_rows = operator.inputs[0].type.shape[0] if operator.inputs[0].type.shape else None
+    text = classes.dtype.kind not in "iufb"
+    label = types.StringTensorType if text else types.Int64TensorType
+    operator.outputs[0].set_type(label([n_rows]))
+    operator.outputs[1].type.shape = [n_rows, len(classes)]
+
+
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    """Add the graph of a classifier to the one that skl2onnx makes."""
+    model = operator.raw_operator
+    opsets = {domain: container.target_opset_any_domain(domain) for domain in ("", "ai.onnx.ml")}
+    graph = Graph(opsets, partial(_unique, scope))
+    guess = need("skl2onnx.common.data_types").guess_proto_type
+    tensors = [
+        Tensor(given.onnx_name, guess(given.type), int(given.get_second_dimension() or 0))
+        for given in operator.inputs
+    ]
+    names = [given.raw_name for given in operator.inputs] if len(tensors) > 1 else None
+    with named(graph, "", model):
+        said = answer(graph, model, Rows(tensors, names))
+        label, classes = label_of(graph, model, said.scores)
+        if scope.get_options(model, {"raw_scores": False}, fail=False)["raw_scores"]:
+            values = _raw_scores(graph, said.scaled(), len(classes))
+        else:
+            values = said.proba()
+    if classes.dtype.kind in "bf":
+        label = graph.add("Cast", label, to=INT64)
+    helper = need("onnx.helper")
+    first, second = (variable.onnx_name for variable in operator.outputs[:2])
+    kind = guess(operator.outputs[1].type)
+    name = graph.unique
+    graph.nodes.append(helper.make_node("Identity", [label], [first], name=name("label")))
+    graph.nodes.append(helper.make_node("Cast", [values], [second], name=name("cast"), to=kind))
+    container.nodes.extend(graph.nodes)
+    container.initializers.extend(graph.constants.values())
+    container.node_domain_version_pair_sets.update(graph.opsets.items())
+
+
+def _unique(scope: Any, stem: str) -> str:
+    return str(scope.get_unique_variable_name(f"skmergecal_{stem}"))
+
+
+def _raw_scores(graph: Graph, z: str, n_classes: int) -> str:
+    """Scores as skl2onnx's own converters give them: of two classes, -d and d."""
+    if n_classes != 2:
+        return z
+    return graph.matmul(z, np.array([[1.0, -1.0], [-1.0, 1.0]]))
