@@ -20,6 +20,7 @@ __all__ = [
     "SAME_PROBABILITY",
     "SMALLEST",
     "add_weighted",
+    "error_of_mean",
     "log_softmax",
     "mean_and_error",
     "mean_loss",
@@ -27,6 +28,7 @@ __all__ = [
     "soften",
     "softening_of",
     "softmax",
+    "sum_by_weight",
     "sum_of",
 ]
 
@@ -99,20 +101,48 @@ def softening_of(proba: Array, sample_weight: Array | None = None) -> float:
     if sample_weight is not None and not sample_weight.all():
         proba, sample_weight = proba[sample_weight > 0], sample_weight[sample_weight > 0]
     total = float(len(proba) if sample_weight is None else sample_weight.sum())
-    amount = 1 / (total + 1)
     smallest = float(proba.min(initial=1.0))
+    much = raised_much(total, proba.shape[1])
+    if smallest == 0 or smallest >= much:
+        return decide_softening(total, smallest, much, np.zeros(3))
+    return decide_softening(total, smallest, much, near_zero(proba, sample_weight, smallest, much))
+
+
+def raised_much(total: float, n_classes: int) -> float:
+    """Probabilities below this would be raised much by softening, for rows of so much weight."""
+    return 1 / (total + 1) / n_classes / RAISED
+
+
+def near_zero(proba: Array, sample_weight: Array | None, smallest: float, much: float) -> Array:
+    """Numbers of probabilities like the smallest, near it, and like it by weight, as an array."""
+    alike = proba <= ALIKE * smallest
+    near = np.count_nonzero(proba < max(much, GAP * smallest))
+    number = float(np.count_nonzero(alike))
+    weighted = number if sample_weight is None else float((sample_weight @ alike).sum())
+    return np.array([number, near, weighted])
+
+
+def decide_softening(total: float, smallest: float, much: float, counts: Array) -> float:
+    """The result of `softening_of`, from sums over all rows.
+
+    Parameters
+    ----------
+    total : float
+        Weight of all rows.
+    smallest : float
+        Smallest probability.
+    much : float
+        What `raised_much` gives.
+    counts : ndarray of shape (3,)
+        What `near_zero` gives, where the smallest one is positive and below ``much``.
+    """
+    amount = 1 / (total + 1)
     if smallest == 0:
         return amount
-    much = amount / proba.shape[1] / RAISED
-    if smallest >= much:
+    alike, near, weighted = counts
+    if smallest >= much or near > alike:
         return 0.0
-    alike = proba <= ALIKE * smallest
-    occurs = float(np.count_nonzero(alike))
-    if np.count_nonzero(proba < max(much, GAP * smallest)) > occurs:
-        return 0.0
-    if sample_weight is not None:
-        occurs = float((sample_weight @ alike).sum())
-    return amount if occurs >= 2 else 0.0
+    return amount if weighted >= 2 else 0.0
 
 
 def row_losses(log_proba: Array, y: Any) -> Array:
@@ -125,16 +155,26 @@ def mean_loss(log_proba: Array, y: Any, sample_weight: Array | None) -> float:
     return float(np.average(row_losses(log_proba, y), weights=sample_weight))
 
 
+def sum_by_weight(values: Array, weight: Array | None) -> float:
+    """Sum of values, each as often as its weight says."""
+    return float((values if weight is None else np.multiply(values, weight)).sum())
+
+
 def mean_and_error(values: Array, weight: Array | None) -> tuple[float, float]:
     """Weighted mean and its standard error; weights count as repetitions."""
     total = float(len(values) if weight is None else weight.sum())
-    mean = float(np.average(values, weights=weight))
+    mean = sum_by_weight(values, weight) / total
+    with np.errstate(invalid="ignore"):  # of infinite values
+        return mean, error_of_mean(mean, total, sum_by_weight((values - mean) ** 2, weight))
+
+
+def error_of_mean(mean: float, total: float, squares: float) -> float:
+    """Standard error of a mean, from the weighted sum of squared differences to it."""
     if not math.isfinite(mean):
-        return mean, math.inf
+        return math.inf
     if total <= 1:
-        return mean, math.nan
-    spread = float(np.average((values - mean) ** 2, weights=weight)) * total / (total - 1)
-    return mean, math.sqrt(spread / total)
+        return math.nan
+    return math.sqrt(squares / total * total / (total - 1) / total)
 
 
 def sum_of(parts: Iterable[Array]) -> Array:

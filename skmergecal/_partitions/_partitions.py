@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -15,9 +16,14 @@ Part = TypeVar("Part")
 Made = TypeVar("Made")
 
 #: How the results of the parts become one: the same for all of a tuple, or one for each.
-Reduction: TypeAlias = Literal["sum", "min", "max"] | tuple["Reduction", ...]
+Reduction: TypeAlias = Literal["sum", "min", "max", "join"] | tuple["Reduction", ...]
 
-_OPERATIONS = {"sum": np.add, "min": np.minimum, "max": np.maximum}
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "sum": np.add,
+    "min": np.minimum,
+    "max": np.maximum,
+    "join": operator.add,
+}
 
 
 class Partitions(ABC, Generic[Part]):
@@ -30,6 +36,12 @@ class Partitions(ABC, Generic[Part]):
     @abstractmethod
     def map(self, function: Callable[..., Made], *arguments: Any) -> Partitions[Made]:
         """Partitions of what a function makes of each part."""
+
+    @abstractmethod
+    def map_with(
+        self, other: Partitions[Any], function: Callable[..., Made], *arguments: Any
+    ) -> Partitions[Made]:
+        """The same of each part and the part of the same rows in other partitions."""
 
     @abstractmethod
     def reduce(
@@ -47,7 +59,8 @@ class Partitions(ABC, Generic[Part]):
             Gives a number, an array, or a tuple of such; of the same shapes for all parts.
         *arguments : Any
             Passed to the function after the part.
-        how : {"sum", "min", "max"} or tuple of such, default="sum"
+        how : {"sum", "min", "max", "join"} or tuple of such, default="sum"
+            "join" is for short lists: those of all parts, one after the other.
         what : str, default=""
             What is computed, for those who watch.
         """
@@ -66,6 +79,13 @@ class InMemory(Partitions[Part]):
     def map(self, function: Callable[..., Made], *arguments: Any) -> InMemory[Made]:
         """One part: what the function makes of this one, at once."""
         return InMemory(function(self.part, *arguments))
+
+    def map_with(
+        self, other: Partitions[Any], function: Callable[..., Made], *arguments: Any
+    ) -> InMemory[Made]:
+        """One part: what the function makes of both, at once."""
+        assert isinstance(other, InMemory)
+        return InMemory(function(self.part, other.part, *arguments))
 
     def reduce(
         self,

@@ -58,6 +58,15 @@ class Rows(NamedTuple):
         total = float(len(self.y) if self.weight is None else self.weight.sum())
         return len(self.y), total, self.opinions[0].shape[1]
 
+    def mark(self) -> tuple[int, int, float]:
+        """What tells whether the rows have come back as they were."""
+        if not len(self.y):
+            return 0, 0, 0.0
+        total = float(np.add.reduce(self.opinions[0][:, 0], dtype=np.float64))
+        if self.weight is not None:
+            total += float(self.weight.sum())
+        return len(self.y), int(self.y.sum()), total
+
     def every(self, stride: int) -> Rows:
         """A share of the rows, evenly spaced."""
         share = slice(None, None, stride)

@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
-
-from skmergecal._partitions._partitions import (
-    Made,
-    Part,
-    Partitions,
-    Reduction,
-    combine,
-    has_no_rows,
+from skmergecal._partitions._lazy import (
+    Expression,
+    LazyPartitions,
+    Mark,
+    evaluate,
+    refuse_other_rows,
 )
+from skmergecal._partitions._partitions import Part, Reduction, combine
 from skmergecal._partitions._rows import Rows
 
-__all__ = ["Chain", "Mark", "Stream", "mark_of", "refuse_other_rows"]
-
-#: What tells whether a partition has come back with other rows: how many, the sum of their labels,
-#: and a sum of opinions and weights, which is the same up to rounding.
-Mark = tuple[int, int, float]
-
-#: Functions, each with its further arguments, that are applied to a part one after the other.
-Chain = tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
-
-_ROUNDING = 1e-6
+__all__ = ["Stream"]
 
 
-def mark_of(rows: Rows) -> Mark:
-    """The mark of some rows."""
-    first = np.asarray(rows.opinions[0])
-    total = float(np.add.reduce(first[:, 0], dtype=np.float64)) if len(rows.y) else 0.0
-    if rows.weight is not None:
-        total += float(rows.weight.sum())
-    return len(rows.y), int(rows.y.sum()), total
-
-
-def refuse_other_rows(what: str, mark: Mark, before: Mark) -> None:
-    """Raise ValueError if the rows are others than they were."""
-    near = abs(mark[2] - before[2]) <= _ROUNDING * max(abs(before[2]), 1.0)
-    if mark[:2] == before[:2] and near:
-        return
-    msg = (
-        f"{what} came back different: {mark[0]} rows with labels that add up to {mark[1]}, and "
-        f"{before[0]} rows with {before[1]} at first. Each pass over the data should give the same "
-        "rows: give a source that draws at random a seed for each partition, or store its rows"
-    )
-    raise ValueError(msg)
-
-
-def apply_chain(part: Any, chain: Chain) -> Any:
-    """What functions make of a part, one after the other; None where no row is left."""
-    for function, arguments in chain:
-        if has_no_rows(part):
-            return None
-        part = function(part, *arguments)
-    return None if has_no_rows(part) else part
-
-
-class Stream(Partitions[Part]):
+class Stream(LazyPartitions[Part]):
     """Rows in blocks, which are read again for each pass, so that one is in memory at a time.
 
     Parameters
@@ -75,14 +33,17 @@ class Stream(Partitions[Part]):
         self, blocks: Callable[[], Iterable[Any]], check: Callable[[Any, int], Rows]
     ) -> None:
         self._blocks, self._check = blocks, check
-        self._chain: Chain = ()
+        self._expression = Expression()
         self._marks: list[Mark] = []
 
-    def map(self, function: Callable[..., Made], *arguments: Any) -> Stream[Made]:
-        """The function is called again in each pass."""
-        more: Stream[Made] = Stream(self._blocks, self._check)
-        more._chain, more._marks = (*self._chain, (function, arguments)), self._marks
+    def _with(self, expression: Expression) -> Self:
+        more = type(self)(self._blocks, self._check)
+        more._expression, more._marks = expression, self._marks
         return more
+
+    def _joined(self, other: Self) -> tuple[Self, Expression]:
+        assert other._blocks is self._blocks
+        return self, other._expression
 
     def reduce(
         self,
@@ -100,7 +61,7 @@ class Stream(Partitions[Part]):
         """
         result = None
         for rows in self._rows():
-            part = apply_chain(rows, self._chain)
+            part = evaluate(self._expression, [rows])
             if part is not None:
                 result = combine(how, result, function(part, *arguments))
         if result is None:
@@ -113,7 +74,7 @@ class Stream(Partitions[Part]):
         known, seen = list(self._marks), []
         for number, block in enumerate(self._blocks()):
             rows = self._check(block, number)
-            mark = mark_of(rows)
+            mark = rows.mark()
             if number < len(known):
                 refuse_other_rows(f"block {number}", mark, known[number])
             seen.append(mark)

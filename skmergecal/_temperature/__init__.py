@@ -9,7 +9,12 @@ from skmergecal._temperature._fit import (
     warn_at_bound,
 )
 from skmergecal._temperature._interval import profile_interval
-from skmergecal._temperature._leave_one_out import loo_temperatures, slope_of_change
+from skmergecal._temperature._leave_one_out import (
+    FitsWithoutRows,
+    SlopesOfRows,
+    loo_temperatures,
+    slope_of_change,
+)
 from skmergecal._temperature._limits import LIMIT, Bound, Limits
 from skmergecal._temperature._loss import ScalingLoss
 from skmergecal._temperature._search import Point, SlopeModel
@@ -18,10 +23,12 @@ __all__ = [
     "LIMIT",
     "TEMPERATURE_ALPHA",
     "Bound",
+    "FitsWithoutRows",
     "Limits",
     "Point",
     "ScalingLoss",
     "SlopeModel",
+    "SlopesOfRows",
     "TemperatureFit",
     "fit_temperature",
     "loo_temperatures",

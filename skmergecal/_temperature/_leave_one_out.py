@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from skmergecal._numerics import softmax
+from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._typing import Array, IntArray
 
-__all__ = ["loo_temperatures", "slope_of_change"]
+__all__ = ["FitsWithoutRows", "SlopesOfRows", "loo_temperatures", "slope_of_change"]
 
 #: Share of the summed absolute slopes up to which the slope counts as that of a minimum. At a
 #: bound all slopes have one sign.
@@ -52,24 +56,87 @@ def loo_temperatures(
     -------
     ndarray of shape (n_samples,)
     """
-    weight = np.ones(len(y)) if sample_weight is None else sample_weight
-    u = logits / temperature
-    p = softmax(u)
-    # In units of the fitted beta: derivatives in s, the factor of beta, at s = 1. The penalty
-    # alpha / 2 * (log s + t)^2, t = log(1 / T), has slope alpha t and curvature alpha (1 - t).
-    mean = np.einsum("nc,nc->n", p, u)
-    slope = mean - u[np.arange(len(y)), y]
-    u -= mean[:, None]
-    u *= u
-    variance = np.einsum("nc,nc->n", p, u)
-    t = -np.log(temperature)
-    pull = float(weight @ slope) + alpha * t
-    if abs(pull) > _FLAT * float(weight @ np.abs(slope) + alpha * abs(t)):
-        return np.full(len(y), temperature)
-    taken = np.minimum(weight, 1.0)
-    left = float(weight @ variance) + alpha * max(1.0 - t, 0.0) - taken * variance
-    step = np.divide(taken * slope - others, left, out=np.zeros(len(y)), where=left > 0)
-    return np.asarray(temperature * np.exp(-np.clip(step, -_LONGEST, _LONGEST)))
+    slopes = SlopesOfRows(Rows([logits], y, sample_weight), [temperature])
+    fits = FitsWithoutRows.of(InMemory(slopes), [temperature], alpha)
+    return slopes.temperatures(fits, [others])[0]
+
+
+class SlopesOfRows:
+    """Slope and curvature of the loss of each row in log(1 / T), for each of its opinions.
+
+    Parameters
+    ----------
+    rows : Rows
+        With logits before the temperatures.
+    temperatures : sequence of float
+        One for each opinion.
+    """
+
+    def __init__(self, rows: Rows, temperatures: Sequence[float]) -> None:
+        self.y, self.weight = rows.y, rows.counts
+        self.slopes, self.variances = [], []
+        for logits, temperature in zip(rows.opinions, temperatures, strict=True):
+            u = logits / temperature
+            p = softmax(u)
+            # In units of the fitted beta: derivatives in s, the factor of beta, at s = 1.
+            mean = np.einsum("nc,nc->n", p, u)
+            self.slopes.append(mean - u[np.arange(len(self.y)), self.y])
+            u -= mean[:, None]
+            u *= u
+            self.variances.append(np.einsum("nc,nc->n", p, u))
+
+    def sums(self) -> Array:
+        """For each opinion the sums of slopes, of their absolute values, and of curvatures."""
+        w = self.weight
+        pairs = zip(self.slopes, self.variances, strict=True)
+        return np.array([[w @ g, w @ np.abs(g), w @ v] for g, v in pairs])
+
+    def temperatures(
+        self, fits: FitsWithoutRows, others: Sequence[Array | float] | None = None
+    ) -> list[Array]:
+        """For each opinion the temperature of each row from a fit without the row."""
+        taken, found = np.minimum(self.weight, 1.0), []
+        for k, (t, curvature) in enumerate(zip(fits.temperatures, fits.curvatures, strict=True)):
+            if curvature is None:
+                found.append(np.full(len(self.y), t))
+                continue
+            variance = self.variances[k]
+            left = curvature - taken * variance
+            push = taken * self.slopes[k] - (0.0 if others is None else others[k])
+            step = np.divide(push, left, out=np.zeros(len(self.y)), where=left > 0)
+            found.append(np.asarray(t * np.exp(-np.clip(step, -_LONGEST, _LONGEST))))
+        return found
+
+
+@dataclass(frozen=True)
+class FitsWithoutRows:
+    """What the fit of temperatures to all rows tells of fits without one of them.
+
+    Attributes
+    ----------
+    temperatures : list of float
+    curvatures : list of float or None
+        Summed, with that of the penalty; None: the temperature was stopped at a bound.
+    """
+
+    temperatures: Sequence[float]
+    curvatures: Sequence[float | None]
+
+    @classmethod
+    def of(
+        cls, rows: Partitions[SlopesOfRows], temperatures: Sequence[float], alpha: float
+    ) -> FitsWithoutRows:
+        """Of temperatures that were fitted with a penalty of strength alpha."""
+        curvatures: list[float | None] = []
+        sums = rows.reduce(SlopesOfRows.sums, what="curvature in the temperature").tolist()
+        for temperature, (slope, size, variance) in zip(temperatures, sums, strict=True):
+            # The penalty alpha / 2 * (log s + t)^2, t = log(1 / T), has slope alpha t and
+            # curvature alpha (1 - t).
+            t = -np.log(temperature)
+            pull = slope + alpha * t
+            bound = abs(pull) > _FLAT * float(size + alpha * abs(t))
+            curvatures.append(None if bound else variance + alpha * max(1.0 - t, 0.0))
+        return cls([float(t) for t in temperatures], curvatures)
 
 
 def slope_of_change(

@@ -33,6 +33,7 @@ from skmergecal.members._fit_rows import FitRows, used_groups
 from skmergecal.members._fold_average import FoldAverage, as_member
 from skmergecal.members._given_folds import average_folds, rows_of_folds
 from skmergecal.members._held_out import FittedWithHeldOut, collect_one
+from skmergecal.members._held_out_part import HeldOutPart
 from skmergecal.members._labels import LabelledEstimator, check_classes, labels_of_codes
 from skmergecal.members._member import SOFTENING_WITHOUT_ROWS, Member, Opinion, classes_of, read_raw
 from skmergecal.members._prediction_column import PredictionColumn, rows_for_columns
@@ -68,6 +69,7 @@ __all__ = [
     "Fold",
     "FoldAverage",
     "HeldOutMembers",
+    "HeldOutPart",
     "LabelledEstimator",
     "Member",
     "Opinion",

@@ -16,6 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmergecal._compat import _safe_indexing
 from skmergecal._memory import HashedRows, Memo
 from skmergecal._numerics import softening_of
+from skmergecal._partitions import InMemory, Partitions
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
 from skmergecal._warnings import Gathered, Warned, warn_again, warn_user
@@ -29,6 +30,7 @@ from skmergecal.members._fold_average import (
     fold_average_in,
     make_parts,
 )
+from skmergecal.members._held_out_part import HeldOutPart
 from skmergecal.members._labels import are_codes, find_unlike, labels_of_codes, refuse_codes
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
 from skmergecal.members._read import choose_reader
@@ -92,6 +94,30 @@ class HeldOutMembers:
     sample_weight: Array | None
     folds: list[Fold]
     labels_key: str | None = None
+
+    @property
+    def parts(self) -> Partitions[HeldOutPart]:
+        """The opinions, y and weights, all that pools and temperatures learn from."""
+        return InMemory(HeldOutPart(self.opinions, self.y, self.sample_weight))
+
+    @property
+    def softenings(self) -> list[float]:
+        """Softening of each member."""
+        return [member.softening for member in self.members]
+
+    @cached_property
+    def counts_of_classes(self) -> IntArray:
+        """Number of held-out rows of each class."""
+        n_classes = len(self.classes)
+        counts = self.parts.reduce(
+            HeldOutPart.counts_of_classes, n_classes, what="number of rows of each class"
+        )
+        return np.asarray(counts)
+
+    @property
+    def seen_classes(self) -> IntArray:
+        """Column numbers of the classes that held-out rows have."""
+        return np.flatnonzero(self.counts_of_classes)
 
     @property
     def memo(self) -> Memo:

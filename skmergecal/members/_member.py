@@ -394,6 +394,11 @@ class Member:
         parts = tuple(part.filled(fill) for part in self.parts)
         return replace(self, parts=parts, fill=fill if len(self.missing) else 0.0)
 
+    def without_estimator(self) -> Member:
+        """The member with what is known of its columns and classes alone."""
+        parts = tuple(part.without_estimator() for part in self.parts)
+        return replace(self, estimator=None, parts=parts)
+
     def softened(self, amount: float) -> Member:
         """The member with another softening."""
         return replace(self, softening=amount)

@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
 
-from skmergecal._numerics import mean_loss
+from skmergecal._numerics import add_weighted, mean_loss, row_losses
+from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._typing import Array
 from skmergecal.members import HeldOutMembers
 from skmergecal.merging._settings import Settings
-from skmergecal.pooling import greedy_selection
+from skmergecal.pooling import greedy_selection, select_greedily
 
 __all__ = ["held_out_loss"]
 
 
 def greedy_weights(
-    opinions: Sequence[Array],
+    rows: Partitions[Rows],
     held_out: HeldOutMembers,
     settings: Settings,
     to_log_proba: Callable[[Array], Array],
 ) -> Array:
     """Greedy selection by the chosen score of the averaged opinions."""
-    loss = held_out_loss(held_out, settings.scoring)
-    return greedy_selection(opinions, lambda mean: loss(to_log_proba(mean)))
+    if isinstance(rows, InMemory):
+        loss = held_out_loss(held_out, settings.scoring)
+        return greedy_selection(rows.part.opinions, lambda mean: loss(to_log_proba(mean)))
+
+    def losses(step: int, _: int | None, counts: Array) -> Array:
+        found = rows.reduce(
+            _losses_of_candidates, counts, step, to_log_proba, what="greedy selection"
+        )
+        return np.asarray(found)
+
+    return select_greedily(len(held_out.members), losses)
+
+
+def _losses_of_candidates(
+    rows: Rows, counts: Array, step: int, to_log_proba: Callable[[Array], Array]
+) -> Array:
+    """Summed loss of the average after each member is added."""
+    running = add_weighted(rows.opinions, counts)
+    means = (to_log_proba((running + z) / step) for z in rows.opinions)
+    return np.array([rows.counts @ row_losses(mean, rows.y) for mean in means])
 
 
 class _Forecaster(ClassifierMixin, BaseEstimator):

@@ -87,8 +87,8 @@ class LearnedMerge:
             return NO_ROWS
         names = [member.name for member in held_out.members]
         if self.settings.selects:
-            return partial(find_estimate, names, self.losses, held_out.sample_weight)
-        return summarise(names, self.losses(), held_out.sample_weight)
+            return partial(find_estimate, names, self.losses)
+        return summarise(names, self.losses())
 
 
 def learn_merge(held_out: HeldOutMembers, settings: Settings, rows: FitRows) -> LearnedMerge:
@@ -172,7 +172,7 @@ def warn_of_rows(held_out: HeldOutMembers, settings: Settings, merge: FittedMerg
     """
     if not settings.needs_held_out():
         return
-    lost = np.flatnonzero(np.bincount(held_out.y, minlength=len(held_out.classes)) == 0)
+    lost = np.flatnonzero(held_out.counts_of_classes == 0)
     if len(lost) and isinstance(merge, StackedPoolsMerge):
         warn_user(
             f"no held-out row has the classes {held_out.classes[lost].tolist()}, which the members "

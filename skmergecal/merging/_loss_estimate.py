@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._numerics import mean_and_error
+from skmergecal._numerics import error_of_mean, mean_and_error, sum_by_weight
+from skmergecal._partitions import Partitions
 from skmergecal._typing import Array
 from skmergecal._validation import check_sample_weight
 from skmergecal.merging.fitted import LossesOfRows, RowLosses
@@ -150,14 +151,37 @@ def _with_error(value: float, error: float) -> str:
     return f"{value:.4g} +- {error:.2g}"
 
 
-def find_estimate(
-    names: Sequence[str], losses: LossesOfRows, weight: Array | None
-) -> LossEstimate | str:
+def _sums(losses: RowLosses) -> tuple[float, Array]:
+    """The weights, and the losses of the merge, of the members and of the pools."""
+    weight = losses.weight
+    total = float(len(losses.merged) if weight is None else weight.sum())
+    values = [losses.merged, *losses.members, *losses.pools.values()]
+    return total, np.array([sum_by_weight(own, weight) for own in values])
+
+
+def _gains(losses: RowLosses, best: int) -> Array:
+    gains = losses.members[best] - losses.merged
+    gains[np.abs(gains) <= _ROUNDING] = 0.0
+    return gains
+
+
+def _squares_and_gain(losses: RowLosses, mean: float, best: int) -> tuple[float, float]:
+    gain = sum_by_weight(_gains(losses, best), losses.weight)
+    with np.errstate(invalid="ignore"):  # of infinite losses
+        return sum_by_weight((losses.merged - mean) ** 2, losses.weight), gain
+
+
+def _squares_of_gains(losses: RowLosses, mean: float, best: int) -> float:
+    with np.errstate(invalid="ignore"):
+        return sum_by_weight((_gains(losses, best) - mean) ** 2, losses.weight)
+
+
+def find_estimate(names: Sequence[str], losses: LossesOfRows) -> LossEstimate | str:
     """The estimate, or why there is none, where members are selected again for parts of the rows.
 
     Parameters
     ----------
-    names, weight
+    names : sequence of str
         As for `summarise`.
     losses : callable
     """
@@ -168,31 +192,34 @@ def find_estimate(
             "a selection is repeated without each fifth of the held-out rows, and there it fails: "
             f"{error}. Pass more rows, or scoring=None"
         )
-    return summarise(names, found, weight)
+    return summarise(names, found)
 
 
-def summarise(names: Sequence[str], losses: RowLosses, weight: Array | None) -> LossEstimate:
+def summarise(names: Sequence[str], losses: Partitions[RowLosses]) -> LossEstimate:
     """The estimate that losses of rows give.
 
     Parameters
     ----------
     names : sequence of str
         Of the members.
-    losses : RowLosses
-    weight : ndarray of shape (n_held_out,) or None
-        Positive frequency weights.
+    losses : Partitions of RowLosses
+        Their weights are positive.
     """
-
-    def mean(values: Array) -> float:
-        return float(np.average(values, weights=weight))
-
-    by_member = {n: mean(own) for n, own in zip(names, losses.members, strict=True)}
+    total, sums = losses.reduce(_sums, what="mean losses")
+    means = (sums / total).tolist()
+    by_member = dict(zip(names, means[1:], strict=False))
     best = min(by_member, key=by_member.__getitem__)
-    loss, error = mean_and_error(losses.merged, weight)
-    total = float(len(losses.merged) if weight is None else weight.sum())
+    loss, which = means[0], names.index(best)
+    squares, gain = losses.reduce(_squares_and_gain, loss, which, what="error of the loss")
+    gain = float(gain / total)
+    squares_of_gains = losses.reduce(_squares_of_gains, gain, which, what="error of the gain")
+    error = error_of_mean(loss, total, squares)
     error = max(error, math.sqrt(0.5) * math.log(total + 1) / total)  # NaN stays NaN
-    gains = losses.members[names.index(best)] - losses.merged
-    gains[np.abs(gains) <= _ROUNDING] = 0.0
-    gain, gain_error = mean_and_error(gains, weight)
-    by_pool = {name: mean(own) for name, own in losses.pools.items()}
+    gain_error = error_of_mean(gain, total, squares_of_gains)
+    pools = losses.reduce(_names_of_pools, how="max", what="pools")
+    by_pool = dict(zip(pools, means[1 + len(names) :], strict=True))
     return LossEstimate(loss, error, by_pool, by_member, best, gain, gain_error)
+
+
+def _names_of_pools(losses: RowLosses) -> Any:
+    return np.array(list(losses.pools), dtype=object)

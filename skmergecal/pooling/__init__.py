@@ -8,9 +8,10 @@ from skmergecal.pooling._combined import combined_pool_with_loo as combined_pool
 from skmergecal.pooling._greedy import greedy_selection
 from skmergecal.pooling._greedy import greedy_soup as greedy_soup
 from skmergecal.pooling._greedy import greedy_soup_with_replacement as greedy_soup_with_replacement
+from skmergecal.pooling._greedy import select_greedily as select_greedily
 from skmergecal.pooling._leave_one_out import LooOfLinearPool as LooOfLinearPool
-from skmergecal.pooling._leave_one_out import LooOfLogPool as LooOfLogPool
 from skmergecal.pooling._leave_one_out import LooPredictions as LooPredictions
+from skmergecal.pooling._leave_one_out import loo_log_pool as loo_log_pool
 from skmergecal.pooling._linear import fit_linear_pool, linear_pool
 from skmergecal.pooling._linear import fit_linear_weights as fit_linear_weights
 from skmergecal.pooling._logarithmic import (

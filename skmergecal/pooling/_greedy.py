@@ -11,7 +11,7 @@ from skmergecal._compat import Interval
 from skmergecal._typing import Array
 from skmergecal._validation import check_members, check_parameters
 
-__all__ = ["greedy_selection", "greedy_soup", "greedy_soup_with_replacement"]
+__all__ = ["greedy_selection", "greedy_soup", "greedy_soup_with_replacement", "select_greedily"]
 
 #: Losses whose relative difference is at most this are a tie.
 _TIE = 1e-12
@@ -48,21 +48,43 @@ def greedy_selection(
     Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004.
     """
     opinions = check_members("opinions", opinions)
-    counts = np.zeros(len(opinions))
     running = np.zeros_like(opinions[0])
+
+    def losses(step: int, last: int | None, _: Array) -> Array:
+        if last is not None:
+            np.add(running, opinions[last], out=running)
+        found = np.array([loss((running + z) / step) for z in opinions])
+        if found.dtype.kind not in "fiub" or np.isnan(found).any():
+            msg = f"loss should return a number for an average of opinions; got {found.tolist()}"
+            raise ValueError(msg)
+        return found
+
+    return select_greedily(len(opinions), losses, n_steps)
+
+
+def select_greedily(
+    n_members: int, losses: Callable[[int, int | None, Array], Array], n_steps: int = 25
+) -> Array:
+    """The weights of `greedy_selection`, from the losses of all candidates at each step.
+
+    Parameters
+    ----------
+    n_members : int
+    losses : callable
+        From the number of a step, the member that the last step added, and how often each member
+        is in, to the loss after each one is added.
+    n_steps : int, default=25
+    """
+    counts, last = np.zeros(n_members), None
     best_loss, best_counts = np.inf, counts
     for step in range(1, n_steps + 1):
-        losses = np.array([loss((running + z) / step) for z in opinions])
-        if losses.dtype.kind not in "fiub" or np.isnan(losses).any():
-            msg = f"loss should return a number for an average of opinions; got {losses.tolist()}"
-            raise ValueError(msg)
-        tied = np.flatnonzero(losses <= losses.min() + _TIE * abs(losses.min()))
-        order = sorted(tied, key=lambda k: (counts[k] == 0, losses[k], k))
-        chosen = int(order[0])
-        counts[chosen] += 1
-        running += opinions[chosen]
-        if losses[chosen] < best_loss:
-            best_loss, best_counts = float(losses[chosen]), counts.copy()
+        found = losses(step, last, counts)
+        tied = np.flatnonzero(found <= found.min() + _TIE * abs(found.min()))
+        order = sorted(tied, key=lambda k: (counts[k] == 0, found[k], k))
+        last = int(order[0])
+        counts[last] += 1
+        if found[last] < best_loss:
+            best_loss, best_counts = float(found[last]), counts.copy()
     return best_counts / best_counts.sum()
 
 

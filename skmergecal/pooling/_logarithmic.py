@@ -123,7 +123,7 @@ def fit_logarithmic_pool(
     ...         p = [np.clip(rng.normal(0.3 + 0.4 * y, 0.2), 0.01, 0.99) for _ in range(4)]
     ...         yield [np.log(np.column_stack([1 - q, q])) for q in p], y
     >>> fit_logarithmic_pool(blocks).weights.round(1)
-    array([0.2, 0.2, 0.3, 0.2])
+    array([0.3, 0.3, 0.2, 0.2])
     """
     return fit_log_pool(checked_rows("log_proba", log_proba, y, sample_weight), alpha)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from skmergecal._memory import Memo
 from skmergecal._numerics import log_softmax, row_losses
+from skmergecal._partitions import InMemory, Partitions
 from skmergecal._typing import IntArray
 from skmergecal._warnings import Gathered
 from skmergecal.members import Fold, HeldOutMembers
@@ -21,7 +22,7 @@ _FOLDS = 5
 
 def losses_in_folds(
     held_out: HeldOutMembers, merge: Callable[[HeldOutMembers], FittedMerge]
-) -> RowLosses:
+) -> Partitions[RowLosses]:
     """Losses of the rows of each fold after a merge that learned from the other folds.
 
     Nothing is asked of the members: their opinions are cut. Warnings of these merges are dropped.
@@ -38,7 +39,7 @@ def losses_in_folds(
             for k, (member, opinion) in enumerate(zip(part.members, part.opinions, strict=True)):
                 z = member.log_proba(opinion) / learned.member_temperatures[k]
                 members[k][test] = row_losses(log_softmax(z), part.y)
-    return RowLosses(merged, members)
+    return InMemory(RowLosses(merged, members, held_out.sample_weight))
 
 
 def _only(held_out: HeldOutMembers, rows: IntArray) -> HeldOutMembers:

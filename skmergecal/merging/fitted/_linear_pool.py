@@ -4,31 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from functools import partial
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from skmergecal._numerics import (
     SMALLEST,
     add_weighted,
+    decide_softening,
     log_softmax,
-    row_losses,
+    near_zero,
+    raised_much,
     soften,
-    softening_of,
 )
-from skmergecal._partitions import InMemory, Rows
-from skmergecal._typing import Array
-from skmergecal.members import HeldOutMembers, Member, Opinion, warn_of_unlike
+from skmergecal._partitions import SIZES, Partitions, Rows, Sizes
+from skmergecal._typing import Array, IntArray
+from skmergecal.members import HeldOutMembers, HeldOutPart, Member, Opinion, warn_of_unlike
 from skmergecal.merging._greedy_loss import greedy_weights
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
-from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses, scaled_losses
+from skmergecal.merging.fitted._row_losses import (
+    LossesOfRows,
+    MergedLosses,
+    RowLosses,
+    Unscaled,
+    join_losses,
+    scaled_losses,
+)
 from skmergecal.merging.fitted._temperatures import (
-    calibrated_opinions,
+    LooOpinions,
+    calibrated_rows,
+    divided,
     fit_scale,
     loo_opinions,
 )
-from skmergecal.pooling import LooOfLinearPool, fit_linear_pool
+from skmergecal.pooling import LooOfLinearPool, fit_linear_weights
 
 __all__ = ["LinearPoolMerge"]
 
@@ -51,26 +62,25 @@ class LinearPoolMerge(FittedMerge):
     @classmethod
     def learn(cls, held_out: HeldOutMembers, settings: Settings) -> tuple[Self, LossesOfRows]:
         """Learn weights and temperatures from held-out opinions."""
-        warn_of_unlike(held_out.members, held_out.classes, held_out.y)
+        if any(len(member.missing) for member in held_out.members):
+            warn_of_unlike(held_out.members, held_out.classes, held_out.seen_classes)
         temperatures = np.ones(len(held_out.members))
         if settings.calibrates_members:
-            _, temperatures = calibrated_opinions(held_out, settings)
+            _, temperatures = calibrated_rows(held_out, settings)
         calibrates = (settings.calibrates_members, settings.calibrates_merged)
         draft = cls(held_out.members, np.empty(0), temperatures, 1.0, calibrates=calibrates)
-        p = [
-            draft.member_proba(member, opinion, t)
-            for member, opinion, t in zip(
-                held_out.members, held_out.opinions, temperatures, strict=True
-            )
-        ]
-        weights = _weights(p, held_out, settings)
-        pooled = add_weighted(p, weights)
-        softening = softening_of(pooled, held_out.sample_weight)
-        fitted = replace(draft, weights=weights, softening=softening)
+        rows = held_out.parts.map(_probabilities, draft.light())
+        weights = _weights(rows, held_out, settings)
+        pooled = rows.map(_pooled, weights)
+        fitted = replace(draft, weights=weights, softening=_softening(pooled))
         if settings.calibrates_merged:
-            scale = fit_scale(soften(pooled, softening), held_out.y, held_out.sample_weight)
+            scale = fit_scale(pooled.map(_softened, fitted.softening))
             fitted = replace(fitted, temperature=scale)
-        return fitted, lambda: fitted._losses(p, pooled, held_out, settings)
+        return fitted, lambda: fitted._losses(rows, pooled, held_out, settings)
+
+    def light(self) -> Self:
+        """The same without the estimators, which partitions need not know."""
+        return replace(self, members=[member.without_estimator() for member in self.members])
 
     @classmethod
     def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
@@ -80,37 +90,27 @@ class LinearPoolMerge(FittedMerge):
         return cls(members, weights, np.ones(len(members)), 1.0, softening=softening)
 
     def _losses(
-        self, p: list[Array], pooled: Array, held_out: HeldOutMembers, settings: Settings
-    ) -> RowLosses:
+        self,
+        rows: Partitions[Rows],
+        pooled: Partitions[Rows],
+        held_out: HeldOutMembers,
+        settings: Settings,
+    ) -> Partitions[RowLosses]:
         """Losses of the held-out rows, weights and temperatures learned without each row."""
-        y, weight = held_out.y, held_out.sample_weight
-        known = zip(held_out.members, held_out.opinions, self.member_temperatures, strict=True)
-        z = [member.log_proba(opinion) / t for member, opinion, t in known]
-        opinions, steps = loo_opinions(z, self.member_temperatures, held_out, settings)
-        at = p
-        if self.calibrates[0]:  # a class that a member does not know keeps probability 0
-            at = [np.where(own > 0, np.exp(z), 0.0) for own, z in zip(p, opinions, strict=True)]
-            at = [known / known.sum(axis=1, keepdims=True) for known in at]
+        logs = held_out.parts.map(HeldOutPart.log_rows, held_out.softenings)
+        calibrated = logs.map(divided, self.member_temperatures)
+        members = loo_opinions(calibrated, self.member_temperatures, settings)
+        both = members.map_with(rows, _without_rows, self.calibrates[0])
+        loo = None
         if isinstance(settings.weights, str):
-            rows = Rows(p, y, weight)
-            without = LooOfLinearPool.of(InMemory(rows), self.weights).proba(rows, at)
-        else:
-            without = add_weighted(at, self.weights)
+            loo = LooOfLinearPool.of(rows, self.weights)
+        light = self.light()
         if self.calibrates[1]:
-            scores = soften(pooled, self.softening)
-            soft = soften(without, self.softening)
-            # A member's p changes by p (z - E_p z) with log(1 / T), the log of the pool by the
-            # weighted sum of that over the pooled p.
-            moves = []
-            share = np.maximum(pooled, np.exp(scores))
-            for step, w, own in zip(steps, self.weights, p, strict=False):
-                logs = np.log(np.maximum(own, SMALLEST))
-                change = own * (logs - (own * logs).sum(axis=1, keepdims=True))
-                moves.append((step, w * change / share))
-            merged = scaled_losses(soft, scores, y, weight, self.temperature, moves)
+            unscaled = both.map_with(pooled, _unscaled, loo, light)
+            merged = scaled_losses(unscaled, self.temperature)
         else:
-            merged = row_losses(self.log_proba(without), y)
-        return RowLosses(merged, [row_losses(own, y) for own in opinions])
+            merged = both.map(_merged_losses, loo, light)
+        return members.map_with(merged, join_losses)
 
     def member_proba(self, member: Member, opinion: Opinion, temperature: float) -> Array:
         """A member's probabilities: its own, or after its temperature."""
@@ -141,13 +141,94 @@ class LinearPoolMerge(FittedMerge):
         return np.log(scores, out=np.full(scores.shape, -np.inf), where=positive)
 
 
-def _weights(p: list[Array], held_out: HeldOutMembers, settings: Settings) -> Array:
+def _weights(rows: Partitions[Rows], held_out: HeldOutMembers, settings: Settings) -> Array:
     """Given weights, or those learned in the way that the settings name."""
     if not isinstance(settings.weights, str):
         return settings.weights
     if settings.weights == "greedy":
-        return greedy_weights(p, held_out, settings, lambda mean: soften(mean, 0.0))
-    y, weight = held_out.y, held_out.sample_weight
+        return greedy_weights(rows, held_out, settings, partial(soften, amount=0.0))
     return held_out.memo.result(
-        ("linear pool", settings.calibrates_members), lambda: fit_linear_pool(p, y, weight).weights
+        ("linear pool", settings.calibrates_members), lambda: fit_linear_weights(rows)[0]
     )
+
+
+def _probabilities(part: HeldOutPart, merge: LinearPoolMerge) -> Rows:
+    """The members' probabilities, as they are pooled."""
+    known = zip(merge.members, part.opinions, merge.member_temperatures, strict=True)
+    proba = [merge.member_proba(member, opinion, t) for member, opinion, t in known]
+    return Rows(proba, part.y, part.weight)
+
+
+def _pooled(rows: Rows, weights: Array) -> Rows:
+    return Rows([add_weighted(rows.opinions, weights)], rows.y, rows.weight)
+
+
+def _softened(rows: Rows, softening: float) -> Rows:
+    return Rows([soften(rows.opinions[0], softening)], rows.y, rows.weight)
+
+
+def _softening(pooled: Partitions[Rows]) -> float:
+    """What `softening_of` says of probabilities in partitions."""
+    sizes, smallest = pooled.reduce(_smallest, how=(SIZES, "min"), what="smallest probability")
+    _, total, n_classes = Sizes(*sizes)
+    much, counts = raised_much(total, n_classes), np.zeros(3)
+    if 0 < smallest < much:
+        counts = pooled.reduce(_near_zero, smallest, much, what="small probabilities")
+    return decide_softening(total, smallest, much, counts)
+
+
+def _smallest(rows: Rows) -> tuple[tuple[int, float, int], float]:
+    return rows.sizes(), float(rows.opinions[0].min())
+
+
+def _near_zero(rows: Rows, smallest: float, much: float) -> Array:
+    return near_zero(rows.opinions[0], rows.weight, smallest, much)
+
+
+class _WithoutRows(NamedTuple):
+    """The members' probabilities, and those after temperatures without the row."""
+
+    rows: Rows
+    at: Sequence[Array]
+    steps: Sequence[Array]
+
+    @property
+    def y(self) -> IntArray:
+        """Column numbers of the true classes."""
+        return self.rows.y
+
+    def pooled(self, loo: LooOfLinearPool | None, weights: Array) -> Array:
+        """Pooled by weights that were learned without the row, where they are learned."""
+        return add_weighted(self.at, weights) if loo is None else loo.proba(self.rows, self.at)
+
+
+def _without_rows(members: LooOpinions, rows: Rows, calibrated: bool) -> _WithoutRows:
+    p, at = rows.opinions, rows.opinions
+    if calibrated:  # a class that a member does not know keeps probability 0
+        pairs = zip(p, members.opinions, strict=True)
+        at = [np.where(own > 0, np.exp(z), 0.0) for own, z in pairs]
+        at = [known / known.sum(axis=1, keepdims=True) for known in at]
+    return _WithoutRows(rows, at, members.steps)
+
+
+def _merged_losses(
+    both: _WithoutRows, loo: LooOfLinearPool | None, merge: LinearPoolMerge
+) -> MergedLosses:
+    log_proba = merge.log_proba(both.pooled(loo, merge.weights))
+    return MergedLosses.of(Rows([log_proba], both.rows.y, both.rows.weight))
+
+
+def _unscaled(
+    both: _WithoutRows, pooled: Rows, loo: LooOfLinearPool | None, merge: LinearPoolMerge
+) -> Unscaled:
+    scores = soften(pooled.opinions[0], merge.softening)
+    soft = soften(both.pooled(loo, merge.weights), merge.softening)
+    # A member's p changes by p (z - E_p z) with log(1 / T), the log of the pool by the weighted sum
+    # of that over the pooled p.
+    moves = []
+    share = np.maximum(pooled.opinions[0], np.exp(scores))
+    for step, w, own in zip(both.steps, merge.weights, both.rows.opinions, strict=False):
+        logs = np.log(np.maximum(own, SMALLEST))
+        change = own * (logs - (own * logs).sum(axis=1, keepdims=True))
+        moves.append((step, w * change / share))
+    return Unscaled(soft, scores, both.rows.y, both.rows.weight, moves)

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from skmergecal._numerics import add_weighted, log_softmax, mean_loss, row_losses
+from skmergecal._numerics import add_weighted, log_softmax, mean_loss
+from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierWarning
@@ -19,9 +20,16 @@ from skmergecal.merging._one_model import FoldMerges, check_rewriting, merge_mem
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import LogPoolMerge
-from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses, scaled_losses
+from skmergecal.merging.fitted._row_losses import (
+    LossesOfRows,
+    MergedLosses,
+    RowLosses,
+    Unscaled,
+    join_losses,
+    scaled_losses,
+)
 from skmergecal.merging.fitted._temperatures import (
-    calibrated_opinions,
+    calibrated_rows,
     fit_scale,
     loo_opinions,
 )
@@ -64,7 +72,9 @@ class OneModelMerge(FittedMerge):
         """
         y, weight = held_out.y, held_out.sample_weight
         _refuse_other_classes(held_out.members)
-        z, temperatures = calibrated_opinions(held_out, settings)
+        calibrated, temperatures = calibrated_rows(held_out, settings)
+        assert isinstance(calibrated, InMemory)
+        z = list(calibrated.part.opinions)
         check_rewriting(held_out, temperatures, rows)
 
         merges = FoldMerges(held_out, temperatures, settings, rows)
@@ -86,7 +96,7 @@ class OneModelMerge(FittedMerge):
             barrier = max(barrier, _training_loss(merged, held_out, rows) - member_loss)
         temperature = 1.0
         if settings.calibrates_merged:
-            temperature = fit_scale(log_proba, y, weight)
+            temperature = fit_scale(InMemory(Rows([log_proba], y, weight)))
         losses_of_stages = {
             name: mean_loss(softened(stage), y, weight)
             for name, stage in merges.stage_opinions(weights).items()
@@ -109,22 +119,22 @@ class OneModelMerge(FittedMerge):
             member_loss,
             report,
         )
-        return fitted, log_proba, lambda: fitted._losses(log_proba, z, held_out, settings)
+        merged_rows = InMemory(Rows([log_proba], y, weight))
+        return fitted, log_proba, lambda: fitted._losses(merged_rows, calibrated, settings)
 
     def _losses(
-        self, log_proba: Array, z: Sequence[Array], held_out: HeldOutMembers, settings: Settings
-    ) -> RowLosses:
+        self, merged_rows: Partitions[Rows], calibrated: Partitions[Rows], settings: Settings
+    ) -> Partitions[RowLosses]:
         """Losses of the held-out rows, temperatures learned without each row.
 
         The weights were learned from all of them, a few numbers for a whole model.
         """
-        y, weight = held_out.y, held_out.sample_weight
         if settings.calibrates_merged:
-            merged = scaled_losses(log_proba, log_proba, y, weight, self.temperature)
+            merged = scaled_losses(merged_rows.map(_unscaled), self.temperature)
         else:
-            merged = row_losses(log_proba, y)
-        opinions, _ = loo_opinions(z, self.member_temperatures, held_out, settings)
-        return RowLosses(merged, [row_losses(own, y) for own in opinions])
+            merged = merged_rows.map(MergedLosses.of)
+        members = loo_opinions(calibrated, self.member_temperatures, settings)
+        return members.map_with(merged, join_losses)
 
     @classmethod
     def without_rows(
@@ -153,6 +163,11 @@ class OneModelMerge(FittedMerge):
     def members_pool(self) -> FittedMerge:
         """The logit pool of the members, which the one model was made to follow."""
         return LogPoolMerge(self.members, self.weights, self.member_temperatures, 1.0)
+
+
+def _unscaled(rows: Rows) -> Unscaled:
+    (log_proba,) = rows.opinions
+    return Unscaled(log_proba, log_proba, rows.y, rows.weight)
 
 
 def _learn_weights(

@@ -10,13 +10,14 @@ from typing import Any, Self
 import numpy as np
 
 from skmergecal._numerics import log_softmax, row_losses, softmax
+from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._temperature import TEMPERATURE_ALPHA, loo_temperatures
 from skmergecal._typing import Array
-from skmergecal.members import HeldOutMembers, Member, Opinion
+from skmergecal.members import HeldOutMembers, HeldOutPart, Member, Opinion
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import refuse_missing_classes
-from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses, scaled_losses
+from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses, Unscaled, scaled_losses
 from skmergecal.merging.fitted._temperatures import fit_scale, member_temperature
 from skmergecal.pooling import (
     CombinedFit,
@@ -48,7 +49,7 @@ class StackedPoolsMerge(FittedMerge):
         cls, held_out: HeldOutMembers, settings: Settings, *, with_linear: bool
     ) -> tuple[Self, LossesOfRows]:
         """Learn temperatures, class-wise weights and, if wanted, a linear pool beside them."""
-        refuse_missing_classes(held_out.members, held_out.classes, held_out.y)
+        refuse_missing_classes(held_out.members, held_out.classes, held_out)
         y, weight = held_out.y, held_out.sample_weight
         softening = 1 / (held_out.total_weight + 1)
         what = (with_linear, None if with_linear else settings.alpha)
@@ -62,17 +63,23 @@ class StackedPoolsMerge(FittedMerge):
         scores = cache(partial(learned.held_out_scores, held_out))
         if settings.calibrates_merged:
             scale = held_out.memo.result(
-                ("its temperature", *what), lambda: fit_scale(scores(), y, weight)
+                ("its temperature", *what),
+                lambda: fit_scale(InMemory(Rows([scores()], y, weight))),
             )
             learned = replace(learned, temperature=scale)
 
-        def losses() -> RowLosses:
+        def losses() -> Partitions[RowLosses]:
             members = _member_losses(held_out, temperatures)
             if not settings.calibrates_merged:
-                return RowLosses(row_losses(loo.log_proba, y), members, loo.pools)
-            fitted = (loo.log_proba, scores(), y, weight, learned.temperature)
-            merged = scaled_losses(*fitted, scale_learned=with_linear or settings.alpha == "auto")
-            return RowLosses(merged, members, loo.pools)
+                merged = row_losses(loo.log_proba, y)
+                return InMemory(RowLosses(merged, members, weight, loo.pools))
+            unscaled = Unscaled(loo.log_proba, scores(), y, weight)
+            scaled = scaled_losses(
+                InMemory(unscaled),
+                learned.temperature,
+                scale_learned=with_linear or settings.alpha == "auto",
+            )
+            return scaled.map(lambda m: RowLosses(m.losses, members, weight, loo.pools))
 
         return learned, losses
 
@@ -96,9 +103,9 @@ def _fit(
     """The members' temperatures, the pools, and what these predict of each row without it."""
     y, weight = held_out.y, held_out.sample_weight
     logs, temperatures = [], []
+    rows = held_out.parts.map(HeldOutPart.log_rows, held_out.softenings)
     for k, (member, opinion) in enumerate(zip(held_out.members, held_out.opinions, strict=True)):
-        z = member.log_proba(opinion)
-        temperatures.append(member_temperature(held_out, k, z, _alpha(held_out)))
+        temperatures.append(member_temperature(held_out, k, rows, _alpha(held_out)))
         logs.append(_calibrated(member, opinion, temperatures[-1], softening)[1])
     if with_linear:
         proba = [opinion.proba() for opinion in held_out.opinions]

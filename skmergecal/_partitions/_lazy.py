@@ -1,0 +1,104 @@
+"""Expressions over the parts of partitions, evaluated where and when a part is at hand."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from skmergecal._partitions._partitions import Made, Part, Partitions, has_no_rows
+
+__all__ = ["Expression", "LazyPartitions", "Mark", "evaluate", "refuse_other_rows"]
+
+#: What tells whether a partition has come back with other rows: how many, the sum of their labels,
+#: and a sum of opinions and weights, which is the same up to rounding.
+Mark = tuple[int, int, float]
+
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """What functions make of a part.
+
+    Attributes
+    ----------
+    function : callable or None
+        None: the part with the number ``base``.
+    sources : tuple of Expression
+        What the function gets.
+    arguments : tuple
+        What it gets after them.
+    base : int
+        Number among several parts of the same rows.
+    """
+
+    function: Callable[..., Any] | None = None
+    sources: tuple[Expression, ...] = ()
+    arguments: tuple[Any, ...] = ()
+    base: int = 0
+
+    def moved(self, places: Sequence[int]) -> Expression:
+        """The same over parts at other places."""
+        if self.function is None:
+            return Expression(base=places[self.base])
+        sources = tuple(source.moved(places) for source in self.sources)
+        return Expression(self.function, sources, self.arguments)
+
+
+def evaluate(expression: Expression, parts: Sequence[Any]) -> Any:
+    """The value for the parts of a partition; None where there is no row."""
+    known: dict[int, Any] = {}
+
+    def value(of: Expression) -> Any:
+        if id(of) not in known:
+            if of.function is None:
+                found = parts[of.base]
+            else:
+                given = [value(source) for source in of.sources]
+                empty = any(one is None for one in given)
+                found = None if empty else of.function(*given, *of.arguments)
+            known[id(of)] = None if found is None or has_no_rows(found) else found
+        return known[id(of)]
+
+    return value(expression)
+
+
+def refuse_other_rows(what: str, mark: Mark, before: Mark) -> None:
+    """Raise ValueError if the rows are others than they were."""
+    near = abs(mark[2] - before[2]) <= _ROUNDING * max(abs(before[2]), 1.0)
+    if tuple(mark[:2]) == tuple(before[:2]) and near:
+        return
+    msg = (
+        f"{what} came back different: {mark[0]} rows with labels that add up to {mark[1]}, and "
+        f"{before[0]} rows with {before[1]} at first. Each pass over the data should give the same "
+        "rows: give a source that draws at random a seed for each partition, or store its rows"
+    )
+    raise ValueError(msg)
+
+
+class LazyPartitions(Partitions[Part]):
+    """Partitions whose functions are called when something is reduced, and again each time."""
+
+    _expression: Expression
+
+    @abstractmethod
+    def _with(self, expression: Expression) -> LazyPartitions[Any]:
+        """The same source with another expression."""
+
+    @abstractmethod
+    def _joined(self, other: Self) -> tuple[Self, Expression]:
+        """A source of the parts of both, and the other's expression over it."""
+
+    def map(self, function: Callable[..., Made], *arguments: Any) -> Partitions[Made]:
+        """The function is called again in each pass."""
+        return self._with(Expression(function, (self._expression,), arguments))
+
+    def map_with(
+        self, other: Partitions[Any], function: Callable[..., Made], *arguments: Any
+    ) -> Partitions[Made]:
+        """The function is called again in each pass."""
+        assert isinstance(other, type(self))
+        both, theirs = self._joined(other)
+        return both._with(Expression(function, (self._expression, theirs), arguments))
