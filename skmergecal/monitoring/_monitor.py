@@ -85,7 +85,7 @@ class CalibrationMonitor:
         ``run_length``, and a change long after the start is found sooner.
     alpha : float, default=0.01
         Probability of a false alarm.
-    run_length : float, default=100_000
+    run_length : float, default=100000
         Mean number of rows to a first false alarm.
     tolerance : float or "auto", default="auto"
         How far the deployed probabilities may be from the true ones: a deviation of at most so much
