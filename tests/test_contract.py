@@ -168,9 +168,15 @@ def test_whole_weights_repeat_rows_and_zero_removes_them(blobs, cls, params, fro
     )
 
 
-@pytest.mark.parametrize(("cls", "params"), settings())
-@pytest.mark.parametrize("frozen", [True, False])
-@pytest.mark.parametrize("cv", [3, KFold(3), StratifiedKFold(3, shuffle=True, random_state=0)])
+SPLITTERS = [3, KFold(3), StratifiedKFold(3, shuffle=True, random_state=0)]
+
+
+@pytest.mark.parametrize(
+    ("cls", "params", "frozen", "cv"),
+    [(*each, False, cv) for each in settings() for cv in SPLITTERS]
+    # Frozen members are not fitted on folds: each splitter once.
+    + [(*each, True, cv) for each, cv in zip(settings(), [*SPLITTERS, 2], strict=True)],
+)
 def test_zero_weight_removes_a_row_for_any_splitter(blobs, cls, params, frozen, cv):
     weight = np.r_[np.zeros(40), np.ones(160)]
     model = make_model(blobs, cls, params, frozen).set_params(cv=cv)
