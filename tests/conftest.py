@@ -46,8 +46,9 @@ THOROUGH = {
 
 
 #: What old versions cannot change, or need not repeat: texts, and code on pages whose calls are
-#: tested one by one; what an import loads; files of arrays; the source code of members; processor
-#: time. Simulations of arithmetic are marked where they are.
+#: tested one by one; what an import loads; files of arrays; the source code of members; how often
+#: members are asked; processor time; wrong parameters, of which those of methods are tried on all
+#: versions; arithmetic. Simulations of arithmetic are marked where they are.
 ONCE = {
     "test_documentation.py",
     "test_readme.py",
@@ -55,6 +56,11 @@ ONCE = {
     "test_import.py",
     "test_code.py",
     "test_growth.py",
+    "test_extreme_weights.py",
+    "test_no_work_twice.py",
+    "test_rows_seen_in_training.py",
+    "test_slow_teachers.py",
+    "test_wrong_parameters.py",
     "checkpoints/test_merge.py",
 }
 

@@ -84,6 +84,8 @@ SELECTED = [
 ]
 
 
+@pytest.mark.thorough
+@pytest.mark.once  # arithmetic: what the members say is given
 @pytest.mark.parametrize("how", LEARNED, ids=str)
 def test_the_loss_is_that_of_fits_without_each_row(how):
     n = 60

@@ -86,6 +86,7 @@ for model, X, expected in pickle.load(sys.stdin.buffer):
 """
 
 
+@pytest.mark.once  # which modules a pickle names
 def test_merged_models_need_no_skmergecal(blobs):
     message = pickle.dumps([*exact_merges(blobs), *merged_nets(blobs)])
     assert b"skmergecal" not in message

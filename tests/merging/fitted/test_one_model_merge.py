@@ -22,7 +22,7 @@ class Turned(MLPClassifier):
         return self
 
 
-def test_barrier_counts_the_final_model_and_not_only_those_of_the_folds(digits):
+def test_barrier_counts_the_final_model_and_not_only_those_of_the_folds(digits, tmp_path):
     X, y = digits.X[:N_ROWS], digits.y[:N_ROWS]
     members = [
         (
@@ -34,6 +34,7 @@ def test_barrier_counts_the_final_model_and_not_only_those_of_the_folds(digits):
         for n in (10, 11)
     ]
     settings = {"method": "parameters", "weights": None, "alignment": None, "repair": None, "cv": 2}
+    settings["memory"] = tmp_path  # the members are fitted once
     merged = MergedClassifier(members, barrier_tolerance=1e9, **settings).fit(X, y)
     report = merged.merge_report_
     of_folds = report.merged - sum(report.members.values()) / 2
