@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -16,7 +17,6 @@ from skmergecal._validation import check_parameters
 from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction, widened_correction
 from skmergecal.pooling._leave_one_out import LooOfLogPool, LooPredictions, pool_of_rows
 from skmergecal.pooling._logarithmic import fit_log_pool
-from skmergecal.pooling._nonnegative_newton import factorise
 from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
 from skmergecal.pooling._score_regression import (
     RegressionRows,
@@ -72,8 +72,43 @@ def _regression(rows: RegressionRows, most: int | None = None) -> tuple[ScoreReg
     return problem, directions
 
 
+def _learn(
+    rows: RegressionRows, ridge: Callable[[int], float], most: int | None = None
+) -> tuple[ClasswiseFit, Callable[[Array], Array]]:
+    """What weights per member and class add to a pool.
+
+    Parameters
+    ----------
+    rows : RegressionRows
+    ridge : callable
+        Strength of the ridge, from the number of unknowns.
+    most : int, default=None
+        Largest number of unknowns.
+
+    Returns
+    -------
+    fit : ClasswiseFit
+    without_row : callable
+        What it adds to the scores of each row where it was fitted without the row, (n_rows,
+        n_columns), from how the factors of the pool move without it.
+    """
+    problem, directions = _regression(rows, most)
+    theta, factor = problem.start(), None
+    alpha = ridge(theta.size)
+    if most is None and theta.size > _MANY_UNKNOWNS:
+        theta = problem.minimise_by_products(alpha, theta)
+    else:
+        theta, factor = problem.minimise(alpha, theta)
+
+    def without_row(moves: Array) -> Array:
+        known = problem.factor(alpha, theta) if factor is None else factor
+        return problem.scores_without_row(theta, known, rows.z, moves)
+
+    return _fit_of(theta, directions), without_row
+
+
 def fit_classwise_correction(
-    z: Sequence[Array], rows: RegressionRows, alpha: float, most: int | None = None
+    z: Sequence[Array], rows: RegressionRows, moves: Array, alpha: float, most: int
 ) -> Correction | None:
     """What weights per member and class add to a pool; None with too few rows or unknowns.
 
@@ -83,18 +118,17 @@ def fit_classwise_correction(
         Log-probabilities of all rows.
     rows : RegressionRows
         Those of them to learn from.
+    moves : ndarray of shape (n_samples, n_members)
+        How the factors of the pool move without each row.
     alpha : float
-        Strength of the ridge.
-    most : int, default=None
+        Strength of the ridge where rows are many.
+    most : int
         Largest number of unknowns.
     """
-    if not rows.teach or (most is not None and most < 2 * len(rows.columns)):
+    if not rows.teach or most < 2 * len(rows.columns):
         return None
-    problem, directions = _regression(rows, most)
-    start = problem.start()
-    theta, factor = problem.minimise(rows.ridge(alpha, start.size), start)
-    moved = problem.scores_without_row(theta, factor, rows.z, rows.moves)
-    return widened_correction(rows, _fit_of(theta, directions), moved, z)
+    fit, without_row = _learn(rows, partial(rows.ridge, alpha), most)
+    return widened_correction(rows, fit, without_row(rows.of(moves)), z)
 
 
 def _fit_of(theta: Array, directions: Array) -> ClasswiseFit:
@@ -140,21 +174,20 @@ def fit_classwise_pool(
     less than two rows, counted by weight, have no coefficients of their own: they get the mean of
     the weights of the others, and no intercept.
     """
-    return _fit(log_proba, y, sample_weight, alpha, with_loo=False)[0]
+    return _fit(log_proba, y, sample_weight, alpha)[0]
 
 
 def classwise_pool_with_loo(
     log_proba: Sequence[Array], y: IntArray, sample_weight: Array | None, alpha: float
 ) -> tuple[ClasswiseFit, LooPredictions]:
     """The fit of `fit_classwise_pool`, and what it predicts of each row without the row."""
-    fit, loo = _fit(log_proba, y, sample_weight, alpha, with_loo=True)
-    assert loo is not None
-    return fit, loo
+    fit, find_loo = _fit(log_proba, y, sample_weight, alpha)
+    return fit, find_loo()
 
 
 def _fit(
-    log_proba: Sequence[Any], y: Any, sample_weight: Any, alpha: float, *, with_loo: bool
-) -> tuple[ClasswiseFit, LooPredictions | None]:
+    log_proba: Sequence[Any], y: Any, sample_weight: Any, alpha: float
+) -> tuple[ClasswiseFit, Callable[[], LooPredictions]]:
     everywhere, labels, weight = check_opinions(log_proba, y, sample_weight)
     n_classes = everywhere[0].shape[1]
     present, codes = classes_with_rows(labels, n_classes)
@@ -164,40 +197,23 @@ def _fit(
     all_rows = Rows(z, labels, weight)
     pool = fit_log_pool(InMemory(all_rows))
     beta = pool.weights / pool.temperature
-    moves = np.zeros((len(labels), len(z)))
-    if with_loo:
-        moves = LooOfLogPool.of(InMemory(all_rows), beta, alpha=1.0).moves(all_rows)
-    fit, added = ClasswiseFit.of_pool(beta, len(present)), np.zeros(z[0].shape)
-    rows = RegressionRows.choose(z, beta, moves, labels, weight)
-    if rows.teach:
-        own, added = _full_correction(z, rows, alpha, with_loo=with_loo)
+    fit = ClasswiseFit.of_pool(beta, len(present))
+    rows = RegressionRows.choose(z, beta, labels, weight)
+    learned = _learn(rows, lambda _: alpha) if rows.teach else None
+    if learned is not None:
+        own = learned[0] if rows.complete else learned[0].widened(rows.columns, len(present))
         fit = ClasswiseFit.weighted_sum([fit, own], [1, 1])
     wide = fit if codes is None else fit.widened(present, n_classes)
-    if not with_loo:
-        return wide, None
-    loo = LooPredictions(log_softmax(pool_of_rows(z, beta + moves) + added), {})
-    if codes is not None:
-        loo = loo.widened(present, wide.scores(everywhere), present[labels])
-    return wide, loo
 
+    def find_loo() -> LooPredictions:
+        moves = LooOfLogPool.of(InMemory(all_rows), beta, alpha=1.0).moves(all_rows)
+        without = pool_of_rows(z, beta + moves)
+        if learned is not None:
+            of_some, without_row = learned
+            without += widened_correction(rows, of_some, without_row(rows.of(moves)), z).moved
+        loo = LooPredictions(log_softmax(without), {})
+        if codes is None:
+            return loo
+        return loo.widened(present, wide.scores(everywhere), present[labels])
 
-def _full_correction(
-    z: Sequence[Array], rows: RegressionRows, alpha: float, *, with_loo: bool
-) -> Correction:
-    """The correction with all unknowns, without forming their Hessian where they are many.
-
-    Without ``with_loo``, nothing is said about rows that were left out.
-    """
-    problem, directions = _regression(rows)
-    theta, factor = problem.start(), None
-    if theta.size > _MANY_UNKNOWNS:
-        theta = problem.minimise_by_products(alpha, theta)
-    else:
-        theta, factor = problem.minimise(alpha, theta)
-    moved = np.zeros(rows.offset.shape)
-    if with_loo:
-        if factor is None:
-            hessian = problem.loss(theta)[2]
-            factor = factorise(hessian + alpha * np.eye(len(hessian)))
-        moved = problem.scores_without_row(theta, factor, rows.z, rows.moves)
-    return widened_correction(rows, _fit_of(theta, directions), moved, z)
+    return wide, find_loo

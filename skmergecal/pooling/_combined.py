@@ -286,8 +286,8 @@ def _fit_checked(
     without = pool_of_rows(z, beta + moves)
     names, predictions = ["logarithmic"], [without]
     fits = [ClasswiseFit.of_pool(beta, z[0].shape[1])]
-    rows = RegressionRows.choose(z, beta, moves, y, weight)
-    for name, correction in _corrections(z, rows, cross_class=cross_class):
+    rows = RegressionRows.choose(z, beta, y, weight)
+    for name, correction in _corrections(z, rows, moves, cross_class=cross_class):
         names.append(name)
         fits.append(ClasswiseFit.weighted_sum([fits[0], correction.fit], [1, 1]))
         predictions.append(log_softmax(without + correction.moved))
@@ -307,16 +307,16 @@ def _fit_checked(
 
 
 def _corrections(
-    z: list[Array], rows: RegressionRows, *, cross_class: bool
+    z: list[Array], rows: RegressionRows, moves: Array, *, cross_class: bool
 ) -> Iterator[tuple[str, Correction]]:
     """Regressions that correct the logarithmic pool, by name, within `MOST_UNKNOWNS` together."""
     n_members, n_classes = len(z), len(rows.columns)
     across = cross_class_rank(n_members, n_classes, MOST_UNKNOWNS // 2) if cross_class else 0
     left = MOST_UNKNOWNS - n_classes * (across + 1)
-    classwise = fit_classwise_correction(z, rows, CLASSWISE_ALPHA, left)
+    classwise = fit_classwise_correction(z, rows, moves, CLASSWISE_ALPHA, left)
     if classwise is not None:
         yield "class-wise", classwise
-    corrections = fit_cross_class_corrections(z, rows, CROSS_CLASS_ALPHAS, across)
+    corrections = fit_cross_class_corrections(z, rows, moves, CROSS_CLASS_ALPHAS, across)
     for alpha, correction in zip(CROSS_CLASS_ALPHAS, corrections, strict=False):
         yield f"cross-class, ridge {alpha:g}", correction
 

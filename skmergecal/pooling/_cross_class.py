@@ -41,7 +41,7 @@ def cross_class_rank(n_members: int, n_classes: int, most: int) -> int:
 
 
 def fit_cross_class_corrections(
-    z: Sequence[Array], rows: RegressionRows, alphas: Sequence[float], rank: int
+    z: Sequence[Array], rows: RegressionRows, moves: Array, alphas: Sequence[float], rank: int
 ) -> list[Correction]:
     """What a regression on the log-probabilities of all classes adds to a pool.
 
@@ -54,6 +54,8 @@ def fit_cross_class_corrections(
         Log-probabilities of all rows.
     rows : RegressionRows
         Those of them to learn from.
+    moves : ndarray of shape (n_samples, n_members)
+        How the factors of the pool move without each row.
     alphas : sequence of float
         Strengths of the ridge, from strong to weak: each fit starts from the one before.
     rank : int
@@ -87,7 +89,7 @@ def fit_cross_class_corrections(
         theta, factor = problem.minimise(rows.ridge(alpha, theta.size), theta)
         across = CrossClassTerms(by_member, theta[:, :-1].T)
         fit = ClasswiseFit(none, none, theta[:, -1], across)
-        moved = problem.scores_without_row(theta, factor, rows.z, rows.moves)
+        moved = problem.scores_without_row(theta, factor, rows.z, rows.of(moves))
         corrections.append(widened_correction(rows, fit, moved, z))
     return corrections
 

@@ -217,6 +217,11 @@ class ScoreRegression:
         """
         return _Products(self, alpha).minimise(theta)
 
+    def factor(self, alpha: float, theta: Array) -> Any:
+        """The Cholesky factor of the Hessian with the penalty."""
+        hessian = self.loss(theta)[2]
+        return factorise(hessian + alpha * np.eye(len(hessian)))
+
     def scores_without_row(
         self, theta: Array, factor: Any, z: Sequence[Array], moves: Array
     ) -> Array:
@@ -418,8 +423,6 @@ class RegressionRows:
     y : ndarray of shape (n_rows,)
         Numbers of the columns that take part.
     weight : ndarray of shape (n_rows,)
-    moves : ndarray of shape (n_rows, n_members)
-        How the pool's factors move without each row.
     columns : ndarray of shape (n_columns,)
         Numbers of the classes that take part.
     where : tuple of ndarray
@@ -432,14 +435,13 @@ class RegressionRows:
     offset: Array
     y: IntArray
     weight: Array
-    moves: Array
     columns: IntArray
     where: Any
     complete: bool
 
     @classmethod
     def choose(
-        cls, z: Sequence[Array], beta: Array, moves: Array, y: IntArray, weight: Array | None
+        cls, z: Sequence[Array], beta: Array, y: IntArray, weight: Array | None
     ) -> RegressionRows:
         """The rows of classes that have at least two, counted by weight.
 
@@ -449,8 +451,6 @@ class RegressionRows:
             C-contiguous log-probabilities.
         beta : ndarray of shape (n_members,)
             Factors of the pool.
-        moves : ndarray of shape (n_samples, n_members)
-            How they move without each row.
         y : ndarray of shape (n_samples,)
         weight : ndarray of shape (n_samples,) or None
         """
@@ -462,7 +462,11 @@ class RegressionRows:
         where = np.ix_(rows, columns)
         if not complete:
             z, y, counts = [m[where] for m in z], np.searchsorted(columns, y[rows]), counts[rows]
-        return cls(list(z), add_weighted(z, beta), y, counts, moves[rows], columns, where, complete)
+        return cls(list(z), add_weighted(z, beta), y, counts, columns, where, complete)
+
+    def of(self, values: Array) -> Array:
+        """Those of these rows, from values of all rows."""
+        return values if self.complete else np.asarray(values[self.where[0].ravel()])
 
     def ridge(self, alpha: float, unknowns: int) -> float:
         """Strength of the ridge for so many unknowns, with the rows that take part."""

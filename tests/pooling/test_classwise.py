@@ -145,13 +145,12 @@ def test_a_class_of_one_row_has_no_weights_of_its_own():
     assert np.ptp(fit.weights, axis=1).all()
     # The row of that class teaches the logarithmic pool, and nothing about single classes.
     beta = pool.weights / pool.temperature
-    still = np.zeros((60, 3))
-    rows = RegressionRows.choose(z, beta, still, y, None)
+    rows = RegressionRows.choose(z, beta, y, None)
     assert not rows.complete
     assert rows.columns.tolist() == [0, 1, 2]
     assert len(rows.y) == 59
     twice = np.where(y == 3, 2.0, 1.0)
-    assert RegressionRows.choose(z, beta, still, y, twice).complete  # a weight of 2 is two rows
+    assert RegressionRows.choose(z, beta, y, twice).complete  # a weight of 2 is two rows
 
 
 def test_classes_of_one_row_each_leave_the_logarithmic_pool():

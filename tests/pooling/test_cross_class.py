@@ -25,8 +25,14 @@ def regression(z, y, weight=None):
     """The rows of a regression, and the scores of the pool that it starts from."""
     pool = fit_logarithmic_pool(z, y, weight)
     beta = pool.weights / pool.temperature
-    rows = RegressionRows.choose(z, beta, np.zeros((len(y), len(z))), y, weight)
+    rows = RegressionRows.choose(z, beta, y, weight)
     return rows, sum(b * m for b, m in zip(beta, z, strict=True))
+
+
+def corrections(z, rows, alphas, rank):
+    """Of a pool that does not move where a row is left out."""
+    still = np.zeros((len(z[0]), len(z)))
+    return fit_cross_class_corrections(z, rows, still, alphas, rank)
 
 
 def centred(z):
@@ -40,7 +46,7 @@ def test_the_gradient_vanishes_at_full_rank(seed, alpha, k):
     weight = np.random.default_rng(seed).integers(1, 4, len(y)).astype(float)
     rows, offset = regression(z, y, weight)
     rank = len(z) * (k - 1)
-    [correction] = fit_cross_class_corrections(z, rows, [alpha], rank)
+    [correction] = corrections(z, rows, [alpha], rank)
     fit = correction.fit
     added = fit.scores(z)
     residual = (np.exp(log_softmax(offset + added)) - np.eye(k)[y]) * weight[:, None]
@@ -60,7 +66,7 @@ def test_leave_one_out_given_pool_and_components(weighted):
     rows, offset = regression(z, y, weight)
     rank = 6  # all, so that the components without a row are other axes of the same space
     alpha = 10.0
-    [correction] = fit_cross_class_corrections(z, rows, [alpha], rank)
+    [correction] = corrections(z, rows, [alpha], rank)
     with_row = log_softmax(offset + correction.fit.scores(z))
     fast = log_softmax(offset + correction.moved)
     errors, moves = [], []
@@ -74,11 +80,10 @@ def test_leave_one_out_given_pool_and_components(weighted):
             offset=offset[kept],
             y=y[kept],
             weight=left[kept],
-            moves=rows.moves[kept],
         )
         rates = [penalty_strength(1, 3 * (rank + 1), w.sum()) for w in (weight, left)]
         same = alpha * rates[0] / rates[1]
-        [without] = fit_cross_class_corrections(part.z, part, [same], rank)
+        [without] = corrections(part.z, part, [same], rank)
         exact = log_softmax(offset[[i]] + without.fit.scores([m[[i]] for m in z]))
         errors.append(np.abs(fast[i] - exact[0]).max())
         moves.append(np.abs(with_row[i] - exact[0]).max())
@@ -166,10 +171,10 @@ def test_cross_class_pools_learn_what_one_class_says_about_another():
 def test_the_compact_form_gives_the_same_scores():
     z, y = opinions(9, k=5)
     rows, _ = regression(z, y)
-    fit = fit_cross_class_corrections(z, rows, [1.0], 8)[0].fit
+    fit = corrections(z, rows, [1.0], 8)[0].fit
     assert len(fit.compact().across.loadings) == 5 < len(fit.across.loadings)
     np.testing.assert_allclose(fit.compact().scores(z), fit.scores(z), atol=1e-12)
-    few = fit_cross_class_corrections(z, rows, [1.0], 2)[0].fit
+    few = corrections(z, rows, [1.0], 2)[0].fit
     assert few.compact().across is few.across
     wide = fit.compact().widened(np.arange(5), 6)
     more = [np.column_stack([m, m[:, 0]]) for m in z]
@@ -179,7 +184,7 @@ def test_the_compact_form_gives_the_same_scores():
 def test_members_used_across_classes_count():
     z, y = opinions(10, k=4)
     rows, _ = regression(z, y)
-    fit = fit_cross_class_corrections(z, rows, [1.0], 5)[0].fit
+    fit = corrections(z, rows, [1.0], 5)[0].fit
     assert (fit.member_factors > 0).all()
     assert fit.uses(0)
     np.testing.assert_allclose(fit.compact().member_factors, fit.member_factors)
