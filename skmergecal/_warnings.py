@@ -32,7 +32,7 @@ _WAITING: ContextVar[list[Warned] | None] = ContextVar("_WAITING", default=None)
 
 
 class Gathered:
-    """Within it, warnings wait in the list that it gives, and whoever asked for it repeats them."""
+    """Within it, warnings wait in the list that it gives, and the caller repeats them."""
 
     _token: Token[list[Warned] | None]
 

@@ -52,7 +52,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
     ) -> HeldOutScores | None:
-        """Fit, and give the scores of rows that did not train the members where asked for.
+        """Fit, and give the scores of rows that did not train the members where they are requested.
 
         Without ``held_out``, nothing is cross-fitted that need not be, and None may be returned.
         """

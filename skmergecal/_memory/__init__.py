@@ -1,6 +1,5 @@
 """Cache of recently computed arrays, and the keys that identify estimators and rows."""
 
-from skmergecal._memory._answers import answer_rows
 from skmergecal._memory._code import makes_key, own_items
 from skmergecal._memory._keys import (
     HashedRows,
@@ -10,6 +9,7 @@ from skmergecal._memory._keys import (
     remember,
     settle,
 )
+from skmergecal._memory._outputs import outputs_of_rows
 from skmergecal._memory._recent import Memo, RecentArrays
 from skmergecal._memory._rows import Words, find_rows, row_hashes
 from skmergecal._memory._store import Store
@@ -20,12 +20,12 @@ __all__ = [
     "RecentArrays",
     "Store",
     "Words",
-    "answer_rows",
     "content_key",
     "estimator_key",
     "find_rows",
     "fingerprint",
     "makes_key",
+    "outputs_of_rows",
     "own_items",
     "remember",
     "row_hashes",

@@ -105,7 +105,7 @@ def remember(
 
 
 def settle(estimator: Estimator) -> None:
-    """Accept what an estimator did to itself while it was asked, to a counter or a buffer."""
+    """Accept what an estimator did to itself while it was read, to a counter or a buffer."""
     known = _KNOWN.get(id(estimator))
     if known is not None and known.estimator() is estimator:
         remember(estimator, known.key, known.items, known.code)

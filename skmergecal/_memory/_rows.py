@@ -1,4 +1,4 @@
-"""Hashes of single rows: what a frozen member said to a row is known in any other set of rows."""
+"""Hashes of single rows: so that the output for a row is found in any other set of rows."""
 
 from __future__ import annotations
 

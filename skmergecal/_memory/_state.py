@@ -69,7 +69,7 @@ def same_state(one: list[Any], other: list[Any]) -> bool:
 
 
 def _same(a: Any, b: Any) -> bool:
-    # References are compared by identity: their own comparison asks what they refer to.
+    # References are compared by identity: their own comparison is that of what they refer to.
     return a is b or (type(a) is type(b) and not isinstance(a, ReferenceType) and bool(a == b))
 
 

@@ -148,9 +148,9 @@ def fit_head(
     def loss(theta: Array) -> tuple[float, Array]:
         theta = theta.reshape(start.shape)
         logits = design @ theta
-        said = log_softmax(two_columns(logits) / TEMPERATURE)
+        found = log_softmax(two_columns(logits) / TEMPERATURE)
         away = theta - start
-        value = -(TEMPERATURE**2) * (goal * said).sum() / len(goal) + HEAD * (away**2).sum() / 2
+        value = -(TEMPERATURE**2) * (goal * found).sum() / len(goal) + HEAD * (away**2).sum() / 2
         return value, (
             design.T @ logit_gradient(logits, goal, temperature=TEMPERATURE) + HEAD * away
         ).ravel()

@@ -122,7 +122,7 @@ class _Merge:
         return cls(network, arrays, weights[order], None if X is None else some_rows(X), {})
 
     def run(self, alignment: str | None, repair: str | None) -> str:
-        """Compute the stages asked for; return the name of the last, or of the best for "auto"."""
+        """Compute the stages that are set; return the name of the last, of the best for "auto"."""
         self.stages["plain"] = self.with_statistics(_average(self.members, self.weights))
         chosen = "plain"
         aligned = self.members
@@ -163,7 +163,7 @@ class _Merge:
     def repair(
         self, aligned: list[dict[str, Array]], start: dict[str, Array], repair: str, chosen: str
     ) -> str:
-        """Refit the layers of an average as asked for; with "auto" both ways, to keep the best."""
+        """Refit the layers of an average in the way that is set, "auto": in both, for the best."""
         X = self.rows()
         for name in ("rescale", "least_squares") if repair == "auto" else (repair,):
             refit: Refit
@@ -203,8 +203,8 @@ class _Merge:
     def distance(self, arrays: Mapping[str, Array]) -> float:
         """Mean Kullback-Leibler divergence of a network from the pool."""
         X, pool = self.judged
-        said = log_softmax(two_columns(self.network.logits(arrays, X)))
-        return float((np.exp(pool) * (pool - said)).sum(axis=1).mean())
+        found = log_softmax(two_columns(self.network.logits(arrays, X)))
+        return float((np.exp(pool) * (pool - found)).sum(axis=1).mean())
 
     def is_pool(self, name: str) -> bool:
         """Whether a stage is nearly the pool, compared to the members' distances from it."""
@@ -219,10 +219,10 @@ class _Merge:
     def is_each_member(self, average: dict[str, Array]) -> bool:
         """Whether all members compute the same as the average of the aligned ones."""
         X = self.rows()
-        said = self.network.logits(average, X)
-        size = 1.0 + float(np.abs(said).max(initial=0.0))
+        found = self.network.logits(average, X)
+        size = 1.0 + float(np.abs(found).max(initial=0.0))
         return all(
-            float(np.abs(self.network.logits(m, X) - said).max(initial=0.0)) < _SAME * size
+            float(np.abs(self.network.logits(m, X) - found).max(initial=0.0)) < _SAME * size
             for m in self.members
         )
 

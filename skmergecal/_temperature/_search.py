@@ -38,7 +38,7 @@ APART = 2e-2
 #: loss as a function of log T, where the loss of each row varies smoothly on the scale of 1.
 ROUGHNESS = 0.5
 _STEPS = 30
-#: Distance from the start at which a search asks whether it goes for ever.
+#: Distance from the start at which a search checks whether it goes on for ever.
 _FAR = 4.0
 
 
@@ -178,7 +178,8 @@ def minimise(
     accuracy : float
         Error of the minimiser at which the search may stop.
     hopeless : callable, default=None
-        Asked once, where the search has gone far towards smaller t: whether it would go for ever.
+        Whether the search would go on for ever; called once, where it has gone far towards
+        smaller t.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What torch lacks: copies of any module, and random numbers for one thread."""
+"""Helpers for torch: copies of any module, and random numbers for one thread."""
 
 from skmergecal._torch._modules import copy_module, copy_to_read, copy_value, with_plain_weights
 from skmergecal._torch._pickling import check_picklable

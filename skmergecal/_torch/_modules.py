@@ -90,8 +90,8 @@ def copy_value(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copies_itself(module: Any) -> bool:
-    """Whether its class says how it is copied: compiled and scripted modules."""
-    parametrized = "parametrizations" in module._modules  # these say it only to refuse pickling
+    """Whether its class defines how it is copied: compiled and scripted modules."""
+    parametrized = "parametrizations" in module._modules  # these define it only to refuse pickling
     names = ("__deepcopy__", "__getstate__", "__reduce__", "__reduce_ex__")
     plain = sys.modules["torch"].nn.Module
     return not parametrized and any(

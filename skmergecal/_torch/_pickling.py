@@ -24,7 +24,7 @@ def check_picklable(named: Iterable[tuple[str, Estimator]]) -> None:
         if lost is None:
             continue
         try:
-            pickle.dumps(net)  # its module may say how it is pickled
+            pickle.dumps(net)  # its module may define how it is pickled
         except Exception as error:
             msg = (
                 f"estimator {name!r} cannot be pickled: {lost.__module__}.{lost.__qualname__}, a "

@@ -14,7 +14,7 @@ _TURN = threading.RLock()
 
 
 class RandomNumbers:
-    """A stream of random numbers of one's own.
+    """A private stream of random numbers.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from skmergecal._saved_state import SavedStateMixin
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import count_rows
 from skmergecal._warnings import warn_user
-from skmergecal.boosters._rows_to_stop_by import RowsToStopBy, set_apart, tell_booster
+from skmergecal.boosters._rows_to_stop_by import RowsToStopBy, booster_arguments, set_apart
 from skmergecal.members import (
     FitRows,
     FitTask,
@@ -58,7 +58,7 @@ class EarlyStopped(ClassifierMixin, SavedStateMixin):
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_rounds_ : int
-        Number of rounds of boosting that it predicts with, where the booster says so.
+        Number of rounds of boosting that it predicts with, where the booster has it.
     n_features_in_ : int
         Number of features seen during ``fit``, where the booster knows it.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -238,14 +238,14 @@ def _fit(
         apart = apart._replace(X=transform_before(fitted, apart.X))
         last = _fit(last, Z, labels, weight, apart, params)
         return fitted.set_params(steps=[*front, (name, last)])
-    booster, told = tell_booster(estimator, apart, params)
+    booster, arguments = booster_arguments(estimator, apart, params)
     if weight is not None:
         name = sample_weight_param(booster)
         if name is None:
             _warn_of_weights(booster)
         else:
-            told[name] = weight
-    return FitTask("estimator", booster, X, labels, None, told).run()
+            arguments[name] = weight
+    return FitTask("estimator", booster, X, labels, None, arguments).run()
 
 
 def _warn_of_weights(estimator: Estimator) -> None:

@@ -1,4 +1,4 @@
-"""How each library is told which rows to stop by."""
+"""Arguments of ``fit`` by which each library gets the rows to stop by."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._warnings import warn_user
 from skmergecal.members import clone_member, is_sklearn
 
-__all__ = ["RowsToStopBy", "set_apart", "tell_booster"]
+__all__ = ["RowsToStopBy", "booster_arguments", "set_apart"]
 
 #: Rounds without gain after which a booster stops that has no number of its own.
 _PATIENCE = 50
@@ -64,7 +64,7 @@ def set_apart(labels: np.ndarray, fraction: float, random_state: Any) -> tuple[I
     return np.sort(in_classes[~apart]), np.sort(in_classes[apart])
 
 
-def tell_booster(
+def booster_arguments(
     estimator: Estimator, rows: RowsToStopBy, params: dict[str, Any]
 ) -> tuple[Estimator, dict[str, Any]]:
     """A clone that will stop by some rows, and the parameters for its ``fit``.
@@ -87,26 +87,26 @@ def tell_booster(
         return booster, {**params, **_for_catboost(booster, rows, params)}
     takes = inspect.signature(booster.fit).parameters
     if "eval_X" in takes and "eval_y" in takes:
-        told: dict[str, Any] = {"eval_X": rows.X, "eval_y": rows.labels}
+        arguments: dict[str, Any] = {"eval_X": rows.X, "eval_y": rows.labels}
     elif "eval_set" in takes:
-        told = {"eval_set": [(rows.X, rows.labels)]}
+        arguments = {"eval_set": [(rows.X, rows.labels)]}
     else:
         raise ValueError(_remedy(estimator))
     if rows.weight is not None:
-        told |= _weights(booster, rows.weight, takes)
+        arguments |= _weights(booster, rows.weight, takes)
     if is_instance_of(booster, "lightgbm", "LGBMModel"):
         callbacks = params.get("callbacks") or []
         if not _is_set(booster, _LIGHTGBM) and not _stops(callbacks):
             lightgbm = optional_import("lightgbm", extra="boosters", purpose="early stopping")
             stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
-            told["callbacks"] = [*callbacks, stop]
-        return booster, {**params, **told}
+            arguments["callbacks"] = [*callbacks, stop]
+        return booster, {**params, **arguments}
     given = booster.get_params(deep=False)
     if given.get("early_stopping_rounds", 0) is None and not _stops(given.get("callbacks") or []):
         booster.set_params(early_stopping_rounds=_PATIENCE)
     if is_instance_of(booster, "xgboost", "XGBModel"):
-        told["verbose"] = params.get("verbose", False)
-    return booster, {**params, **told}
+        arguments["verbose"] = params.get("verbose", False)
+    return booster, {**params, **arguments}
 
 
 def _stops(callbacks: Any) -> bool:
@@ -138,10 +138,10 @@ def _for_catboost(booster: Estimator, rows: RowsToStopBy, params: dict[str, Any]
     given = booster.get_params(deep=False)
     columns = {name: params.get(name, given.get(name)) for name in _COLUMNS}
     columns = {name: value for name, value in columns.items() if value is not None}
-    told = {"eval_set": catboost.Pool(rows.X, rows.labels, weight=rows.weight, **columns)}
+    arguments = {"eval_set": catboost.Pool(rows.X, rows.labels, weight=rows.weight, **columns)}
     if not _is_set(booster, _CATBOOST) and params.get("early_stopping_rounds") is None:
-        told["early_stopping_rounds"] = _PATIENCE
-    return told
+        arguments["early_stopping_rounds"] = _PATIENCE
+    return arguments
 
 
 #: What to do with estimators that stop early by themselves, by the parameter that they have.

@@ -29,7 +29,7 @@ class Candidate:
     score : float
         The higher, the better.
     params : Mapping of str to object
-        Those that tell it from the others.
+        Those in which it differs from the others.
     make : callable
         Returns an estimator with all of them.
     """
@@ -85,7 +85,7 @@ def named_members(chosen: Sequence[tuple[Candidate, Estimator]]) -> NamedEstimat
 
 
 def warn_if_fewer(found: int, n_members: int, what: str, left_out: str) -> None:
-    """Warn, or raise ValueError if there is none, where there are fewer candidates than asked."""
+    """Warn, or raise ValueError if there is none, where there are fewer candidates than wanted."""
     if not found:
         msg = f"{what} has no candidate with a score: {left_out}. Repair the fits, and search again"
         raise ValueError(msg)

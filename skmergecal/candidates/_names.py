@@ -1,4 +1,4 @@
-"""Names of candidates: what they are, and the parameters that tell them apart."""
+"""Names of candidates: their classes, and the parameters in which they differ."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class WeightDistribution:
         Parameters
         ----------
         size : int, default=None
-            How many draws; None: one, by itself.
+            How many draws; None: a single one.
         random_state : int, RandomState, Generator or None, default=None
             Draws them.
 

@@ -67,5 +67,5 @@ def predict_models(
         raise ValueError(msg)
     if list(models) == [""]:
         models = {type(estimator).__name__: estimator}
-    # Copies: models may write their answers into one buffer.
+    # Copies: models may write their outputs into one buffer.
     return {key: np.array(model.predict_proba(X)) for key, model in models.items()}, classes[0]

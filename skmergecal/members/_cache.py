@@ -17,10 +17,10 @@ from skmergecal._memory import (
     HashedRows,
     Memo,
     Store,
-    answer_rows,
     content_key,
     estimator_key,
     fingerprint,
+    outputs_of_rows,
     own_items,
     remember,
     settle,
@@ -137,7 +137,7 @@ class Cache:
         return lambda member: member.opinion_by(read)
 
     def softening(self, member: Member, data: HashedRows, sample_weight: Array | None) -> float:
-        """The softening that a member's answers to some rows call for: see `softening_of`.
+        """The softening that a member's outputs for some rows call for: see `softening_of`.
 
         Rows are read only until a probability is exactly 0, and what is in the cache is not read
         again. Log-probabilities hold no zeros.
@@ -185,16 +185,16 @@ class Cache:
         )
 
     def _read_rows(self, member: Member, data: HashedRows, place: tuple[Hashable, ...]) -> Array:
-        """A member's answers to some rows; those of a frozen one are the same in every fold."""
+        """A member's outputs for some rows; those of a frozen one are the same in every fold."""
 
-        def ask(rows: Any) -> Array:
-            answers = member.read(rows)
+        def read(rows: Any) -> Array:
+            outputs = member.read(rows)
             settle(member.estimator)
-            return answers
+            return outputs
 
         if not isinstance(member.estimator, FrozenEstimator):
-            return ask(data.X)
-        return answer_rows(place[:-1], data, ask)
+            return read(data.X)
+        return outputs_of_rows(place[:-1], data, read)
 
     def _is_read(self, member: Member, data: HashedRows) -> bool:
         place = self._place(member, data)
@@ -210,7 +210,7 @@ class Cache:
         return Memo((*place, member.columns.tobytes(), member.n_classes, member.fill))
 
     def _place(self, member: Member, data: HashedRows) -> tuple[Hashable, ...] | None:
-        """What identifies a member's answer to some rows; None where it is not to be kept."""
+        """What identifies a member's output for some rows; None where it is not kept."""
         if self._store is None or member.fingerprint is None or data.key is None:
             return None
         return self._store.location, member.fingerprint, member.source, data.key
@@ -238,7 +238,7 @@ class Cache:
 
 
 def _key(place: tuple[Hashable, ...]) -> str:
-    """What identifies an answer within its folder."""
+    """What identifies an output within its folder."""
     return "-".join(map(str, place[1:]))
 
 

@@ -74,7 +74,7 @@ class HeldOutMembers:
     classes : ndarray of shape (n_classes,)
         Union of the labels of the members and of y.
     opinions : list of Opinion
-        One per member, on the held-out rows; empty where none was asked for.
+        One per member, on the held-out rows; empty where none was needed.
     rows : ndarray of shape (n_held_out,)
         The row of X that each line of the opinions belongs to.
     y : ndarray of shape (n_held_out,)
@@ -224,7 +224,7 @@ def _make_member(
 def _unlike_members(
     members: Sequence[Member], classes: np.ndarray, y: IntArray | None
 ) -> list[str]:
-    """What to ask about members whose classes may be others under other names; none, mostly.
+    """Questions about members whose classes may be others under other names; mostly none.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def fitted_member(name: str, estimator: Estimator, like: Member) -> Member:
 def frozen_members(
     estimators: NamedEstimators, cache: Cache, y: np.ndarray | None = None
 ) -> tuple[list[Member], np.ndarray]:
-    """Members and classes of frozen estimators, without rows; y says only what labels look like."""
+    """Members and classes of frozen estimators, without rows; y is an example of labels."""
     known = _known(estimators)
     refuse_codes(known, y)
     classes = _merged_classes(known)

@@ -27,7 +27,7 @@ class FoldAverage(ClassifierMixin, SavedStateMixin):
 
     It is what ``MergedClassifier(refit=False)`` and ``MergedClassifier.from_cv`` keep of a member.
     A logarithmic pool averages the log-probabilities of the models, a linear pool their
-    probabilities, whatever the average gives by itself. It cannot be fitted, and ``clone`` gives
+    probabilities, whatever ``average`` is. It cannot be fitted, and ``clone`` gives
     the object itself. As a member of another merge it has to be frozen:
     ``FrozenEstimator(average)``, or ``MergedClassifier.from_fitted``.
 

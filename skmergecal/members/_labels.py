@@ -1,4 +1,4 @@
-"""Labels of members that know codes 0..k-1: remembered, given by the user, or asked for."""
+"""Labels of members that know codes 0..k-1: remembered, given by the user, or requested."""
 
 from __future__ import annotations
 

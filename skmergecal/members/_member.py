@@ -109,7 +109,7 @@ def read_raw(
 ) -> Array:
     """Log-probabilities or probabilities in the member's own columns, checked.
 
-    It is a copy: members may write their answers into one buffer, each over the last one. Without
+    It is a copy: members may write their outputs into one buffer, each over the last one. Without
     ``normalised``, log-probabilities may have a constant added to each row.
 
     Raises
@@ -212,8 +212,8 @@ class Opinion:
 class AveragedOpinion(Opinion):
     """The mean of several opinions of the same rows, those of models of different folds.
 
-    Log-probabilities are the mean of theirs, probabilities the mean of theirs: whoever asks for
-    one of the two gets the mean of that.
+    Log-probabilities are the mean of theirs, and so are probabilities: each pool gets the mean of
+    what it averages.
 
     Parameters
     ----------
@@ -385,7 +385,7 @@ class Member:
 
     def with_softening(self, opinion: Opinion, sample_weight: Array | None) -> Member:
         """The member with the softening that its held-out opinion calls for."""
-        if len(self.lost):  # perhaps by a model that these rows did not ask
+        if len(self.lost):  # perhaps by a model that was not read on these rows
             return self.softened(softening_of(np.zeros((len(opinion.values), 1)), sample_weight))
         return self.softened(opinion.softening(sample_weight))
 

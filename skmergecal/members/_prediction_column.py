@@ -1,4 +1,4 @@
-"""PredictionColumn: a classifier whose answers are stored predictions of one name."""
+"""PredictionColumn: a classifier that returns stored predictions of one name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions: what members said to some rows, stored by name."""
+"""Predictions: stored predictions of members for some rows, by name."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def route_fit_params(
     Warns
     -----
     UserWarning
-        If a member gets no sample weights, and did not say so itself.
+        If a member gets no sample weights, and did not request that itself.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _add_weights(
                 "gets them)"
             )
         else:
-            continue  # it said that it wants none
+            continue  # it requested none
         warn_user(
             f"estimator {name!r} ({type(estimator).__name__}) {reason}: it is fitted without "
             "weights; only the losses are weighted"

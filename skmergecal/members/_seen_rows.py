@@ -14,8 +14,8 @@ __all__ = ["find_members_that_saw_rows", "warn_of_seen_rows"]
 
 #: Below this temperature a member is right far more often than its own probabilities say.
 _FAR_BELOW_ONE = 0.5
-#: Largest share of wrong rows. Honest members of easy data, nets of digits for instance, are wrong
-#: in 2 to 5 % of the rows and may be as cold.
+#: Largest share of wrong rows. On easy data, digits for instance, nets that have not seen the rows
+#: are wrong in 2 to 5 % of them, and may be as cold.
 _PERFECT = 0.01
 #: Members that have not seen the rows find the same ones hard: of the errors of one, another one
 #: of its kind makes half. Models of folds err on the rows of their own fold.
@@ -75,7 +75,7 @@ def _is_cold(z: Array, y: IntArray, weight: Array | None) -> bool:
 
 
 def warn_of_seen_rows(names: Sequence[str]) -> None:
-    """Ask whether members were trained on the held-out rows; nothing if there are none."""
+    """Warn that members may have been trained on the held-out rows; nothing if there are none."""
     if names:
         warn_user(
             f"{list(names)} are almost always right on these rows, and far more often than their "

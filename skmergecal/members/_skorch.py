@@ -33,12 +33,12 @@ _DATES = "it holds dates or durations"
 
 
 def is_skorch(estimator: Estimator) -> bool:
-    """Tell a skorch net, without importing skorch."""
+    """Whether an estimator is a skorch net, found without importing skorch."""
     return is_instance_of(estimator, "skorch", "NeuralNet")
 
 
 def is_binary_net(net: Estimator) -> bool:
-    """Tell a NeuralNetBinaryClassifier: it names its classes 0 and 1, whatever the labels."""
+    """Whether it is a NeuralNetBinaryClassifier, whose classes are 0 and 1 whatever the labels."""
     return is_instance_of(net, "skorch", "NeuralNetBinaryClassifier")
 
 

@@ -124,7 +124,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         each process also remembers what it learned from them lately, in up to 256 MB. Fits that
         draw at random (``random_state=None``, skorch nets) are not cached, nor predictions of
         fewer than 20 rows. Functions and classes of your own that members refer to are part of
-        what identifies a member, with all that they use; where that cannot be read (a file, say),
+        what identifies a member, with all that they use; where that cannot be read (a file),
         nothing is cached. Only the process that fitted a model caches its predictions: one that
         was loaded from a file, or came from a worker, reads and writes no folder when it predicts.
         The files are pickles: use a folder that only you can write to, and set ``memory`` before
@@ -436,7 +436,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Parameters
         ----------
         predictions : dict of str to array-like, or DataFrame
-            What each member said to rows that it has not seen: out-of-fold predictions, for
+            Predictions of each member for rows that it has not seen: out-of-fold predictions, for
             example. Matrices of shape (n_samples, n_classes) or, for two classes, the
             probabilities of the second one, shape (n_samples,) or (n_samples, 1). A list of
             several arrays, those of models of folds or seeds, stands for their mean; rows with NaN
@@ -721,7 +721,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Warns
         -----
         UserWarning
-            If members that were fitted here know some of the rows, and what they said without
+            If members that were fitted here know some of the rows, and their predictions without
             having seen them is not there: in a model that was loaded from a file, for instance.
 
         Notes
@@ -772,7 +772,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         return Merged(self._merge, self._settings, self.classes_, self._fitted_rows)
 
     def members_log_proba(self, X: Any) -> Array:
-        """Log-probabilities of the members' pool, every member asked.
+        """Log-probabilities of the pool of all members.
 
         With ``method="parameters"`` that is the logit pool of the members, with the weights and
         the members' temperatures of the merge: what the one model was fitted to, and what
@@ -826,7 +826,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         return to_plain_estimator(self, self._merge, X)
 
     def _scores(self, X: Any) -> Array:
-        if not hasattr(self, "weights_"):  # check_is_fitted asks every member for its tags
+        if not hasattr(self, "weights_"):  # check_is_fitted reads the tags of every member
             check_is_fitted(self, "weights_")
         X = rows_for_columns(X, self._named(), complete=True)
         self._check_features(X, reset=False)

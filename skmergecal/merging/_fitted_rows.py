@@ -20,7 +20,7 @@ __all__ = ["FittedRows"]
 
 @dataclass(frozen=True)
 class FittedRows:
-    """What members that are fitted here said about the rows of ``fit`` without having seen them.
+    """Out-of-fold opinions of members that are fitted here on the rows of ``fit``.
 
     A pickle holds the names and the key alone.
 
@@ -85,25 +85,25 @@ class FittedRows:
         if lost:
             warn_user(
                 f"estimators {list(self.names)} were fitted to {lost} of these {len(lines)} rows, "
-                "and what they said without having seen them is not kept (it is not saved with a "
-                "model, and needs weights or a temperature that are learned): their losses are "
-                "those of training rows, and too low. Pass rows that they have not seen."
+                "and their out-of-fold predictions are not kept (they are not saved with a model, "
+                "and need weights or a temperature that are learned): their losses are those of "
+                "training rows, and too low. Pass rows that they have not seen."
             )
         known = lines >= 0
         if not known.any():
             return [member.opinion(X) for member in members], bool(fitted.any())
         rest = None if known.all() else _safe_indexing(X, np.flatnonzero(~known))
         opinions = []
-        for member, said in zip(members, self.opinions, strict=True):
+        for member, own in zip(members, self.opinions, strict=True):
             if rest is None:
-                opinions.append(said.take(lines, Memo.none()))
+                opinions.append(own.take(lines, Memo.none()))
                 continue
             other = member.opinion(rest)
-            if other.logarithmic != said.logarithmic:
-                other, said = (Opinion(o.proba(), logarithmic=False) for o in (other, said))
+            if other.logarithmic != own.logarithmic:
+                other, own = (Opinion(o.proba(), logarithmic=False) for o in (other, own))
             values = np.empty((len(lines), other.values.shape[1]))
-            values[known], values[~known] = said.values[lines[known]], other.values
-            opinions.append(Opinion(values, said.logarithmic, fill=said.fill))
+            values[known], values[~known] = own.values[lines[known]], other.values
+            opinions.append(Opinion(values, own.logarithmic, fill=own.fill))
         return opinions, True
 
     def _find(self, X: Any) -> tuple[np.ndarray, IntArray]:

@@ -49,7 +49,7 @@ def _losses_of_candidates(
 
 
 class _Forecaster(ClassifierMixin, BaseEstimator):
-    """What scorers ask for probabilities: its rows are the log-probabilities themselves."""
+    """A classifier for scorers: its rows are the log-probabilities themselves."""
 
     def __init__(self, classes: np.ndarray) -> None:
         self.classes = classes

@@ -187,7 +187,7 @@ def find_estimate(names: Sequence[str], losses: LossesOfRows) -> LossEstimate | 
     """
     try:
         found = losses()
-    except Exception as error:  # whatever a scorer raises where a part of the rows is no use to it
+    except Exception as error:  # whatever a scorer raises on a part of the rows
         return (
             "a selection is repeated without each fifth of the held-out rows, and there it fails: "
             f"{error}. Pass more rows, or scoring=None"

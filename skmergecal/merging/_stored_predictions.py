@@ -32,7 +32,7 @@ def stored_members(
     logarithmic: bool,
     missing: str,
 ) -> tuple[NamedEstimators, tuple[Predictions, np.ndarray, Any]]:
-    """Frozen members that answer with stored predictions, and the rows to fit on.
+    """Frozen members that return stored predictions, and the rows to fit on.
 
     Parameters
     ----------

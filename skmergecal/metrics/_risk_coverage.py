@@ -92,12 +92,12 @@ def risk_coverage_curve(
     [0.0, 0.0, 0.33]
     """
     labels, p, weight = check_scored(y, proba, sample_weight)
-    sure = p.max(axis=1) if confidence is None else as_numbers("confidence", confidence)
-    if sure.shape != labels.shape or not np.isfinite(sure).all():
-        msg = f"confidence should hold {len(labels)} finite numbers; got shape {sure.shape}"
+    confident = p.max(axis=1) if confidence is None else as_numbers("confidence", confidence)
+    if confident.shape != labels.shape or not np.isfinite(confident).all():
+        msg = f"confidence should hold {len(labels)} finite numbers; got shape {confident.shape}"
         raise ValueError(msg)
     kept = weight > 0
-    threshold, block = np.unique(-sure[kept], return_inverse=True)
+    threshold, block = np.unique(-confident[kept], return_inverse=True)
     wrong = (p.argmax(axis=1) != labels)[kept]
     total = np.cumsum(np.bincount(block, weights=weight[kept]))
     errors = np.cumsum(np.bincount(block, weights=weight[kept] * wrong))

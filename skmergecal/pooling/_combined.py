@@ -144,7 +144,7 @@ class CombinedFit:
         Raises
         ------
         ValueError
-            If they are those of another number of members or classes, or ``proba`` lacks.
+            If they are those of another number of members or classes, or ``proba`` is missing.
 
         Examples
         --------

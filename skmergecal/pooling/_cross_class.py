@@ -1,4 +1,4 @@
-"""Cross-class corrections: what a member says of one class tells something about another."""
+"""Cross-class corrections: a member's opinion of one class informs the score of another."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MANY_FEATURES = 1000
 def cross_class_rank(n_members: int, n_classes: int, most: int) -> int:
     """Number of components for at most so many unknowns; 0 where there is nothing to gain.
 
-    Two classes have nothing to tell about each other: their log-probabilities add up to 1.
+    With two classes the probability of one gives that of the other.
     """
     if n_classes < 3:
         return 0
@@ -64,7 +64,7 @@ def fit_cross_class_corrections(
     Returns
     -------
     list of Correction
-        One per alpha; none where the rows have no two classes to tell apart, or each member gives
+        One per alpha; none where the rows have no two classes to separate, or each member gives
         all classes the same probability.
     """
     if rank < 1 or not rows.teach:

@@ -34,7 +34,7 @@ _MANY_FEATURES = 1000
 #: loss, is at most this.
 _LAST_STEP = 1e-10
 _MAX_STEPS = 100
-#: Size of what a regression adds to scores where classes are told apart for certain.
+#: Size of what a regression adds to scores where classes are separated with certainty.
 _SCORES = 32.0
 #: Conjugate gradients end where the squared norm of what is left of a gradient, in the units of
 #: the preconditioner, is this share of the first one, or after so many products.
@@ -49,7 +49,7 @@ def penalty_strength(alpha: float, unknowns: int, total: float) -> float:
     """Strength of a penalty for so many unknowns and rows: alpha where rows are many.
 
     A prediction of a row without it takes one Newton step, and everything before the regression
-    (temperatures, the pool) as given. Where rows are few for the unknowns it promises too much, and
+    (temperatures, the pool) as given. Where rows are few for the unknowns it is too optimistic, and
     a ridge that it would choose is too weak. The factor was found on real data: see the page on
     quality.
     """
@@ -474,5 +474,5 @@ class RegressionRows:
 
     @property
     def teach(self) -> bool:
-        """Whether there are two classes to tell apart."""
+        """Whether there are two classes to separate."""
         return len(self.columns) > 1

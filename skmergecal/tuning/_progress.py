@@ -11,7 +11,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Tells of runs and their epochs.
+    """Reports runs and their epochs.
 
     Parameters
     ----------

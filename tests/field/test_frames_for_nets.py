@@ -70,7 +70,7 @@ def test_missing_values_are_nan_for_a_net_that_takes_them():
         TemperatureCalibrator(net(layers(n_out=2)), cv=2).fit(X, Y)
 
 
-def test_whole_numbers_and_answers_reach_embeddings():
+def test_whole_numbers_and_truth_values_reach_embeddings():
     class Embedding(nn.Module):
         def __init__(self):
             super().__init__()

@@ -130,7 +130,7 @@ def test_what_was_answered_lately_belongs_to_its_folder(blobs, tmp_path):
 
 
 @pytest.mark.parametrize("weights", ["log_loss", [2, 1]])
-def test_another_process_finds_the_answers_in_the_folder(blobs, tmp_path, monkeypatch, weights):
+def test_another_process_finds_the_outputs_in_the_folder(blobs, tmp_path, monkeypatch, weights):
     frozen = [
         (name, FrozenEstimator(RandomForestClassifier(3, random_state=i).fit(blobs.X, blobs.y)))
         for i, name in enumerate(["a", "b"])
@@ -204,7 +204,7 @@ def test_zeros_beyond_the_first_rows_belong_to_the_rows_that_hold_them(blobs, tm
     assert model.fit(X, y)._merge.members[0].softening == 0.0
 
 
-def test_recent_answers_are_bounded_and_read_only():
+def test_recent_outputs_are_bounded_and_read_only():
     recent = RecentArrays(capacity=100)
     for name in "abc":
         recent.put((name,), np.zeros(5))

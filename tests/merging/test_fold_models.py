@@ -382,7 +382,7 @@ class Counted(GaussianNB):
         return super().predict_proba(X)
 
 
-def test_memory_keeps_fits_and_answers_of_fold_models(blobs, tmp_path, splits):
+def test_memory_keeps_fits_and_outputs_of_fold_models(blobs, tmp_path, splits):
     merged = MergedClassifier([("bayes", Counted())], cv=splits, refit=False, memory=tmp_path)
     first = merged.fit(blobs.X, blobs.y).predict_proba(blobs.X_test)
     asked = len(Counted.asked)

@@ -55,7 +55,7 @@ class FittedMerge(ABC):
         return self.scores(Cache.for_prediction(owner, X).reader(X))
 
     def members_pool(self) -> FittedMerge:
-        """The pool of the members, every member asked."""
+        """The pool of all members."""
         return self
 
     def scaled(self, scores: Array) -> Array:

@@ -25,7 +25,7 @@ def losses_in_folds(
 ) -> Partitions[RowLosses]:
     """Losses of the rows of each fold after a merge that learned from the other folds.
 
-    Nothing is asked of the members: their opinions are cut. Warnings of these merges are dropped.
+    No member is read again: their opinions are cut. Warnings of these merges are dropped.
     """
     y = held_out.y
     merged = np.empty(len(y))

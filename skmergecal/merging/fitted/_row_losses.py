@@ -55,7 +55,7 @@ class RowLosses:
         return self.merged
 
 
-#: Finds them when they are asked for.
+#: Finds them when they are needed.
 LossesOfRows = Callable[[], Partitions[RowLosses]]
 
 

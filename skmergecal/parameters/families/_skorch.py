@@ -32,7 +32,7 @@ def _names(name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _NetParameters(Parameters):
-    """Parameters of a net, described only where that is asked for: it runs a copy of the module."""
+    """Parameters of a net; a description, for which a copy runs, is made where it is needed."""
 
     network: Network | None = field(
         init=False, repr=False, compare=False, default=property(lambda self: self.describe()[0])
