@@ -10,6 +10,10 @@ from skmergecal.merging import VALID_WEIGHTS, table_of_weights
 __all__ = ["valid_grid"]
 
 
+#: Parameters whose values depend on the method.
+_BESIDE = ("weights", "refit", "missing_classes")
+
+
 def valid_grid(**lists: Any) -> list[dict[str, list[Any]]]:
     """A grid of parameters of `MergedClassifier`, without combinations that it refuses.
 
@@ -23,9 +27,11 @@ def valid_grid(**lists: Any) -> list[dict[str, list[Any]]]:
     -------
     list of dict
         What ``GridSearchCV`` and ``ParameterGrid`` take: one dict for each method, with the ways to
-        learn weights that it knows; with "parameters", without ``refit=False``. A parameter that is
-        not listed is that of the estimator, which is not known here: list ``method``, if only with
-        one value, wherever ``weights`` is listed.
+        learn weights that it knows; with "parameters", without ``refit=False``, and without
+        ``missing_classes="soften"`` beside other values, which would only fit the same again. A
+        parameter that is not listed is that of the estimator, which is not known here: list
+        ``method``, if only with one value, wherever ``weights`` is listed. Nor are the members: if
+        they know different classes, list ``missing_classes=["soften"]``, and no "parameters".
 
     Raises
     ------
@@ -45,7 +51,7 @@ def valid_grid(**lists: Any) -> list[dict[str, list[Any]]]:
     for name in lists:
         prefix, _, last = name.rpartition("method")
         # Other estimators have a parameter method, too, but none of them has these beside it.
-        beside = [f"{prefix}{other}" for other in ("weights", "refit") if prefix + other in lists]
+        beside = [other for other in _BESIDE if prefix + other in lists]
         if not last and (not prefix or prefix.endswith("__")) and beside:
             grid = [part for old in grid for part in _by_method(old, prefix)]
     if not grid:
@@ -63,6 +69,9 @@ def _by_method(grid: dict[str, list[Any]], prefix: str) -> list[dict[str, list[A
             part[weights] = [value for value in grid[weights] if _is_valid(method, value)]
         if (refit := f"{prefix}refit") in grid and method == "parameters":
             part[refit] = [value for value in grid[refit] if value]
+        if (missing := f"{prefix}missing_classes") in grid and method == "parameters":
+            others = [value for value in grid[missing] if value != "soften"]
+            part[missing] = others or grid[missing]
         if all(part.values()):
             parts.append(part)
     return parts

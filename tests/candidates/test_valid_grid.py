@@ -71,6 +71,26 @@ def test_a_search_over_a_valid_grid_has_no_fit_that_fails(binary):
     assert len(search.fit(binary.X[:100], binary.y[:100]).cv_results_["params"]) == 4
 
 
+def test_missing_classes_are_softened_where_a_method_can(blobs):
+    """A search over members of unlike classes, and one over members that know the same."""
+    X, y = blobs.X, blobs.y
+    some = y > 0
+    same, other = LogisticRegression().fit(X, y), LogisticRegression(C=0.1).fit(X, y)
+    unlike = LogisticRegression().fit(X[some], y[some])
+    values = {"missing_classes": ["auto", "soften"]}
+    grid = valid_grid(method=METHODS, **values)
+    assert [part["missing_classes"] for part in grid] == [["auto", "soften"]] * 3 + [["auto"]]
+    only = valid_grid(method=METHODS, missing_classes=["soften"])
+    assert len(only) == len(METHODS)
+    for pair, lists in [((same, other), grid), ((same, unlike), only[:3])]:
+        members = [("a", FrozenEstimator(pair[0])), ("b", FrozenEstimator(pair[1]))]
+        for params in ParameterGrid(lists):
+            MergedClassifier(members, **params).fit(blobs.X_held, blobs.y_held)
+    merged = MergedClassifier(members, method="parameters", missing_classes="soften")
+    with pytest.raises(ValueError, match="only for the same classes"):  # members are not known here
+        merged.fit(blobs.X_held, blobs.y_held)
+
+
 def test_names_may_lead_through_pipelines_and_wrappers(binary):
     merged = MergedClassifier([("a", LogisticRegression()), ("b", LogisticRegression(C=9))], cv=2)
     model = Pipeline([("scale", StandardScaler()), ("last", TemperatureCalibrator(merged, cv=2))])
