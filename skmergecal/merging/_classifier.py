@@ -85,7 +85,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Strength of the ridge that pulls learned logit weights towards uniform ones, class-wise
         weights towards those common to all classes. "auto" averages over strong and weak ridges
         (class-wise: a weak and an infinite one), weighted by closed-form leave-one-out
-        predictions of the held-out rows. The pools of ``method="auto"`` always do that.
+        predictions of the held-out rows. The pools of ``method="auto"`` have ridges of their own,
+        which do not depend on it.
     scoring : str or callable, default=None
         What ``weights="greedy"`` selects by: a scorer of scikit-learn, "roc_auc" for instance.
         None is the log loss.

@@ -231,8 +231,10 @@ def fit_combined_pool(
 
     Notes
     -----
-    Class-wise and cross-class pools start from the logarithmic pool and have ridges of strength 3,
-    and 10 and 1, times (1 + unknowns / n)^2. Together they have at most 1,000 unknowns: class-wise
+    The logarithmic pool has a ridge of strength 1. Class-wise and cross-class pools start from it,
+    with ridges of strength 3, and 10 and 1; the temperatures of linear pools have the penalty
+    3 log(T)^2 / (2 n). These are multiplied by (1 + unknowns / n)^2. The ridge of the pools'
+    weights is 20. Class-wise and cross-class pools have at most 1,000 unknowns together: class-wise
     weights are those of the members plus principal components of what is left where there would be
     more, and a cross-class pool is a regression on principal components. Classes with less than two
     rows, counted by weight, have no coefficients of their own: see `fit_classwise_pool`.
