@@ -273,6 +273,9 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
 
     def _check_features(self, X: Any, *, reset: bool) -> None:
         """Store, or compare, number and names of the features, where X has such."""
+        plain = type(X) is np.ndarray and X.ndim == 2 and not hasattr(self, "feature_names_in_")
+        if plain and not reset and X.shape[1] == getattr(self, "n_features_in_", None):
+            return  # no names on either side, and the right number: scikit-learn looks at more
         if np.ma.is_masked(X):
             msg = "X has masked entries, which the members would not see: fill them first"
             raise ValueError(msg)

@@ -77,7 +77,7 @@ class Memo:
     @classmethod
     def none(cls) -> Memo:
         """A memo that caches nothing."""
-        return cls()
+        return _NOTHING
 
     @classmethod
     def of_all(cls, memos: Iterable[Memo], *keys: str | None) -> Memo:
@@ -107,3 +107,6 @@ class Memo:
         packed = self.array(what, lambda: np.frombuffer(pickle.dumps(make()), dtype=np.uint8))
         made: Result = pickle.loads(packed.data)  # safe: pickled above, in this process
         return made
+
+
+_NOTHING = Memo()

@@ -70,6 +70,8 @@ class Cache:
         There is none where the estimator was not fitted in this process, nor for few rows: one by
         one they would fill the folder.
         """
+        if estimator.memory is None:
+            return cls(None)
         here = _FITTED_HERE.get((os.getpid(), id(estimator))) is estimator
         keep = here and _num_samples(X) >= _ROWS_TO_KEEP
         return cls(estimator.memory if keep else None, "predicting")
@@ -124,10 +126,13 @@ class Cache:
         return member.opinion_by(lambda m: m.align(self._read(m, data), self._memo(m, data)))
 
     def reader(self, X: Any) -> Callable[[Member], Opinion]:
-        """Reads the opinions of members on X, one after the other.
+        """Reads the opinions of members on X, one after the other, for pools.
 
-        Members may have been changed since they were merged, or the code that they refer to.
+        Log-probabilities that are not kept are those up to a constant per row. Members may have
+        been changed since they were merged, or the code that they refer to.
         """
+        if not self.active:
+            return lambda member: member.opinion(X, normalised=False)
         data = self.data(X)
 
         def read(member: Member) -> Opinion:

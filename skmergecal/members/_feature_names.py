@@ -31,7 +31,7 @@ def in_known_form(estimator: Estimator, X: Any) -> Any:
         if names is None or X.ndim != 2 or len(names) != X.shape[1] or frames is None:
             return X
         return frames.DataFrame(X, columns=names, copy=False)
-    if _is_named(X) and _knows_none(inner):
+    if _knows_none(inner) and _is_named(X):
         values = X.to_numpy()
         return values if values.dtype.kind in "fiub" else X
     return X

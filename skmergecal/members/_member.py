@@ -12,7 +12,14 @@ from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _is_fitted, tags_of
 from skmergecal._memory import Memo
-from skmergecal._numerics import add_weighted, log_softmax, soften, softening_of, softmax
+from skmergecal._numerics import (
+    add_weighted,
+    log_softmax,
+    shifted,
+    soften,
+    softening_of,
+    softmax,
+)
 from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_proba_rows
@@ -156,19 +163,23 @@ class Opinion:
     ----------
     values : ndarray of shape (n_samples, n_classes)
         Log-probabilities, or probabilities. A class that the member (or the clone of a fold)
-        does not know has -inf, or 0.
+        does not know has -inf, or 0. Where rows are only pooled, and the member knows all classes,
+        log-probabilities are those up to a constant per row.
     logarithmic : bool
         Which of the two.
     memo : Memo
         Remembers what follows from the values.
     fill : float
         What classes that it does not know have in place of 0, if they are filled.
+    complete : bool
+        Whether it is known to have no columns of unknown classes: nobody looks for them then.
     """
 
     values: Array
     logarithmic: bool
     memo: Memo = field(default_factory=Memo.none)
     fill: float = 0.0
+    complete: bool = False
 
     def softening(self, sample_weight: Array | None) -> float:
         """The amount by which to soften: more than 0 for zeros and for unknown classes."""
@@ -177,11 +188,13 @@ class Opinion:
         return softening_of(p, sample_weight)
 
     def log_proba(self, softening: float) -> Array:
-        """Log-probabilities; unknown classes get softening / n_classes."""
+        """Log-probabilities, as the values are; unknown classes get softening / n_classes."""
         if not self.logarithmic:
             return self.memo.array(
                 ("log_proba", softening), lambda: soften(self._to_soften(softening), softening)
             )
+        if self.complete:
+            return self.values
         unknown = np.isneginf(self.values)
         if not unknown.any():
             return self.values
@@ -198,7 +211,7 @@ class Opinion:
     def take(self, rows: IntArray, memo: Memo) -> Opinion:
         """The opinion of some of the rows."""
         values = np.ascontiguousarray(self.values[rows])
-        return Opinion(values, self.logarithmic, memo, self.fill)
+        return Opinion(values, self.logarithmic, memo, self.fill, self.complete)
 
     def _to_soften(self, softening: float) -> Array:
         """Probabilities; 0 for unknown classes, which softening fills once more."""
@@ -333,8 +346,8 @@ class Member:
     def align(self, raw: Array, memo: Memo | None = None) -> Opinion:
         """Put the member's own columns where the merged classes have them."""
         memo = memo or Memo.none()
-        if np.array_equal(self.columns, np.arange(self.n_classes)):
-            return Opinion(raw, self.logarithmic, memo)
+        if self.columns.tolist() == [*range(self.n_classes)]:
+            return Opinion(raw, self.logarithmic, memo, complete=True)
         fill, known_share = self.fill, 1.0 - self.fill * len(self.missing)
         if self.logarithmic:
             values = np.full((len(raw), self.n_classes), np.log(fill) if fill else -np.inf)
@@ -344,18 +357,29 @@ class Member:
             values[:, self.columns] = raw * known_share if fill else raw
         return Opinion(values, self.logarithmic, memo, fill)
 
-    def read(self, X: Any) -> Array:
-        """The member's own columns for the rows of X, checked."""
-        return read_raw(self.name, self.estimator, self.source, X, len(self.columns))
+    def read(self, X: Any, *, normalised: bool = True) -> Array:
+        """The member's own columns for the rows of X, checked: see `read_raw`."""
+        own = len(self.columns)
+        return read_raw(self.name, self.estimator, self.source, X, own, normalised=normalised)
 
     def opinion_by(self, read: Callable[[Member], Opinion]) -> Opinion:
         """Its opinion, as a function reads a member that is one model."""
         opinions = [part.opinion_by(read) for part in self.parts]
         return AveragedOpinion(opinions) if opinions else read(self)
 
-    def opinion(self, X: Any) -> Opinion:
-        """Its opinion of the rows of X."""
-        return self.opinion_by(lambda member: member.align(member.read(X)))
+    def opinion(self, X: Any, *, normalised: bool = True) -> Opinion:
+        """Its opinion of the rows of X.
+
+        Pools need log-probabilities up to a constant per row only: they get them without
+        ``normalised``, the largest of each row 0, so that no digits are lost in sums.
+        """
+
+        def read(model: Member) -> Opinion:
+            if normalised or not model.logarithmic or len(model.columns) < model.n_classes:
+                return model.align(model.read(X))
+            return model.align(shifted(model.read(X, normalised=False)))
+
+        return self.opinion_by(read)
 
     def log_proba(self, opinion: Opinion) -> Array:
         """Log-probabilities of an opinion of this member."""
@@ -379,9 +403,7 @@ class Member:
         """What `read_log_proba` gives, up to a constant per row."""
         if not self.logarithmic or len(self.missing):
             return self.read_log_proba(X)
-        own = len(self.columns)
-        raw = read_raw(self.name, self.estimator, self.source, X, own, normalised=False)
-        return self.align(raw).values
+        return self.align(self.read(X, normalised=False)).values
 
     def with_softening(self, opinion: Opinion, sample_weight: Array | None) -> Member:
         """The member with the softening that its held-out opinion calls for."""

@@ -90,9 +90,11 @@ def fitted_last_step(estimator: Estimator, X: Any = None) -> tuple[Estimator, An
         elif is_pipeline(estimator) and gives_last_step(estimator):
             X = None if X is None else transform_before(estimator, X)
             estimator = estimator.steps[-1][1]
-        elif not _untouched(estimator, "predict_proba"):
-            return estimator, X
-        elif is_sklearn(estimator, "BaseSearchCV") and hasattr(estimator, "best_estimator_"):
+        elif (
+            hasattr(estimator, "best_estimator_")
+            and is_sklearn(estimator, "BaseSearchCV")
+            and _untouched(estimator, "predict_proba")
+        ):
             estimator = estimator.best_estimator_
         else:
             return estimator, X

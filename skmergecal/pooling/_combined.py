@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._numerics import add_weighted, log_softmax, soften, softening_of
+from skmergecal._numerics import (
+    add_weighted,
+    log_of_softened,
+    log_softmax,
+    soften,
+    softening_of,
+)
 from skmergecal._partitions import InMemory, Rows
 from skmergecal._temperature import loo_temperatures, minimise_temperature
 from skmergecal._typing import Array, IntArray
@@ -65,7 +71,11 @@ class ScaledLinearPool:
 
     def log_proba(self, proba: Array) -> Array:
         """Log-probabilities of pooled probabilities."""
-        return log_softmax(soften(proba, self.softening) / self.temperature)
+        return log_softmax(self.scores(proba))
+
+    def scores(self, proba: Array) -> Array:
+        """The same up to a constant per row."""
+        return log_of_softened(proba, self.softening) / self.temperature
 
     def uses(self, member: int) -> bool:
         """Whether a member's probabilities affect the result."""
@@ -122,7 +132,7 @@ class CombinedFit:
             scores += across.scores(shared)
         for proba, pool in zip(pooled, self.linear, strict=True):
             if pool.factor:
-                scores += pool.factor * pool.log_proba(proba)
+                scores += pool.factor * pool.scores(proba)
         return np.asarray(scores)
 
     def log_proba(self, log_proba: Sequence[Any], proba: Sequence[Any] | None = None) -> Array:

@@ -88,7 +88,7 @@ class StackedPoolsMerge(FittedMerge):
 
         def opinions() -> Iterator[tuple[int, Array, Array, Callable[[], Array]]]:
             for k, member in enumerate(self.members):
-                if self.fit.uses(k):
+                if self.weights[k] > 0 or self.fit.uses(k):
                     opinion = read(member)
                     temperature = float(self.member_temperatures[k])
                     p, log_p = _calibrated(member, opinion, temperature, self.softening)
