@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,9 +15,9 @@ from skmergecal._typing import Array, Estimator
 from skmergecal._validation import NON_NEGATIVE
 from skmergecal.calibration import fit_shift
 from skmergecal.members import Member
-from skmergecal.monitoring._advice import Advice, Reference, advise, estimated_loss
+from skmergecal.monitoring._advice import Advice, advise, estimated_loss
 from skmergecal.monitoring._batches import Batches, describe
-from skmergecal.monitoring._evidence import Grid
+from skmergecal.monitoring._comparison import ModelComparison
 from skmergecal.monitoring._inputs import (
     Deployed,
     Rows,
@@ -29,15 +27,15 @@ from skmergecal.monitoring._inputs import (
     read_log_proba,
     read_rows,
 )
-from skmergecal.monitoring._members import MemberWatches, find_members, member_table
+from skmergecal.monitoring._members import find_members, member_table
+from skmergecal.monitoring._metrics import collect_metrics
 from skmergecal.monitoring._mixture import Evidence
-from skmergecal.monitoring._null import Tolerance
-from skmergecal.monitoring._plug_in import PlugIn
 from skmergecal.monitoring._pooled import PooledEvidence, pool_evidence
-from skmergecal.monitoring._state import from_text, to_text
+from skmergecal.monitoring._saved import read_state, restore, write_state
+from skmergecal.monitoring._streams import Streams
 from skmergecal.monitoring._successors import make_recalibrated, make_remerged
 from skmergecal.monitoring._tolerance import find_null
-from skmergecal.monitoring._watch import Watch
+from skmergecal.monitoring._unlabelled import Observed, Unlabelled, summarise
 from skmergecal.monitoring._window import (
     Recalibration,
     Window,
@@ -48,23 +46,10 @@ from skmergecal.monitoring._window import (
 
 __all__ = ["CalibrationMonitor"]
 
-#: What may be in the state of a monitor.
-_STATE: dict[str, type] = {
-    cls.__name__: cls
-    for cls in (Evidence, Grid, MemberWatches, Tolerance, PlugIn, Reference, Watch, Window)
-}
+#: Rows of a reference at least: half of them say where the ten bins end.
+LEAST_REFERENCE = 100
 #: The temperature of the window is fitted again after this share of its rows.
 _SHARE = 20
-
-
-@dataclass(frozen=True)
-class _Streams:
-    """What rows change."""
-
-    watch: Watch
-    window: Window | None
-    reference: Reference | None
-    members: MemberWatches | None
 
 
 class CalibrationMonitor:
@@ -134,6 +119,10 @@ class CalibrationMonitor:
         they claim nothing about repeated looks.
     class_shift_, class_shift_interval_ : ndarray of shape (n_classes,), (n_classes, 2)
         The same for shifts of the logits of the classes, without a temperature; they add up to 0.
+    unlabelled_ : Unlabelled
+        After `observe`: what rows without labels say.
+    comparisons_ : dict of str to ModelComparison
+        The challengers of `compare`.
     log_loss_, recalibration_gain_ : float
         With a window: the loss of the deployed model on it, and by how much it is lower after
         recalibration by a temperature, cross-validated over neighbouring rows.
@@ -219,12 +208,16 @@ class CalibrationMonitor:
             self._parameter_constraints, settings, caller_name=type(self).__name__
         )
         self._batches = Batches()
-        self._streams: _Streams | None = None
+        self._streams: Streams | None = None
         self._deployed: Deployed | None = None
         self._members: list[Member] = []
         self._advice: Advice | None = None
-        self._fitted: tuple[int, Recalibration] | None = None
+        self._fitted: Any = None
         self._seen = 0
+        self._observed: Observed | None = None
+        self._random = np.random.default_rng(random_state)
+        self._challengers: dict[str, Deployed] = {}
+        self.comparisons_: dict[str, ModelComparison] = {}
         if estimator is not None:
             self._deployed = Deployed.of(estimator, classes)
             if window is not None:
@@ -237,15 +230,10 @@ class CalibrationMonitor:
         self.tolerance_ = find_null(self.estimator, self.tolerance, classes)
         self._streams = self._fresh()
 
-    def _fresh(self) -> _Streams:
-        k, size = len(self.classes_), self.window
+    def _fresh(self) -> Streams:
         names = [member.name for member in self._members]
-        return _Streams(
-            Watch.start(self.tolerance_, run_length=self.alarm == "run_length"),
-            None if size is None else Window.empty(int(size), k, len(names)),
-            None if size is None else Reference(np.zeros(k)),
-            MemberWatches(names) if names else None,
-        )
+        run_length = self.alarm == "run_length"
+        return Streams.start(self.tolerance_, names, self.window, run_length=run_length)
 
     @property
     def _threshold(self) -> float:
@@ -284,11 +272,14 @@ class CalibrationMonitor:
         label, late = self._batches.check(label)
         log_proba, classes = self._read(X, y)
         rows = read_rows(log_proba, y, sample_weight, classes, self.max_weight)
-        opinions = self._read_members(X, rows)
+        opinions, others = self._read_members(X, rows), self._read_challengers(X, rows)
         if self._streams is None:
             self._start(classes)
         assert self._streams is not None
-        self._streams = self._after(self._streams, rows, opinions)
+        self._streams = self._streams.after(rows, opinions, self._threshold, self.alpha)
+        for name, other in others.items():
+            one = np.exp(rows.log_proba)
+            self.comparisons_[name]._take(one, np.exp(other), rows.y, rows.weight)
         self._advice = None
         self._record(rows, label, late)
         return self
@@ -302,7 +293,8 @@ class CalibrationMonitor:
             classes = find_classes(
                 log_proba.shape[1], self.classes if classes is None else self.classes_
             )
-        check_bare_classes(y, classes, self.classes)
+        if y is not None:
+            check_bare_classes(y, classes, self.classes)
         return log_proba, classes
 
     def _read_members(self, X: Any, rows: Rows) -> Array:
@@ -312,25 +304,6 @@ class CalibrationMonitor:
         opinions = [member.read_log_proba(X)[rows.kept] for member in self._members]
         return np.stack(opinions, axis=1)
 
-    def _after(self, now: _Streams, rows: Rows, opinions: Array) -> _Streams:
-        watch = now.watch.after(rows.log_proba, rows.y, rows.weight, self._threshold)
-        window, reference, members = now.window, now.reference, now.members
-        if window is not None:
-            assert reference is not None
-            at = 0
-            if members is not None and not members.watches:
-                at = min(len(rows.y), window.size - len(window))
-                window = window.after(*(part[:at] for part in _parts(rows, opinions)))
-                if len(window) == window.size:
-                    members = members.calibrated(window)
-            rest = [part[at:] for part in _parts(rows, opinions)]
-            window = window.after(*rest)
-            if members is not None:
-                _, y, weight, opinions = rest
-                members = members.after(opinions, y, weight, self.alpha)
-            reference = reference.after(rows.log_proba, rows.y, rows.weight, window.size)
-        return _Streams(watch, window, reference, members)
-
     def _record(self, rows: Rows, label: Any, late: bool) -> None:
         assert self._streams is not None
         window = self._streams.window
@@ -338,8 +311,8 @@ class CalibrationMonitor:
         temperature = math.nan
         if window is not None:
             if self._fitted is None or self._seen - self._fitted[0] >= window.size / _SHARE:
-                self._fitted = (self._seen, self._fit_window(shift=False))
-            temperature = self._fitted[1].temperature
+                self._fitted = [self._seen, self.temperature_]
+            temperature = self._fitted[1]
         self._batches.add(
             {
                 "label": label,
@@ -487,7 +460,7 @@ class CalibrationMonitor:
         """
         if self._streams is not None:
             fresh, old = self._fresh(), self._streams
-            self._streams = _Streams(fresh.watch, old.window, old.reference, fresh.members)
+            self._streams = Streams(fresh.watch, old.window, old.reference, fresh.members)
         self._advice = None
         return self
 
@@ -565,6 +538,116 @@ class CalibrationMonitor:
             raise AttributeError(_NO_MEMBERS.format("remerged()"))
         return make_remerged(self._members, window, self.classes_)
 
+    def compare(self, challenger: Estimator, name: str = "challenger") -> ModelComparison:
+        """Compare with a challenger on each later `update`.
+
+        The null: on no row is the challenger better in conditional mean of the Brier score.
+
+        Parameters
+        ----------
+        challenger : classifier
+            Fitted, with the same classes; it is read as it is and never changed.
+        name : str, default="challenger"
+            Its name in ``comparisons_``. A comparison that `from_json` brought back goes on under
+            its name.
+
+        Returns
+        -------
+        ModelComparison
+        """
+        if self._deployed is None:
+            msg = (
+                "without an estimator there is nothing to ask about the rows of a challenger: use "
+                "ModelComparison, whose update takes the probabilities of both models"
+            )
+            raise ValueError(msg)
+        if name in self._challengers:
+            msg = f"there is a challenger {name!r} already: pass another name="
+            raise ValueError(msg)
+        found = Deployed.of(challenger, None)
+        if not np.array_equal(found.classes, self.classes_):
+            msg = (
+                f"challenger knows the classes {found.classes.tolist()}, the deployed model "
+                f"{self.classes_.tolist()}: they should be the same"
+            )
+            raise ValueError(msg)
+        self._challengers[name] = found
+        return self.comparisons_.setdefault(name, ModelComparison(self.alpha))
+
+    def _read_challengers(self, X: Any, rows: Rows) -> dict[str, Array]:
+        for name in self.comparisons_:
+            if name not in self._challengers:
+                msg = f"the challenger {name!r} is not part of a state: call compare with it first"
+                raise ValueError(msg)
+        return {name: c.log_proba(X)[rows.kept] for name, c in self._challengers.items()}
+
+    def observe(self, X: Any, *, reference: Any = None, reference_labels: Any = None) -> Unlabelled:
+        """Take in rows whose labels are not there yet: apart from what labels show.
+
+        Parameters
+        ----------
+        X : array-like
+            As for `update`.
+        reference : array-like, default=None
+            In the first call: rows that the deployed model has not been trained on, as it was
+            calibrated on for example, read by this very model (out-of-fold opinions come from
+            others). None: the first 5,000 rows observed.
+        reference_labels : array-like of shape (n_reference,), default=None
+            Their labels, for class shares. None: the rows of the window are used.
+
+        Returns
+        -------
+        Unlabelled
+            Whether confidences still are exchangeable with the reference, class shares under
+            label shift, and the expected loss.
+        """
+        n = count(X)
+        log_proba, classes = self._read(X, None)
+        if self._streams is None:
+            self._start(classes)
+        observed = self._observed or Observed.start(len(classes))
+        if reference is not None:
+            observed = self._with_reference(observed, reference, reference_labels)
+        self._observed = observed.after(log_proba, self._random.random(n))
+        return self.unlabelled_
+
+    def _with_reference(self, observed: Observed, reference: Any, labels: Any) -> Observed:
+        if observed.n_rows:
+            msg = "reference belongs to the first call of observe: make a new monitor for another"
+            raise ValueError(msg)
+        if count(reference) < LEAST_REFERENCE:
+            msg = f"reference should have at least {LEAST_REFERENCE} rows: pass more of them"
+            raise ValueError(msg)
+        log_proba, classes = self._read(reference, labels)
+        y = None if labels is None else read_rows(log_proba, labels, None, classes, None).y
+        return observed.with_reference(log_proba, y)
+
+    @property
+    def unlabelled_(self) -> Unlabelled:
+        """What rows without labels say."""
+        if self._observed is None or self._streams is None:
+            msg = f"{type(self).__name__!r} object has no unlabelled_ before the first observe"
+            raise AttributeError(msg)
+        observed, window = self._observed, self._streams.window
+        if window is not None and len(window) and not observed.confusion.any():
+            observed = observed.with_labels(window.log_proba, window.y, window.weight)
+        return summarise(observed, self.alpha)
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers of now under names that stay, for a tracker of experiments.
+
+        Returns
+        -------
+        dict of str to float
+            ``n_rows``, ``log_e_value``, ``p_value`` (not with ``alarm="run_length"``), ``alarm``
+            (0 or 1); after an alarm ``alarm_row`` and ``onset``; of the last batch
+            ``batch_log_loss``, ``batch_brier_score`` and ``batch_expected_log_loss``; with a window
+            ``log_loss``, ``recalibration_gain``, ``temperature``, ``temperature_low`` and
+            ``temperature_high``, and ``class_shift_0``, ... by column; after `observe`
+            ``unlabelled_log_e_value``, ``unlabelled_alarm`` and ``unlabelled_expected_log_loss``.
+        """
+        return collect_metrics(self, self._batches.records)
+
     def __add__(self, other: Any) -> PooledEvidence:
         return pool_evidence(self, other)
 
@@ -573,19 +656,7 @@ class CalibrationMonitor:
 
     def to_json(self) -> str:
         """The state without the estimator, a few kilobytes besides the window."""
-        state: dict[str, Any] = {name: getattr(self, name) for name in self._SETTINGS}
-        if self.classes is not None:
-            state["classes"] = np.asarray(self.classes)
-        state.update(
-            seen=self._seen,
-            n_batches=self._batches.n_batches,
-            records=list(self._batches.records),
-        )
-        if self._streams is not None:
-            state.update(known=self.classes_, tolerance_=self.tolerance_, **vars(self._streams))
-            state["members_"] = state.pop("members")
-            state["window_"], state["window"] = self._streams.window, self.window
-        return to_text(state)
+        return write_state(self, self._SETTINGS)
 
     @classmethod
     def from_json(cls, text: str, estimator: Estimator | None = None) -> CalibrationMonitor:
@@ -602,33 +673,10 @@ class CalibrationMonitor:
         -------
         CalibrationMonitor
         """
-        state = from_text(text, _STATE)
+        state = read_state(text)
         monitor = cls(estimator, **{name: state[name] for name in cls._SETTINGS})
-        monitor._restore(state)
+        restore(monitor, state)
         return monitor
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        self._seen = state["seen"]
-        self._batches = Batches(state["records"], state["n_batches"])
-        if "watch" not in state:
-            return
-        known = np.asarray(state["known"])
-        if self._deployed is not None and not np.array_equal(known, self._deployed.classes):
-            msg = (
-                f"the state is of a monitor of the classes {known.tolist()}, the estimator's are "
-                f"{self._deployed.classes.tolist()}: pass the estimator that was monitored"
-            )
-            raise ValueError(msg)
-        self.classes_, self.tolerance_ = known, state["tolerance_"]
-        members = state["members_"]
-        names = [member.name for member in self._members]
-        if names != (members.names if members is not None else []):
-            msg = (
-                f"the state is of a monitor of the members {members.names if members else []}, the "
-                f"estimator's are {names}: pass the estimator that was monitored"
-            )
-            raise ValueError(msg)
-        self._streams = _Streams(state["watch"], state["window_"], state["reference"], members)
 
     def __repr__(self) -> str:
         state = "alarm" if self.alarm_ else "no alarm"
@@ -643,7 +691,3 @@ _NO_MEMBERS = (
     "'CalibrationMonitor' object has no {}: the monitored estimator is no MergedClassifier whose "
     "members can be asked (one of methods 'auto', 'logits' or 'probabilities')"
 )
-
-
-def _parts(rows: Rows, opinions: Array) -> Sequence[Any]:
-    return rows.log_proba, rows.y, rows.weight, opinions
