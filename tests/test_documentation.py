@@ -35,7 +35,7 @@ def in_reference():
     for line in read(DOCS / "api.rst").splitlines():
         if match := re.match(r"\.\. currentmodule:: (\S+)", line):
             module = importlib.import_module(match[1])
-        elif match := re.match(r"   ([A-Za-z_][\w.]*)$|\.\. py:function:: (\w+)\(", line):
+        elif match := re.match(r"   ([A-Za-z_][\w.]*)$|\.\. py:(?:function|data):: (\w+)", line):
             found.append(operator.attrgetter(match[1] or match[2])(module))
     return found
 

@@ -38,7 +38,7 @@ from skmergecal.members._labels import LabelledEstimator, check_classes, labels_
 from skmergecal.members._member import SOFTENING_WITHOUT_ROWS, Member, Opinion, classes_of, read_raw
 from skmergecal.members._prediction_column import PredictionColumn, rows_for_columns
 from skmergecal.members._predictions import Predictions
-from skmergecal.members._private_net import copy_net
+from skmergecal.members._private_net import copy_net, holds_no_nets, replace_inside
 from skmergecal.members._read import (
     READERS,
     choose_reader,
@@ -101,6 +101,7 @@ __all__ = [
     "freeze_labelled",
     "frozen_members",
     "has_held_out",
+    "holds_no_nets",
     "in_known_form",
     "is_binary_net",
     "is_sklearn",
@@ -111,6 +112,7 @@ __all__ = [
     "outputs_logits",
     "read_raw",
     "refuse_lacking",
+    "replace_inside",
     "route_fit_params",
     "rows_for_columns",
     "rows_of_folds",

@@ -15,7 +15,14 @@ from skmergecal._optional import is_instance_of
 from skmergecal._torch import RandomNumbers, copy_to_read, copy_value
 from skmergecal._typing import Estimator
 
-__all__ = ["copy_net", "has_nets", "read_net", "read_with_private_nets"]
+__all__ = [
+    "copy_net",
+    "has_nets",
+    "holds_no_nets",
+    "read_net",
+    "read_with_private_nets",
+    "replace_inside",
+]
 
 #: Types that are not looked into.
 _WITHOUT_NETS = (
@@ -82,6 +89,11 @@ def has_nets(estimator: Estimator) -> bool:
     return "torch" in sys.modules and _with_private_nets(estimator, {}) is not estimator
 
 
+def holds_no_nets(value: Any) -> bool:
+    """Whether a value is of a type that need not be looked into."""
+    return isinstance(value, _WITHOUT_NETS) or type(value).__module__.startswith(_PACKAGES)
+
+
 def _modules(net: Estimator) -> dict[str, Any]:
     kind = sys.modules["torch"].nn.Module
     return {name: value for name, value in vars(net).items() if isinstance(value, kind)}
@@ -102,22 +114,45 @@ def _private_net(net: Estimator, *, loader_draws: bool = False) -> Estimator:
 
 def _with_private_nets(value: Any, memo: dict[int, Any]) -> Any:
     """The value itself if no net is inside, else a copy in which the nets are private."""
-    if isinstance(value, _WITHOUT_NETS) or type(value).__module__.startswith(_PACKAGES):
+
+    def private(value: Any) -> Any:
+        if is_instance_of(value, "skorch", "NeuralNet"):
+            return _private_net(value)
+        return copy_to_read(value, memo) if is_instance_of(value, "torch.nn", "Module") else None
+
+    return replace_inside(value, private, memo)
+
+
+def replace_inside(
+    value: Any, replacement: Callable[[Any], Any], memo: dict[int, Any] | None = None
+) -> Any:
+    """A copy in which what is inside of an estimator is replaced; itself if nothing is.
+
+    Parameters
+    ----------
+    value : object
+        It is not changed. Objects that hold nothing that is replaced are shared with the copy.
+    replacement : callable
+        Returns what takes the place of an object, or None where it stays and is looked into.
+    memo : dict, default=None
+        What has become of objects, by identity.
+    """
+    memo = {} if memo is None else memo
+    if holds_no_nets(value):
         return value
     if id(value) in memo:
         return memo[id(value)]
     memo[id(value)] = value  # where it refers to itself
-    if is_instance_of(value, "skorch", "NeuralNet"):
-        memo[id(value)] = _private_net(value)
-    elif is_instance_of(value, "torch.nn", "Module"):
-        memo[id(value)] = copy_to_read(value, memo)
+    found = replacement(value)
+    if found is not None:
+        memo[id(value)] = found
     elif isinstance(value, list | tuple):
-        items = [_with_private_nets(item, memo) for item in value]
+        items = [replace_inside(item, replacement, memo) for item in value]
         if any(new is not old for new, old in zip(items, value, strict=True)):
             memo[id(value)] = type(value)(items)
     elif isinstance(value, dict) or hasattr(value, "__dict__"):
         inside = value if isinstance(value, dict) else vars(value)
-        named = {name: _with_private_nets(item, memo) for name, item in inside.items()}
+        named = {n: replace_inside(item, replacement, memo) for n, item in inside.items()}
         if any(named[name] is not old for name, old in inside.items()):
             if inside is value:
                 memo[id(value)] = copied = copy.copy(value)

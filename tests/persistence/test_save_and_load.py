@@ -1,0 +1,220 @@
+"""Models go into a file and come back to the last bit; the file is small, and whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmergecal import MergedClassifier
+from skmergecal.exceptions import OtherVersionWarning
+from skmergecal.merging import LossEstimate
+from skmergecal.persistence import TRUSTED_TYPES, load, save
+from tests.saved_models import LABELS_OF_ROWS, MODELS, NEW, ROWS, model, rows_for
+
+skops = pytest.importorskip("skops.io")
+
+
+def deflated(estimator):
+    return len(skops.dumps(estimator, compression=zipfile.ZIP_DEFLATED))
+
+
+def scorer(estimator, X, y):
+    """A scorer that can be imported."""
+    return estimator.score(X, y)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_comes_back_to_the_last_bit(name, tmp_path):
+    saved, path = model(name), tmp_path / "model"
+    save(saved, path)
+    loaded = load(path)
+    assert set(vars(loaded)) == set(vars(saved))
+    for method in ("predict_proba", "predict_log_proba", "predict", "transform"):
+        if hasattr(saved, method):
+            ours, theirs = (getattr(m, method)(rows_for(name)) for m in (loaded, saved))
+            np.testing.assert_array_equal(ours, theirs)
+    assert os.listdir(tmp_path) == ["model"]
+    save(loaded, path)  # again, and over the old one
+    np.testing.assert_array_equal(
+        load(str(path)).predict_proba(rows_for(name)), saved.predict_proba(rows_for(name))
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_skops_alone_needs_our_types_and_no_others(name):
+    content = skops.dumps(model(name))
+    assert set(skops.get_untrusted_types(data=content)) <= set(TRUSTED_TYPES)
+    loaded = skops.loads(content, trusted=[*TRUSTED_TYPES])
+    np.testing.assert_array_equal(
+        loaded.predict_proba(rows_for(name)), model(name).predict_proba(rows_for(name))
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_file_is_hardly_larger_than_the_members(name, tmp_path):
+    saved = model(name)
+    members = getattr(saved, "estimators_", None) or [saved.estimator_, saved.estimator]
+    parts = sum(deflated(member) for member in members)
+    if name == "parameters":
+        parts += deflated(saved.merged_estimator_)
+    save(saved, tmp_path / "model")
+    assert (tmp_path / "model").stat().st_size <= 1.2 * parts + 8192
+
+
+def test_a_member_of_a_megabyte_is_there_once_however_often_it_is_named(tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(90, 400)), np.arange(90) % 3
+    members = [LogisticRegression(C=c, max_iter=3).fit(X[:60], y[:60]) for c in (1e-9, 1e-8)]
+    for member in members:  # of a size as a forest has, without its trees
+        member.coef_ = np.random.default_rng(1).normal(size=(340, 400))[:3]
+        member.extra_ = np.random.default_rng(2).normal(size=(340, 400))
+    inner = MergedClassifier.from_fitted(members, X[60:], y[60:], method="logits")
+    outer = MergedClassifier.from_fitted({"inner": inner}, X[60:], y[60:], method="probabilities")
+    parts = sum(len(skops.dumps(member)) for member in members)
+    assert parts > 2e6
+    assert len(skops.dumps(outer)) <= 1.6 * parts
+    assert len(pickle.dumps(outer)) <= 1.05 * len(pickle.dumps(members)) + 4096
+    save(outer, tmp_path / "model")
+    assert (tmp_path / "model").stat().st_size <= 1.2 * sum(map(deflated, members)) + 8192
+
+
+MLP = "sklearn.neural_network._stochastic_optimizers."
+FAMILIES = {
+    "forest": (RandomForestClassifier(3, max_depth=3), {"sklearn.tree._tree.Tree"}),
+    "boosting": (GradientBoostingClassifier(n_estimators=2), {"sklearn.tree._tree.Tree"}),
+    "histograms": (
+        HistGradientBoostingClassifier(max_iter=2),
+        {"sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"},
+    ),
+    "sgd": (SGDClassifier(loss="log_loss"), set()),
+    "neighbours": (
+        KNeighborsClassifier(algorithm="kd_tree"),
+        {"sklearn.neighbors._kd_tree.KDTree", "sklearn.metrics._dist_metrics.EuclideanDistance64"},
+    ),
+    "adam": (
+        make_pipeline(StandardScaler(), MLPClassifier((3,), max_iter=5)),
+        {MLP + "AdamOptimizer"},
+    ),
+    "mlp": (MLPClassifier((3,), max_iter=5, solver="sgd"), {MLP + "SGDOptimizer"}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_types_of_others_are_listed_and_trusted_when_they_are_typed(name, tmp_path):
+    member, types = FAMILIES[name]
+    member.fit(ROWS[::2], LABELS_OF_ROWS[::2])
+    saved = MergedClassifier.from_fitted(
+        {"a": member, "b": GaussianNB().fit(ROWS[::2], LABELS_OF_ROWS[::2])},
+        ROWS[1::2],
+        LABELS_OF_ROWS[1::2],
+        method="logits",
+    )
+    path = tmp_path / "model"
+    save(saved, path)
+    if types:
+        with pytest.raises(ValueError, match="types that are not trusted") as error:
+            load(path)
+        assert f"trusted={sorted(types)}" in str(error.value)
+        for known in types:
+            assert known.rpartition(".")[2] in save.__doc__
+    np.testing.assert_array_equal(
+        load(path, trusted=types).predict_proba(NEW), saved.predict_proba(NEW)
+    )
+
+
+def test_what_cannot_be_loaded_is_not_saved(tmp_path):
+    path = tmp_path / "model"
+    saved = model("given weights")
+    for scoring, works in ((lambda estimator, X, y: 0.0, False), (scorer, True)):
+        changed = MergedClassifier(saved.estimators, scoring=scoring, weights=None, method="logits")
+        changed.fit(ROWS, LABELS_OF_ROWS)
+        if works:
+            save(changed, path)
+            name = f"{__name__}.scorer"
+            with pytest.raises(ValueError, match=name):
+                load(path)
+            assert load(path, trusted=[name]).scoring is scorer
+        else:
+            with pytest.raises(ValueError, match="not saved, for it could not be loaded again"):
+                save(changed, path)
+            assert os.listdir(tmp_path) == []
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    save(model("calibrated"), path)
+    before = path.read_bytes()
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            save(model("auto"), path)
+    assert (os.listdir(tmp_path), path.read_bytes()) == (["model"], before)
+    with pytest.raises(FileNotFoundError):
+        save(model("auto"), tmp_path / "none" / "model")
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none")
+
+
+def test_a_file_has_the_rights_that_any_new_file_has(tmp_path):
+    save(model("calibrated"), tmp_path / "model")
+    (tmp_path / "other").write_text("")
+    assert (tmp_path / "model").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_the_same_model_without_fit_and_in_a_pipeline(tmp_path):
+    unfitted = MergedClassifier({"a": GaussianNB()}, calibrate="both", cv=3)
+    pipeline = make_pipeline(StandardScaler(), unfitted).fit(ROWS, LABELS_OF_ROWS)
+    for saved in (unfitted, pipeline, GaussianNB()):
+        save(saved, tmp_path / "model")
+        assert repr(load(tmp_path / "model")) == repr(saved)
+    save(pipeline, tmp_path / "model")
+    np.testing.assert_array_equal(
+        load(tmp_path / "model").predict_proba(NEW), pipeline.predict_proba(NEW)
+    )
+
+
+def test_a_file_of_another_version_warns(tmp_path, monkeypatch):
+    save(model("calibrated"), tmp_path / "model")
+    monkeypatch.setattr("skmergecal._saved_state.__version__", "99.0.0")
+    with pytest.warns(OtherVersionWarning, match="and is loaded by 99"):
+        load(tmp_path / "model")
+
+
+def test_names_of_types_are_a_list(tmp_path):
+    save(model("calibrated"), tmp_path / "model")
+    for wrong in ("sklearn.tree._tree.Tree", True, [LossEstimate]):
+        with pytest.raises(TypeError, match="trusted should be a list of names"):
+            load(tmp_path / "model", trusted=wrong)
+
+
+def test_what_is_hardly_anything_but_zeros_is_loaded_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("skmergecal.persistence._archive._BYTES", 1 << 16)
+    sparse = GaussianNB().fit(ROWS, LABELS_OF_ROWS)
+    sparse.extra_ = np.zeros(1_000_000)
+    saved = MergedClassifier.from_fitted([sparse, sparse], weights=None, method="logits")
+    save(saved, tmp_path / "model")
+    with zipfile.ZipFile(tmp_path / "model") as archive:
+        inner = zipfile.ZipFile(io.BytesIO(archive.read("model.skops")))
+    assert {info.compress_type for info in inner.infolist()} == {zipfile.ZIP_STORED}
+    assert not load(tmp_path / "model").estimators_[0].estimator.extra_.any()
