@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import BPoly
@@ -22,6 +25,7 @@ __all__ = ["TemperatureStatistics"]
 
 #: Values of log(1 / T) at which the loss and its derivatives are summed.
 GRID = np.linspace(-10.0, 10.0, 128)
+_FORMAT = "skmergecal.TemperatureStatistics 1"
 REACH = float(GRID[0]), float(GRID[-1])
 
 
@@ -70,6 +74,91 @@ class TemperatureStatistics:
 
     def __radd__(self, other: object) -> TemperatureStatistics:
         return self if other == 0 else NotImplemented  # so that sum() works
+
+    def to_json(self) -> str:
+        """The statistics as text, which sites can exchange: reading it runs nothing.
+
+        Returns
+        -------
+        str
+            JSON; `from_json` gives the same numbers to the last bit.
+
+        Raises
+        ------
+        TypeError
+            If labels are other things than strings, numbers and bools.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.frozen import FrozenEstimator
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from skmergecal import TemperatureCalibrator
+        >>> from skmergecal.calibration import TemperatureStatistics
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = FrozenEstimator(GaussianNB().fit(X[::2], y[::2]))
+        >>> site = TemperatureCalibrator(model).partial_fit(X[1::2], y[1::2])
+        >>> text = site.statistics_.to_json()
+        >>> again = TemperatureStatistics.from_json(text)
+        >>> again.fit().temperature == site.statistics_.fit().temperature
+        True
+        """
+        for label in self.classes:
+            if not isinstance(label, str | int | float):
+                msg = (
+                    f"JSON has no {type(label).__name__} such as the label {label!r}: encode "
+                    "labels as strings or numbers"
+                )
+                raise TypeError(msg)
+        limits = {name: _as_text(value) for name, value in asdict(self.limits).items()}
+        content = {
+            "format": _FORMAT,
+            "classes": list(self.classes),
+            "limits": limits,
+            "sums": [[_as_text(value) for value in row] for row in self.sums.tolist()],
+        }
+        return json.dumps(content, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> TemperatureStatistics:
+        """Statistics from the text of `to_json`.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        TemperatureStatistics
+
+        Raises
+        ------
+        ValueError
+            If it is not such a text.
+        """
+        try:
+            content = json.loads(text)
+            if content["format"] != _FORMAT or set(content) != {"format", *_fields(cls)}:
+                raise KeyError
+            classes = tuple(content["classes"])
+            plain = all(isinstance(label, str | int | float) for label in classes)
+            if not plain or len(set(classes)) < len(classes) or len(classes) < 2:
+                raise ValueError
+            if set(content["limits"]) != set(_fields(Limits)):
+                raise KeyError
+            limits = Limits(**{n: _as_number(v) for n, v in content["limits"].items()})
+            sums = np.array([[_as_number(v) for v in row] for row in content["sums"]])
+            finite = [v for n, v in asdict(limits).items() if n not in ("smallest", "largest")]
+            well = np.isfinite([*finite, *sums.ravel()]).all() and limits.total > 0
+            if sums.shape != (3, len(GRID)) or not well:
+                raise ValueError
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+            msg = (
+                "this is not the text of TemperatureStatistics.to_json: pass it as it was written "
+                "by this version of skmergecal"
+            )
+            raise ValueError(msg) from error
+        return cls(classes, limits, sums)
 
     @property
     def total(self) -> float:
@@ -120,3 +209,20 @@ class TemperatureStatistics:
             find_interval=lambda: profile_interval(point, value, self.total, t, model, REACH),
             find_loss_before=lambda: float(self._objective(0.0)(0.0)),
         )
+
+
+def _fields(record: Any) -> list[str]:
+    return [field.name for field in fields(record)]
+
+
+def _as_text(value: float) -> float | str:
+    """A number as JSON has it: without rows, extremes are infinite."""
+    return value if math.isfinite(value) else str(value)
+
+
+def _as_number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        if value not in ("inf", "-inf"):
+            raise TypeError
+        return float(value)
+    return float(value)
