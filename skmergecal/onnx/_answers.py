@@ -22,7 +22,7 @@ from skmergecal.members import (
 from skmergecal.merging import MergedClassifier, fitted_merge
 from skmergecal.onnx._graph import Graph, need
 from skmergecal.onnx._pools import (
-    member_log_proba,
+    member_scores,
     merged_proba,
     merged_scaled,
     merged_scores,
@@ -63,7 +63,7 @@ def answer(graph: Graph, estimator: Estimator, rows: Rows) -> Answer:
         source = choose_reader("model", final)
     if READERS[source].logarithmic and hasattr(final, "predict_proba"):
         raw = read_source(graph, final, source, rows)
-        return _of_logits(graph, raw, 1.0)
+        return _of_logits(graph, raw)
     proba = read_source(graph, final, "proba", rows)
     return Answer(proba, lambda: graph.add("Log", proba), lambda: proba)
 
@@ -80,11 +80,13 @@ def label_of(graph: Graph, estimator: Estimator, scores: str) -> tuple[str, np.n
     return graph.add("Gather", classes, best, axis=0), classes
 
 
-def _of_logits(graph: Graph, z: str, temperature: float) -> Answer:
-    def scaled() -> str:
-        return graph.over_temperature(z, temperature)
+def _of_logits(graph: Graph, z: str, temperature: float = 1.0, *, given: bool = False) -> Answer:
+    """The answer of logits; ``given`` ones are not normalised."""
 
-    return Answer(z, scaled, lambda: graph.softmax(scaled()))
+    def scaled() -> str:
+        return graph.over_temperature(z if given else graph.log_softmax(z), temperature)
+
+    return Answer(z, scaled, lambda: graph.softmax(graph.over_temperature(z, temperature)))
 
 
 def _own(graph: Graph, model: Estimator, rows: Rows) -> Answer:
@@ -99,15 +101,14 @@ def _own(graph: Graph, model: Estimator, rows: Rows) -> Answer:
     if isinstance(model, TemperatureCalibrator):
         member = calibrated_member(model)
         if member is not None:
-            z = member_log_proba(graph, member, rows)
-        else:
-            given = rows.matrix(graph)
-            z = given.name
-            if given.width == 1:
-                z = graph.matmul(z, np.array([[0.0, 1.0]]))
-        return _of_logits(graph, z, model.temperature_)
+            return _of_logits(graph, member_scores(graph, member, rows), model.temperature_)
+        given = rows.matrix(graph)
+        z = given.name
+        if given.width == 1:
+            z = graph.matmul(z, np.array([[0.0, 1.0]]))
+        return _of_logits(graph, z, model.temperature_, given=True)
     if isinstance(model, FineTunedClassifier):
-        return _of_logits(graph, member_log_proba(graph, tuned_member(model), rows), 1.0)
+        return _of_logits(graph, member_scores(graph, tuned_member(model), rows))
     msg = "this class of skmergecal has no ONNX form"
     raise TypeError(msg)
 
@@ -132,7 +133,7 @@ def _average(graph: Graph, average: FoldAverage, rows: Rows) -> str:
     member = as_member(average)
     if average.average == "probabilities":
         return read_member(graph, member, rows).proba()
-    return graph.add("Exp", member_log_proba(graph, member, rows))
+    return graph.softmax(member_scores(graph, member, rows))
 
 
 @registers("log_proba", lambda model: isinstance(model, PredictionColumn))

@@ -34,7 +34,7 @@ def _affine(graph: Graph, x: str, weights: Any, bias: Any) -> str:
 def _linear(graph: Graph, estimator: Estimator, rows: Rows) -> str:
     # LDA among them, whose probabilities skl2onnx 1.20 converts wrongly for two classes.
     x = rows.matrix(graph).name
-    return _affine(graph, x, np.asarray(estimator.coef_).T, estimator.intercept_)
+    return _affine(graph, x, np.atleast_2d(estimator.coef_).T, estimator.intercept_)
 
 
 @registers("proba", lambda estimator: _is_linear(estimator) and _softmax_of_scores(estimator))

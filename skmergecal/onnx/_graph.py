@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
@@ -149,6 +149,7 @@ class Graph:
         make = need("onnx.helper").make_node
         node = make(op, names, [out], name=self.unique(op), domain=domain, **attributes)
         self.nodes.append(node)
+        self.known["node", out] = node
         return out
 
     def cast(self, x: Tensor, kind: int) -> Tensor:
@@ -187,9 +188,9 @@ class Graph:
             if name == "label":
                 kind, shape = self.label_kind, [None]
             infos.append(helper.make_tensor_value_info(name, kind, shape))
-        graph = helper.make_graph(
-            [*self.nodes, *ends], "skmergecal", inputs, infos, list(self.constants.values())
-        )
+        nodes, wanted = _needed(self.nodes, outputs.values())
+        constants = [c for c in self.constants.values() if c.name in wanted]
+        graph = helper.make_graph([*nodes, *ends], "skmergecal", inputs, infos, constants)
         opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
         return helper.make_model(
             graph,
@@ -206,7 +207,10 @@ class Graph:
         matrix = np.asarray(matrix, dtype=np.float64)
         if bias is None:
             return self.add("MatMul", x, matrix)
-        return self.add("Gemm", x, matrix, np.asarray(bias, dtype=np.float64))
+        bias = np.asarray(bias, dtype=np.float64)
+        out = self.add("Gemm", x, matrix, bias)
+        self.known["affine", out] = x, matrix, bias
+        return out
 
     def column(self, x: str, place: int) -> str:
         """One column, (n_samples, 1)."""
@@ -251,9 +255,44 @@ class Graph:
         return self.log_softmax(self.add("Log", mixed))
 
     def stack(self, parts: Sequence[str], width: int) -> str:
-        """Matrices of one shape as (n_samples, n_matrices, width)."""
-        wide = parts[0] if len(parts) == 1 else self.add("Concat", *parts, axis=1)
-        return self.add("Reshape", wide, np.array([-1, len(parts), width]))
+        """Matrices of one shape as (n_samples, n_matrices, width).
+
+        One row takes as long as there are nodes: where all matrices are the softmax of another
+        one, or linear in the same rows, one node computes them all.
+        """
+        key = ("stack", *parts)
+        if key in self.known:
+            return str(self.known[key])
+        nodes = [self.known.get(("node", part)) for part in parts]
+        kinds = {node.op_type if node is not None else "" for node in nodes}
+        if kinds <= {"Softmax"} or kinds <= {"LogSoftmax"}:
+            inner = self.stack([str(node.input[0]) for node in nodes if node is not None], width)
+            out = self.add(kinds.pop(), inner, axis=-1)
+        else:
+            out = self.add("Reshape", self._side_by_side(parts), np.array([-1, len(parts), width]))
+        self.known[key] = out
+        return out
+
+    def _side_by_side(self, parts: Sequence[str]) -> str:
+        if len(parts) == 1:
+            return parts[0]
+        affine = [self.known[k] for k in (("affine", part) for part in parts) if k in self.known]
+        if len(affine) < len(parts) or len({x for x, _, _ in affine}) > 1:
+            return self.add("Concat", *parts, axis=1)
+        weights = np.hstack([matrix for _, matrix, _ in affine])
+        return self.matmul(affine[0][0], weights, np.concatenate([bias for *_, bias in affine]))
+
+
+def _needed(nodes: Sequence[Any], outputs: Iterable[str]) -> tuple[list[Any], set[str]]:
+    """The nodes that lead to some tensors, and the names of all that these are made of."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):  # each comes after what it needs
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(node.input)
+            for attribute in node.attribute:  # what the branches of an If refer to
+                wanted.update(name for inner in attribute.g.node for name in inner.input)
+    return kept[::-1], wanted
 
 
 def _width(value: Any) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skmergecal._typing import Array
-from skmergecal.members import READERS, Member, fitted_last_step
+from skmergecal.members import Member, fitted_last_step
 from skmergecal.merging.fitted import (
     FittedMerge,
     LinearPoolMerge,
@@ -19,7 +19,14 @@ from skmergecal.onnx._graph import Graph, Probe
 from skmergecal.onnx._read import named, read_source
 from skmergecal.onnx._rows import Rows
 
-__all__ = ["Opinion", "merged_proba", "merged_scaled", "merged_scores", "read_member"]
+__all__ = [
+    "Opinion",
+    "member_scores",
+    "merged_proba",
+    "merged_scaled",
+    "merged_scores",
+    "read_member",
+]
 
 
 @dataclass
@@ -31,7 +38,7 @@ class Opinion:
     graph : Graph
     member : Member
     raw : str
-        Log-probabilities or probabilities in the member's own columns.
+        Log-probabilities, up to a constant per row, or probabilities in the member's own columns.
     """
 
     graph: Graph
@@ -55,12 +62,19 @@ class Opinion:
         if not member.logarithmic:
             p = self._aligned(self.raw, 0.0) if softening else self.proba()
             return graph.soften(p, softening, member.n_classes)
+        own = graph.log_softmax(self.raw)
         if not len(member.missing):
-            return self._aligned(self.raw, 0.0)
+            return self._aligned(own, 0.0)
         share = member.fill or softening / member.n_classes
-        known = graph.shifted(self.raw, np.log1p(-share * len(member.missing)))
+        known = graph.shifted(own, np.log1p(-share * len(member.missing)))
         with np.errstate(divide="ignore"):
             return self._aligned(known, float(np.log(share)))
+
+    def scores(self, softening: float) -> str:
+        """Log-probabilities, up to a constant per row."""
+        if self.member.logarithmic and not len(self.member.missing):
+            return self._aligned(self.raw, 0.0)
+        return self.log_proba(softening)
 
     def proba(self) -> str:
         """Probabilities as the member gives them."""
@@ -73,7 +87,7 @@ class Opinion:
     def scaled_proba(self, owner: Member, temperature: float) -> str:
         """Probabilities after scaling; 0 for classes that the owner of the opinion lacks."""
         graph = self.graph
-        p = graph.softmax(graph.over_temperature(self.log_proba(owner.softening), temperature))
+        p = graph.softmax(graph.over_temperature(self.scores(owner.softening), temperature))
         if len(owner.lacks):
             kept = np.ones(owner.n_classes)
             kept[owner.lacks] = 0.0
@@ -91,6 +105,10 @@ class AveragedOpinion:
     def log_proba(self, softening: float) -> str:
         """Normalised mean of log-probabilities."""
         return self.graph.log_softmax(self._mean([p.log_proba(softening) for p in self.parts]))
+
+    def scores(self, softening: float) -> str:
+        """The same: nothing is left out."""
+        return self.log_proba(softening)
 
     def proba(self) -> str:
         """Mean of probabilities."""
@@ -110,22 +128,20 @@ def read_member(graph: Graph, member: Member, rows: Rows) -> Opinion | AveragedO
         return AveragedOpinion(graph, [read_member(graph, part, rows) for part in member.parts])
     with named(graph, member.name, member.estimator):
         raw = read_source(graph, member.estimator, member.source, rows)
-        if READERS[member.source].logarithmic:
-            raw = graph.log_softmax(raw)
         kind = type(fitted_last_step(member.estimator)[0]).__name__
         graph.probes.append(Probe("/".join(graph.path), kind, member, rows, raw))
     return Opinion(graph, member, raw)
 
 
-def member_log_proba(graph: Graph, member: Member, rows: Rows) -> str:
-    """Log-probabilities of a member, softened, in the merged columns."""
-    return read_member(graph, member, rows).log_proba(member.softening)
+def member_scores(graph: Graph, member: Member, rows: Rows) -> str:
+    """Log-probabilities of a member, softened, in the merged columns; up to a constant per row."""
+    return read_member(graph, member, rows).scores(member.softening)
 
 
 def merged_scores(graph: Graph, merge: FittedMerge, rows: Rows) -> str:
     """Merged scores before the temperature."""
     if isinstance(merge, OneModelMerge):
-        return member_log_proba(graph, merge.merged, rows)
+        return member_scores(graph, merge.merged, rows)
     if isinstance(merge, StackedPoolsMerge):
         return _stacked(graph, merge, rows)
     active = list(merge.active())
@@ -137,7 +153,7 @@ def merged_scores(graph: Graph, merge: FittedMerge, rows: Rows) -> str:
             parts.append(opinion.scaled_proba(member, temperature) if scale else opinion.proba())
         return _weighted(graph, parts, [w for _, w, _ in active], active[0][0].n_classes)
     assert isinstance(merge, LogPoolMerge)
-    logs = [member_log_proba(graph, member, rows) for member, _, _ in active]
+    logs = [member_scores(graph, member, rows) for member, _, _ in active]
     return _weighted(graph, logs, [w / t for _, w, t in active], active[0][0].n_classes)
 
 
@@ -154,7 +170,7 @@ def _stacked(graph: Graph, merge: StackedPoolsMerge, rows: Rows) -> str:
     classwise, width = fit.classwise, len(merge.fit.classwise.intercept)
     opinions = [read_member(graph, merge.members[k], rows) for k in used]
     logs = [
-        opinion.log_proba(merge.members[k].softening)
+        opinion.scores(merge.members[k].softening)
         for k, opinion in zip(used, opinions, strict=True)
     ]
     z = graph.over_temperature(graph.stack(logs, width), merge.member_temperatures[used][:, None])

@@ -163,8 +163,18 @@ def _converted(graph: Graph, estimator: Estimator, rows: Rows) -> Any:
         estimator,
         initial_types=given,
         target_opset=dict(graph.opsets),
-        options={"zipmap": False} if hasattr(estimator, "classes_") else None,
+        options=_without_map(estimator),
     )
+
+
+def _without_map(estimator: Estimator) -> dict[str, bool] | None:
+    """The option for probabilities as a matrix; converters of users need not have it."""
+    alias = need("skl2onnx._supported_operators").sklearn_operator_name_map.get(type(estimator))
+    if alias is None:  # an error is to come
+        return None
+    converter = need("skl2onnx.common._registration").get_converter(alias)
+    allowed = converter.get_allowed_options() or {}
+    return {"zipmap": False} if "zipmap" in allowed else None
 
 
 def _loads(model: Any) -> bool:

@@ -84,8 +84,8 @@ def to_onnx(model: Estimator, X: Any, *, tolerance: float = 1e-5, target_opset: 
     for module in ("onnx", "skl2onnx", "onnxruntime"):
         need(module)
     opsets = _opsets(target_opset)
-    expected = Answers(np.asarray(model.predict(X)), np.asarray(model.predict_proba(X)))
     inputs = inputs_of(X)
+    expected = Answers(np.asarray(model.predict(X)), np.asarray(model.predict_proba(X)))
     register()
     graph = Graph.empty(opsets, [i.name for i in inputs])
     tensors = [Tensor(i.name, i.kind, i.values.shape[1], i.values.shape[2:]) for i in inputs]

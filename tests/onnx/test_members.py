@@ -1,0 +1,202 @@
+"""Members of each kind in ONNX, alone: what they are read as, and probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.discriminant_analysis import (
+    LinearDiscriminantAnalysis,
+    QuadraticDiscriminantAnalysis,
+)
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import (
+    BernoulliNB,
+    CategoricalNB,
+    ComplementNB,
+    GaussianNB,
+    MultinomialNB,
+)
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from skmergecal import EarlyStopped, MergedClassifier, TemperatureCalibrator
+from tests.onnx.sessions import same
+
+SGD = SGDClassifier(loss="log_loss", random_state=0)
+LINEAR = LogisticRegression()
+MEMBERS = [
+    make_pipeline(StandardScaler(), LINEAR),
+    GridSearchCV(LINEAR, {"C": [0.1, 1]}, cv=2),
+    LogisticRegression(solver="liblinear", tol=1e-2),
+    RidgeClassifier(),
+    SGD,
+    LinearDiscriminantAnalysis(),
+    QuadraticDiscriminantAnalysis(reg_param=0.1),
+    GaussianNB(),
+    BernoulliNB(),
+    *(
+        MLPClassifier((3, 2), activation=a, max_iter=5, early_stopping=True, random_state=0)
+        for a in ("identity", "logistic", "tanh", "relu")
+    ),
+    DecisionTreeClassifier(max_depth=3),
+    ExtraTreesClassifier(3, random_state=0),
+    GradientBoostingClassifier(n_estimators=3),
+    GradientBoostingClassifier(n_estimators=2, init="zero"),
+    HistGradientBoostingClassifier(max_iter=3),
+    KNeighborsClassifier(),
+    AdaBoostClassifier(n_estimators=3),
+    CalibratedClassifierCV(make_pipeline(StandardScaler(), LINEAR), cv=2),
+    CalibratedClassifierCV(HistGradientBoostingClassifier(max_iter=2), cv=2, ensemble=False),
+    CalibratedClassifierCV(DecisionTreeClassifier(max_depth=2), method="isotonic", cv=2),
+    VotingClassifier([("a", LINEAR), ("b", "drop"), ("c", GaussianNB())], voting="soft"),
+    VotingClassifier([("a", LINEAR), ("c", SGD)], voting="soft", weights=[1, 3]),
+    StackingClassifier([("a", LINEAR), ("b", GaussianNB())], cv=2),
+]
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: str(member).replace("\n", "")[:45])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_members_of_scikit_learn(data, member):
+    X, y = data
+    if len(np.unique(y)) > 2 and "liblinear" in str(member):
+        pytest.skip("two classes only")
+    same(TemperatureCalibrator(member, temperature=1.5, cv=2).fit(X, y), X)
+
+
+@pytest.mark.parametrize(
+    "member", [MultinomialNB(), ComplementNB(), CategoricalNB(), BernoulliNB(binarize=None)]
+)
+def test_naive_bayes_of_counts(member):
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=120)
+    X = rng.poisson(0.5 + (np.arange(5) == y[:, None])).clip(0, 3)
+    if isinstance(member, BernoulliNB):
+        X = (X > 0).astype(int)
+    same(TemperatureCalibrator(member, temperature=2.0).fit(X, y), X)
+
+
+def people():
+    """Rows with numbers of several types, text, and categories, some of them missing."""
+    rng = np.random.default_rng(0)
+    n = 240
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(50, 10, n),
+            "count": rng.integers(0, 5, n),
+            "town of birth": rng.choice(["Aa", "Bb", "Cc"], n),
+            "group": pd.Categorical(rng.choice([10, 20, 30, 40], n)),
+            "colour": pd.Categorical(rng.choice(["red", "green", "blue"], n)),
+            "single": rng.normal(size=n).astype(np.float32),
+            "flag": rng.random(n) < 0.4,
+        }
+    )
+    score = frame.age / 10 + 2 * (frame["town of birth"] == "Aa") - 3 * frame.group.isin([20, 30])
+    score += 2 * (frame.colour == "red") + frame.flag + rng.normal(scale=0.5, size=n)
+    y = np.array(["low", "middle", "top"])[pd.qcut(score, 3, labels=False)]
+    return frame, y
+
+
+def test_columns_of_text_and_numbers():
+    frame, y = people()
+    frame = frame.drop(columns=["group", "colour"])
+    frame.loc[::9, "age"] = np.nan
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    columns = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["town of birth"]),
+        (numbers, make_column_selector(dtype_include=float)),
+    )
+    others = make_column_transformer((OrdinalEncoder(), [2]), ("passthrough", ["count", "flag"]))
+    models = {
+        "linear": make_pipeline(columns, LogisticRegression()),
+        "trees": make_pipeline(others, ExtraTreesClassifier(3, max_depth=4, random_state=0)),
+    }
+    merged = MergedClassifier(list(models.items()), cv=3).fit(frame, y)
+    same(merged, frame)
+
+
+def test_numbers_of_several_types_are_one_matrix():
+    frame, y = people()
+    frame = frame[["age", "count", "single", "flag"]]
+    models = [("linear", LINEAR), ("neighbours", KNeighborsClassifier())]
+    pair = [(n, make_pipeline(StandardScaler(), m)) for n, m in models]
+    same(MergedClassifier(pair, cv=2).fit(frame, y), frame)
+
+
+@pytest.mark.parametrize("as_frame", [True, False])
+def test_categories_and_missing_values_of_histogram_boosting(as_frame):
+    frame, y = people()
+    for name in ("age", "group", "colour"):
+        frame.loc[frame.sample(30, random_state=len(name)).index, name] = np.nan
+    if as_frame:
+        X = frame.drop(columns="town of birth")
+        model = HistGradientBoostingClassifier(max_iter=4, categorical_features="from_dtype")
+    else:
+        X = frame[["age", "count", "group"]].to_numpy(dtype=float)
+        model = HistGradientBoostingClassifier(max_iter=4, categorical_features=[1, 2])
+    model.fit(X, y)
+    assert any(t.nodes["is_categorical"].any() for trees in model._predictors for t in trees)
+    new = X.copy()
+    if not as_frame:
+        new[:5, 2] = 77  # unknown
+    same(model, new)
+    same(TemperatureCalibrator(FrozenEstimator(model)).fit(X, y), new)
+
+
+@pytest.mark.parametrize("missing", [None, "nan", "zero"])
+def test_categories_and_missing_values_of_lightgbm(missing):
+    lightgbm = pytest.importorskip("lightgbm")
+    frame, y = people()
+    X = frame.drop(columns="town of birth")
+    if missing == "nan":
+        for name in ("age", "group", "single"):
+            X.loc[X.sample(40, random_state=len(name)).index, name] = np.nan
+    if missing == "zero":
+        X.loc[::3, "single"] = 0
+    model = lightgbm.LGBMClassifier(
+        n_estimators=4,
+        min_child_samples=5,
+        min_data_per_group=3,
+        cat_smooth=1,
+        verbose=-1,
+        n_jobs=1,
+        zero_as_missing=missing == "zero",
+    )
+    new = X.copy()
+    if missing is None:
+        new.loc[:20, "single"] = np.nan  # none in training: it counts as 0
+    for labels in (y, y == "top"):
+        model.fit(X, labels)
+        assert "==" in str(model.booster_.dump_model())
+        same(model, new)
+
+
+def test_xgboost_with_and_without_early_stopping():
+    xgboost = pytest.importorskip("xgboost")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    X[::5, 1] = np.nan
+    for n_classes in (2, 3):
+        y = np.digitize(X[:, 0] + rng.normal(size=200), [0, 1][: n_classes - 1])
+        model = xgboost.XGBClassifier(n_estimators=6, max_depth=3, early_stopping_rounds=2)
+        stopped = EarlyStopped(model, random_state=0).fit(X, y)
+        whole = xgboost.XGBClassifier(n_estimators=3, max_depth=2, base_score=0.3).fit(X, y)
+        pair = [("stopped", stopped), ("whole", whole)]
+        same(MergedClassifier.from_fitted(pair, X, y, weights=None, method="logits"), X, 1e-5)

@@ -1,0 +1,222 @@
+"""to_onnx: inputs, outputs, labels, the comparison, and its errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import skl2onnx
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+import skmergecal
+from skmergecal import MergedClassifier, TemperatureCalibrator
+from skmergecal.exceptions import ConversionError
+from skmergecal.merging import PredictionColumn
+from skmergecal.onnx import to_onnx
+from tests.onnx.sessions import ask, same
+
+
+class Rounded(ClassifierMixin, BaseEstimator):
+    """A classifier of the user's own: the first column, rounded."""
+
+    def __init__(self, step=0.0):
+        self.step = step
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        p = 1 / (1 + np.exp(-X[:, 0]))
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=100)
+    X = y[:, None] + rng.normal(size=(100, 3))
+    members = [("linear", LogisticRegression().fit(X, y)), ("bayes", GaussianNB().fit(X, y))]
+    return MergedClassifier.from_fitted(members, X, y, method="logits"), X, y
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (["no", "yes"], object),
+        (np.array(["no", "yes"], dtype=object), object),
+        ([-7, 10**10], np.int64),
+        (np.array([3, 250], dtype=np.uint8), np.int64),
+        ([False, True], np.bool_),
+        ([1.0, 2.0], np.float64),
+    ],
+    ids=str,
+)
+def test_labels_of_any_kind(pair, labels, kind):
+    _, X, y = pair
+    model = MergedClassifier([("linear", LogisticRegression()), ("bayes", GaussianNB())], cv=2)
+    model.fit(X, np.asarray(labels)[y])
+    same(model, X)
+    assert ask(to_onnx(model, X), X)[0].dtype == kind
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int8", "bool"])
+def test_an_array_is_one_input_of_its_type(pair, dtype):
+    model, X, _ = pair
+    X = (X.clip(0) * 3).astype(dtype)
+    converted = to_onnx(model, X)
+    (given,) = converted.graph.input
+    kind = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
+    assert (given.name, kind) == ("X", np.dtype(dtype))
+    same(model, X)
+
+
+def test_a_frame_is_one_input_per_column():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(80, 3)), columns=["Gemm_1", "two words", "ü"])
+    frame["ü"] = frame["ü"].astype("float32")
+    y = (frame.sum(axis=1) > 0).to_numpy()
+    model = MergedClassifier([("linear", LogisticRegression()), ("bayes", GaussianNB())], cv=2)
+    same(model.fit(frame, y), frame)
+    assert [i.name for i in to_onnx(model, frame).graph.input] == list(frame)
+    renamed = frame.set_axis(["label", "a", "b"], axis=1)
+    with pytest.raises(ValueError, match=r"X has columns \['label'\], which are outputs"):
+        to_onnx(model, renamed)
+    twice = frame.set_axis(["a", "a", "b"], axis=1)
+    with pytest.raises(ValueError, match="columns of the same name"):
+        to_onnx(model, twice)
+
+
+def test_outputs_have_names_and_shapes_and_the_file_its_versions(pair):
+    model, X, _ = pair
+    converted = to_onnx(model, X)
+    label, proba = converted.graph.output
+    assert [d.dim_value for d in label.type.tensor_type.shape.dim] == [0]
+    assert [d.dim_value for d in proba.type.tensor_type.shape.dim] == [0, 2]
+    assert {o.domain: o.version for o in converted.opset_import} == {"": 18, "ai.onnx.ml": 3}
+    assert converted.producer_version == skmergecal.__version__
+    onnx.checker.check_model(converted, full_check=True)
+    older = to_onnx(model, X, target_opset=15)
+    assert older.opset_import[0].version == 15
+    newer = to_onnx(model, X, target_opset={"": 20, "ai.onnx.ml": 4})
+    assert {o.version for o in newer.opset_import} == {20, 4}
+    with pytest.raises(ValueError, match="target_opset should be 13 or more"):
+        to_onnx(model, X, target_opset=9)
+
+
+def test_rows_that_cannot_be_inputs(pair):
+    model, X, y = pair
+    with pytest.raises(TypeError, match=r"X is sparse.*toarray"):
+        to_onnx(model, csr_array(X))
+    same(model, csr_array(X).toarray())
+    with pytest.raises(ValueError, match="X has no rows or no columns"):
+        to_onnx(model, X[:0])
+    dates = pd.DataFrame({"a": X[:, 0], "on": pd.date_range("2020", periods=len(X))})
+    front = FunctionTransformer(lambda frame: frame[["a"]].to_numpy())
+    dated = make_pipeline(front, LogisticRegression()).fit(dates, y)
+    with pytest.raises(TypeError, match="column 'on' of X holds neither numbers nor text"):
+        to_onnx(dated, dates)
+    with pytest.raises(NotFittedError):
+        to_onnx(TemperatureCalibrator(LogisticRegression()), X)
+
+
+def test_an_estimator_without_a_converter_is_named_with_where_it_is(pair):
+    _, X, y = pair
+    inner = MergedClassifier([("mine", Rounded()), ("bayes", GaussianNB())], cv=2, method="logits")
+    outer = MergedClassifier([("inner", inner), ("linear", LogisticRegression())], cv=2).fit(X, y)
+    match = r"estimator 'inner/mine' \(Rounded\) cannot be converted.*Leave it out of the merge"
+    with pytest.raises(ConversionError, match=match):
+        to_onnx(outer, X)
+    outer.set_params(inner__mine="drop")
+    same(outer.fit(X, y), X)
+    stored = FrozenEstimator(PredictionColumn("p", classes=[0, 1]))
+    column = MergedClassifier([("p", stored)], weights=None, method="probabilities")
+    with pytest.raises(ConversionError, match=r"estimator 'p'.*its predictions are stored"):
+        to_onnx(column.fit(pd.DataFrame({"p": y / 2 + 0.2}), y), pd.DataFrame({"p": y / 2 + 0.2}))
+
+
+def wrong(scope, operator, container):
+    """A converter whose probabilities are too large by a step, as a mistake would make them."""
+    label, proba = (variable.full_name for variable in operator.outputs)
+    column, p, q = (scope.get_unique_variable_name(name) for name in "cpq")
+    container.add_initializer("zero", onnx.TensorProto.INT64, [1], [0])
+    container.add_initializer("step", onnx.TensorProto.DOUBLE, [], [operator.raw_operator.step])
+    container.add_initializer("one", onnx.TensorProto.DOUBLE, [], [1.0])
+    container.add_node("Gather", [operator.inputs[0].full_name, "zero"], column, axis=1, name="g")
+    container.add_node("Sigmoid", column, p, name="s")
+    container.add_node("Add", [p, "step"], q, name="a")
+    rest = scope.get_unique_variable_name("r")
+    container.add_node("Sub", ["one", q], rest, name="d")
+    container.add_node("Concat", [rest, q], proba, axis=1, name="c")
+    container.add_node("ArgMax", proba, label, axis=1, keepdims=0, name="m")
+
+
+def shapes(operator):
+    operator.outputs[1].type.shape = [None, 2]
+
+
+@pytest.fixture(params=[None, {"zipmap": [True, False]}])
+def registered(request):
+    """A converter that the user has registered."""
+    skl2onnx.update_registered_converter(Rounded, "Rounded", shapes, wrong, options=request.param)
+    yield
+    skl2onnx._supported_operators.sklearn_operator_name_map.pop(Rounded)
+    skl2onnx._parse.sklearn_parsers_map.pop(Rounded, None)
+
+
+def merge_of(members, X, y):
+    inner = MergedClassifier(members, method="logits", weights=None)
+    pair = [("inner", make_pipeline(StandardScaler(), inner)), ("bayes", GaussianNB())]
+    return MergedClassifier(pair, cv=2, method="logits", weights=None).fit(X, y)
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_member_that_differs_most_is_named(pair):
+    _, X, y = pair
+    members = [("a", Rounded(1e-4)), ("b", Rounded(2e-3)), ("linear", LogisticRegression())]
+    model = merge_of(members, X, y)
+    match = r"by up to .*tolerance=1e-05.*estimator 'inner/b' \(Rounded\) differs by 0.002"
+    with pytest.raises(ConversionError, match=match) as caught:
+        to_onnx(model, X)
+    assert "pass a larger tolerance=" in str(caught.value)
+    to_onnx(model, X, tolerance=0.01)
+    same(merge_of(members[2:], X, y), X)
+    same(merge_of([("right", Rounded()), members[2]], X, y), X)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_model_that_is_no_merge_is_compared_too(pair):
+    _, X, y = pair
+    with pytest.raises(ConversionError, match=r"by up to 0\.003"):
+        to_onnx(Rounded(0.003).fit(X, y), X)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1.0, "small"])
+def test_a_tolerance_is_a_positive_number(pair, tolerance):
+    model, X, _ = pair
+    with pytest.raises(ValueError, match="tolerance"):
+        to_onnx(model, X, tolerance=tolerance)
+
+
+def test_nothing_is_loaded_or_registered_before_it_is_needed():
+    code = (
+        "import skmergecal.onnx, sys; "
+        "assert not {'onnx', 'skl2onnx', 'onnxruntime', 'torch'} & set(sys.modules); "
+        "from skl2onnx._supported_operators import sklearn_operator_name_map as known; "
+        "assert not [c for c in known if c.__module__.startswith('skmergecal')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
