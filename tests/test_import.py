@@ -220,8 +220,9 @@ def test_each_extra_installs_the_package_that_needs_it():
         if "optional_import(" in (text := file.read_text(encoding="utf-8"))
         for call in ast.walk(ast.parse(text))
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "optional_import"
+        if isinstance(call.args[0], ast.Constant)  # the module of skmergecal.onnx has many names
     ]
-    assert {extra for _, extra in calls} >= {"neural", "plot", "boosters"}
+    assert {extra for _, extra in calls} >= {"neural", "plot", "boosters", "persistence"}
     for module, extra in calls:
         packages = {re.split("[><=\\[]", requirement)[0] for requirement in extras[extra]}
         assert module.partition(".")[0] in packages
