@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_frame", "is_instance_of", "optional_import"]
+__all__ = ["as_frame", "is_dask", "is_instance_of", "optional_import", "refuse_dask"]
 
 
 def optional_import(name: str, *, extra: str, purpose: str) -> ModuleType:
@@ -34,6 +34,24 @@ def is_instance_of(obj: object, module: str, name: str) -> bool:
     loaded = sys.modules.get(module)
     cls = getattr(loaded, name, None)
     return isinstance(cls, type) and isinstance(obj, cls)
+
+
+def is_dask(obj: object) -> bool:
+    """Whether obj is a collection of Dask's, without importing it."""
+    return hasattr(type(obj), "__dask_graph__")
+
+
+def refuse_dask(name: str, values: Any) -> Any:
+    """The values; TypeError for a Dask collection, which NumPy would read without a word."""
+    if is_dask(values):
+        msg = (
+            f"{name} is a Dask {type(values).__name__}, where rows in memory are needed: pass "
+            f"{name}.compute(). Dask collections can be X, y and sample_weight of "
+            "MergedClassifier.fit, from_fitted, from_predictions and TemperatureCalibrator.fit "
+            "with frozen members, and X of predictions"
+        )
+        raise TypeError(msg)
+    return values
 
 
 def as_frame(columns: Mapping[str, Any], index: str | None = None) -> Any:

@@ -20,7 +20,13 @@ from skmergecal._compat import (
     _safe_indexing,
 )
 from skmergecal._estimator._diagram import DiagramMixin
+from skmergecal._estimator._lazy_predictions import (
+    predict_lazily,
+    refuse_held_out,
+    score_in_partitions,
+)
 from skmergecal._numerics import log_softmax, softmax
+from skmergecal._partitions import are_dask
 from skmergecal._saved_state import SavedStateMixin
 from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, HeldOutLogProba, IntArray, NamedEstimators
@@ -73,6 +79,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         HeldOutLogProba
             Log-probabilities after the temperature, up to a constant per row, and row numbers.
         """
+        refuse_held_out(are_dask(X, y, sample_weight))
         held = self._fit(X, y, sample_weight, params, held_out=True)
         assert held is not None
         return HeldOutLogProba(self._scaled(held.scores), held.rows)
@@ -162,6 +169,8 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
+        if are_dask(X):
+            return self._lazily("transform", X)
         return self._scaled(self._scores(X))
 
     def predict_proba(self, X: Any) -> Array:
@@ -177,6 +186,8 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``; rows add up to 1.
         """
+        if are_dask(X):
+            return self._lazily("predict_proba", X)
         scores = self._scores(X)
         return self._proba(scores)
 
@@ -193,6 +204,8 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``; -inf where every member of a linear pool gives 0.
         """
+        if are_dask(X):
+            return self._lazily("predict_log_proba", X)
         scores = self._scores(X)
         return self._log_proba(scores)
 
@@ -208,6 +221,8 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
+        if are_dask(X):
+            return self._lazily("decision_function", X)
         z = self._scaled(self._scores(X))
         return z[:, 1] - z[:, 0] if len(self.classes_) == 2 else z
 
@@ -223,8 +238,41 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         -------
         ndarray of shape (n_samples,)
         """
+        if are_dask(X):
+            return self._lazily("predict", X)
         scores = self._scores(X)
         return self.classes_[np.argmax(scores, axis=1)]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of right labels: the accuracy.
+
+        Parameters
+        ----------
+        X : array-like
+            As for ``fit``.
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        if are_dask(X, y, sample_weight):
+            check_is_fitted(self, "classes_")
+            return score_in_partitions(self, X, y, sample_weight, type(self).predict)
+        return float(super().score(X, y, sample_weight))
+
+    def _lazily(self, method: str, X: Any) -> Any:
+        """What a method gives for a Dask collection: a lazy Dask Array."""
+        check_is_fitted(self, "classes_")
+        n_classes = len(self.classes_)
+        meta: np.ndarray = np.empty((0, n_classes))
+        if method == "predict":
+            meta = np.empty(0, dtype=self.classes_.dtype)
+        elif method == "decision_function" and n_classes == 2:
+            meta = np.empty(0)
+        return predict_lazily(self, method, X, meta)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Names of the columns of `transform`: the class name in lower case and the label.

@@ -1,18 +1,28 @@
 """Rows in partitions: what is learned from them are sums, minima and maxima over all of them."""
 
 from skmergecal._partitions._blocks import rows_in_blocks, weights_of_part
+from skmergecal._partitions._collections import are_dask, delayed_partitions, first_rows, meta_of
+from skmergecal._partitions._dask import DaskPartitions, DaskRun, delayed, has_client
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
 from skmergecal._partitions._rows import SIZES, Rows, Sizes
 from skmergecal._partitions._stream import Stream
 
 __all__ = [
     "SIZES",
+    "DaskPartitions",
+    "DaskRun",
     "InMemory",
     "Partitions",
     "Reduction",
     "Rows",
     "Sizes",
     "Stream",
+    "are_dask",
+    "delayed",
+    "delayed_partitions",
+    "first_rows",
+    "has_client",
+    "meta_of",
     "rows_in_blocks",
     "weights_of_part",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -17,7 +18,7 @@ from skmergecal._partitions._lazy import (
 )
 from skmergecal._partitions._partitions import Part, Partitions, Reduction, combine_all
 
-__all__ = ["DaskPartitions", "DaskRun"]
+__all__ = ["DaskPartitions", "DaskRun", "delayed", "has_client"]
 
 #: So many results are combined in one task.
 _FAN_IN = 8
@@ -131,7 +132,6 @@ class DaskPartitions(LazyPartitions[Part]):
     def _tasks(
         self, name: str, function: Callable[..., Any] | None, arguments: tuple[Any, ...]
     ) -> list[Delayed]:
-        delayed = _delayed()
         token, run = uuid4().hex, self._run
         columns = [run.stored[base] for base in self._bases]
         known = [run.marks.get(base) for base in self._bases]
@@ -140,7 +140,7 @@ class DaskPartitions(LazyPartitions[Part]):
             marks = [None if of is None else of[number] for of in known]
             work = _Work(number, self._expression, function, arguments, marks)
             key = (f"{name}-{token}", number)
-            tasks.append(delayed(work, pure=False)(*parts, dask_key_name=key))
+            tasks.append(delayed(work)(*parts, dask_key_name=key))
         return tasks
 
     def stored(self, what: str = "") -> Partitions[Part]:
@@ -165,11 +165,11 @@ class DaskPartitions(LazyPartitions[Part]):
         dask = optional_import("dask", extra="distributed", purpose="a Dask collection")
         name = self._run.next_round(what)
         level, depth = self._tasks(name, function, arguments), 0
-        token, delayed = uuid4().hex, _delayed()
+        token = uuid4().hex
         while len(level) > 1 or depth == 0:
             depth += 1
             level = [
-                delayed(_combined, pure=False)(
+                delayed(_combined)(
                     level[first : first + _FAN_IN],
                     how,
                     dask_key_name=(f"combine {name}-{token}-{depth}", first),
@@ -185,7 +185,19 @@ class DaskPartitions(LazyPartitions[Part]):
         return result
 
 
-def _delayed() -> Callable[..., Any]:
+def delayed(function: Any, **how: Any) -> Any:
+    """A Delayed of a function, or of an object that goes along as one task."""
     module = optional_import("dask.delayed", extra="distributed", purpose="a Dask collection")
-    made: Callable[..., Any] = module.delayed
-    return made
+    return module.delayed(function, pure=False, traverse=False, **how)
+
+
+def has_client() -> bool:
+    """Whether a client of Dask's is there, so that tasks run on a cluster."""
+    module = sys.modules.get("distributed")
+    if module is None:
+        return False
+    try:
+        module.default_client()
+    except ValueError:
+        return False
+    return True

@@ -12,6 +12,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from skmergecal._compat import _num_samples
+from skmergecal._optional import refuse_dask
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation._parameters import LARGEST_LOGIT
 from skmergecal._warnings import warn_user
@@ -54,6 +55,7 @@ def as_numbers(name: str, values: Any) -> np.ndarray:
     ValueError
         If it holds text or other objects that are no numbers, or masked entries.
     """
+    refuse_dask(name, values)
     if hasattr(values, "toarray"):
         msg = f"{name} should be a dense array; got a sparse matrix: pass {name}.toarray()"
         raise TypeError(msg)
@@ -168,7 +170,7 @@ def check_columns(y: Any, n_samples: int, n_classes: int) -> IntArray:
     if np.ma.is_masked(y):
         msg = "y has masked entries: drop their rows"
         raise ValueError(msg)
-    labels = np.asarray(y)
+    labels = np.asarray(refuse_dask("y", y))
     if labels.shape != (n_samples,):
         msg = f"{expected} shape {labels.shape}"
         raise ValueError(msg)
@@ -190,6 +192,7 @@ def check_rows(X: Any, name: str = "X") -> None:
     TypeError
         If X is a dict, or a lazy frame.
     """
+    refuse_dask(name, X)
     msg = None
     if isinstance(X, Mapping) and not hasattr(X, "shape"):
         msg = (

@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, _fit_context, tags_of
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
-from skmergecal._temperature import TEMPERATURE_ALPHA, minimise_temperature, warn_at_bound
-from skmergecal._typing import Array, Estimator, HeldOutLogProba, IntArray, NamedEstimators
+from skmergecal._partitions import DaskRun, InMemory, Partitions, Rows, are_dask, meta_of
+from skmergecal._temperature import TEMPERATURE_ALPHA, minimise_partitions, warn_at_bound
+from skmergecal._typing import Array, Estimator, HeldOutLogProba, NamedEstimators
 from skmergecal._validation import (
     NON_NEGATIVE,
     TEMPERATURE,
@@ -32,13 +33,16 @@ from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
     Cache,
     FitRows,
+    HeldOutPart,
     Member,
     check_classes,
     check_estimator,
     collect_one,
-    find_members_that_saw_rows,
+    find_seen_rows,
     freeze_labelled,
     frozen_members,
+    logits_in_partitions,
+    read_partitions,
     route_fit_params,
     warn_of_names,
     warn_of_seen_rows,
@@ -152,6 +156,7 @@ class TemperatureCalibrator(LogProbaClassifier):
     """
 
     statistics_: TemperatureStatistics
+    estimator_: Estimator | None
 
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [HasMethods(["fit"]), None],
@@ -215,6 +220,9 @@ class TemperatureCalibrator(LogProbaClassifier):
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any], *, held_out: bool
     ) -> HeldOutScores | None:
         self._forget()
+        if are_dask(X, y, sample_weight):
+            self._fit_partitions(X, y, sample_weight, params)
+            return None
         rows: FitRows
         if self.estimator is None:
             z, rows = self._fit_bare(X, y, sample_weight)
@@ -224,8 +232,35 @@ class TemperatureCalibrator(LogProbaClassifier):
         codes = encode_labels(
             rows.labels[held.rows], self.classes_, remedy="Pass all labels as classes=."
         )
-        self._set_temperature(held.log_proba, codes, rows.weight_of(held.rows))
+        weight = rows.weight_of(held.rows)
+        self._set_temperature(InMemory(Rows([held.log_proba], codes, weight)))
         return HeldOutScores(held.log_proba, held.rows)
+
+    def _fit_partitions(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
+        """Fit the temperature to rows that are in Dask partitions."""
+        if params:
+            msg = (
+                f"{[*params]} of fit do not go with Dask collections: frozen estimators need no "
+                "parameters of fit, leave them out"
+            )
+            raise ValueError(msg)
+        run = DaskRun()
+        try:
+            if self.estimator is None:
+                self.estimator_ = None
+                known = None if self.classes is None else check_classes(self.classes)
+                rows, self.classes_ = logits_in_partitions(run, X, y, sample_weight, known)
+            else:
+                check_estimator("estimator", self.estimator)
+                pairs = [("estimator", self._labelled(self.estimator))]
+                read = read_partitions(pairs, run, X, y, sample_weight)
+                (self._member,), self.classes_ = read.members, read.classes
+                self.estimator_ = self._member.estimator
+                rows = read.parts.map(HeldOutPart.log_rows, read.softenings)
+            self._check_features(meta_of(X), reset=True)
+            self._set_temperature(rows)
+        finally:
+            run.release()
 
     def _fit_bare(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, FitRows]:
         """Check logits and labels; logits of the rows that count."""
@@ -236,7 +271,7 @@ class TemperatureCalibrator(LogProbaClassifier):
         if rows.sample_weight is not None:
             warn_if_few(float(rows.sample_weight.sum()), len(self.classes_))
         self._check_features(X, reset=True)
-        self.estimator_: Estimator | None = None
+        self.estimator_ = None
         return rows.kept_X, rows
 
     def _fit_wrapped(
@@ -268,16 +303,15 @@ class TemperatureCalibrator(LogProbaClassifier):
             raise ValueError(_CLASSES_WITH_ESTIMATOR)
         return freeze_labelled("estimator", estimator, self.classes)
 
-    def _set_temperature(self, z: np.ndarray, y: IntArray, sample_weight: Array | None) -> None:
+    def _set_temperature(self, rows: Partitions[Rows]) -> None:
         if self.temperature is not None:
             self.temperature_ = float(self.temperature)
             self.temperature_interval_ = None
             return
-        minimum = minimise_temperature(z, y, sample_weight, self.alpha)
+        minimum = minimise_partitions(rows, self.alpha)
         warn_at_bound(minimum.bound)
         if minimum.bound is None and isinstance(self.estimator, FrozenEstimator):
-            found = find_members_that_saw_rows([z], y, sample_weight, lambda _, part: z[part])
-            warn_of_seen_rows(["estimator" for _ in found])
+            warn_of_seen_rows(["estimator" for _ in find_seen_rows(rows)])
         self.temperature_, self.temperature_interval_ = minimum.temperature, minimum.interval()
 
     @available_if(_can_stream)

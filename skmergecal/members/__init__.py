@@ -11,8 +11,6 @@ from skmergecal.members._accept import (
 )
 from skmergecal.members._cache import Cache
 from skmergecal.members._collect import (
-    Fold,
-    HeldOutMembers,
     all_frozen,
     collect,
     concatenate,
@@ -33,9 +31,15 @@ from skmergecal.members._fit_rows import FitRows, used_groups
 from skmergecal.members._fold_average import FoldAverage, as_member
 from skmergecal.members._given_folds import average_folds, rows_of_folds
 from skmergecal.members._held_out import FittedWithHeldOut, collect_one
-from skmergecal.members._held_out_part import HeldOutPart
+from skmergecal.members._held_out_part import Fold, HeldOutMembers, HeldOutPart
 from skmergecal.members._labels import LabelledEstimator, check_classes, labels_of_codes
 from skmergecal.members._member import SOFTENING_WITHOUT_ROWS, Member, Opinion, classes_of, read_raw
+from skmergecal.members._partitioned import (
+    PartitionedMembers,
+    classes_in_partitions,
+    logits_in_partitions,
+    read_partitions,
+)
 from skmergecal.members._prediction_column import PredictionColumn, rows_for_columns
 from skmergecal.members._predictions import Predictions
 from skmergecal.members._private_net import copy_net, holds_no_nets, replace_inside
@@ -49,7 +53,11 @@ from skmergecal.members._read import (
     unfitted_last_step,
 )
 from skmergecal.members._routing import route_fit_params
-from skmergecal.members._seen_rows import find_members_that_saw_rows, warn_of_seen_rows
+from skmergecal.members._seen_rows import (
+    find_members_that_saw_rows,
+    find_seen_rows,
+    warn_of_seen_rows,
+)
 from skmergecal.members._skorch import (
     as_net_input,
     is_binary_net,
@@ -73,6 +81,7 @@ __all__ = [
     "LabelledEstimator",
     "Member",
     "Opinion",
+    "PartitionedMembers",
     "PredictionColumn",
     "Predictions",
     "all_frozen",
@@ -84,6 +93,7 @@ __all__ = [
     "check_named_estimators",
     "check_pairs",
     "choose_reader",
+    "classes_in_partitions",
     "classes_of",
     "clone_member",
     "collect",
@@ -93,6 +103,7 @@ __all__ = [
     "copy_net",
     "cut_params",
     "find_members_that_saw_rows",
+    "find_seen_rows",
     "fit_frozen",
     "fitted_last_step",
     "fitted_member",
@@ -107,9 +118,11 @@ __all__ = [
     "is_sklearn",
     "is_skorch",
     "labels_of_codes",
+    "logits_in_partitions",
     "net_logits",
     "net_proba",
     "outputs_logits",
+    "read_partitions",
     "read_raw",
     "refuse_lacking",
     "replace_inside",

@@ -16,8 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmergecal._compat import _safe_indexing
 from skmergecal._memory import HashedRows, Memo
 from skmergecal._numerics import softening_of
-from skmergecal._partitions import InMemory, Partitions
-from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
+from skmergecal._typing import Estimator, IntArray, NamedEstimators
 from skmergecal._validation import encode_labels, union_of_classes, warn_if_few
 from skmergecal._warnings import Gathered, Warned, warn_again, warn_user
 from skmergecal.members._cache import Cache
@@ -30,118 +29,25 @@ from skmergecal.members._fold_average import (
     fold_average_in,
     make_parts,
 )
-from skmergecal.members._held_out_part import HeldOutPart
+from skmergecal.members._held_out_part import Fold, HeldOutMembers
 from skmergecal.members._labels import are_codes, find_unlike, labels_of_codes, refuse_codes
 from skmergecal.members._member import Member, Opinion, check_fitted, classes_of
 from skmergecal.members._read import choose_reader
 from skmergecal.members._routing import RoutedParams
 
 __all__ = [
-    "Fold",
-    "HeldOutMembers",
     "all_frozen",
     "collect",
     "concatenate",
+    "encode_for",
     "fitted_member",
     "frozen_members",
+    "known_members",
+    "make_member",
+    "merged_classes",
     "refuse_lacking",
     "warn_of_unlike",
 ]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """The members as fitted without the rows of one fold."""
-
-    members: list[Member]
-    places: slice
-    """Where the fold's rows are among the held-out rows."""
-
-    def filled(self, fill: float) -> Fold:
-        """The fold with members that give a probability to each class that they do not know."""
-        return replace(self, members=[member.filled(fill) for member in self.members])
-
-
-@dataclass(frozen=True)
-class HeldOutMembers:
-    """Fitted members, and their opinions of held-out rows.
-
-    Attributes
-    ----------
-    members : list of Member
-        Frozen ones as they are, the others refitted on all rows, or averages of the models of the
-        folds.
-    classes : ndarray of shape (n_classes,)
-        Union of the labels of the members and of y.
-    opinions : list of Opinion
-        One per member, on the held-out rows; empty where none was needed.
-    rows : ndarray of shape (n_held_out,)
-        The row of X that each line of the opinions belongs to.
-    y : ndarray of shape (n_held_out,)
-        Column numbers of the true classes.
-    sample_weight : ndarray of shape (n_held_out,) or None
-    folds : list of Fold
-        The members of each fold; one fold with the final members where nothing is cross-fitted.
-    labels_key : str or None
-        Identifies y and the weights; None: nothing that follows from them is remembered.
-    """
-
-    members: list[Member]
-    classes: np.ndarray
-    opinions: list[Opinion]
-    rows: IntArray
-    y: IntArray
-    sample_weight: Array | None
-    folds: list[Fold]
-    labels_key: str | None = None
-
-    @property
-    def parts(self) -> Partitions[HeldOutPart]:
-        """The opinions, y and weights, all that pools and temperatures learn from."""
-        return InMemory(HeldOutPart(self.opinions, self.y, self.sample_weight))
-
-    @property
-    def softenings(self) -> list[float]:
-        """Softening of each member."""
-        return [member.softening for member in self.members]
-
-    @cached_property
-    def counts_of_classes(self) -> IntArray:
-        """Number of held-out rows of each class."""
-        n_classes = len(self.classes)
-        counts = self.parts.reduce(
-            HeldOutPart.counts_of_classes, n_classes, what="number of rows of each class"
-        )
-        return np.asarray(counts)
-
-    @property
-    def seen_classes(self) -> IntArray:
-        """Column numbers of the classes that held-out rows have."""
-        return np.flatnonzero(self.counts_of_classes)
-
-    @property
-    def memo(self) -> Memo:
-        """Remembers what follows from opinions, y and weights."""
-        return Memo.of_all([opinion.memo for opinion in self.opinions], self.labels_key)
-
-    def memo_of(self, member: int) -> Memo:
-        """Remembers what follows from the opinion of one member, y and weights."""
-        return Memo.of_all([self.opinions[member].memo], self.labels_key)
-
-    @property
-    def total_weight(self) -> float:
-        """Number of held-out rows, counted by their weights."""
-        return float(len(self.y) if self.sample_weight is None else self.sample_weight.sum())
-
-    @property
-    def cross_fitted(self) -> bool:
-        """Whether the opinions are those of other models than the members."""
-        final = [member.estimator for member in self.members]
-        return any(
-            member.estimator is not estimator
-            for fold in self.folds
-            for member, estimator in zip(fold.members, final, strict=True)
-        )
 
 
 def _is_frozen(estimator: Estimator) -> bool:
@@ -153,7 +59,7 @@ def all_frozen(estimators: NamedEstimators) -> bool:
     return all(_is_frozen(estimator) for _, estimator in estimators)
 
 
-def _merged_classes(
+def merged_classes(
     known: Sequence[tuple[str, Estimator, np.ndarray]], labels: np.ndarray | None = None
 ) -> np.ndarray:
     """Union of the classes of frozen members and, where a member is fitted here, of y."""
@@ -161,7 +67,7 @@ def _merged_classes(
     return union_of_classes(*_different(parts if labels is None else [*parts, labels]))
 
 
-def _known(estimators: NamedEstimators) -> list[tuple[str, Estimator, np.ndarray]]:
+def known_members(estimators: NamedEstimators) -> list[tuple[str, Estimator, np.ndarray]]:
     """The frozen members, with their classes."""
     frozen = [(name, estimator) for name, estimator in estimators if _is_frozen(estimator)]
     for name, estimator in frozen:
@@ -169,7 +75,7 @@ def _known(estimators: NamedEstimators) -> list[tuple[str, Estimator, np.ndarray
     return [(name, estimator, classes_of(name, estimator)) for name, estimator in frozen]
 
 
-def _encode(
+def encode_for(
     labels: np.ndarray, classes: np.ndarray, known: Sequence[tuple[str, Estimator, np.ndarray]]
 ) -> IntArray:
     """Labels as column numbers; frozen members that know none of them may know codes."""
@@ -195,7 +101,7 @@ def _different(parts: list[np.ndarray]) -> list[np.ndarray]:
     return kept
 
 
-def _make_member(
+def make_member(
     name: str,
     estimator: Estimator,
     classes: np.ndarray,
@@ -292,12 +198,11 @@ def frozen_members(
     estimators: NamedEstimators, cache: Cache, y: np.ndarray | None = None
 ) -> tuple[list[Member], np.ndarray]:
     """Members and classes of frozen estimators, without rows; y is an example of labels."""
-    known = _known(estimators)
+    known = known_members(estimators)
     refuse_codes(known, y)
-    classes = _merged_classes(known)
+    classes = merged_classes(known)
     return [
-        _make_member(name, e, classes, None, _fingerprint(e, cache), cache)
-        for name, e in estimators
+        make_member(name, e, classes, None, _fingerprint(e, cache), cache) for name, e in estimators
     ], classes
 
 
@@ -351,12 +256,12 @@ def collect(
     names = [name for name, _ in estimators]
     own = [(name, e) for name, e in estimators if not _is_frozen(e)]
     labels = rows.labels[rows.kept]
-    known = _known(estimators)
+    known = known_members(estimators)
     if own or not all(np.array_equal(classes, known[0][2]) for _, _, classes in known):
         refuse_codes(known, labels)
-    classes = _merged_classes(known, labels if own else None)
+    classes = merged_classes(known, labels if own else None)
     column = np.full(rows.n_samples, -1, dtype=np.intp)
-    column[rows.kept] = _encode(labels, classes, known)
+    column[rows.kept] = encode_for(labels, classes, known)
     if rows.sample_weight is not None:
         warn_if_few(float(rows.sample_weight[rows.kept].sum()), len(classes))
 
@@ -447,7 +352,7 @@ class _MemberFits:
         trained_on: np.ndarray | None = None,
     ) -> Member:
         X = self.rows.kept_X
-        return _make_member(name, estimator, self.classes, X, fingerprint, self.cache, trained_on)
+        return make_member(name, estimator, self.classes, X, fingerprint, self.cache, trained_on)
 
     def fit(self, task: FitTask) -> tuple[Member, list[Warned]]:
         """Fit a clone on the rows of a fold; what it warned of, perhaps in another process."""

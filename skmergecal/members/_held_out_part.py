@@ -1,17 +1,20 @@
-"""HeldOutPart: opinions of all members on some held-out rows, with labels and weights."""
+"""HeldOutMembers: fitted members with their opinions of held-out rows, in parts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmergecal._partitions import Rows
+from skmergecal._memory import Memo
+from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._typing import Array, IntArray
-from skmergecal.members._member import Opinion
+from skmergecal.members._member import Member, Opinion
 
-__all__ = ["HeldOutPart"]
+__all__ = ["Fold", "HeldOutMembers", "HeldOutPart"]
 
 
 class _OnDemand(Sequence[Array]):
@@ -64,3 +67,103 @@ class HeldOutPart(NamedTuple):
     def counts_of_classes(self, n_classes: int) -> IntArray:
         """Number of rows of each class."""
         return np.bincount(self.y, minlength=n_classes)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The members as fitted without the rows of one fold."""
+
+    members: list[Member]
+    places: slice
+    """Where the fold's rows are among the held-out rows."""
+
+    def filled(self, fill: float) -> Fold:
+        """The fold with members that give a probability to each class that they do not know."""
+        return replace(self, members=[member.filled(fill) for member in self.members])
+
+
+@dataclass(frozen=True)
+class HeldOutMembers:
+    """Fitted members, and their opinions of held-out rows.
+
+    Attributes
+    ----------
+    members : list of Member
+        Frozen ones as they are, the others refitted on all rows, or averages of the models of the
+        folds.
+    classes : ndarray of shape (n_classes,)
+        Union of the labels of the members and of y.
+    opinions : list of Opinion
+        One per member, on the held-out rows; empty where none was needed.
+    rows : ndarray of shape (n_held_out,)
+        The row of X that each line of the opinions belongs to.
+    y : ndarray of shape (n_held_out,)
+        Column numbers of the true classes.
+    sample_weight : ndarray of shape (n_held_out,) or None
+    folds : list of Fold
+        The members of each fold; one fold with the final members where nothing is cross-fitted.
+    labels_key : str or None
+        Identifies y and the weights; None: nothing that follows from them is remembered.
+    """
+
+    members: list[Member]
+    classes: np.ndarray
+    opinions: list[Opinion]
+    rows: IntArray
+    y: IntArray
+    sample_weight: Array | None
+    folds: list[Fold]
+    labels_key: str | None = None
+
+    @property
+    def parts(self) -> Partitions[HeldOutPart]:
+        """The opinions, y and weights, all that pools and temperatures learn from."""
+        return InMemory(HeldOutPart(self.opinions, self.y, self.sample_weight))
+
+    @property
+    def read(self) -> bool:
+        """Whether the members' opinions are there."""
+        return len(self.opinions) > 0
+
+    @property
+    def softenings(self) -> list[float]:
+        """Softening of each member."""
+        return [member.softening for member in self.members]
+
+    @cached_property
+    def counts_of_classes(self) -> IntArray:
+        """Number of held-out rows of each class."""
+        n_classes = len(self.classes)
+        counts = self.parts.reduce(
+            HeldOutPart.counts_of_classes, n_classes, what="number of rows of each class"
+        )
+        return np.asarray(counts)
+
+    @property
+    def seen_classes(self) -> IntArray:
+        """Column numbers of the classes that held-out rows have."""
+        return np.flatnonzero(self.counts_of_classes)
+
+    @property
+    def memo(self) -> Memo:
+        """Remembers what follows from opinions, y and weights."""
+        return Memo.of_all([opinion.memo for opinion in self.opinions], self.labels_key)
+
+    def memo_of(self, member: int) -> Memo:
+        """Remembers what follows from the opinion of one member, y and weights."""
+        return Memo.of_all([self.opinions[member].memo], self.labels_key)
+
+    @property
+    def total_weight(self) -> float:
+        """Number of held-out rows, counted by their weights."""
+        return float(len(self.y) if self.sample_weight is None else self.sample_weight.sum())
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether the opinions are those of other models than the members."""
+        final = [member.estimator for member in self.members]
+        return any(
+            member.estimator is not estimator
+            for fold in self.folds
+            for member, estimator in zip(fold.members, final, strict=True)
+        )

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from skmergecal._numerics import softmax
+from skmergecal._partitions import SIZES, InMemory, Partitions, Rows
 from skmergecal._typing import Array, IntArray
 from skmergecal._warnings import warn_user
 
-__all__ = ["find_members_that_saw_rows", "warn_of_seen_rows"]
+__all__ = ["find_members_that_saw_rows", "find_seen_rows", "warn_of_seen_rows"]
 
 #: Below this temperature a member is right far more often than its own probabilities say.
 _FAR_BELOW_ONE = 0.5
@@ -72,6 +73,25 @@ def _is_cold(z: Array, y: IntArray, weight: Array | None) -> bool:
     slopes = (softmax(beta * z) * z).sum(axis=1) - z[np.arange(len(y)), y]
     total = len(y) if weight is None else weight.sum()
     return bool(np.average(slopes, weights=weight) + np.log(beta) / (beta * total) < 0)
+
+
+def find_seen_rows(rows: Partitions[Rows]) -> list[int]:
+    """The same for log-probabilities of members in partitions, from a sample of their rows."""
+    if isinstance(rows, InMemory):
+        z, y, weight = rows.part
+    else:
+        n_rows = rows.reduce(Rows.sizes, how=SIZES, what="number of rows")[0]
+        stride = max(n_rows // (2 * _MANY_ROWS), 1)
+        parts: list[Rows] = rows.reduce(_some_rows, stride, how="join", what="some of the rows")
+        by_member = zip(*(part.opinions for part in parts), strict=True)
+        z = [np.concatenate(own) for own in by_member]
+        y = np.concatenate([part.y for part in parts])
+        weight = np.concatenate([part.counts for part in parts])
+    return find_members_that_saw_rows(z, y, weight, lambda k, part: z[k][part])
+
+
+def _some_rows(rows: Rows, stride: int) -> list[Rows]:
+    return [rows.every(stride)]
 
 
 def warn_of_seen_rows(names: Sequence[str]) -> None:

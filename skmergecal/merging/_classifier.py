@@ -21,6 +21,7 @@ from skmergecal._estimator import (
     name_members,
 )
 from skmergecal._numerics import log_softmax
+from skmergecal._partitions import are_dask, meta_of
 from skmergecal._typing import Array, Estimator, NamedEstimators
 from skmergecal._validation import check_parameters, count_rows
 from skmergecal._warnings import warns_once
@@ -43,6 +44,7 @@ from skmergecal.merging._fitted_rows import FittedRows
 from skmergecal.merging._learn import learn_merge, learn_merge_without_rows, warn_of_rows
 from skmergecal.merging._loss_estimate import NO_ROWS, LossEstimate
 from skmergecal.merging._member_report import Merged, member_report, weight_intervals
+from skmergecal.merging._partitioned import learn_partitions, refuse_for_partitions
 from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
 from skmergecal.merging._stored_predictions import stored_members
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
@@ -493,7 +495,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         """
         how = {"classes": classes, "logarithmic": logarithmic, "missing": missing}
         estimators, rows = stored_members(predictions, y, sample_weight, params, **how)
-        return cls(estimators, **params).fit(*rows)
+        return cls(estimators, **params)._fit_stored(rows, missing)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_on_folds(self, X: Any, y: Any, sample_weight: Any, splits: Any, groups: Any) -> Self:
@@ -538,12 +540,17 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         *,
         held_out: bool,
         folds: tuple[Any, Any] | None = None,
+        missing: str = "error",
     ) -> HeldOutScores | None:
         params = dict(params)
         unlabeled = params.pop("X_unlabeled", None)
         self._forget()
         self._loss, self._fitted_rows = NO_ROWS, None
         estimators, settings = self._checked(unlabeled)
+        if folds is None and are_dask(X, y, sample_weight):
+            refuse_for_partitions(settings, self.memory, params)
+            self._learn_partitions(estimators, settings, (X, y, sample_weight), missing)
+            return None
         X = self._rows(X)
         rows, held_by = FitRows.check(X, y, sample_weight), None
         if folds is not None:
@@ -572,6 +579,23 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             self.merge_report_ = learned.report
         self._check_features(X, reset=True)
         return HeldOutScores(learned.scores(members), members.rows) if held_out else None
+
+    def _learn_partitions(
+        self, estimators: NamedEstimators, settings: Settings, rows: Any, missing: str
+    ) -> None:
+        """Learn from rows that are in Dask partitions."""
+        learned, members, self._loss = learn_partitions(
+            estimators, settings, rows, self.missing_classes, missing == "drop_rows"
+        )
+        self._set_fitted(learned.merge, members.classes, learned.settings)
+        if not isinstance(rows[0], Mapping):
+            self._check_features(meta_of(rows[0]), reset=True)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def _fit_stored(self, rows: Any, missing: str) -> Self:
+        X, y, weight = rows
+        self._fit(X, y, weight, {}, held_out=False, missing=missing)
+        return self
 
     def _checked(self, unlabeled: Any) -> tuple[NamedEstimators, Settings]:
         """Estimators that take part, and the settings that belong to them."""

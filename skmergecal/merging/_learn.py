@@ -9,16 +9,18 @@ from functools import partial
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from skmergecal._numerics import mean_loss
 from skmergecal._typing import Array
 from skmergecal._warnings import warn_user
 from skmergecal.members import (
     FitRows,
     HeldOutMembers,
+    HeldOutPart,
     Member,
     Opinion,
+    PartitionedMembers,
     all_frozen,
     find_members_that_saw_rows,
+    find_seen_rows,
     warn_of_seen_rows,
 )
 from skmergecal.merging._barrier import guard_barrier
@@ -31,16 +33,18 @@ from skmergecal.merging._loss_estimate import (
 from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted import (
+    ROWS_IN_PARTITIONS,
     FittedMerge,
     LinearPoolMerge,
     LogPoolMerge,
     LossesOfRows,
     OneModelMerge,
+    RowsInPartitionsError,
     StackedPoolsMerge,
     losses_in_folds,
 )
 
-__all__ = ["LearnedMerge", "learn_merge", "learn_merge_without_rows", "warn_of_rows"]
+__all__ = ["LearnedMerge", "learn_merge", "learn_merge_without_rows", "learn_pool", "warn_of_rows"]
 
 
 @dataclass(frozen=True)
@@ -83,19 +87,31 @@ class LearnedMerge:
         Where it takes longer than learning, a function that finds it.
         """
         frozen = all_frozen([(m.name, m.estimator) for m in held_out.members])
-        if not held_out.opinions or not (frozen or held_out.cross_fitted):
+        if not held_out.read or not (frozen or held_out.cross_fitted):
             return NO_ROWS
         names = [member.name for member in held_out.members]
+        if isinstance(held_out, PartitionedMembers):
+            if self.settings.selects:
+                return ROWS_IN_PARTITIONS
+            try:
+                return summarise(names, self.losses())
+            except RowsInPartitionsError as error:
+                return str(error)
         if self.settings.selects:
             return partial(find_estimate, names, self.losses)
         return summarise(names, self.losses())
 
 
+def learn_pool(held_out: HeldOutMembers, settings: Settings) -> LearnedMerge:
+    """Learn from held-out opinions how to pool those of the members."""
+    pool, losses = _learn_pool(held_out, settings)
+    return LearnedMerge(pool, settings, losses)
+
+
 def learn_merge(held_out: HeldOutMembers, settings: Settings, rows: FitRows) -> LearnedMerge:
     """Learn from held-out opinions how to combine the members."""
     if settings.method != "parameters":
-        pool, losses = _learn_pool(held_out, settings)
-        return LearnedMerge(pool, settings, losses)
+        return learn_pool(held_out, settings)
     merged, scores, losses = OneModelMerge.learn(held_out, settings, rows)
     if guard_barrier(merged, settings):
         return LearnedMerge(merged, settings, losses, scores, merged.barrier, merged.report)
@@ -132,12 +148,7 @@ def _learn_best(held_out: HeldOutMembers, settings: Settings) -> tuple[FittedMer
     # step, changes no choice either.
     before = settings.without_merged_temperature()
     pools = [learn(held_out, before) for learn in learners]
-    losses = [
-        mean_loss(
-            pool.log_proba(pool.held_out_scores(held_out)), held_out.y, held_out.sample_weight
-        )
-        for pool, _ in pools
-    ]
+    losses = [pool.held_out_loss(held_out) for pool, _ in pools]
     best = int(np.argmin(losses))
     return learners[best](held_out, settings) if settings.calibrates_merged else pools[best]
 
@@ -185,8 +196,10 @@ def warn_of_rows(held_out: HeldOutMembers, settings: Settings, merge: FittedMerg
 
 def _have_seen(held_out: HeldOutMembers) -> list[int]:
     """Numbers of frozen members that may have been trained on the held-out rows."""
+    frozen = [k for k, m in enumerate(held_out.members) if isinstance(m.estimator, FrozenEstimator)]
+    if isinstance(held_out, PartitionedMembers):
+        return find_seen_rows(held_out.parts.map(HeldOutPart.log_rows, held_out.softenings))
     pairs = list(zip(held_out.members, held_out.opinions, strict=True))
-    frozen = [k for k, (m, _) in enumerate(pairs) if isinstance(m.estimator, FrozenEstimator)]
 
     def log_proba(number: int, part: slice) -> Array:
         member, opinion = pairs[frozen[number]]

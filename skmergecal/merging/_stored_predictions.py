@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import StrOptions
+from skmergecal._partitions import are_dask
 from skmergecal._typing import NamedEstimators
 from skmergecal._validation import (
     check_labels,
@@ -16,7 +17,7 @@ from skmergecal._validation import (
     check_sample_weight,
     union_of_classes,
 )
-from skmergecal.members import PredictionColumn, Predictions, check_classes
+from skmergecal.members import PredictionColumn, Predictions, check_classes, classes_in_partitions
 
 __all__ = ["stored_members"]
 
@@ -31,7 +32,7 @@ def stored_members(
     classes: Any,
     logarithmic: bool,
     missing: str,
-) -> tuple[NamedEstimators, tuple[Predictions, np.ndarray, Any]]:
+) -> tuple[NamedEstimators, tuple[Any, Any, Any]]:
     """Frozen members that return stored predictions, and the rows to fit on.
 
     Parameters
@@ -52,6 +53,10 @@ def stored_members(
             "MergedClassifier.from_fitted"
         )
         raise ValueError(msg)
+    if are_dask(predictions, y, sample_weight):
+        names = [*predictions] if isinstance(predictions, Mapping) else [*predictions.columns]
+        known = classes_in_partitions(y) if classes is None else check_classes(classes)
+        return _columns(names, known, logarithmic), (predictions, y, sample_weight)
     stored = predictions if isinstance(predictions, Predictions) else Predictions(predictions)
     labels = check_labels(y)
     if len(stored) != len(labels):
@@ -62,10 +67,7 @@ def stored_members(
         )
         raise ValueError(msg)
     known = union_of_classes(labels) if classes is None else check_classes(classes)
-    estimators = [
-        (name, FrozenEstimator(PredictionColumn(name, classes=known, logarithmic=logarithmic)))
-        for name in stored
-    ]
+    estimators = _columns(stored, known, logarithmic)
     if missing == "error":
         return estimators, (stored, labels, sample_weight)
     weight = check_sample_weight(sample_weight, len(stored))
@@ -83,3 +85,9 @@ def stored_members(
         return estimators, (stored, labels, sample_weight)
     weight = None if weight is None else weight[complete]
     return estimators, (stored[complete], labels[complete], weight)
+
+
+def _columns(names: Iterable[str], classes: np.ndarray, logarithmic: bool) -> NamedEstimators:
+    """A frozen member for each name, which returns the predictions of this name."""
+    columns = {n: PredictionColumn(n, classes=classes, logarithmic=logarithmic) for n in names}
+    return [(name, FrozenEstimator(column)) for name, column in columns.items()]

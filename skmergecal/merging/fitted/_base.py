@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from skmergecal._numerics import log_softmax, softmax
+import numpy as np
+
+from skmergecal._numerics import log_softmax, row_losses, softmax
 from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warns_once
-from skmergecal.members import Cache, HeldOutMembers, Member, Opinion
+from skmergecal.members import Cache, HeldOutMembers, HeldOutPart, Member, Opinion
 
-__all__ = ["FittedMerge", "OpinionReader"]
+__all__ = ["FittedMerge", "OpinionReader", "scores_of_part"]
 
 #: Reads a member's opinion of the rows at hand.
 OpinionReader = Callable[[Member], Opinion]
@@ -74,3 +76,23 @@ class FittedMerge(ABC):
         """Merged scores of the held-out rows."""
         opinions = {m.name: o for m, o in zip(held_out.members, held_out.opinions, strict=True)}
         return self.scores(lambda member: opinions[member.name])
+
+    def held_out_loss(self, held_out: HeldOutMembers) -> float:
+        """Mean log loss of the held-out rows, which the merge has learned from."""
+        members = [member.without_estimator() for member in self.members]
+        merge = replace(self, members=members)
+        loss, total = held_out.parts.reduce(_loss_of_part, merge, what="loss of the merge")
+        return float(loss / total)
+
+
+def scores_of_part(part: HeldOutPart, merge: FittedMerge) -> Array:
+    """Merged scores of a part of the held-out rows."""
+    opinions = {m.name: o for m, o in zip(merge.members, part.opinions, strict=True)}
+    return merge.scores(lambda member: opinions[member.name])
+
+
+def _loss_of_part(part: HeldOutPart, merge: FittedMerge) -> tuple[float, float]:
+    losses = row_losses(merge.log_proba(scores_of_part(part, merge)), part.y)
+    if part.weight is None:
+        return float(losses.sum()), float(len(losses))
+    return float(np.multiply(losses, part.weight).sum()), float(part.weight.sum())

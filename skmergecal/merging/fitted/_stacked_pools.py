@@ -13,7 +13,7 @@ from skmergecal._numerics import log_softmax, row_losses, softmax
 from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._temperature import TEMPERATURE_ALPHA, loo_temperatures
 from skmergecal._typing import Array
-from skmergecal.members import HeldOutMembers, HeldOutPart, Member, Opinion
+from skmergecal.members import HeldOutMembers, HeldOutPart, Member, Opinion, PartitionedMembers
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
 from skmergecal.merging.fitted._log_pool import refuse_missing_classes
@@ -49,6 +49,13 @@ class StackedPoolsMerge(FittedMerge):
         cls, held_out: HeldOutMembers, settings: Settings, *, with_linear: bool
     ) -> tuple[Self, LossesOfRows]:
         """Learn temperatures, class-wise weights and, if wanted, a linear pool beside them."""
+        if isinstance(held_out, PartitionedMembers):
+            msg = (
+                "method='auto' and weights='classwise' learn from arrays, and X is a Dask "
+                "collection: use method='logits' or method='probabilities' with "
+                "weights='log_loss', or pass arrays of some of the rows"
+            )
+            raise ValueError(msg)
         refuse_missing_classes(held_out.members, held_out.classes, held_out)
         y, weight = held_out.y, held_out.sample_weight
         softening = 1 / (held_out.total_weight + 1)

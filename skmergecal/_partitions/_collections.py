@@ -1,0 +1,113 @@
+"""Dask collections of one length, partition by partition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from skmergecal._optional import is_dask, optional_import
+from skmergecal._partitions._dask import delayed
+
+__all__ = ["are_dask", "delayed_partitions", "first_rows", "meta_of"]
+
+_KINDS = ("dask.array.Array", "dask.dataframe.DataFrame", "dask.dataframe.Series")
+
+
+def are_dask(*collections: Any) -> bool:
+    """Whether one of them is a Dask collection, or a dict that holds one."""
+    values = [v for c in collections for v in (c.values() if isinstance(c, Mapping) else [c])]
+    return any(map(is_dask, values))
+
+
+def delayed_partitions(**collections: Any) -> list[tuple[Any, ...]]:
+    """What each partition has of several collections: for each a Delayed, in order.
+
+    Parameters
+    ----------
+    **collections : dask Array, DataFrame or Series, dict of such, or None
+        By name. Their rows lie in the same partitions.
+
+    Raises
+    ------
+    TypeError
+        If something is no such collection.
+    ValueError
+        If there are different numbers of partitions.
+    """
+    parts: dict[str, list[Any]] = {}
+    for name, values in collections.items():
+        if isinstance(values, Mapping):
+            columns = {key: _delayed_of(f"{name}[{key!r}]", v) for key, v in values.items()}
+            _refuse_other_numbers({f"{name}[{key!r}]": own for key, own in columns.items()})
+            together = zip(*columns.values(), strict=True)
+            parts[name] = [dict(zip(columns, own, strict=True)) for own in together]
+        elif values is not None:
+            parts[name] = _delayed_of(name, values)
+    _refuse_other_numbers(parts)
+    n_parts = len(next(iter(parts.values())))
+    each = [parts.get(name, [None] * n_parts) for name in collections]
+    return list(zip(*each, strict=True))
+
+
+def _refuse_other_numbers(parts: Mapping[str, list[Any]]) -> None:
+    numbers = {name: len(own) for name, own in parts.items()}
+    if len(set(numbers.values())) > 1:
+        found = ", ".join(f"{name} has {number}" for name, number in numbers.items())
+        msg = (
+            f"different numbers of partitions: {found}. Their rows should lie in the same "
+            "partitions: take all of them from one DataFrame, or call repartition (DataFrame) or "
+            "rechunk (Array) with the same divisions or chunks"
+        )
+        raise ValueError(msg)
+
+
+def _delayed_of(name: str, values: Any) -> list[Any]:
+    """A Delayed for each partition, of an Array for each block of all its columns."""
+    if not is_dask(values) or not hasattr(values, "to_delayed"):
+        msg = (
+            f"{name} is a {type(values).__name__}; beside Dask collections it should be one, too, "
+            "in the same partitions: dask.array.from_array(values, chunks=...), for instance"
+        )
+        raise TypeError(msg)
+    if type(values).__name__ not in ("Array", "DataFrame", "Series"):
+        kinds = ", ".join(_KINDS)
+        msg = f"{name} should be one of {kinds}; got a Dask {type(values).__name__}: convert it"
+        raise TypeError(msg)
+    if hasattr(values, "rechunk"):
+        if values.ndim not in (1, 2):
+            msg = f"{name} should have one or two dimensions; got {values.ndim}: reshape it"
+            raise ValueError(msg)
+        values = values.rechunk({1: -1}) if values.ndim == 2 else values
+        return list(values.to_delayed(optimize_graph=False).ravel())
+    # Optimised by themselves, two columns of one random source would have different rows.
+    return list(values.to_delayed(optimize_graph=False))
+
+
+def meta_of(X: Any) -> Any:
+    """No rows, with the columns and types of a collection."""
+    if isinstance(X, Mapping):
+        return {name: meta_of(values) for name, values in X.items()}
+    if hasattr(X, "rechunk"):
+        return np.empty((0, *X.shape[1:]), dtype=X.dtype)
+    return X._meta
+
+
+def first_rows(partitions: list[tuple[Any, ...]], n_rows: int) -> Any:
+    """Up to so many rows of the first partition that has some; None where none has."""
+    dask = optional_import("dask", extra="distributed", purpose="a Dask collection")
+    for X, *_ in partitions:
+        (found,) = dask.compute(delayed(_head)(X, n_rows))
+        if found is not None:
+            return found
+    return None
+
+
+def _head(X: Any, n_rows: int) -> Any:
+    if isinstance(X, Mapping):
+        heads = {name: _head(values, n_rows) for name, values in X.items()}
+        return None if any(values is None for values in heads.values()) else heads
+    if not len(X):
+        return None
+    return X.iloc[:n_rows] if hasattr(X, "iloc") else X[:n_rows]

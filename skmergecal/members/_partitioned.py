@@ -1,0 +1,380 @@
+"""Frozen members read partition by partition, where the rows lie."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+
+from skmergecal._compat import _safe_indexing
+from skmergecal._memory import Memo
+from skmergecal._numerics import ROWS_TO_COMPARE, decide_softening, near_zero, raised_much
+from skmergecal._optional import optional_import
+from skmergecal._partitions import (
+    DaskPartitions,
+    DaskRun,
+    Partitions,
+    Rows,
+    delayed,
+    delayed_partitions,
+    first_rows,
+    has_client,
+    meta_of,
+    weights_of_part,
+)
+from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
+from skmergecal._validation import (
+    check_labels,
+    check_logits,
+    count_rows,
+    encode_labels,
+    union_of_classes,
+    warn_if_few,
+)
+from skmergecal._warnings import Gathered, Warned, warn_again
+from skmergecal.members._cache import Cache
+from skmergecal.members._collect import (
+    all_frozen,
+    encode_for,
+    known_members,
+    make_member,
+    merged_classes,
+    refuse_lacking,
+)
+from skmergecal.members._feature_names import warn_of_names
+from skmergecal.members._held_out_part import HeldOutMembers, HeldOutPart
+from skmergecal.members._labels import refuse_codes
+from skmergecal.members._member import AveragedOpinion, Member, Opinion
+from skmergecal.members._prediction_column import rows_for_columns
+
+__all__ = ["PartitionedMembers", "classes_in_partitions", "logits_in_partitions", "read_partitions"]
+
+Known = Sequence[tuple[str, Estimator, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class PartitionedMembers(HeldOutMembers):
+    """Frozen members, with their opinions in partitions: there are no arrays of all rows.
+
+    Attributes
+    ----------
+    partitions : Partitions of HeldOutPart
+    total : float
+        Sum of the weights of all rows.
+    """
+
+    partitions: Partitions[HeldOutPart] | None = None
+    total: float = 0.0
+
+    @property
+    def parts(self) -> Partitions[HeldOutPart]:
+        """The opinions, y and weights, all that pools and temperatures learn from."""
+        assert self.partitions is not None
+        return self.partitions
+
+    @property
+    def read(self) -> bool:
+        """Whether the members' opinions are there."""
+        return True
+
+    @property
+    def memo(self) -> Memo:
+        """Remembers nothing."""
+        return Memo.none()
+
+    def memo_of(self, member: int) -> Memo:
+        """Remembers nothing."""
+        return Memo.none()
+
+    @property
+    def total_weight(self) -> float:
+        """Number of held-out rows, counted by their weights."""
+        return self.total
+
+
+class _RawPart(NamedTuple):
+    """What the models of all members say in their own columns, one after the other."""
+
+    raw: list[Array]
+    y: IntArray
+    weight: Array | None
+    warned: list[Warned]
+
+    def mark(self) -> tuple[int, int, float]:
+        """What tells whether the rows have come back as they were."""
+        total = sum(float(own[:, 0].sum()) for own in self.raw)
+        if self.weight is not None:
+            total += float(self.weight.sum())
+        return len(self.y), int(self.y.sum()), total
+
+    def total(self) -> float:
+        """Sum of the weights."""
+        return float(len(self.y) if self.weight is None else self.weight.sum())
+
+    def warnings(self) -> list[Warned]:
+        """What members warned of."""
+        return self.warned
+
+    def aligned(self, members: Sequence[Member]) -> HeldOutPart:
+        """The opinions, in the columns of the merged classes."""
+        raw = iter(self.raw)
+        opinions = [m.opinion_by(lambda model: model.align(next(raw))) for m in members]
+        return HeldOutPart(opinions, self.y, self.weight)
+
+
+def read_partitions(
+    estimators: NamedEstimators,
+    run: DaskRun,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    missing_classes: str = "auto",
+    drop_missing: bool = False,
+) -> PartitionedMembers:
+    """Read the opinions of frozen members where the rows lie, and keep them there.
+
+    Parameters
+    ----------
+    estimators : sequence of (str, FrozenEstimator)
+    run : DaskRun
+        Keeps the opinions; who made it releases them.
+    X, y, sample_weight : Dask collections
+        X may also be a dict of such: stored predictions by name.
+    missing_classes : {"auto", "error", "soften"}, default="auto"
+        As for `collect`.
+    drop_missing : bool, default=False
+        Whether rows in which a stored prediction is NaN are left out.
+    """
+    if not all_frozen(estimators):
+        unfitted = [name for name, e in estimators if not all_frozen([(name, e)])]
+        msg = (
+            f"estimators {unfitted} are to be fitted, but X is a Dask collection, whose rows are "
+            "not in one place: pass fitted members in FrozenEstimator (MergedClassifier."
+            "from_fitted), or train one on each partition by MergedClassifier.from_partitions"
+        )
+        raise ValueError(msg)
+    partitions = delayed_partitions(X=X, y=y, sample_weight=sample_weight)
+    known = known_members(estimators)
+    classes = merged_classes(known)
+    _check_can_be_sent(estimators)
+    meta = meta_of(X)
+    warn_of_names(estimators, meta)
+    head = first_rows(partitions, ROWS_TO_COMPARE)
+    if head is None:
+        msg = "X has no rows in any of its partitions: at least one is needed"
+        raise ValueError(msg)
+    head = rows_for_columns(head, estimators)
+    members = [make_member(name, e, classes, head, None, Cache(None)) for name, e in estimators]
+    reader = delayed(_Reader(members, known, classes, drop_missing), name=f"members-{uuid4().hex}")
+    name = f"opinions of {', '.join(m.name for m in members)}-{uuid4().hex}"
+    tasks = [
+        delayed(_read)(reader, number, *part, dask_key_name=(name, number))
+        for number, part in enumerate(partitions)
+    ]
+    raw = DaskPartitions.of(run, tasks)
+    total = float(raw.reduce(_RawPart.total, what="number of rows"))
+    warn_again(raw.reduce(_RawPart.warnings, how="join", what="warnings"))
+    if sample_weight is not None:
+        warn_if_few(total, len(classes))
+    if missing_classes == "soften":
+        members = [member.filled(1 / (total + 1) / len(classes)) for member in members]
+    parts = raw.map(_RawPart.aligned, [member.without_estimator() for member in members])
+    members = _softened(members, parts, total)
+    nothing: Any = None
+    found = PartitionedMembers(
+        members, classes, [], nothing, nothing, nothing, [], None, parts, total
+    )
+    if missing_classes == "error":
+        refuse_lacking(members, classes, found.seen_classes)
+    if not all(np.array_equal(own, known[0][2]) for _, _, own in known):
+        refuse_codes(known, classes[found.seen_classes])
+    return found
+
+
+def classes_in_partitions(y: Any) -> np.ndarray:
+    """The labels that a Dask collection has, by one pass over it."""
+    dask = optional_import("dask", extra="distributed", purpose="a Dask collection")
+    parts = [delayed(_labels_of_part)(part) for (part,) in delayed_partitions(y=y)]
+    found = [labels for labels in dask.compute(*parts) if len(labels)]
+    if not found:
+        msg = "y has no rows in any of its partitions: at least one is needed"
+        raise ValueError(msg)
+    return union_of_classes(*found)
+
+
+def _labels_of_part(y: Any) -> np.ndarray:
+    return np.unique(check_labels(y)) if len(y) else np.empty(0)
+
+
+def logits_in_partitions(
+    run: DaskRun, X: Any, y: Any, sample_weight: Any, classes: np.ndarray | None
+) -> tuple[Partitions[Rows], np.ndarray]:
+    """Bare logits, checked and kept where they lie, and the labels of their columns.
+
+    Parameters
+    ----------
+    run, X, y, sample_weight
+        As for `read_partitions`.
+    classes : ndarray of shape (n_classes,) or None
+        None: the labels of y, found by a pass over it.
+    """
+    partitions = delayed_partitions(X=X, y=y, sample_weight=sample_weight)
+    labels = classes_in_partitions(y) if classes is None else classes
+    name = f"logits-{uuid4().hex}"
+    tasks = [
+        delayed(_read_logits)(labels, number, *part, dask_key_name=(name, number))
+        for number, part in enumerate(partitions)
+    ]
+    rows: Partitions[Rows] = DaskPartitions.of(run, tasks)
+    return rows, labels
+
+
+def _read_logits(classes: np.ndarray, number: int, X: Any, y: Any, weight: Any) -> Rows:
+    try:
+        _refuse_other_rows(X, y=y, sample_weight=weight)
+        if not len(y):
+            return Rows([], np.empty(0, dtype=np.intp), None)
+        z = check_logits(X)
+        if z.shape[1] != len(classes):
+            msg = (
+                f"logits have {z.shape[1]} columns, but there are {len(classes)} classes "
+                f"{classes.tolist()[:10]}: pass classes= with one label for each column, in order"
+            )
+            raise ValueError(msg)
+        codes = encode_labels(check_labels(y), classes, remedy="Pass all labels as classes=.")
+        return Rows([z], codes, weights_of_part(weight, len(codes))).without_weightless()
+    except Exception as error:
+        error.add_note(f"in partition {number}")
+        raise
+
+
+def _check_can_be_sent(estimators: NamedEstimators) -> None:
+    """Raise PicklingError, naming the member, where it cannot be sent to workers."""
+    if not has_client():
+        return  # nothing is sent
+    dumps = importlib.import_module("distributed.protocol.pickle").dumps
+    for name, estimator in estimators:
+        try:
+            dumps(estimator)
+        except Exception as error:
+            msg = (
+                f"estimator {name!r} cannot be pickled, so that it cannot be sent to the workers "
+                f"of the cluster ({error}): define its class and functions in a module, or call "
+                "fit without a client, where Dask computes in threads of this process"
+            )
+            raise pickle.PicklingError(msg) from error
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What the tasks that read members need; it goes along as one task of the graph."""
+
+    members: Sequence[Member]
+    known: Known
+    classes: np.ndarray
+    drop_missing: bool
+
+
+def _read(reader: _Reader, number: int, X: Any, y: Any, weight: Any) -> _RawPart:
+    try:
+        with Gathered() as warned:
+            part = _read_rows(reader, X, y, weight)
+    except Exception as error:
+        error.add_note(f"in partition {number}")
+        raise
+    return part._replace(warned=[*warned])
+
+
+def _read_rows(reader: _Reader, X: Any, y: Any, weight: Any) -> _RawPart:
+    _refuse_other_rows(X, y=y, sample_weight=weight)
+    if not len(y):
+        return _RawPart([], np.empty(0, dtype=np.intp), None, [])
+    X = rows_for_columns(X, [(m.name, m.estimator) for m in reader.members])
+    labels = check_labels(y)
+    weights = weights_of_part(weight, len(labels))
+    kept = np.ones(len(labels), dtype=bool) if weights is None else weights > 0
+    if reader.drop_missing:
+        for values in X.values():
+            kept &= ~np.isnan(np.asarray(values).reshape(len(labels), -1)).any(axis=1)
+    if not kept.all():
+        rows = np.flatnonzero(kept)
+        X, labels = _safe_indexing(X, rows), labels[rows]
+        weights = None if weights is None else weights[rows]
+    if not len(labels):
+        return _RawPart([], np.empty(0, dtype=np.intp), None, [])
+    codes = encode_for(labels, reader.classes, reader.known)
+    raw = [model.read(X) for member in reader.members for model in member.models]
+    return _RawPart(raw, codes, weights, [])
+
+
+def _refuse_other_rows(X: Any, **others: Any) -> None:
+    """Raise ValueError where a partition of y or of the weights has other rows than that of X."""
+    first = next(iter(X.values())) if isinstance(X, dict) else X
+    n_rows = count_rows(first)
+    for name, values in others.items():
+        if values is None:
+            continue
+        if len(values) != n_rows:
+            msg = (
+                f"X has {n_rows} rows and {name} has {len(values)}: give all of them the same "
+                "rows in each partition, by taking them from one DataFrame for instance"
+            )
+            raise ValueError(msg)
+        indexes = [table.index for table in (first, values) if hasattr(table, "iloc")]
+        if len(indexes) == 2 and not indexes[0].equals(indexes[1]):
+            msg = (
+                f"X and {name} have different indexes, so that their rows may be in different "
+                "orders: take both from one DataFrame, or call reset_index on both"
+            )
+            raise ValueError(msg)
+
+
+def _leaves(opinion: Opinion) -> Sequence[Opinion]:
+    return opinion.parts if isinstance(opinion, AveragedOpinion) else (opinion,)
+
+
+def _smallest(part: HeldOutPart) -> Array:
+    """Smallest probability of each model; of log-probabilities only whether one is 0."""
+    found = []
+    for opinion in part.opinions:
+        for leaf in _leaves(opinion):
+            values = leaf.values
+            zero = float(not np.isneginf(values).any()) if leaf.logarithmic else values.min()
+            found.append(zero)
+    return np.array(found)
+
+
+def _near_zero(part: HeldOutPart, smallest: Array, much: float) -> Array:
+    found, number = np.zeros((len(smallest), 3)), 0
+    for opinion in part.opinions:
+        for leaf in _leaves(opinion):
+            if 0 < smallest[number] < much:
+                found[number] = near_zero(leaf.values, part.weight, smallest[number], much)
+            number += 1
+    return found
+
+
+def _softened(
+    members: Sequence[Member], parts: Partitions[HeldOutPart], total: float
+) -> list[Member]:
+    """The members with the softening that their opinions call for."""
+    smallest = parts.reduce(_smallest, how="min", what="smallest probabilities")
+    much = raised_much(total, members[0].n_classes)
+    counts = np.zeros((len(smallest), 3))
+    if ((smallest > 0) & (smallest < much)).any():
+        counts = parts.reduce(_near_zero, smallest, much, what="small probabilities")
+    amounts = [
+        decide_softening(total, float(own), much, of)
+        for own, of in zip(smallest, counts, strict=True)
+    ]
+    found, first = [], 0
+    for member in members:
+        own = amounts[first : first + len(member.models)]
+        first += len(member.models)
+        found.append(member.softened(1 / (total + 1) if len(member.lost) else max(own)))
+    return [replace(member) for member in found]

@@ -1,0 +1,12 @@
+"""Dask computes in this thread: quick, and nothing is in another process."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _in_this_thread():
+    dask = pytest.importorskip("dask")
+    with dask.config.set(scheduler="synchronous"):
+        yield

@@ -1,0 +1,162 @@
+"""What goes wrong with Dask collections, and the remedies that the messages name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+
+from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
+from skmergecal._partitions import DaskPartitions, DaskRun, Rows, delayed
+from skmergecal.calibration import fit_temperature
+from skmergecal.metrics import expected_calibration_error
+from skmergecal.pooling import fit_logarithmic_pool, logarithmic_pool, soften
+from tests.distributed.test_fit import MEMBERS, arrays, make_rows
+
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+db = pytest.importorskip("dask.bag")
+
+X, Y, W = make_rows(1)
+DX, DY, DW = arrays([50, 120], X, Y, W)
+
+
+def fit(*rows, members=MEMBERS, **params):
+    return MergedClassifier.from_fitted(members, *rows, **{"method": "logits", **params})
+
+
+def frozen():
+    return {name: FrozenEstimator(model) for name, model in MEMBERS.items()}
+
+
+WRONG = {
+    "partitions": (lambda: fit(DX, arrays([50], Y)[0]), "X has 3, y has 2.*rechunk"),
+    "y in memory": (lambda: fit(DX, Y), "y is a ndarray.*from_array"),
+    "X in memory": (lambda: fit(X, DY), "X is a ndarray.*from_array"),
+    "weights in memory": (lambda: fit(DX, DY, W), "sample_weight is a ndarray.*from_array"),
+    "a bag": (lambda: fit(db.from_sequence(X, npartitions=3), DY), "got a Dask Bag: convert it"),
+    "lengths": (lambda: fit(DX, arrays([51, 120], Y)[0]), "X has .* rows and y has "),
+    "no rows": (lambda: fit(*arrays([0], X[:0], Y[:0])), "no rows in any of its partitions"),
+    "no weight": (lambda: fit(DX, DY, DW * 0), "no rows of positive weight"),
+    "unknown labels": (
+        lambda: fit(DX, arrays([50, 120], np.repeat("z", len(Y)))[0]),
+        "y contains labels .'z'",
+    ),
+    "unfitted": (
+        lambda: MergedClassifier({"a": LogisticRegression()}).fit(DX, DY),
+        "'a'.* are to be fitted.*from_fitted",
+    ),
+    "parameters": (lambda: fit(DX, DY, method="parameters"), "parameters'.*use method='logits'"),
+    "scoring": (
+        lambda: fit(DX, DY, weights="greedy", scoring="roc_auc_ovr"),
+        "scoring='roc_auc_ovr' does not go with Dask.*scoring=None",
+    ),
+    "memory": (lambda: fit(DX, DY, memory="folder"), "memory='folder' does not go.*memory=None"),
+    "fit_transform": (
+        lambda: MergedClassifier(frozen(), method="logits").fit_transform(DX, DY),
+        "Dask",
+    ),
+    "calibrated": (
+        lambda: TemperatureCalibrator(MergedClassifier(frozen(), method="logits")).fit(DX, DY),
+        "are to be fitted.*FrozenEstimator",
+    ),
+    "groups": (
+        lambda: TemperatureCalibrator(FrozenEstimator(MEMBERS["bayes"])).fit(DX, DY, groups=Y),
+        "groups.*leave them out",
+    ),
+    "columns of logits": (
+        lambda: TemperatureCalibrator(classes=["a", "b"]).fit(DX, DY),
+        "logits have 3 columns, but there are 2 classes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_go_with_dask_is_an_error(case):
+    make, match = WRONG[case]
+    with pytest.raises((TypeError, ValueError), match=match):
+        make()
+
+
+#: What needs all rows in memory, as it gets some of them from a Dask collection.
+IN_MEMORY = {
+    "report": lambda model, X, y: calibration_report(model, X, y),
+    "member report": lambda model, X, y: model.member_report(X, y),
+    "calibration error": lambda _, X, y: expected_calibration_error((y == "a").astype(int), X),
+    "pool": lambda _, X, y: fit_logarithmic_pool([X, X], (y == "a").astype(int)),
+    "pooled": lambda _, X, y: logarithmic_pool([X, X], [1, 1]),
+    "softened": lambda _, X, y: soften(abs(X) / abs(X).sum(axis=1, keepdims=True), 0.1),
+    "temperature": lambda _, X, y: fit_temperature(X, (y == "a").astype(int)),
+    "stream": lambda _, X, y: TemperatureCalibrator().partial_fit(X, y, classes=["a", "b", "d"]),
+    "one estimator": lambda model, X, y: model.members_log_proba(X),
+    "folds": lambda _, X, y: MergedClassifier.from_cv({"a": [MEMBERS["linear"]] * 2}, X, y, 2),
+}
+
+
+@pytest.mark.parametrize("case", IN_MEMORY)
+def test_what_takes_arrays_says_so(case):
+    """Nothing reads a Dask collection into memory without a word."""
+    model = fit(X, Y)
+    with pytest.raises((TypeError, ValueError), match="Dask"):
+        IN_MEMORY[case](model, DX, DY)
+
+
+def test_indexes_that_differ_are_an_error_and_reset_index_is_the_remedy():
+    frame = pd.DataFrame(X)
+    labels = pd.Series(Y, index=np.arange(len(Y)) + 1)
+    rows, y = (dd.from_pandas(table, npartitions=2) for table in (frame, labels))
+    with pytest.raises(ValueError, match=r"X and y have different indexes.*reset_index"):
+        fit(rows, y)
+    assert len(fit(rows.reset_index(drop=True), y.reset_index(drop=True)).weights_) == 3
+
+
+class Breaks(LogisticRegression):
+    """Fails where there are 70 rows."""
+
+    def predict_proba(self, X):
+        if len(X) == 70:
+            msg = "out of order"
+            raise RuntimeError(msg)
+        return super().predict_proba(X)
+
+
+def test_what_raises_names_the_member_and_the_partition():
+    broken = Breaks().fit(X, Y)
+    with pytest.raises(RuntimeError, match="out of order") as caught:
+        fit(DX, DY, members={"good": MEMBERS["bayes"], "broken": broken})
+    notes = " ".join(caught.value.__notes__)
+    assert "'broken'" in notes
+    assert "in partition 1" in notes
+
+
+def test_rows_that_come_back_different_are_an_error():
+    """As those of a source that draws again where a worker was lost."""
+    rng = np.random.default_rng(0)
+
+    def draw():
+        return [delayed(lambda: Rows([rng.normal(size=(40, 3))], np.arange(40) % 3, None))()]
+
+    run = DaskRun()
+    rows = DaskPartitions.of(run, draw())
+    rows.reduce(Rows.sizes)
+    run.stored[0][:] = draw()
+    with pytest.raises(ValueError, match="partition 0 came back different"):
+        rows.reduce(Rows.sizes)
+
+
+def test_two_columns_of_a_source_that_draws_at_random_have_the_same_rows():
+    rng = np.random.default_rng(0)
+
+    def draw(_):
+        a = rng.normal(size=(50, 3))
+        frame = pd.DataFrame(a, columns=["p", "q", "r"])
+        return frame.assign(y=np.array(["a", "b", "d"])[a.argmax(axis=1)])
+
+    source = dd.from_map(draw, range(4), meta=draw(0).iloc[:0])
+    model = LogisticRegression().fit(X, np.array(["a", "b", "d"])[X.argmax(axis=1)])
+    model = TemperatureCalibrator(FrozenEstimator(model), alpha=1.0)
+    with pytest.warns(UserWarning, match="feature names"):
+        model.fit(source[["p", "q", "r"]], source["y"])
+    assert model.temperature_ < 1  # it is always right

@@ -1,0 +1,223 @@
+"""Fits of Dask collections: the numbers of a fit of all rows in memory."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+
+from skmergecal import MergedClassifier, TemperatureCalibrator
+
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+delayed = pytest.importorskip("dask").delayed
+
+N, K = 240, 3
+LABELS = np.array(["a", "b", "d"])
+
+
+def make_rows(seed, n=N):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(K, size=n)
+    return np.eye(K)[y] + 0.8 * rng.normal(size=(n, K)), LABELS[y], rng.integers(0, 3, n) / 2
+
+
+def make_members():
+    X, y, _ = make_rows(0)
+    forest = RandomForestClassifier(5, max_depth=4, random_state=0)
+    return {
+        "forest": forest.fit(X, y),
+        "linear": LogisticRegression().fit(X[:50], y[:50]),
+        "bayes": GaussianNB().fit(X[:40, :], y[:40]),
+    }
+
+
+MEMBERS = make_members()
+X_0, Y_0, _ = make_rows(0)
+#: "two" knows no "d".
+TWO_CLASSES = {**MEMBERS, "two": GaussianNB().fit(X_0[Y_0 != "d"], Y_0[Y_0 != "d"])}
+
+
+def arrays(ends, *values):
+    """Dask arrays with these ends of chunks, some of them empty, of sizes that are not known."""
+    ends = [0, *sorted(ends), len(values[0])]
+    made = []
+    for own in values:
+        shape = (np.nan, *own.shape[1:])
+        parts = [
+            da.from_delayed(delayed(own[a:b]), shape, dtype=own.dtype) for a, b in pairwise(ends)
+        ]
+        made.append(da.concatenate(parts, allow_unknown_chunksizes=True))
+    return made
+
+
+def frames(ends, X, y, weight):
+    """Columns of one Dask DataFrame; y a categorical that knows other categories in each part."""
+    ends = [0, *sorted(ends), len(y)]
+    frame = pd.DataFrame(X, columns=["p", "q", "r"]).assign(w=weight, y=y)
+    frame.index = np.arange(len(y)) % 7
+    parts = [frame.iloc[a:b].assign(y=lambda f: f.y.astype("category")) for a, b in pairwise(ends)]
+    whole = dd.from_delayed(
+        [delayed(part) for part in parts], meta=parts[0].iloc[:0], verify_meta=False
+    )
+    return whole[["p", "q", "r"]], whole["y"], whole["w"]
+
+
+def check_same(parts, whole, X):
+    np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), atol=1e-9)
+    np.testing.assert_array_equal(parts.classes_, whole.classes_)
+
+
+def check_same_estimates(parts, whole):
+    for name in ("loss", "standard_error", "gain", "gain_standard_error"):
+        own, expected = (getattr(m.loss_estimate_, name) for m in (parts, whole))
+        assert own == pytest.approx(expected, rel=1e-8, abs=1e-10)
+    for name in ("by_member", "by_pool"):
+        own, expected = (getattr(m.loss_estimate_, name) for m in (parts, whole))
+        assert own == pytest.approx(expected, rel=1e-8)
+
+
+WAYS = [
+    {"method": "logits"},
+    {"method": "logits", "alpha": 0.5, "calibrate": "members"},
+    {"method": "logits", "calibrate": "both"},
+    {"method": "logits", "weights": [1, 2, 3], "calibrate": "both"},
+    {"method": "logits", "weights": None, "calibrate": "merged"},
+    {"method": "probabilities"},
+    {"method": "probabilities", "calibrate": "both"},
+    {"method": "probabilities", "calibrate": "merged", "weights": [3, 1, 1]},
+]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("params", WAYS, ids=str)
+@given(
+    seed=st.integers(1, 10**6),
+    ends=st.lists(st.integers(0, N), max_size=5),
+    weighted=st.booleans(),
+)
+@settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow])
+def test_merges_are_those_of_all_rows(params, seed, ends, weighted):
+    X, y, weight = make_rows(seed)
+    weight = weight if weighted else None
+    whole = MergedClassifier.from_fitted(MEMBERS, X, y, weight, **params)
+    own = arrays(ends, *(v for v in (X, y, weight) if v is not None))
+    parts = MergedClassifier.from_fitted(MEMBERS, *own, **params)
+    check_same(parts, whole, X)
+    check_same_estimates(parts, whole)
+    assert parts.n_features_in_ == K
+
+
+@pytest.mark.parametrize("n_parts", [1, 3, 16, pytest.param(201, marks=pytest.mark.thorough)])
+def test_the_number_of_partitions_changes_nothing(n_parts):
+    X, y, weight = make_rows(3)
+    ends = np.linspace(0, N, n_parts + 1).astype(int)[1:-1]
+    how = {"method": "logits", "alpha": 1.0}
+    whole = MergedClassifier.from_fitted(MEMBERS, X, y, weight, **how)
+    parts = MergedClassifier.from_fitted(MEMBERS, *arrays(ends, X, y, weight), **how)
+    check_same(parts, whole, X)
+
+
+@pytest.mark.parametrize("params", [{"method": "logits"}, {"method": "probabilities"}], ids=str)
+def test_greedy_selection_is_that_of_all_rows(params):
+    X, y, weight = make_rows(5)
+    whole = MergedClassifier.from_fitted(MEMBERS, X, y, weight, weights="greedy", **params)
+    own = arrays([30, 30, 100], X, y, weight)
+    parts = MergedClassifier.from_fitted(MEMBERS, *own, weights="greedy", **params)
+    np.testing.assert_allclose(parts.weights_, whole.weights_, rtol=1e-12)
+    with pytest.raises(AttributeError, match="rows are in partitions: pass arrays"):
+        parts.loss_estimate_  # noqa: B018
+
+
+def test_frames_with_categoricals_that_know_different_categories():
+    X, y, weight = make_rows(2)
+    names = ["p", "q", "r"]
+    members = {
+        name: model.__class__(**model.get_params()).fit(pd.DataFrame(X, columns=names), y)
+        for name, model in MEMBERS.items()
+    }
+    frame = pd.DataFrame(X, columns=names)
+    whole = MergedClassifier.from_fitted(members, frame, y, weight, method="logits")
+    parts = MergedClassifier.from_fitted(members, *frames([60, 61], X, y, weight), method="logits")
+    check_same(parts, whole, frame)
+    assert parts.feature_names_in_.tolist() == names
+
+
+@pytest.mark.parametrize("missing_classes", ["auto", "soften"])
+def test_members_that_lack_a_class(missing_classes):
+    X, y, _ = make_rows(4)
+    how = {"method": "probabilities", "missing_classes": missing_classes}
+    whole = MergedClassifier.from_fitted(TWO_CLASSES, X, y, **how)
+    parts = MergedClassifier.from_fitted(TWO_CLASSES, *arrays([7, 70], X, y), **how)
+    check_same(parts, whole, X)
+    for method in ("logits", "probabilities"):
+        with pytest.raises(ValueError, match="'two' never saw the classes"):
+            MergedClassifier.from_fitted(
+                TWO_CLASSES, *arrays([7, 70], X, y), method=method, missing_classes="error"
+            )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_calibrator_of_a_frozen_member(name, weighted):
+    X, y, weight = make_rows(6)
+    given = (X, y, weight) if weighted else (X, y)
+    frozen = FrozenEstimator(MEMBERS[name])
+    whole = TemperatureCalibrator(frozen).fit(*given)
+    parts = TemperatureCalibrator(frozen).fit(*arrays([1, 1, 90], *given))
+    check_same(parts, whole, X)
+    np.testing.assert_allclose(parts.temperature_interval_, whole.temperature_interval_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [None, LABELS])
+def test_a_calibrator_of_bare_logits(classes):
+    X, y, weight = make_rows(7)
+    whole = TemperatureCalibrator(classes=classes).fit(X, y, weight)
+    parts = TemperatureCalibrator(classes=classes).fit(*arrays([100], X, y, weight))
+    check_same(parts, whole, X)
+    frame, labels, w = frames([100], X, y, weight)
+    parts = TemperatureCalibrator(classes=classes).fit(frame, labels, w)
+    assert parts.temperature_ == pytest.approx(whole.temperature_, rel=1e-9)
+    assert parts.feature_names_in_.tolist() == ["p", "q", "r"]
+
+
+@pytest.mark.parametrize("kind", ["dict", "frame"])
+def test_stored_predictions(kind):
+    X, y, _ = make_rows(8)
+    y = np.where(y == "a", "a", "b")
+    stored = {name: 0.1 + 0.8 * (X[:, k] > 0.5) for k, name in enumerate("uvw")}
+    stored["u"][5] = 0.0
+    whole = MergedClassifier.from_predictions(stored, y, method="logits")
+    labels, *columns = arrays([10, 10, 200], y, *stored.values())
+    given = dict(zip(stored, columns, strict=True))
+    if kind == "frame":
+        given = dd.from_pandas(pd.DataFrame(stored), npartitions=3)
+        labels = dd.from_pandas(pd.Series(y), npartitions=3)
+    parts = MergedClassifier.from_predictions(given, labels, method="logits")
+    check_same(parts, whole, stored)
+    np.testing.assert_allclose(
+        parts.predict_proba(given).compute(), whole.predict_proba(stored), atol=1e-9
+    )
+
+
+def test_rows_with_missing_predictions_can_be_dropped():
+    X, y, _ = make_rows(9)
+    y = np.where(y == "a", "a", "b")
+    stored = {name: 0.1 + 0.8 * (X[:, k] > 0.5) for k, name in enumerate("uvw")}
+    stored["v"][[3, 50, 51]] = np.nan
+    labels, *columns = arrays([10, 51], y, *stored.values())
+    given = dict(zip(stored, columns, strict=True))
+    how = {"method": "logits", "missing": "drop_rows"}
+    whole = MergedClassifier.from_predictions(stored, y, **how)
+    parts = MergedClassifier.from_predictions(given, labels, **how)
+    np.testing.assert_allclose(parts.weights_, whole.weights_, rtol=1e-9)
+    with pytest.raises(ValueError, match="predictions 'v' have NaN in 1"):
+        MergedClassifier.from_predictions(given, labels, method="logits")
