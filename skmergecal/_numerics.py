@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._typing import Array
+from skmergecal._typing import Array, IntArray
 
 __all__ = [
     "ROWS_TO_COMPARE",
@@ -47,6 +47,10 @@ ROWS_TO_COMPARE = 100
 RAISED = 10.0
 GAP = 100.0
 ALIKE = 1.1
+#: Distance from a whole number of units within which a probability counts as rounded to it, which
+#: allows for single precision; and the number of different values that show it.
+_ROUNDED_UNITS = 0.01
+_FEW_VALUES = 10
 #: Up to this many classes, row maxima are computed column by column, which is faster.
 _FEW_CLASSES = 16
 #: Up to this many products, columns are combined at once: by accumulation, which adds in order.
@@ -103,6 +107,8 @@ def softening_of(proba: Array, sample_weight: Array | None = None) -> float:
     where the smallest one stands for 0, as after ``np.clip(p, 1e-15, 1)``: it occurs at least
     twice, and there is nothing else that softening would raise much, and nothing near it. Between
     the small probabilities of a smooth member there is no such gap: they are left as they are.
+    Where a smooth member was rounded to three or four decimals, other rows may have zeros even if
+    these have none.
 
     Parameters
     ----------
@@ -115,9 +121,11 @@ def softening_of(proba: Array, sample_weight: Array | None = None) -> float:
     total = float(len(proba) if sample_weight is None else sample_weight.sum())
     smallest = float(proba.min(initial=1.0))
     much = raised_much(total, proba.shape[1])
-    if smallest == 0 or smallest >= much:
-        return decide_softening(total, smallest, much, np.zeros(3))
-    return decide_softening(total, smallest, much, near_zero(proba, sample_weight, smallest, much))
+    counts = np.zeros(3)
+    if 0 < smallest < much:
+        counts = near_zero(proba, sample_weight, smallest, much)
+    amount = decide_softening(total, smallest, much, counts)
+    return 1 / (total + 1) if amount == 0 and _are_rounded(proba) else amount
 
 
 def raised_much(total: float, n_classes: int) -> float:
@@ -135,7 +143,7 @@ def near_zero(proba: Array, sample_weight: Array | None, smallest: float, much: 
 
 
 def decide_softening(total: float, smallest: float, much: float, counts: Array) -> float:
-    """The result of `softening_of`, from sums over all rows.
+    """The result of `softening_of`, from sums over all rows, but for rounded members.
 
     Parameters
     ----------
@@ -155,6 +163,37 @@ def decide_softening(total: float, smallest: float, much: float, counts: Array) 
     if smallest >= much or near > alike:
         return 0.0
     return amount if weighted >= 2 else 0.0
+
+
+def _are_rounded(proba: Array) -> bool:
+    """Whether these are probabilities of three or four decimals, perhaps divided by row sums.
+
+    Shares of votes are not meant, which are multiples of a coarser unit, nor a few values that
+    are repeated.
+    """
+    for units in (1000, 10_000):
+        # First a few rows, so that other members cost little.
+        if any(_whole_units(proba[:few], units) is None for few in (1, 10)):
+            continue
+        found = _whole_units(proba, units)
+        if found is not None and len(found) >= _FEW_VALUES and np.gcd.reduce(found) == 1:
+            return True
+    return False
+
+
+def _whole_units(rows: Array, units: int) -> IntArray | None:
+    """Different numbers of units in rows of whole ones, divided by their sums; None for others."""
+    found: IntArray = np.empty(0, dtype=np.intp)
+    off = min(rows.shape[1] // 2, units // 50)
+    for total in sorted(range(units - off, units + off + 1), key=lambda total: abs(total - units)):
+        values = rows * total
+        whole = np.rint(values)
+        fits = (np.abs(values - whole) < _ROUNDED_UNITS).all(axis=1)
+        found = np.union1d(found, whole[fits].astype(np.intp))
+        rows = rows[~fits]
+        if not len(rows):
+            return found
+    return None
 
 
 def row_losses(log_proba: Array, y: Any) -> Array:

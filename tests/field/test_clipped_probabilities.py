@@ -186,6 +186,16 @@ def test_small_probabilities_that_members_mean_are_taken_as_they_are(table):
     np.testing.assert_allclose(p, np.log(divided(table[HELD:])), atol=1e-9)
 
 
+@pytest.mark.parametrize("decimals", [3, 4])
+def test_a_rounded_zero_that_comes_after_the_fit_is_no_certainty(decimals):
+    table = np.round(smooth(1.0), decimals)
+    table[HELD:][np.arange(200), Y_NEW[:200]] = 0.0
+    table = divided(table)
+    assert (table[:HELD] > 0).all()
+    merged = MergedClassifier.from_fitted([Says(table)], X_HELD, Y_HELD, weights=None)
+    assert loss(merged) < np.log(K * (HELD + 1))
+
+
 @pytest.mark.parametrize("change", ["1e-15", "three decimals"])
 @pytest.mark.parametrize("first", [0, 150])
 def test_given_weights_soften_as_learned_ones_with_a_cache_and_without(tmp_path, change, first):

@@ -39,6 +39,35 @@ def test_small_probabilities_of_smooth_members_are_none(seed, n, k, scale, times
     assert softening_of(p, np.full(n, float(times))) == 0
 
 
+@given(
+    seeds,
+    st.integers(40, 150),
+    st.integers(2, 6),
+    st.sampled_from([3, 4]),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_rounded_members_without_zeros_may_have_them_elsewhere(seed, n, k, decimals, kind):
+    rng = np.random.default_rng(seed)
+    p = np.maximum(np.round(softmax(rng.normal(size=(n, k))), decimals), 10.0**-decimals)
+    rows = p.astype(kind).astype(float)
+    rows /= rows.sum(axis=1, keepdims=True)
+    assert softening_of(rows) == 1 / (n + 1)
+    shuffled = rng.permutation(rows)[:, rng.permutation(k)]
+    assert softening_of(np.asfortranarray(shuffled), np.full(n, 2.0)) == 1 / (2 * n + 1)
+    rows[-9:] = softmax(rng.normal(size=(9, k)))
+    assert softening_of(rows) == 0
+
+
+@pytest.mark.parametrize("n_voters", [5, 64, 100, 200, 500])
+def test_shares_of_votes_and_repeated_values_are_not_rounded(n_voters):
+    rng = np.random.default_rng(0)
+    votes = rng.multinomial(n_voters, [0.3, 0.3, 0.4], size=150) + 1
+    assert softening_of(votes / votes.sum(axis=1, keepdims=True)) in (0, 1 / 151)
+    exact = rng.integers(1, n_voters, size=(150, 1)) / n_voters
+    assert softening_of(np.hstack([exact, 1 - exact])) == 0
+    assert softening_of(np.tile([0.371, 0.629], (150, 1))) == 0
+
+
 @given(seeds, st.integers(2, 6), st.sampled_from([0.0, *FLOORS]))
 def test_weights_are_repetitions_and_no_order_counts(seed, k, floor):
     rng = np.random.default_rng(seed)
