@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from skmergecal.display import (
         FitOrderDisplay,
         MergePathDisplay,
+        MonitorDisplay,
         ReliabilityDisplay,
         RiskCoverageDisplay,
         WeightsDisplay,
@@ -51,6 +52,7 @@ else:  # hidden from type checkers, which would take every name for one that __g
         "FitOrderDisplay": "display",
         "MergePathDisplay": "display",
         "MergedClassifier": "merging",
+        "MonitorDisplay": "display",
         "ReliabilityDisplay": "display",
         "RiskCoverageDisplay": "display",
         "TemperatureCalibrator": "calibration",
@@ -106,6 +108,7 @@ __all__ = [
     "FitOrderDisplay",
     "MergePathDisplay",
     "MergedClassifier",
+    "MonitorDisplay",
     "ReliabilityDisplay",
     "RiskCoverageDisplay",
     "TemperatureCalibrator",

@@ -2,6 +2,7 @@
 
 from skmergecal.display._fit_orders import FitOrderDisplay
 from skmergecal.display._merge_path import MergePathDisplay
+from skmergecal.display._monitor import MonitorDisplay
 from skmergecal.display._reliability import ReliabilityDisplay
 from skmergecal.display._risk_coverage import RiskCoverageDisplay
 from skmergecal.display._weights import WeightsDisplay
@@ -10,6 +11,7 @@ from skmergecal.metrics import ReliabilityCurve
 __all__ = [
     "FitOrderDisplay",
     "MergePathDisplay",
+    "MonitorDisplay",
     "ReliabilityCurve",
     "ReliabilityDisplay",
     "RiskCoverageDisplay",

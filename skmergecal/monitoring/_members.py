@@ -56,6 +56,12 @@ class MemberWatches:
         """Of the log of the evidence: several members are looked at."""
         return math.log(len(self.names) / alpha)
 
+    def evidence(self) -> dict[str, float]:
+        """Log of the evidence against each, for records."""
+        watched: list[Watch | None] = [*self.watches] or [None] * len(self.names)
+        found = zip(self.names, watched, strict=True)
+        return {f"log_e_value_{n}": w.evidence.log_e if w else 0.0 for n, w in found}
+
     def calibrated(self, window: Window) -> MemberWatches:
         """Each recalibrated on the window, from which on they are watched."""
         fits, watches = [], []

@@ -92,6 +92,8 @@ class CalibrationMonitor:
     ----------
     e_value_, log_e_value_ : float
         The evidence. With ``alarm="ever"`` an e-process: 1 / alpha is the alarm line.
+    alarm_line_ : float
+        The log of the evidence at which the alarm comes.
     p_value_ : float
         1 / largest evidence so far, which holds at any time; NaN with ``alarm="run_length"``.
     alarm_ : bool
@@ -236,7 +238,8 @@ class CalibrationMonitor:
         return Streams.start(self.tolerance_, names, self.window, run_length=run_length)
 
     @property
-    def _threshold(self) -> float:
+    def alarm_line_(self) -> float:
+        """Log of the evidence at which the alarm comes."""
         return math.log(self.run_length if self.alarm == "run_length" else 1 / self.alpha)
 
     def update(
@@ -276,7 +279,7 @@ class CalibrationMonitor:
         if self._streams is None:
             self._start(classes)
         assert self._streams is not None
-        self._streams = self._streams.after(rows, opinions, self._threshold, self.alpha)
+        self._streams = self._streams.after(rows, opinions, self.alarm_line_, self.alpha)
         for name, other in others.items():
             one = np.exp(rows.log_proba)
             self.comparisons_[name]._take(one, np.exp(other), rows.y, rows.weight)
@@ -306,7 +309,7 @@ class CalibrationMonitor:
 
     def _record(self, rows: Rows, label: Any, late: bool) -> None:
         assert self._streams is not None
-        window = self._streams.window
+        window, members = self._streams.window, self._streams.members
         first, self._seen = self._seen, self._seen + len(rows.y)
         temperature = math.nan
         if window is not None:
@@ -323,6 +326,7 @@ class CalibrationMonitor:
                 "alarm": self.alarm_,
                 "temperature": temperature,
                 "late": late,
+                **({} if members is None else members.evidence()),
             }
         )
 
@@ -472,8 +476,8 @@ class CalibrationMonitor:
         pandas.DataFrame, or dict of ndarray where pandas is not installed
             ``batch`` (its number), ``label``, ``first_row``, ``n_rows``, ``log_loss``,
             ``brier_score``, ``expected_log_loss`` (under the model's own probabilities),
-            ``log_e_value`` and ``alarm`` after it, ``temperature`` of the window, and ``late``
-            (whether a later label came before it).
+            ``log_e_value`` and ``alarm`` after it, ``temperature`` of the window, ``late`` (whether
+            a later label came before it), and ``log_e_value_NAME`` of each member.
         """
         return as_frame(self._batches.columns())
 

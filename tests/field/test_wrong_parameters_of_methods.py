@@ -19,16 +19,19 @@ from skmergecal import (
     FitOrderDisplay,
     MergedClassifier,
     MergePathDisplay,
+    MonitorDisplay,
     ReliabilityDisplay,
     RiskCoverageDisplay,
     TemperatureCalibrator,
     WeightsDisplay,
 )
+from skmergecal.monitoring import CalibrationMonitor
 from tests.boosters.test_early_stopped import Records
 from tests.field.test_wrong_parameters import (
     CHOICE,
     COUNT,
     LINEAR,
+    NAN,
     NETS,
     NON_NEGATIVE,
     PROBABILITIES,
@@ -53,6 +56,7 @@ TAUGHT = FineTunedClassifier(
     FrozenEstimator(NETS[0]), target="members", teacher=FrozenEstimator(LINEAR[0]), epochs=1
 )
 STREAM = TemperatureCalibrator().partial_fit(Z, Y)
+MONITOR = CalibrationMonitor().update(P, Y)
 PATH = {"lambdas": [0.0, 1.0], "loss": [1.0, 2.0], "accuracy": [0.5, 0.6]}
 TABLE = {"order": ["a", "b"], "difference": [0.0, 0.1], "low": [-0.1, 0.0], "high": [0.1, 0.2]}
 
@@ -291,6 +295,21 @@ CALLS = {
     ),
     "MergePathDisplay.plot": (
         MergePathDisplay({"a": PATH}).plot, {}, {"ax": AXES, "metric": CHOICE},
+    ),
+    "MonitorDisplay": (
+        MonitorDisplay,
+        {"records": MONITOR.to_frame(), "alarm_line": 4.6},
+        {"records": [5, None, "x", {}, {"label": [1]}], "alarm_line": ["x", None, NAN],
+         "onset": ["x", 1.5, -1]},
+    ),
+    "MonitorDisplay.from_monitor": (
+        MonitorDisplay.from_monitor,
+        {"monitor": MONITOR, "plot": False},
+        {"monitor": [5, None, "x", LINEAR[0]], "members": [*YES, "yes"], **DRAWN},
+    ),
+    "MonitorDisplay.plot": (
+        MonitorDisplay.from_monitor(MONITOR, plot=False).plot, {},
+        {"ax": AXES, "members": [*YES, "yes", True]},
     ),
     "FitOrderDisplay": (
         FitOrderDisplay,
