@@ -53,6 +53,7 @@ WORDS = {
     "first_look": ["vote, then temperature", "stacking", "merged"],
     "digits_nets": ["pool of logits", "one net"],
     "grid_search": ["calibrate", "test log loss"],
+    "monitoring": ["keep", "shift", "months 9 to 11"],
     "reliability": ["before", "after", "Change of the log loss"],
     "sites": ["from sums", "all rows, calibrated"],
     "tune_orders": ["merge-then-distil", "difference", "predict"],
