@@ -131,7 +131,8 @@ class CalibrationMonitor:
 
     See Also
     --------
-    skmergecal.calibration_report : Can probabilities be trusted, on one set of rows?
+    skmergecal.calibration_report : Can probabilities be trusted, on one set of rows? It takes a
+        monitor, too.
 
     Notes
     -----
@@ -454,6 +455,20 @@ class CalibrationMonitor:
         z, y, w = window.logits, window.y, window.weight
         losses = row_losses(z, y) - cross_validated_losses(z, y, w, shift=False)
         return float(np.average(losses, weights=w))
+
+    def window_rows(self) -> tuple[Array, np.ndarray, Array]:
+        """The rows of the window: what the deployed model said, what happened, and weights.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_rows, n_classes)
+            Softened where they were 0.
+        y : ndarray of shape (n_rows,)
+            Labels.
+        sample_weight : ndarray of shape (n_rows,)
+        """
+        window = self._rows_of_window("window_rows()")
+        return window.logits, self.classes_[window.y], window.weight
 
     def reset(self) -> CalibrationMonitor:
         """Begin again: evidence and alarm as before the first row; window and records stay.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -14,6 +15,7 @@ from skmergecal._numerics import log_softmax
 from skmergecal._temperature import TEMPERATURE_ALPHA, minimise_temperature
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import check_parameters, encode_labels
+from skmergecal.calibration import TemperatureCalibrator
 from skmergecal.members import (
     Cache,
     FitRows,
@@ -38,8 +40,8 @@ __all__ = ["calibration_report"]
 @check_parameters(cv=["cv_object"], random_state=["random_state"])
 def calibration_report(
     estimator: Estimator,
-    X: Any,
-    y: Any,
+    X: Any = None,
+    y: Any = None,
     *,
     cv: Any = 5,
     sample_weight: Any = None,
@@ -53,10 +55,11 @@ def calibration_report(
 
     Parameters
     ----------
-    estimator : classifier
-        Fitted; it is not changed.
+    estimator : classifier or CalibrationMonitor
+        Fitted; it is not changed. Of a monitor, the deployed model on the rows of its window.
     X, y : array-like
-        Rows **that the estimator has not seen**, neither in training nor in calibration.
+        Rows **that the estimator has not seen**, neither in training nor in calibration; None for
+        a monitor, which keeps its rows.
     cv : int, splitter or iterable, default=5
         Folds for "after", a partition of the rows; with an int, the rows are shuffled with a fixed
         seed.
@@ -93,10 +96,32 @@ def calibration_report(
     'over-confident'
     """
     check_level(confidence_level)
+    resampling = {"n_resamples": n_resamples, "random_state": random_state}
+    if hasattr(estimator, "window_rows"):
+        _refuse_rows(X, y, sample_weight)
+        return _of_monitor(estimator, cv, confidence_level=confidence_level, **resampling)
     freeze("estimator", estimator)  # it is checked before the rows are
     rows = FitRows.check(X, y, sample_weight)
-    resampling = {"n_resamples": n_resamples, "random_state": random_state}
     return _measure(estimator, rows, cv, confidence_level=confidence_level, **resampling)
+
+
+def _refuse_rows(*given: Any) -> None:
+    """Raise ValueError if rows come with a monitor, which has its own."""
+    if any(values is not None for values in given):
+        msg = (
+            "a monitor is reported on the rows of its window: pass it without X, y and "
+            "sample_weight, or pass the estimator that it monitors"
+        )
+        raise ValueError(msg)
+
+
+def _of_monitor(monitor: Any, cv: Any, **settings: Any) -> CalibrationReport:
+    """The report on the deployed model from what it said to the rows of the window."""
+    log_proba, labels, weight = monitor.window_rows()
+    said = TemperatureCalibrator(temperature=1.0, classes=monitor.classes_).fit(log_proba, labels)
+    report = _measure(said, FitRows.check(log_proba, labels, weight), cv, **settings)
+    deployed = monitor.estimator
+    return report if deployed is None else replace(report, name=type(unfrozen(deployed)).__name__)
 
 
 def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> CalibrationReport:
