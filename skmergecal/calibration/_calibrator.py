@@ -117,6 +117,9 @@ class TemperatureCalibrator(LogProbaClassifier):
         95 % interval of T from the profile likelihood, the penalty included; an end without bound
         is 0 or infinity.
         None where T was given.
+    class_counts_ : ndarray of shape (n_classes,)
+        Weight of the rows of each class that T was fitted to; only after `fit`, where T was not
+        given.
     classes_ : ndarray of shape (n_classes,)
         Labels, in the order of the columns.
     estimator_ : classifier or None
@@ -313,6 +316,7 @@ class TemperatureCalibrator(LogProbaClassifier):
         if minimum.bound is None and isinstance(self.estimator, FrozenEstimator):
             warn_of_seen_rows(["estimator" for _ in find_seen_rows(rows)])
         self.temperature_, self.temperature_interval_ = minimum.temperature, minimum.interval()
+        self.class_counts_ = np.bincount(y, sample_weight, z.shape[1]).astype(np.float64)
 
     @available_if(_can_stream)
     @_fit_context(prefer_skip_nested_validation=False)

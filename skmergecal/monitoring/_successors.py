@@ -60,7 +60,9 @@ def _scaled(
 ) -> TemperatureCalibrator:
     statistics = TemperatureStatistics.of(z, y, weight, classes)
     frozen = None if estimator is None else _frozen(estimator)
-    return TemperatureCalibrator.from_statistics(statistics, frozen)
+    scaled = TemperatureCalibrator.from_statistics(statistics, frozen)
+    scaled.class_counts_ = np.bincount(y, weight, len(classes)).astype(np.float64)
+    return scaled
 
 
 def _frozen(estimator: Estimator) -> FrozenEstimator:

@@ -170,10 +170,13 @@ def test_auto_takes_what_the_calibrator_knows():
     half = math.log(high / low) / 2
     assert monitor.tolerance_.log_temperature == pytest.approx(1.5 * half)
     shifted = ClassShift().fit(z, y)
-    counts = np.bincount(y)
-    np.testing.assert_allclose(
-        CalibrationMonitor(shifted).tolerance_.shifts, np.maximum(0.05, 3 / np.sqrt(counts))
-    )
+    expected = np.maximum(0.05, 3 / np.sqrt(np.bincount(y)))
+    for known in (shifted, calibrator):
+        np.testing.assert_allclose(CalibrationMonitor(known).tolerance_.shifts, expected)
+    bare = LogisticRegression().fit(z, y)
+    assert CalibrationMonitor(bare).tolerance_.shifts.tolist() == [0.05] * 3
+    statistics = TemperatureCalibrator().partial_fit(z, y)
+    assert CalibrationMonitor(statistics).tolerance_.shifts.tolist() == [0.05] * 3
     assert CalibrationMonitor(calibrator, tolerance=0).tolerance_.log_temperature == 0
 
 
