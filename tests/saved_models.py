@@ -16,6 +16,7 @@ from skmergecal import (
     MergedClassifier,
     TemperatureCalibrator,
 )
+from skmergecal.calibration import ClassShift
 
 LABELS = np.array(["high", "low", "medium"])
 X, Y = make_classification(240, 6, n_informative=4, n_classes=3, flip_y=0.1, random_state=0)
@@ -90,6 +91,7 @@ MODELS = {
         ROWS, LABELS_OF_ROWS
     ),
     "stream": _stream,
+    "shifted": lambda: ClassShift(FrozenEstimator(BAYES)).fit(ROWS, LABELS_OF_ROWS),
     "tuned": _tuned,
     "distilled": _distilled,
     "predictions": _from_predictions,

@@ -12,6 +12,7 @@ TRUSTED_TYPES = (
     "skmergecal._temperature._limits.Limits",
     "skmergecal.boosters._early_stopped.EarlyStopped",
     "skmergecal.calibration._calibrator.TemperatureCalibrator",
+    "skmergecal.calibration._class_shift.ClassShift",
     "skmergecal.calibration._statistics.TemperatureStatistics",
     "skmergecal.candidates._weights.WeightDistribution",
     "skmergecal.members._fold_average.FoldAverage",
@@ -32,4 +33,6 @@ TRUSTED_TYPES = (
     "skmergecal.pooling._combined.CombinedFit",
     "skmergecal.pooling._combined.ScaledLinearPool",
     "skmergecal.tuning._classifier.FineTunedClassifier",
+    "skmergecal.tuning._distillation_report.DistillationReport",
+    "skmergecal.tuning._distilled_classifier.DistilledClassifier",
 )

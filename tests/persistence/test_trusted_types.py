@@ -26,6 +26,11 @@ FIRST_FIELDS = {
     "ClasswiseFit": {"weights", "proba_weights", "intercept"},
     "CombinedFit": {"classwise"},
     "CrossClassTerms": {"directions", "loadings"},
+    "DistillationReport": {
+        *("label_share", "teacher_loss", "teacher_standard_error", "labels_loss"),
+        *("labels_standard_error", "student_loss", "student_standard_error", "gain"),
+        *("gain_standard_error", "losses_by_share", "teacher_seconds", "student_seconds"),
+    },
     "FittedRows": {"names", "key"},
     "Limits": {
         *("total", "true_gap", "gap", "log_gap", "informed", "ties", "smallest", "largest"),
