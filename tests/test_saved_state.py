@@ -54,9 +54,8 @@ def test_a_fitted_estimator_is_written_once_and_bunches_never(name):
     found = written(saved)
     assert not any(isinstance(value, Bunch) for value in found)
     fitted = [id(value) for value in found if hasattr(value, "theta_") or hasattr(value, "coef_")]
-    # The member of a merge that is a member of two other ones belongs to both; a shift holds a
-    # calibrator, which holds the member, too.
-    assert len(fitted) == len(set(fitted)) or name in ("nested", "shifted")
+    # The member of a merge that is a member of two other ones belongs to both.
+    assert len(fitted) == len(set(fitted)) or name == "nested"
 
 
 @pytest.mark.parametrize("name", MODELS)

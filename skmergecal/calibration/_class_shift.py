@@ -23,7 +23,7 @@ from skmergecal._validation import (
 from skmergecal._warnings import warns_once
 from skmergecal.calibration._calibrator import TemperatureCalibrator
 from skmergecal.calibration._shift_fit import SHIFT_ALPHA, fit_shift
-from skmergecal.members import fitted_last_step, freeze
+from skmergecal.members import Member, fitted_last_step, freeze
 
 __all__ = ["ClassShift", "adjust_prior"]
 
@@ -204,7 +204,8 @@ class ClassShift(LogProbaClassifier):
         )
 
     def _take(self, inner: TemperatureCalibrator) -> None:
-        self._inner = inner
+        # What is asked for the logits: the member, or the step on logits, which checks them.
+        self._inner: Any = inner if inner.estimator_ is None else inner._member
         self.classes_, self.estimator_ = inner.classes_, inner.estimator_
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(inner, name):
@@ -252,11 +253,19 @@ class ClassShift(LogProbaClassifier):
         self._set_shift(_by_class("shift", shift, self.classes_), interval, class_counts)
         return self
 
+    def _needs(self, state: dict[str, Any]) -> list[str]:
+        return ["_inner", "shift_"]
+
+    def _follows(self) -> dict[str, Any]:
+        inner = getattr(self, "_inner", None)
+        return {"estimator_": inner.estimator} if isinstance(inner, Member) else {}
+
     def _scores(self, X: Any) -> Array:
         check_is_fitted(self, "shift_")
-        if self.estimator_ is not None:
-            self._check_features(X, reset=False)
-        return self._inner.transform(X) + self.shift_
+        if self.estimator_ is None:
+            return self._inner.transform(X) + self.shift_
+        self._check_features(X, reset=False)
+        return self._inner.read_log_proba(X) + self.shift_
 
     def _scaled(self, scores: np.ndarray) -> Array:
         return scores
