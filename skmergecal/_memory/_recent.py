@@ -88,6 +88,10 @@ class Memo:
             cls.none() if None in parts else cls(tuple(parts), *(memo.arrays for memo in memos[:1]))
         )
 
+    def of_part(self, what: Hashable) -> Memo:
+        """A memo for functions of something that was made of the data."""
+        return self if self.key is None else Memo((*self.key, what), self.arrays)
+
     def array(self, what: tuple[Hashable, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
         """The array that ``make`` returns; a cached one is read-only."""
         if self.key is None:

@@ -121,15 +121,20 @@ class Cache:
         """Rows whose key is hashed when it is needed."""
         return HashedRows(X, hashed=self.active)
 
-    def opinion(self, member: Member, data: HashedRows) -> Opinion:
+    def opinion(self, member: Member, data: HashedRows, *, normalised: bool = True) -> Opinion:
         """The opinion of a member on some rows, from the cache where it is there."""
-        return member.opinion_by(lambda m: m.align(self._read(m, data), self._memo(m, data)))
+
+        def read(model: Member) -> Opinion:
+            memo = self._memo(model, data)
+            return model.opinion_of(self._read(model, data), memo, normalised=normalised)
+
+        return member.opinion_by(read)
 
     def reader(self, X: Any) -> Callable[[Member], Opinion]:
         """Reads the opinions of members on X, one after the other, for pools.
 
-        Log-probabilities that are not kept are those up to a constant per row. Members may have
-        been changed since they were merged, or the code that they refer to.
+        Log-probabilities are those up to a constant per row. Members may have been changed since
+        they were merged, or the code that they refer to.
         """
         if not self.active:
             return lambda member: member.opinion(X, normalised=False)
@@ -137,7 +142,7 @@ class Cache:
 
         def read(member: Member) -> Opinion:
             key = member.fingerprint and self.fingerprint(member.estimator)
-            return self.opinion(replace(member, fingerprint=key), data)
+            return self.opinion(replace(member, fingerprint=key), data, normalised=False)
 
         return lambda member: member.opinion_by(read)
 
@@ -173,10 +178,13 @@ class Cache:
         )
 
     def _read(self, member: Member, data: HashedRows) -> Array:
-        """The member's own columns for some rows, from the cache where they are there."""
+        """The member's own columns for some rows, from the cache where they are there.
+
+        Log-probabilities are not normalised.
+        """
         place = self._place(member, data)
         if place is None:
-            return member.read(data.X)
+            return member.read(data.X, normalised=False)
         shape = (_num_samples(data.X), len(member.columns))
 
         def fits(found: Any) -> bool:
@@ -193,7 +201,7 @@ class Cache:
         """A member's outputs for some rows; those of a frozen one are the same in every fold."""
 
         def read(rows: Any) -> Array:
-            outputs = member.read(rows)
+            outputs = member.read(rows, normalised=False)
             settle(member.estimator)
             return outputs
 

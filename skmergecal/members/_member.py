@@ -375,11 +375,18 @@ class Member:
         """
 
         def read(model: Member) -> Opinion:
-            if normalised or not model.logarithmic or len(model.columns) < model.n_classes:
-                return model.align(model.read(X))
-            return model.align(shifted(model.read(X, normalised=False)))
+            raw = model.read(X, normalised=False)
+            return model.opinion_of(raw, Memo.none(), normalised=normalised)
 
         return self.opinion_by(read)
+
+    def opinion_of(self, raw: Array, memo: Memo, *, normalised: bool) -> Opinion:
+        """Its opinion, from what `read` gives without ``normalised``; for one model."""
+        if not self.logarithmic:
+            return self.align(raw, memo)
+        if normalised or len(self.columns) < self.n_classes:
+            return self.align(memo.array(("normalised",), lambda: log_softmax(raw)), memo)
+        return self.align(shifted(raw), memo.of_part("shifted"))
 
     def log_proba(self, opinion: Opinion) -> Array:
         """Log-probabilities of an opinion of this member."""
