@@ -30,7 +30,12 @@ from skmergecal.onnx._pools import (
 )
 from skmergecal.onnx._read import open_last_step, read_source, registers
 from skmergecal.onnx._rows import Rows
-from skmergecal.tuning import FineTunedClassifier, tuned_member
+from skmergecal.tuning import (
+    DistilledClassifier,
+    FineTunedClassifier,
+    student_member,
+    tuned_member,
+)
 
 __all__ = ["Answer", "answer", "label_of"]
 
@@ -63,7 +68,7 @@ def answer(graph: Graph, estimator: Estimator, rows: Rows) -> Answer:
         source = choose_reader("model", final)
     if READERS[source].logarithmic and hasattr(final, "predict_proba"):
         raw = read_source(graph, final, source, rows)
-        return _of_logits(graph, raw)
+        return _of_logits(graph, raw, given=True)  # those of its decision_function
     proba = read_source(graph, final, "proba", rows)
     return Answer(proba, lambda: graph.add("Log", proba), lambda: proba)
 
@@ -109,6 +114,8 @@ def _own(graph: Graph, model: Estimator, rows: Rows) -> Answer:
         return _of_logits(graph, z, model.temperature_, given=True)
     if isinstance(model, FineTunedClassifier):
         return _of_logits(graph, member_scores(graph, tuned_member(model), rows))
+    if isinstance(model, DistilledClassifier):
+        return _of_logits(graph, member_scores(graph, student_member(model), rows))
     msg = "this class of skmergecal has no ONNX form"
     raise TypeError(msg)
 

@@ -97,7 +97,7 @@ def _floored(graph: Graph, joint: str) -> str:
 def _gaussian(graph: Graph, estimator: Estimator, rows: Rows) -> str:
     # Differences are taken before they are squared: what the squares have in common is large.
     x = graph.add("Unsqueeze", rows.matrix(graph).name, np.array([1]))
-    variances = np.asarray(estimator.var_)
+    variances = np.asarray(estimator.var_, dtype=np.float64)
     away = graph.add("Sub", x, np.asarray(estimator.theta_, dtype=np.float64))
     squares = graph.add("Div", graph.add("Mul", away, away), variances)
     distance = graph.total(squares, axis=2, keep=False)
@@ -139,7 +139,9 @@ def _categorical(graph: Graph, estimator: Estimator, rows: Rows) -> str:
     parts = []
     for place, table in enumerate(estimator.feature_log_prob_):
         column = graph.add("Gather", x, np.int64(place), axis=1)
-        parts.append(graph.add("Gather", np.ascontiguousarray(table.T), column, axis=0))
+        parts.append(
+            graph.add("Gather", np.ascontiguousarray(table.T, dtype=np.float64), column, axis=0)
+        )
     return _floored(graph, graph.shifted(graph.add("Sum", *parts), estimator.class_log_prior_))
 
 

@@ -19,10 +19,10 @@ from skmergecal.calibration import TemperatureCalibrator
 from skmergecal.members import FoldAverage, LabelledEstimator, classes_of
 from skmergecal.merging import MergedClassifier
 from skmergecal.onnx._answers import answer, label_of
-from skmergecal.onnx._graph import INT64, Graph, Tensor, need
+from skmergecal.onnx._graph import INT64, ML, Graph, Tensor, need
 from skmergecal.onnx._read import named
 from skmergecal.onnx._rows import Rows
-from skmergecal.tuning import FineTunedClassifier
+from skmergecal.tuning import DistilledClassifier, FineTunedClassifier
 
 __all__ = ["register"]
 
@@ -36,6 +36,7 @@ _OWN = (
     MergedClassifier,
     TemperatureCalibrator,
     FineTunedClassifier,
+    DistilledClassifier,
     FoldAverage,
     EarlyStopped,
     LabelledEstimator,
@@ -114,7 +115,9 @@ def _shapes(operator: Any) -> None:
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add the graph of a classifier to the one that skl2onnx makes."""
     model = operator.raw_operator
-    opsets = {domain: container.target_opset_any_domain(domain) for domain in ("", "ai.onnx.ml")}
+    # Trees are written in version 3 of their domain, which later ones can be, too.
+    ml = min(container.target_opset_any_domain(ML), 3)
+    opsets = {"": container.target_opset_any_domain(""), ML: ml}
     graph = Graph(opsets, partial(_unique, scope))
     guess = need("skl2onnx.common.data_types").guess_proto_type
     tensors = [
@@ -139,7 +142,9 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     graph.nodes.append(helper.make_node("Cast", [values], [second], name=name("cast"), to=kind))
     container.nodes.extend(graph.nodes)
     container.initializers.extend(graph.constants.values())
-    container.node_domain_version_pair_sets.update(graph.opsets.items())
+    used = {node.domain for node in graph.nodes}
+    versions = {(d, version) for d, version in graph.opsets.items() if d in used}
+    container.node_domain_version_pair_sets.update(versions)
 
 
 def _unique(scope: Any, stem: str) -> str:

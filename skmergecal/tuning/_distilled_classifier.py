@@ -293,4 +293,10 @@ class DistilledClassifier(LogProbaClassifier):
         return tags
 
 
+def student_member(distilled: DistilledClassifier) -> Member:
+    """The member that a fitted classifier gives the log-probabilities of."""
+    check_is_fitted(distilled, "classes_")
+    return distilled._member
+
+
 register_wrapper(DistilledClassifier, lambda distilled: distilled.student_)

@@ -76,9 +76,11 @@ MEMBERS = [
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_members_of_scikit_learn(data, member):
     X, y = data
-    if len(np.unique(y)) > 2 and "liblinear" in str(member):
-        pytest.skip("two classes only")
-    same(TemperatureCalibrator(member, temperature=1.5, cv=2).fit(X, y), X)
+    if y.max() > 1:  # some models keep the precision of what they were fitted on
+        X = X.astype("float32")
+        if "liblinear" in str(member):
+            pytest.skip("two classes only")
+    same(TemperatureCalibrator(member, temperature=1.5, cv=2).fit(X, y), X, 1e-5)
 
 
 @pytest.mark.parametrize(

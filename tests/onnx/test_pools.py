@@ -12,7 +12,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
+from skmergecal import (
+    DistilledClassifier,
+    FineTunedClassifier,
+    MergedClassifier,
+    TemperatureCalibrator,
+)
 from tests.onnx.sessions import same
 
 POOLS = [
@@ -146,3 +151,9 @@ def test_a_tuned_classifier(data, members):
     X, y = data
     tuned = FineTunedClassifier(FrozenEstimator(dict(members)["network"]), epochs=1, random_state=0)
     same(tuned.fit(X[80:], y[80:]), X)
+
+
+def test_a_student(data, members):
+    X, y = data
+    teacher = MergedClassifier.from_fitted(members, X[80:], y[80:], method="logits")
+    same(DistilledClassifier(LogisticRegression(), FrozenEstimator(teacher)).fit(X, y), X)

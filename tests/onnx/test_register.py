@@ -1,0 +1,84 @@
+"""register: skl2onnx's own to_onnx with our estimators inside others."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import skl2onnx
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from skmergecal import MergedClassifier, TemperatureCalibrator
+from skmergecal.onnx import register
+from tests.onnx.sessions import feeds
+
+BOTH = [("linear", LogisticRegression()), ("bayes", GaussianNB())]
+MERGED = MergedClassifier(BOTH, method="logits", cv=2)
+
+
+def by_skl2onnx(model, X):
+    register()
+    register()  # again changes nothing
+    options = {"zipmap": False} if not isinstance(model, MergedClassifier) else None
+    converted = skl2onnx.to_onnx(model, X[:1], target_opset=18, options=options)
+    session = onnxruntime.InferenceSession(converted.SerializeToString())
+    return session.run(None, feeds(X))
+
+
+MODELS = [
+    MERGED,
+    make_pipeline(StandardScaler(), TemperatureCalibrator(MERGED, cv=2)),
+    StackingClassifier([("merged", MERGED), ("bayes", GaussianNB())], cv=2),
+    VotingClassifier(
+        [
+            ("merged", make_pipeline(StandardScaler(), MERGED)),
+            ("two", LinearDiscriminantAnalysis()),
+        ],
+        voting="soft",
+        flatten_transform=False,
+    ),
+    CalibratedClassifierCV(MERGED, cv=2),
+    CalibratedClassifierCV(HistGradientBoostingClassifier(max_iter=2), cv=2),
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_our_estimators_inside_others(data, model, dtype):
+    X, y = data
+    X = X.astype(dtype)
+    model = clone(model).fit(X, np.array(["p", "q", "r"])[y])
+    labels, proba = by_skl2onnx(model, X)
+    assert proba.dtype == dtype
+    np.testing.assert_allclose(
+        proba, model.predict_proba(X), atol=1e-6 if dtype == "float64" else 1e-4
+    )
+    assert (labels == model.predict(X)).mean() > 0.99
+
+
+def test_columns_of_a_frame():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=60), "town": rng.choice(["a", "b"], 60)})
+    y = (frame.x + (frame.town == "a") > 0.5).to_numpy()
+    front = make_column_transformer((OneHotEncoder(), ["town"]), ("passthrough", ["x"]))
+    pair = [(name, make_pipeline(front, member)) for name, member in BOTH[:1]]
+    merged = MergedClassifier([*pair, ("other", pair[0][1])], cv=2, method="logits").fit(frame, y)
+    labels, proba = by_skl2onnx(merged, frame)
+    np.testing.assert_allclose(proba, merged.predict_proba(frame), atol=1e-6)
+    assert (labels == y.astype(int)).mean() == (merged.predict(frame) == y).mean()
+
+
+def test_a_frozen_transformer_passes(data):
+    X, y = data
+    model = make_pipeline(FrozenEstimator(StandardScaler().fit(X)), clone(MERGED)).fit(X, y)
+    np.testing.assert_allclose(by_skl2onnx(model, X)[1], model.predict_proba(X), atol=1e-6)
