@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
@@ -159,22 +159,20 @@ class Graph:
         return x._replace(name=self.add("Cast", x.name, to=kind), kind=kind)
 
     def splice(self, model: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Put another model in the place of a node; its inputs in their order."""
-        model = need("onnx.compose").add_prefix(model, self.unique("part") + "_")
+        """Put another model, which is used up, in the place of a node; its inputs in their order."""
+        _rename(model.graph, self.unique("part") + "_")
         for opset in model.opset_import:
             known = self.opsets.get(opset.domain, 1)
             self.opsets[opset.domain] = max(opset.version, known)
-        renamed = {x.name: t.name for x, t in zip(model.graph.input, inputs, strict=False)}
-        for node in model.graph.node:
-            node.input[:] = [renamed.get(name, name) for name in node.input]
-            self.nodes.append(node)
+        make = need("onnx.helper").make_node
+        for given, tensor in zip(model.graph.input, inputs, strict=False):
+            # A name of its own, by which branches and loops inside the model refer to it, too.
+            name = self.unique("input")
+            self.nodes.append(make("Identity", [tensor.name], [given.name], name=name))
+        self.nodes.extend(model.graph.node)
         self.constants.update({("spliced", str(c.name)): c for c in model.graph.initializer})
         return [
-            Tensor(
-                renamed.get(out.name, out.name),
-                out.type.tensor_type.elem_type,
-                _width(out),
-            )
+            Tensor(out.name, out.type.tensor_type.elem_type, _width(out))
             for out in model.graph.output
         ]
 
@@ -289,10 +287,28 @@ def _needed(nodes: Sequence[Any], outputs: Iterable[str]) -> tuple[list[Any], se
     for node in reversed(nodes):  # each comes after what it needs
         if wanted.intersection(node.output):
             kept.append(node)
-            wanted.update(node.input)
-            for attribute in node.attribute:  # what the branches of an If refer to
-                wanted.update(name for inner in attribute.g.node for name in inner.input)
+            wanted.update(_inputs(node))
     return kept[::-1], wanted
+
+
+def _rename(graph: Any, prefix: str) -> None:
+    """Put a prefix before all names, those inside branches and loops included."""
+    for node in graph.node:
+        node.name = prefix + node.name
+        for names in (node.input, node.output):
+            names[:] = [name and prefix + name for name in names]
+        for attribute in node.attribute:
+            _rename(attribute.g, prefix)
+    for named in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        named.name = prefix + named.name
+
+
+def _inputs(node: Any) -> Iterator[str]:
+    """What a node refers to, in its branches and loops, too."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _inputs(inner)
 
 
 def _width(value: Any) -> int:
