@@ -181,7 +181,7 @@ def refuse_lacking(
             msg = (
                 f"estimator {member.name!r} never saw the classes {unseen}, {reason}: leave it "
                 f"out, train it on all classes, or use {other}missing_classes='soften', where it "
-                "gives each a small constant probability"
+                "gives each a small constant probability, with another method than 'parameters'"
             )
             raise ValueError(". Or ".join([msg, *_unlike_members(members, classes, y)[:1]]))
 

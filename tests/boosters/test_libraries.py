@@ -38,6 +38,7 @@ def cat(**params):
     return catboost.CatBoostClassifier(**{"iterations": 300, "depth": 2, **quiet, **params})
 
 
+ROUNDS = {light: "n_estimators", xgb: "n_estimators", cat: "iterations"}
 PATIENCE = {light: "early_stopping_round", xgb: "early_stopping_rounds", cat: "od_wait"}
 LABELS = {
     "codes": [0, 1, 2],
@@ -96,10 +97,9 @@ def test_callbacks_that_stop_are_kept(blobs):
 @libraries
 def test_cross_fitted_beside_others(blobs, make):
     y = np.asarray(LABELS["names"])[blobs.y]
+    few = make(**{PATIENCE[make]: 5, ROUNDS[make]: 20})
     members = {
-        "booster": make_pipeline(
-            FunctionTransformer(), EarlyStopped(make(**{PATIENCE[make]: 5}), random_state=0)
-        ),
+        "booster": make_pipeline(FunctionTransformer(), EarlyStopped(few, random_state=0)),
         "line": LogisticRegression(),
     }
     merged = MergedClassifier(members, cv=2, method="logits", calibrate="merged")
@@ -125,9 +125,9 @@ def people():
 @pytest.mark.parametrize(
     "make",
     [
-        light,
-        lambda: xgb(enable_categorical=True, tree_method="hist"),
-        lambda: cat(cat_features=("town",)),
+        lambda: light(n_estimators=40),
+        lambda: xgb(n_estimators=40, enable_categorical=True, tree_method="hist"),
+        lambda: cat(iterations=40, cat_features=("town",)),
     ],
 )
 def test_categories_and_missing_values(people, make):
@@ -140,7 +140,7 @@ def test_categories_and_missing_values(people, make):
 
 def test_columns_of_catboost_in_fit(people):
     X, y = people
-    model = EarlyStopped(cat(), random_state=0).fit(X, y, cat_features=["town"])
+    model = EarlyStopped(cat(iterations=40), random_state=0).fit(X, y, cat_features=["town"])
     assert model.score(X, y) > 0.8
 
 
