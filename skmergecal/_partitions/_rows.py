@@ -58,6 +58,10 @@ class Rows(NamedTuple):
         total = float(len(self.y) if self.weight is None else self.weight.sum())
         return len(self.y), total, self.opinions[0].shape[1]
 
+    def weight_of_classes(self, n_classes: int) -> Array:
+        """Weight of the rows of each class."""
+        return np.bincount(self.y, self.weight, n_classes).astype(np.float64)
+
     def mark(self) -> tuple[int, int, float]:
         """What tells whether the rows have come back as they were."""
         if not len(self.y):

@@ -316,7 +316,9 @@ class TemperatureCalibrator(LogProbaClassifier):
         if minimum.bound is None and isinstance(self.estimator, FrozenEstimator):
             warn_of_seen_rows(["estimator" for _ in find_seen_rows(rows)])
         self.temperature_, self.temperature_interval_ = minimum.temperature, minimum.interval()
-        self.class_counts_ = np.bincount(y, sample_weight, z.shape[1]).astype(np.float64)
+        self.class_counts_ = rows.reduce(
+            Rows.weight_of_classes, len(self.classes_), what="rows of each class"
+        )
 
     @available_if(_can_stream)
     @_fit_context(prefer_skip_nested_validation=False)

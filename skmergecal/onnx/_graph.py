@@ -159,7 +159,7 @@ class Graph:
         return x._replace(name=self.add("Cast", x.name, to=kind), kind=kind)
 
     def splice(self, model: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Put another model, which is used up, in the place of a node; its inputs in their order."""
+        """Put another model, which is used up, in the place of a node; inputs in their order."""
         _rename(model.graph, self.unique("part") + "_")
         for opset in model.opset_import:
             known = self.opsets.get(opset.domain, 1)

@@ -138,7 +138,7 @@ def test_another_process_finds_the_outputs_in_the_folder(blobs, tmp_path, monkey
     model = MergedClassifier(frozen, weights=weights, memory=tmp_path)
     expected = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
     monkeypatch.setattr("skmergecal._memory._recent.RECENT", RecentArrays(capacity=1 << 20))
-    monkeypatch.setattr(Member, "read", lambda self, X: pytest.fail("read again"))
+    monkeypatch.setattr(Member, "read", lambda self, X, **_: pytest.fail("read again"))
     again = model.fit(blobs.X_held, blobs.y_held).predict_proba(blobs.X_test)
     np.testing.assert_array_equal(again, expected)
 
@@ -148,7 +148,7 @@ def test_fixed_weights_read_a_member_that_is_fitted_here_until_it_says_zero(blob
     rows_read = []
     original = Member.read
     monkeypatch.setattr(
-        Member, "read", lambda self, X: rows_read.append(len(X)) or original(self, X)
+        Member, "read", lambda self, X, **how: rows_read.append(len(X)) or original(self, X, **how)
     )
     forest = RandomForestClassifier(5, random_state=0)
     smooth = RandomForestClassifier(5, min_samples_leaf=40, random_state=0)
@@ -169,7 +169,7 @@ def test_first_rows_that_folds_share_are_read_once(blobs, tmp_path, monkeypatch)
     rows_read = []
     original = Member.read
     monkeypatch.setattr(
-        Member, "read", lambda self, X: rows_read.append(len(X)) or original(self, X)
+        Member, "read", lambda self, X, **how: rows_read.append(len(X)) or original(self, X, **how)
     )
     forest = FrozenEstimator(RandomForestClassifier(5, random_state=0).fit(blobs.X, blobs.y))
     model = MergedClassifier([("forest", forest)], memory=tmp_path)

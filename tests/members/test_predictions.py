@@ -164,7 +164,7 @@ def test_classes_and_names_that_are_not_there():
             predict({"a": YES, "b": YES * np.nan})
     with pytest.raises(TypeError, match="name the members"):
         merged.predict(np.column_stack([YES, YES]))
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match="60 rows, but y has 59 labels"):
         from_predictions(TWO, Y[1:])
     with pytest.raises(ValueError, match=r"MergedClassifier\.from_fitted"):
         MergedClassifier.from_predictions(TWO, Y, method="parameters")
