@@ -69,6 +69,27 @@ def test_predict_proba_of_cheap_members(compare, data, method, n_rows, bound):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("method", "bound"), [("logits", 1.25), ("auto", 1.4)])
+@pytest.mark.parametrize("kind", ["small nets", "naive Bayes"])
+def test_predict_proba_of_one_row(compare, data, kind, method, bound):
+    X, y, X_held, y_held, X_new = data
+    made = {
+        "small nets": lambda i: MLPClassifier((32,), max_iter=10, random_state=i),
+        "naive Bayes": lambda i: GaussianNB(var_smoothing=10.0**-i),
+    }
+    members = [made[kind](i).fit(X, y) for i in range(8)]
+    weights = "log_loss" if method == "auto" else np.ones(len(members))
+    merged = MergedClassifier.from_fitted(members, X_held, y_held, method=method, weights=weights)
+    compare.cost(
+        f"predict_proba of 1 row, 8 {kind}, {method}",
+        lambda: merged.predict_proba(X_new[:1]),
+        {"the members' own calls": (lambda: [m.predict_proba(X_new[:1]) for m in members], bound)},
+        rounds=9,
+        calls=50,
+    )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("call", ["predict", "predict_proba"])
 @pytest.mark.parametrize("widths", [(64, 64), (256, 256)], ids=str)
 def test_merged_parameters(compare, data, widths, call):
