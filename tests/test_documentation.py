@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import operator
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,20 @@ def test_scripts_that_the_pages_name_exist():
     assert named
     for script in named:
         assert (ROOT / script).is_file(), script
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=lambda path: path.stem)
+def test_code_that_is_only_shown_is_python_with_names_that_exist(page):
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", read(page))
+    for block in blocks:
+        for node in ast.walk(ast.parse(textwrap.dedent(block))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("skmergecal"):
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names)
+            elif isinstance(node, ast.Call) and getattr(node.func, "value", None) is not None:
+                owner, name = node.func.value, node.func.attr
+                if isinstance(owner, ast.Name) and owner.id == "MergedClassifier":
+                    assert hasattr(skmergecal.MergedClassifier, name)
 
 
 def test_tree_of_the_architecture_lists_every_file():
