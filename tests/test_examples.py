@@ -52,6 +52,7 @@ WORDS = {
     "cv_folds": ["fold 4", "merged", "LogisticRegression(max_iter=3000)"],
     "first_look": ["vote, then temperature", "stacking", "merged"],
     "digits_nets": ["pool of logits", "one net"],
+    "from_search": ["merge of all eight", "randomforest criterion=", "histgradientboosting l2_"],
     "grid_search": ["calibrate", "test log loss"],
     "monitoring": ["keep", "shift", "months 9 to 11"],
     "reliability": ["before", "after", "Change of the log loss"],
