@@ -156,7 +156,7 @@ def summarise(results: dict[str, dict[str, dict[str, float]]]) -> None:
     names = list(next(iter(results.values())))
     by_set = {}
     for key, result in results.items():
-        gain, error = -result[MERGED]["difference"], result[MERGED]["error"]
+        gain = f"{-result[MERGED]['difference']:.4f} ± {result[MERGED]['error']:.4f}"
         by_set[key] = {
             "rows": f"{result[SEARCH]['train']:,}",
             "test rows": f"{result[SEARCH]['test']:,}",
