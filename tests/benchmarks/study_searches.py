@@ -161,9 +161,7 @@ def summarise(results: dict[str, dict[str, dict[str, float]]]) -> None:
             "rows": f"{result[SEARCH]['train']:,}",
             "test rows": f"{result[SEARCH]['test']:,}",
             **{name: result[name]["loss"] for name in names},
-            "gain of the merge": f"{gain:.4f} ± {error:.4f}".replace("0.", ".").replace(
-                "-", "\N{MINUS SIGN}"
-            ),
+            "gain of the merge": gain.replace("0.", ".").replace("-", "\N{MINUS SIGN}"),
         }
     print("\nLog loss of the test rows; the gain with its standard error.\n")
     print(as_rst(pd.DataFrame(by_set).T, "set"))
