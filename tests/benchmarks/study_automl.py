@@ -5,7 +5,7 @@
 SECTION is a title on that page, "AutoGluon" for instance, whose package has to be installed. The
 code of the first section, which makes the rows, is run before it. The working directory is the root
 of the repository. In place of auto-sklearn, its files are written by other models; in the place of
-TabPFN, whose weights are a download, naive Bayes counts the rows that it is asked for.
+TabPFN, whose weights are a download, naive Bayes counts the rows that it gets.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ PACKAGES = (
 )
 
 
-#: Numbers of rows that the stand-in for TabPFN was asked for, call by call.
-ASKED: list[int] = []
+#: Numbers of rows that the stand-in for TabPFN was given, call by call.
+READ: list[int] = []
 
 
 class TabPFNClassifier(GaussianNB):
-    """A stand-in that counts the rows it is asked for."""
+    """A stand-in that counts the rows of its predictions."""
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        ASKED.append(len(X))
+        READ.append(len(X))
         return super().predict_proba(X)
 
 
@@ -75,7 +75,7 @@ def files_of_auto_sklearn(names: dict[str, Any]) -> None:
 #: What is done before the code of a section is run.
 BEFORE = {
     "auto-sklearn": files_of_auto_sklearn,
-    "TabPFN: a member that is slow to ask": stand_in_for_tabpfn,
+    "TabPFN: a member that is slow": stand_in_for_tabpfn,
 }
 
 
@@ -115,9 +115,9 @@ def main() -> None:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    if ASKED:
+    if READ:
         print(f"{len(names['X_held'])} rows of fit, {len(names['X_test'])} rows to predict")
-        print(f"asked for {sum(ASKED)} rows in {len(ASKED)} calls: {ASKED}")
+        print(f"read for {sum(READ)} rows in {len(READ)} calls: {READ}")
     print(f"{seconds:.0f} s; " + ", ".join(versions))
 
 
