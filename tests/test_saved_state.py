@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 
@@ -125,6 +126,13 @@ def test_another_minor_version_warns_and_a_patch_does_not(name):
         rows = rows_for(name)
         np.testing.assert_array_equal(other.predict_proba(rows), saved.predict_proba(rows))
         again(other)  # the remedy: what is saved again has this version
+
+
+def test_scikit_learn_warns_of_its_own_version(monkeypatch):
+    content = pickle.dumps(model("logits"))
+    monkeypatch.setattr("sklearn.base.__version__", "99.0")
+    with pytest.warns(InconsistentVersionWarning, match="from version"):
+        pickle.loads(content)
 
 
 def test_a_missing_field_is_an_error_with_a_remedy():

@@ -64,6 +64,10 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     nearest neighbours
         ``sklearn.neighbors._kd_tree.KDTree`` or ``sklearn.neighbors._ball_tree.BallTree``, and
         ``sklearn.metrics._dist_metrics.EuclideanDistance64``
+    LightGBM
+        ``lightgbm.sklearn.LGBMClassifier``, ``lightgbm.basic.Booster``, ``collections.OrderedDict``
+    XGBoost
+        ``xgboost.sklearn.XGBClassifier``, ``xgboost.core.Booster``
     splitters as ``cv``
         ``sklearn.model_selection._split.StratifiedKFold`` or what it is
     your own functions and classes

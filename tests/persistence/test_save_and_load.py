@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import pickle
+import re
 import zipfile
 
 import numpy as np
@@ -22,7 +23,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmergecal import MergedClassifier
+from skmergecal import EarlyStopped, MergedClassifier
 from skmergecal.exceptions import OtherVersionWarning
 from skmergecal.merging import LossEstimate
 from skmergecal.persistence import TRUSTED_TYPES, load, save
@@ -140,6 +141,21 @@ def test_types_of_others_are_listed_and_trusted_when_they_are_typed(name, tmp_pa
     np.testing.assert_array_equal(
         load(path, trusted=types).predict_proba(NEW), saved.predict_proba(NEW)
     )
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_boosters_that_stopped_early(library, tmp_path):
+    module = pytest.importorskip(library)
+    kind = {"lightgbm": "LGBMClassifier", "xgboost": "XGBClassifier"}[library]
+    booster = getattr(module, kind)(n_estimators=5, n_jobs=1, verbosity=0 if kind[0] == "X" else -1)
+    saved = EarlyStopped(booster, random_state=0).fit(ROWS, LABELS_OF_ROWS)
+    save(saved, tmp_path / "model")
+    with pytest.raises(ValueError, match="not trusted") as error:
+        load(tmp_path / "model")
+    types = re.findall(r"'([\w.]+)'", str(error.value).partition("trusted=")[2])
+    assert set(types) <= set(re.findall(r"``([\w.]+)``", save.__doc__))
+    loaded = load(tmp_path / "model", trusted=types)
+    np.testing.assert_array_equal(loaded.predict_proba(NEW), saved.predict_proba(NEW))
 
 
 def test_what_cannot_be_loaded_is_not_saved(tmp_path):
