@@ -22,6 +22,7 @@ from skmergecal._numerics import log_softmax
 from skmergecal._temperature._fit import fit_temperature
 from skmergecal.pooling import (
     fit_classwise_pool,
+    fit_combined_pool,
     fit_linear_pool,
     fit_logarithmic_pool,
     logarithmic_pool,
@@ -36,6 +37,7 @@ WORK: dict[str, Callable[[list[np.ndarray], np.ndarray], object]] = {
     "fit_logarithmic_pool": lambda z, y: fit_logarithmic_pool(z, y),
     "the same, auto": lambda z, y: fit_logarithmic_pool(z, y, alpha="auto"),
     "fit_classwise_pool": lambda z, y: fit_classwise_pool(z, y),
+    "fit_combined_pool": lambda z, y: fit_combined_pool(z, y, proba=[np.exp(m) for m in z]),
     "logarithmic_pool": lambda z, _: logarithmic_pool(z, [1 / len(z)] * len(z)),
 }
 LINEAR = {"fit_linear_pool": lambda p, y: fit_linear_pool(p, y)}
