@@ -193,7 +193,7 @@ class Graph:
         return helper.make_model(
             graph,
             opset_imports=opsets,
-            ir_version=helper.find_min_ir_version_for(opsets),
+            ir_version=helper.find_min_ir_version_for(opsets, ignore_unknown=True),
             producer_name="skmergecal",
             producer_version=__version__,
         )

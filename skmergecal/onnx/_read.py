@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 
@@ -55,8 +56,8 @@ def kind(*names: str) -> Callable[[Estimator], bool]:
 
 
 @contextmanager
-def named(graph: Graph, name: str, estimator: Estimator) -> Iterator[None]:
-    """Errors of a conversion name the member."""
+def named(graph: Graph, name: str, estimator: Estimator, part: str = "") -> Iterator[None]:
+    """Errors of a conversion name the member; and the type of a part of it."""
     if name:
         graph.path.append(name)
     try:
@@ -69,8 +70,8 @@ def named(graph: Graph, name: str, estimator: Estimator) -> Iterator[None]:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         remedy = "Leave it out of the merge, or register" if graph.path else "Register"
         msg = (
-            f"{who} ({kind}) cannot be converted to ONNX: {reason}. {remedy} a converter for it "
-            "with skl2onnx.update_registered_converter"
+            f"{part}{who} ({kind}) cannot be converted to ONNX: {reason}. {remedy} a converter for "
+            "it with skl2onnx.update_registered_converter"
         )
         raise ConversionError(msg) from error
     if name:
@@ -105,6 +106,8 @@ def read_source(graph: Graph, estimator: Estimator, source: str, rows: Rows) -> 
     for test, emit in _KINDS.get(source, ()):
         if test(final):
             return emit(graph, final, rows)
+    if source == "decision_function" and kind("BaseSVC")(final):
+        return _support_vectors(graph, final, rows)
     if source != "proba":
         msg = f"there is no way to read its {source.replace('_', ' ')}"
         raise TypeError(msg)
@@ -113,16 +116,27 @@ def read_source(graph: Graph, estimator: Estimator, source: str, rows: Rows) -> 
     return graph.normalised(graph.add("Cast", proba.name, to=DOUBLE))
 
 
+def _support_vectors(graph: Graph, model: Estimator, rows: Rows) -> str:
+    """Scores of support vector machines without probabilities; of two classes, (0, d)."""
+    *_, scores = foreign(graph, model, rows)
+    z = graph.add("Cast", scores.name, to=DOUBLE)
+    if len(model.classes_) > 2:
+        return z
+    # skl2onnx 1.20 gives (d, -d), of its other models (-d, d).
+    return graph.matmul(graph.column(z, 0), np.array([[0.0, 1.0]]))
+
+
 def _transformed(graph: Graph, step: Estimator, rows: Rows) -> Rows:
     """Rows after a step of a Pipeline."""
     if isinstance(step, FrozenEstimator):
         return _transformed(graph, step.estimator, rows)
     X = None if rows.X is None else partial(_transform, step, rows.X)
-    if has_held_out(step):
-        logits = read_source(graph, step, "log_proba", rows)
-        return Rows([Tensor(logits, DOUBLE, len(step.classes_))], X=X)
-    (out,) = foreign(graph, step, rows)
-    return Rows([out], X=X)
+    with named(graph, "", step, "a step of "):
+        if has_held_out(step):
+            logits = read_source(graph, step, "log_proba", rows)
+            return Rows([Tensor(logits, DOUBLE, len(step.classes_))], X=X)
+        (out,) = foreign(graph, step, rows)
+        return Rows([out], X=X)
 
 
 def _transform(step: Estimator, X: Callable[[], Any]) -> Any:
@@ -136,9 +150,12 @@ def foreign(graph: Graph, estimator: Estimator, rows: Rows) -> list[Tensor]:
         rows = rows.columns(graph, getattr(estimator, "feature_names_in_", None))
     elif len(rows.tensors) > 1 or rows.tensors[0].kind in (INT64, BOOL):
         rows = _side_by_side(graph, rows)
-    model = _converted(graph, estimator, rows)
-    if any(tensor.kind == DOUBLE for tensor in rows.tensors) and not _loads(model):
-        # Some converters know single precision only.
+    try:
+        model = _converted(graph, estimator, rows)
+    except Exception:
+        if all(tensor.kind != DOUBLE for tensor in rows.tensors):
+            raise
+        # Some converters know single precision only; what it changes is compared at the end.
         single = [graph.cast(t, FLOAT) if t.kind == DOUBLE else t for t in rows.tensors]
         rows = Rows(single, rows.names)
         model = _converted(graph, estimator, rows)
@@ -146,7 +163,7 @@ def foreign(graph: Graph, estimator: Estimator, rows: Rows) -> list[Tensor]:
 
 
 def _converted(graph: Graph, estimator: Estimator, rows: Rows) -> Any:
-    """The model that skl2onnx makes."""
+    """The model that skl2onnx makes; onnxruntime can load it."""
     types = need("skl2onnx.common.data_types")
     by_kind = {
         FLOAT: types.FloatTensorType,
@@ -159,12 +176,14 @@ def _converted(graph: Graph, estimator: Estimator, rows: Rows) -> Any:
         (name, by_kind[tensor.kind]([None, tensor.width or None]))
         for name, tensor in zip(rows.names or ["X"], rows.tensors, strict=True)
     ]
-    return need("skl2onnx").convert_sklearn(
+    model = need("skl2onnx").convert_sklearn(
         estimator,
         initial_types=given,
         target_opset=dict(graph.opsets),
         options=_without_map(estimator),
     )
+    load_model(model)
+    return model
 
 
 def _without_map(estimator: Estimator) -> dict[str, bool] | None:
@@ -175,14 +194,6 @@ def _without_map(estimator: Estimator) -> dict[str, bool] | None:
     converter = need("skl2onnx.common._registration").get_converter(alias)
     allowed = converter.get_allowed_options() or {}
     return {"zipmap": False} if "zipmap" in allowed else None
-
-
-def _loads(model: Any) -> bool:
-    try:
-        load_model(model)
-    except Exception:
-        return False
-    return True
 
 
 def _side_by_side(graph: Graph, rows: Rows) -> Rows:

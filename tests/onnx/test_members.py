@@ -33,7 +33,8 @@ from sklearn.naive_bayes import (
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, PowerTransformer, StandardScaler
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import EarlyStopped, MergedClassifier, TemperatureCalibrator
@@ -60,7 +61,9 @@ MEMBERS = [
     GradientBoostingClassifier(n_estimators=3),
     GradientBoostingClassifier(n_estimators=2, init="zero"),
     HistGradientBoostingClassifier(max_iter=3),
+    SVC(),
     KNeighborsClassifier(),
+    make_pipeline(PowerTransformer(), LINEAR),
     AdaBoostClassifier(n_estimators=3),
     CalibratedClassifierCV(make_pipeline(StandardScaler(), LINEAR), cv=2),
     CalibratedClassifierCV(HistGradientBoostingClassifier(max_iter=2), cv=2, ensemble=False),
@@ -74,6 +77,7 @@ MEMBERS = [
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: str(member).replace("\n", "")[:45])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.filterwarnings("ignore:Attribute `prob[AB]_` was deprecated")
 def test_members_of_scikit_learn(data, member):
     X, y = data
     if y.max() > 1:  # some models keep the precision of what they were fitted on

@@ -17,7 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, SplineTransformer, StandardScaler
 
 import skmergecal
 from skmergecal import MergedClassifier, TemperatureCalibrator
@@ -143,6 +143,10 @@ def test_an_estimator_without_a_converter_is_named_with_where_it_is(pair):
         to_onnx(outer, X)
     outer.set_params(inner__mine="drop")
     same(outer.fit(X, y), X)
+    step = make_pipeline(SplineTransformer(3), LogisticRegression())
+    spline = MergedClassifier([("spline", step), ("bayes", GaussianNB())], cv=2).fit(X, y)
+    with pytest.raises(ConversionError, match=r"a step of estimator 'spline' \(SplineTransformer"):
+        to_onnx(spline, X)
     stored = FrozenEstimator(PredictionColumn("p", classes=[0, 1]))
     column = MergedClassifier([("p", stored)], weights=None, method="probabilities")
     with pytest.raises(ConversionError, match=r"estimator 'p'.*its predictions are stored"):
