@@ -293,6 +293,12 @@ class ClassShift(LogProbaClassifier):
         return tags
 
 
+def shifted_member(shifted: ClassShift) -> Member | None:
+    """The member whose log-probabilities are shifted; None where X has them."""
+    check_is_fitted(shifted, "shift_")
+    return shifted._inner if isinstance(shifted._inner, Member) else None
+
+
 def adjust_prior(estimator: Estimator, prior: Any, *, old_prior: Any = None) -> ClassShift:
     """Probabilities of a fitted classifier where the class shares are others, and known.
 

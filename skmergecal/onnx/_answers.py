@@ -9,7 +9,12 @@ import numpy as np
 
 from skmergecal._typing import Estimator
 from skmergecal.boosters import EarlyStopped
-from skmergecal.calibration import TemperatureCalibrator, calibrated_member
+from skmergecal.calibration import (
+    ClassShift,
+    TemperatureCalibrator,
+    calibrated_member,
+    shifted_member,
+)
 from skmergecal.members import (
     READERS,
     FoldAverage,
@@ -107,17 +112,28 @@ def _own(graph: Graph, model: Estimator, rows: Rows) -> Answer:
         member = calibrated_member(model)
         if member is not None:
             return _of_logits(graph, member_scores(graph, member, rows), model.temperature_)
-        given = rows.matrix(graph)
-        z = given.name
-        if given.width == 1:
-            z = graph.matmul(z, np.array([[0.0, 1.0]]))
-        return _of_logits(graph, z, model.temperature_, given=True)
+        return _of_logits(graph, _given_logits(graph, rows), model.temperature_, given=True)
+    if isinstance(model, ClassShift):
+        member = shifted_member(model)
+        if member is None:
+            z = _given_logits(graph, rows)
+        else:
+            z = graph.log_softmax(member_scores(graph, member, rows))
+        return _of_logits(graph, graph.shifted(z, model.shift_), given=True)
     if isinstance(model, FineTunedClassifier):
         return _of_logits(graph, member_scores(graph, tuned_member(model), rows))
     if isinstance(model, DistilledClassifier):
         return _of_logits(graph, member_scores(graph, student_member(model), rows))
     msg = "this class of skmergecal has no ONNX form"
     raise TypeError(msg)
+
+
+def _given_logits(graph: Graph, rows: Rows) -> str:
+    """Logits that X has; a column, d, means (0, d)."""
+    given = rows.matrix(graph)
+    if given.width == 1:
+        return graph.matmul(given.name, np.array([[0.0, 1.0]]))
+    return given.name
 
 
 @registers("log_proba", has_held_out)

@@ -15,7 +15,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skmergecal._typing import Estimator
 from skmergecal.boosters import EarlyStopped
-from skmergecal.calibration import TemperatureCalibrator
+from skmergecal.calibration import ClassShift, TemperatureCalibrator
 from skmergecal.members import FoldAverage, LabelledEstimator, classes_of
 from skmergecal.merging import MergedClassifier
 from skmergecal.onnx._answers import answer, label_of
@@ -35,6 +35,7 @@ _CORRECTED = (LinearDiscriminantAnalysis, HistGradientBoostingClassifier)
 _OWN = (
     MergedClassifier,
     TemperatureCalibrator,
+    ClassShift,
     FineTunedClassifier,
     DistilledClassifier,
     FoldAverage,

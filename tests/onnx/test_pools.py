@@ -18,6 +18,7 @@ from skmergecal import (
     MergedClassifier,
     TemperatureCalibrator,
 )
+from skmergecal.calibration import ClassShift
 from tests.onnx.sessions import same
 
 POOLS = [
@@ -139,6 +140,15 @@ def test_a_calibrator_of_logits(margins):
     z = rng.normal(size=(90, 1 if margins else 3))
     y = (z[:, 0] > rng.normal(size=90)).astype(int) if margins else z.argmax(axis=1)
     same(TemperatureCalibrator().fit(z, y), z)
+    same(ClassShift().fit(z, y), z)
+
+
+def test_shifts_of_classes_around_a_merge_and_inside_one(data, members):
+    X, y = data
+    pair = MergedClassifier.from_fitted(members[:2], X[80:], y[80:], method="probabilities")
+    shifted = ClassShift(FrozenEstimator(pair), shift=np.arange(len(pair.classes_))).fit(X, y)
+    same(shifted, X)
+    same(make_pipeline(shifted, TemperatureCalibrator(temperature=2.0)).fit(X, y), X)
 
 
 def test_steps_in_a_pipeline(data):
