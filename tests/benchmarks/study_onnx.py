@@ -1,8 +1,9 @@
 """Latency of ONNX models against predict_proba: one row, and 10,000 rows, on one thread.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/study_onnx.py
+    OMP_NUM_THREADS=1 python tests/benchmarks/study_onnx.py [NAME]
 
-Prints a table and the versions of the packages. LightGBM and XGBoost take part where installed.
+A name leaves all members but those out whose row begins with it. Prints a table and the versions of
+the packages. LightGBM and XGBoost take part where installed.
 """
 
 from __future__ import annotations
@@ -99,7 +100,10 @@ def main():
         f"{'members':24}{'method':15}{'1 row us':>10}{'ONNX':>7}{'times':>7}"
         f"{'10k ms':>9}{'ONNX':>7}{'times':>7}{'max |dp|':>10}{'KB':>7}"
     )
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     for name, members in portfolios():
+        if not name.startswith(wanted):
+            continue
         fitted = [(f"m{k}", member.fit(X[:1500], y[:1500])) for k, member in enumerate(members)]
         for method in ("auto", "logits", "probabilities"):
             model = MergedClassifier.from_fitted(fitted, X[1500:], y[1500:], method=method)

@@ -209,6 +209,19 @@ def test_a_model_that_is_no_merge_is_compared_too(pair):
         to_onnx(Rounded(0.003).fit(X, y), X)
 
 
+class Stubborn(LogisticRegression):
+    """Its label is not that of the largest probability."""
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+def test_other_labels_are_found(pair):
+    _, X, y = pair
+    with pytest.raises(ConversionError, match="gives other labels than the classifier"):
+        to_onnx(Stubborn().fit(X, y), X)
+
+
 @pytest.mark.parametrize("tolerance", [0, -1.0, "small"])
 def test_a_tolerance_is_a_positive_number(pair, tolerance):
     model, X, _ = pair
