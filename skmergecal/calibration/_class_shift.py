@@ -312,8 +312,8 @@ def adjust_prior(estimator: Estimator, prior: Any, *, old_prior: Any = None) -> 
         Shares of the classes from now on; positive, divided by their sum.
     old_prior : array-like of shape (n_classes,) or dict by label, default=None
         Shares that the probabilities are right for: those of the rows that it was calibrated or
-        trained on. None takes those that the classifier keeps, as naive Bayes and discriminant
-        analysis do.
+        trained on. None takes those that the classifier keeps, as naive Bayes, discriminant
+        analysis and our calibrators do.
 
     Returns
     -------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -85,6 +86,7 @@ def advise(
     window: Window | None,
     reference: Reference | None,
     estimated: tuple[float, float] | None,
+    names: Sequence[str] = (),
 ) -> Advice:
     """The recommendation.
 
@@ -97,6 +99,8 @@ def advise(
         None before as many rows have come twice as the window has.
     estimated : tuple of float or None
         The loss that was expected, and its error, where the model says so.
+    names : sequence of str
+        Those of the members.
     """
     if not alarm:
         log_e = watch.evidence.log_e
@@ -120,6 +124,7 @@ def advise(
     learned = best
     if window.members.shape[1]:
         learned = held_out_pool_losses(window.member_logits(), window)
+        reasons["members"] = _about_members(names, learned, window)
         won, error = _sum_and_error(best - learned, w)
         reasons["remerge"] = (
             f"weights learned on one half of these rows win {won:.1f} +- {error:.1f} nats on the "
@@ -135,6 +140,18 @@ def advise(
         reasons["investigate"] = f"{why}; mean entropy of the probabilities {entropy:.4f}"
         action = action if action == "remerge" else "investigate"
     return Advice(action, reasons)
+
+
+def _about_members(names: Sequence[str], pooled: Array, window: Window) -> str:
+    """The loss of each member, and what the pool loses without it."""
+    opinions, told = window.member_logits(), []
+    for i, (name, z) in enumerate(zip(names, opinions, strict=True)):
+        text = f"{name!r} has a log loss of {_mean(row_losses(z, window.y), window.weight):.4f}"
+        if len(opinions) > 1:
+            others = held_out_pool_losses(opinions[:i] + opinions[i + 1 :], window)
+            text += f", the pool loses {_mean(others - pooled, window.weight):.4f} without it"
+        told.append(text)
+    return "; ".join(told)
 
 
 def _of_gains(gains: dict[str, float]) -> tuple[str, dict[str, str]]:

@@ -400,6 +400,7 @@ class CalibrationMonitor:
                 streams.window,
                 reference if full else None,
                 estimated_loss(self.estimator),
+                [member.name for member in self._members],
             )
         return self._advice
 

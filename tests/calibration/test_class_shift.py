@@ -123,6 +123,9 @@ def test_bayes_by_hand():
     np.testing.assert_allclose(bare.predict_log_proba(z), expected, atol=1e-12)
     model = LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])
     adjusted = adjust_prior(model, [0.9, 0.1], old_prior=[0.5, 0.5])
+    z4, y4 = np.tile(z[:4], (3, 1)), [0, 1, 0, 0] * 3
+    known = adjust_prior(TemperatureCalibrator().fit(z4, y4), [0.25, 0.75])
+    np.testing.assert_allclose(known.shift_, np.log([1 / 3, 3]), atol=1e-12)
     p = model.predict_proba([[1.5]])[0] * [0.9, 0.1]
     np.testing.assert_allclose(adjusted.predict_proba([[1.5]])[0], p / p.sum(), atol=1e-12)
 

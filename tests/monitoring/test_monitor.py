@@ -384,6 +384,7 @@ def test_which_member_has_failed_and_weights_learned_again(merged):
     assert copy.to_json() == monitor.to_json()
     assert monitor.recommendation_ == "remerge"
     assert {"remerge", "investigate"} <= set(monitor.reasons_)
+    assert "'both' has a log loss of" in monitor.reasons_["members"]
 
 
 def test_without_members_or_window_nothing_is_merged_again(merged):
