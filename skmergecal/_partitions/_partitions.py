@@ -116,4 +116,4 @@ def combine_all(how: Reduction, results: Sequence[Any]) -> Any:
 
 def has_no_rows(part: Any) -> bool:
     """Whether a part is empty, so that no function is to see it."""
-    return len(getattr(part, "y", (0,))) == 0
+    return len(getattr(part, "y", (0,))) == 0 and not getattr(part, "may_be_empty", False)

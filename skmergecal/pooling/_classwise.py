@@ -11,21 +11,25 @@ import numpy as np
 
 from skmergecal._compat import Interval
 from skmergecal._numerics import log_softmax
-from skmergecal._partitions import InMemory, Rows
+from skmergecal._partitions import Partitions, Rows, Sizes
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_parameters
-from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction, widened_correction
+from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction, moved_scores
 from skmergecal.pooling._leave_one_out import LooOfLogPool, LooPredictions, pool_of_rows
 from skmergecal.pooling._logarithmic import fit_log_pool
-from skmergecal.pooling._pool_fit import check_opinions, classes_with_rows
+from skmergecal.pooling._pool_fit import checked_rows, classes_with_rows
 from skmergecal.pooling._score_regression import (
+    ChosenRows,
+    RegressionPart,
     RegressionRows,
+    RegressionWithoutRows,
     ScoreRegression,
-    principal_directions,
+    choose_rows,
+    directions_of,
     row_blocks,
 )
 
-__all__ = ["classwise_pool_with_loo", "fit_classwise_correction", "fit_classwise_pool"]
+__all__ = ["fit_classwise_correction", "fit_classwise_pool", "learn_classwise_pool"]
 
 #: Probabilities lie in [0, 1], log-probabilities range over several units: with this factor, one
 #: ridge suits both.
@@ -34,65 +38,67 @@ _PROBA_SCALE = 4.0
 _MANY_UNKNOWNS = 200
 
 
-def _regression(rows: RegressionRows, most: int | None = None) -> tuple[ScoreRegression, Array]:
-    """The regression on class-wise features, and their directions, (2 * n_members, rank).
+def _own(rows: RegressionRows, part: slice) -> Array:
+    """Log-probabilities and probabilities, (n_rows, n_classes, 2 * n_members)."""
+    logs = np.stack([z[part] for z in rows.z], axis=2)
+    return np.concatenate([logs, _PROBA_SCALE * np.exp(logs)], axis=2)
 
-    With more than ``most`` unknowns, the features are their principal components, the same for all
-    classes.
-    """
-    n_members, n_classes = len(rows.z), len(rows.columns)
 
-    def own(part: slice) -> Array:
-        logs = np.stack([z[part] for z in rows.z], axis=2)
-        return np.concatenate([logs, _PROBA_SCALE * np.exp(logs)], axis=2)
+def _products(rows: RegressionRows) -> Array:
+    """Sums of products of the features of all classes."""
+    n_classes, n_features = len(rows.columns), 2 * len(rows.z)
+    total = np.zeros((n_features, n_features))
+    for number, part in enumerate(row_blocks(len(rows.y), n_classes * n_features)):
+        these = _own(rows, part).reshape(-1, n_features)
+        these = these * np.repeat(np.sqrt(rows.weight[part]), n_classes)[:, None]
+        total = these.T @ these if number == 0 else total + these.T @ these
+    return total
 
-    rank = 2 * n_members
-    if most is not None:
-        rank = min(rank, most // n_classes - 1)
-    directions = np.eye(2 * n_members)
-    if rank < 2 * n_members:
-        numbers = n_classes * 2 * n_members
-        directions = principal_directions(
-            (
-                own(part).reshape(-1, 2 * n_members)
-                * np.repeat(np.sqrt(rows.weight[part]), n_classes)[:, None]
-                for part in row_blocks(len(rows.y), numbers)
-            ),
-            rank,
-        )
-        rank = directions.shape[1]
+
+def _regression_part(rows: RegressionRows, directions: Array | None) -> RegressionPart:
+    """The regression on class-wise features, or on their components in some directions."""
 
     def features(part: slice) -> Array:
-        these = own(part)
-        if rank < 2 * n_members:
+        these = _own(rows, part)
+        if directions is not None:
             these = these @ directions
         return np.concatenate([these, np.ones((*these.shape[:2], 1))], axis=2)
 
-    problem = ScoreRegression(features, rank + 1, rows.offset, rows.y, rows.weight)
-    return problem, directions
+    rank = 2 * len(rows.z) if directions is None else directions.shape[1]
+    return RegressionPart(features, rank + 1, rows)
 
 
 def _learn(
-    rows: RegressionRows, ridge: Callable[[int], float], most: int | None = None
-) -> tuple[ClasswiseFit, Callable[[Array], Array]]:
+    rows: ChosenRows, ridge: Callable[[int], float], most: int | None = None
+) -> tuple[ClasswiseFit, Partitions[RegressionPart], Callable[[], RegressionWithoutRows]]:
     """What weights per member and class add to a pool.
 
     Parameters
     ----------
-    rows : RegressionRows
+    rows : ChosenRows
     ridge : callable
         Strength of the ridge, from the number of unknowns.
     most : int, default=None
-        Largest number of unknowns.
+        Largest number of unknowns. With more, the features are their principal components, the
+        same for all classes.
 
     Returns
     -------
     fit : ClasswiseFit
-    without_row : callable
-        What it adds to the scores of each row where it was fitted without the row, (n_rows,
-        n_columns), from how the factors of the pool move without it.
+        Of the columns that take part.
+    parts : Partitions of RegressionPart
+    find_loo : callable
+        What the fit tells of fits without a row.
     """
-    problem, directions = _regression(rows, most)
+    n_features, n_classes = 2 * rows.n_members, len(rows.columns)
+    rank = n_features if most is None else min(n_features, most // n_classes - 1)
+    directions = None
+    if rank < n_features:
+        products = rows.parts.reduce(_products, what="products of features")
+        directions = directions_of(products, rank)
+        rank = directions.shape[1]
+    parts = rows.parts.map(_regression_part, directions)
+    problem = ScoreRegression(parts, (n_classes, rank + 1))
     theta, factor = problem.start(), None
     alpha = ridge(theta.size)
     if most is None and theta.size > _MANY_UNKNOWNS:
@@ -100,26 +106,19 @@ def _learn(
     else:
         theta, factor = problem.minimise(alpha, theta)
 
-    def without_row(moves: Array) -> Array:
+    def find_loo() -> RegressionWithoutRows:
         known = problem.factor(alpha, theta) if factor is None else factor
-        return problem.scores_without_row(theta, known, rows.z, moves)
+        return problem.without_rows(theta, known)
 
-    return _fit_of(theta, directions), without_row
+    return _fit_of(theta, np.eye(n_features) if directions is None else directions), parts, find_loo
 
 
-def fit_classwise_correction(
-    z: Sequence[Array], rows: RegressionRows, moves: Array, alpha: float, most: int
-) -> Correction | None:
+def fit_classwise_correction(rows: ChosenRows, alpha: float, most: int) -> Correction | None:
     """What weights per member and class add to a pool; None with too few rows or unknowns.
 
     Parameters
     ----------
-    z : sequence of ndarray of shape (n_samples, n_classes)
-        Log-probabilities of all rows.
-    rows : RegressionRows
-        Those of them to learn from.
-    moves : ndarray of shape (n_samples, n_members)
-        How the factors of the pool move without each row.
+    rows : ChosenRows
     alpha : float
         Strength of the ridge where rows are many.
     most : int
@@ -127,8 +126,8 @@ def fit_classwise_correction(
     """
     if not rows.teach or most < 2 * len(rows.columns):
         return None
-    fit, without_row = _learn(rows, partial(rows.ridge, alpha), most)
-    return widened_correction(rows, fit, without_row(rows.of(moves)), z)
+    fit, parts, find_loo = _learn(rows, partial(rows.ridge, alpha), most)
+    return Correction(fit, parts, find_loo())
 
 
 def _fit_of(theta: Array, directions: Array) -> ClasswiseFit:
@@ -174,46 +173,66 @@ def fit_classwise_pool(
     less than two rows, counted by weight, have no coefficients of their own: they get the mean of
     the weights of the others, and no intercept.
     """
-    return _fit(log_proba, y, sample_weight, alpha)[0]
+    return _fit(checked_rows("log_proba", log_proba, y, sample_weight), alpha)[0]
 
 
-def classwise_pool_with_loo(
-    log_proba: Sequence[Array], y: IntArray, sample_weight: Array | None, alpha: float
-) -> tuple[ClasswiseFit, LooPredictions]:
+def learn_classwise_pool(
+    rows: Partitions[Rows], alpha: float
+) -> tuple[ClasswiseFit, Partitions[LooPredictions]]:
     """The fit of `fit_classwise_pool`, and what it predicts of each row without the row."""
-    fit, find_loo = _fit(log_proba, y, sample_weight, alpha)
+    fit, find_loo = _fit(rows, alpha)
     return fit, find_loo()
 
 
 def _fit(
-    log_proba: Sequence[Any], y: Any, sample_weight: Any, alpha: float
-) -> tuple[ClasswiseFit, Callable[[], LooPredictions]]:
-    everywhere, labels, weight = check_opinions(log_proba, y, sample_weight)
-    n_classes = everywhere[0].shape[1]
-    present, codes = classes_with_rows(labels, n_classes)
-    z = everywhere
-    if codes is not None:
-        z, labels = [np.ascontiguousarray(m[:, present]) for m in z], codes
-    all_rows = Rows(z, labels, weight)
-    pool = fit_log_pool(InMemory(all_rows))
+    everywhere: Partitions[Rows], alpha: float
+) -> tuple[ClasswiseFit, Callable[[], Partitions[LooPredictions]]]:
+    n_classes = Sizes.of(everywhere).classes
+    present, rows = classes_with_rows(everywhere, n_classes)
+    pool = fit_log_pool(rows)
     beta = pool.weights / pool.temperature
     fit = ClasswiseFit.of_pool(beta, len(present))
-    rows = RegressionRows.choose(z, beta, labels, weight)
-    learned = _learn(rows, lambda _: alpha) if rows.teach else None
+    chosen = choose_rows(rows, beta, len(present))
+    learned = _learn(chosen, lambda _: alpha) if chosen.teach else None
     if learned is not None:
-        own = learned[0] if rows.complete else learned[0].widened(rows.columns, len(present))
+        own = learned[0]
+        if len(chosen.columns) < len(present):
+            own = own.widened(chosen.columns, len(present))
         fit = ClasswiseFit.weighted_sum([fit, own], [1, 1])
-    wide = fit if codes is None else fit.widened(present, n_classes)
+    wide = fit if len(present) == n_classes else fit.widened(present, n_classes)
 
-    def find_loo() -> LooPredictions:
-        moves = LooOfLogPool.of(InMemory(all_rows), beta, alpha=1.0).moves(all_rows)
-        without = pool_of_rows(z, beta + moves)
-        if learned is not None:
-            of_some, without_row = learned
-            without += widened_correction(rows, of_some, without_row(rows.of(moves)), z).moved
-        loo = LooPredictions(log_softmax(without), {})
-        if codes is None:
+    def find_loo() -> Partitions[LooPredictions]:
+        pool_loo = LooOfLogPool.of(rows, beta, alpha=1.0)
+        if learned is None:
+            loo = rows.map(_without_row, pool_loo)
+        else:
+            _, parts, of_regression = learned
+            loo = rows.map_with(parts, _corrected_without_row, pool_loo, of_regression(), own)
+        if len(present) == n_classes:
             return loo
-        return loo.widened(present, wide.scores(everywhere), present[labels])
+        return loo.map_with(everywhere, _widened, present, wide)
 
     return wide, find_loo
+
+
+def _without_row(rows: Rows, pool: LooOfLogPool) -> LooPredictions:
+    return LooPredictions(log_softmax(pool.log_proba(rows)), {})
+
+
+def _corrected_without_row(
+    rows: Rows,
+    part: RegressionPart,
+    pool: LooOfLogPool,
+    loo: RegressionWithoutRows,
+    wide: ClasswiseFit,
+) -> LooPredictions:
+    moves = pool.moves(rows)
+    without = pool_of_rows(rows.opinions, pool.beta + moves)
+    without += moved_scores(rows.opinions, moves, part, loo, wide)
+    return LooPredictions(log_softmax(without), {})
+
+
+def _widened(
+    loo: LooPredictions, rows: Rows, present: IntArray, wide: ClasswiseFit
+) -> LooPredictions:
+    return loo.widened(present, wide.scores(rows.opinions), rows.y)

@@ -9,11 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmergecal._numerics import add_weighted, combine_columns, log_softmax, sum_of
+from skmergecal._partitions import Partitions
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._pool_fit import check_new_opinions
-from skmergecal.pooling._score_regression import RegressionRows
+from skmergecal.pooling._score_regression import (
+    ChosenRows,
+    RegressionPart,
+    RegressionWithoutRows,
+)
 
-__all__ = ["ClasswiseFit", "Correction", "CrossClassTerms", "widened_correction"]
+__all__ = ["ClasswiseFit", "Correction", "CrossClassTerms", "moved_scores"]
 
 
 @dataclass(frozen=True)
@@ -197,28 +202,39 @@ class Correction(NamedTuple):
     """What a regression adds to the scores of a pool."""
 
     fit: ClasswiseFit
-    moved: Array
-    """What it adds to each row where it was fitted without the row, (n_samples, n_classes)."""
+    """Of the columns that take part."""
+    parts: Partitions[RegressionPart]
+    loo: RegressionWithoutRows
+
+    def widened(self, rows: ChosenRows, n_classes: int) -> ClasswiseFit:
+        """The coefficients of all classes."""
+        complete = len(rows.columns) == n_classes
+        return self.fit if complete else self.fit.widened(rows.columns, n_classes)
 
 
-def widened_correction(
-    rows: RegressionRows, fit: ClasswiseFit, moved: Array, z: Sequence[Array]
-) -> Correction:
-    """A correction of all classes and rows, from one learned from some.
+def moved_scores(
+    z: Sequence[Array],
+    moves: Array,
+    part: RegressionPart,
+    loo: RegressionWithoutRows,
+    wide: ClasswiseFit,
+) -> Array:
+    """What a correction adds to each row where it was fitted without the row.
 
     Parameters
     ----------
-    rows : RegressionRows
-        That it was learned from.
-    fit : ClasswiseFit
-        Of their columns.
-    moved : ndarray of shape (n_rows, n_columns)
     z : sequence of ndarray of shape (n_samples, n_classes)
         Log-probabilities of all rows.
+    moves : ndarray of shape (n_samples, n_members)
+        How the factors of the pool move without each row.
+    part, loo
+        Of the correction.
+    wide : ClasswiseFit
+        The correction of all classes.
     """
-    if rows.complete:
-        return Correction(fit, moved)
-    wide = fit.widened(rows.columns, z[0].shape[1])
+    moved = part.scores_without_row(loo, part.rows.of(moves))
+    if part.rows.complete:
+        return moved
     everywhere = wide.scores(z)
-    everywhere[rows.where] = moved
-    return Correction(wide, everywhere)
+    everywhere[part.rows.where] = moved
+    return everywhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,17 +12,20 @@ import numpy as np
 
 from skmergecal._numerics import (
     add_weighted,
+    decide_softening,
     log_of_softened,
     log_softmax,
+    near_zero,
+    raised_much,
+    row_losses,
     soften,
-    softening_of,
 )
-from skmergecal._partitions import InMemory, Rows
-from skmergecal._temperature import loo_temperatures, minimise_temperature
+from skmergecal._partitions import SIZES, InMemory, Partitions, Rows, Sizes
+from skmergecal._temperature import FitsWithoutRows, SlopesOfRows, minimise_partitions
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_lengths, check_members, check_proba
 from skmergecal.pooling._classwise import fit_classwise_correction
-from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction
+from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction, moved_scores
 from skmergecal.pooling._cross_class import cross_class_rank, fit_cross_class_corrections
 from skmergecal.pooling._leave_one_out import (
     LooOfLinearPool,
@@ -30,11 +34,29 @@ from skmergecal.pooling._leave_one_out import (
     pool_of_rows,
 )
 from skmergecal.pooling._linear import fit_linear_weights
-from skmergecal.pooling._logarithmic import fit_log_pool, fit_logarithmic_pool
-from skmergecal.pooling._pool_fit import check_new_opinions, check_opinions, classes_with_rows
-from skmergecal.pooling._score_regression import RegressionRows, penalty_strength
+from skmergecal.pooling._logarithmic import fit_log_pool
+from skmergecal.pooling._pool_fit import (
+    check_new_opinions,
+    check_opinions,
+    classes_with_rows,
+    with_columns,
+)
+from skmergecal.pooling._score_regression import (
+    ChosenRows,
+    RegressionPart,
+    RegressionWithoutRows,
+    choose_rows,
+    penalty_strength,
+)
 
-__all__ = ["CombinedFit", "ScaledLinearPool", "combined_pool_with_loo", "fit_combined_pool"]
+__all__ = [
+    "CombinedFit",
+    "ScaledLinearPool",
+    "combined_pool_with_loo",
+    "fit_combined_pool",
+    "learn_combined_pool",
+    "softening_in_partitions",
+]
 
 #: Strength of the ridge of the class-wise pool, and strengths of those of the cross-class pools.
 CLASSWISE_ALPHA = 3.0
@@ -262,73 +284,122 @@ def combined_pool_with_loo(
 ) -> tuple[CombinedFit, LooPredictions]:
     """The fit of `fit_combined_pool`, and what it predicts of each row without the row."""
     z, labels, weight = check_opinions(log_proba, y, sample_weight)
-    if proba is None:
-        return _fit_checked(z, None, labels, weight, cross_class=cross_class)
-    given = check_members("proba", proba, check_proba)
-    shape = np.shape(log_proba[0])
-    if len(given) != len(z) or given[0].shape != shape:
-        msg = (
-            f"proba should hold as many matrices as log_proba, {len(z)}, of the same shape "
-            f"{shape}; got {len(given)} of shape {given[0].shape}"
+    rows, own = InMemory(Rows(z, labels, weight)), None
+    if proba is not None:
+        given = check_members("proba", proba, check_proba)
+        shape = np.shape(log_proba[0])
+        if len(given) != len(z) or given[0].shape != shape:
+            msg = (
+                f"proba should hold as many matrices as log_proba, {len(z)}, of the same shape "
+                f"{shape}; got {len(given)} of shape {given[0].shape}"
+            )
+            raise ValueError(msg)
+        own = InMemory(
+            Rows(*check_opinions(given, y, sample_weight, check=lambda p, _: p, logs=False))
         )
-        raise ValueError(msg)
-    own, _, _ = check_opinions(given, y, sample_weight, check=lambda p, _: p, logs=False)
-    return _fit_checked(z, own, labels, weight, cross_class=cross_class)
+    fit, loo = learn_combined_pool(rows, own, cross_class=cross_class)
+    assert isinstance(loo, InMemory)
+    return fit, loo.part
 
 
-def _fit_checked(
-    z: list[Array],
-    proba: list[Array] | None,
-    y: IntArray,
-    weight: Array | None,
-    *,
-    cross_class: bool,
-) -> tuple[CombinedFit, LooPredictions]:
-    present, codes = classes_with_rows(y, z[0].shape[1])
-    if codes is not None:
-        own = None if proba is None else [p[:, present] for p in proba]
-        inner = [np.ascontiguousarray(m[:, present]) for m in z]
-        part, loo = _fit_checked(inner, own, codes, weight, cross_class=cross_class)
-        wide = replace(part, classwise=part.classwise.widened(present, z[0].shape[1]))
-        return wide, loo.widened(present, _scores_of_rows(wide, z, proba), y)
-    all_rows = Rows(z, y, weight)
-    pool = fit_log_pool(InMemory(all_rows))
+def learn_combined_pool(
+    everywhere: Partitions[Rows], proba: Partitions[Rows] | None, *, cross_class: bool = True
+) -> tuple[CombinedFit, Partitions[LooPredictions]]:
+    """The same for checked opinions in partitions: log-probabilities, and probabilities."""
+    n_classes = Sizes.of(everywhere).classes
+    present, rows = classes_with_rows(everywhere, n_classes)
+    complete = len(present) == n_classes
+    own = proba if complete or proba is None else proba.map(with_columns, present)
+    fit, loo = _learn(rows, own, len(present), cross_class=cross_class)
+    if complete:
+        return fit, loo
+    wide = replace(fit, classwise=fit.classwise.widened(present, n_classes))
+    both = everywhere.map_with(everywhere if proba is None else proba, _scores_of_part, wide)
+    return wide, loo.map_with(both, _widened, present)
+
+
+def _learn(
+    rows: Partitions[Rows], proba: Partitions[Rows] | None, n_classes: int, *, cross_class: bool
+) -> tuple[CombinedFit, Partitions[LooPredictions]]:
+    pool = fit_log_pool(rows)
     beta = pool.weights / pool.temperature
-    moves = LooOfLogPool.of(InMemory(all_rows), beta, alpha=1.0).moves(all_rows)
-    without = pool_of_rows(z, beta + moves)
-    names, predictions = ["logarithmic"], [without]
-    fits = [ClasswiseFit.of_pool(beta, z[0].shape[1])]
-    rows = RegressionRows.choose(z, beta, y, weight)
-    for name, correction in _corrections(z, rows, moves, cross_class=cross_class):
+    stack = rows.map(_Stack, LooOfLogPool.of(rows, beta, alpha=1.0))
+    names, fits = ["logarithmic"], [ClasswiseFit.of_pool(beta, n_classes)]
+    chosen = choose_rows(rows, beta, n_classes)
+    for name, correction in _corrections(chosen, cross_class=cross_class):
         names.append(name)
-        fits.append(ClasswiseFit.weighted_sum([fits[0], correction.fit], [1, 1]))
-        predictions.append(log_softmax(without + correction.moved))
+        wide = correction.widened(chosen, n_classes)
+        fits.append(ClasswiseFit.weighted_sum([fits[0], wide], [1, 1]))
+        stack = stack.map_with(correction.parts, _Stack.with_correction, correction.loo, wide)
     linear = []
     if proba is not None:
-        for calibrated, p in ((False, proba), (True, _Exponentials(z))):
-            fit, its_prediction = _fit_scaled_linear(p, y, weight)
+        for calibrated, p in ((False, proba), (True, rows.map(_exponentials))):
+            fit, without = _fit_scaled_linear(p)
             linear.append(replace(fit, calibrated=calibrated))
-            predictions.append(its_prediction)
             names.append("linear of calibrated" if calibrated else "linear")
-    stack = fit_logarithmic_pool(predictions, y, weight, alpha=STACKING_ALPHA)
-    share = (stack.weights / stack.temperature).tolist()
-    classwise = ClasswiseFit.weighted_sum(fits, share[: len(fits)]).compact()
-    weighed = [replace(f, factor=s) for f, s in zip(linear, share[len(fits) :], strict=True)]
-    loo = LooPredictions.of_stack(names, predictions, y, weight, np.array(share), STACKING_ALPHA)
-    return CombinedFit(classwise, tuple(weighed)), loo
+            stack = stack.map_with(without, _Stack.with_prediction)
+    predictions = stack.map(_Stack.as_rows).stored("predictions without each row")
+    weights = fit_log_pool(predictions, STACKING_ALPHA)
+    share = weights.weights / weights.temperature
+    factors = share.tolist()
+    classwise = ClasswiseFit.weighted_sum(fits, factors[: len(fits)]).compact()
+    weighed = [replace(f, factor=s) for f, s in zip(linear, factors[len(fits) :], strict=True)]
+    loo = LooOfLogPool.of(predictions, share, STACKING_ALPHA)
+    return CombinedFit(classwise, tuple(weighed)), predictions.map(_loo_of_stack, names, loo)
 
 
-def _corrections(
-    z: list[Array], rows: RegressionRows, moves: Array, *, cross_class: bool
-) -> Iterator[tuple[str, Correction]]:
+class _Stack:
+    """What the pools predict of each row without it, so far."""
+
+    def __init__(self, rows: Rows, pool: LooOfLogPool) -> None:
+        self.rows, self.y = rows, rows.y
+        self.moves = pool.moves(rows)
+        self.predictions = [pool_of_rows(rows.opinions, pool.beta + self.moves)]
+
+    def with_correction(
+        self, part: RegressionPart, loo: RegressionWithoutRows, wide: ClasswiseFit
+    ) -> _Stack:
+        """With a pool that a regression corrects."""
+        moved = moved_scores(self.rows.opinions, self.moves, part, loo, wide)
+        return self._with(log_softmax(self.predictions[0] + moved))
+
+    def with_prediction(self, rows: Rows) -> _Stack:
+        """With another prediction, the only opinion of these rows."""
+        return self._with(rows.opinions[0])
+
+    def _with(self, prediction: Array) -> _Stack:
+        more = copy(self)
+        more.predictions = [*self.predictions, prediction]
+        return more
+
+    def as_rows(self) -> Rows:
+        """The predictions as opinions."""
+        return Rows(self.predictions, self.y, self.rows.weight)
+
+
+def _loo_of_stack(rows: Rows, names: Sequence[str], pool: LooOfLogPool) -> LooPredictions:
+    pools = {n: row_losses(p, rows.y) for n, p in zip(names, rows.opinions, strict=True)}
+    return LooPredictions(pool.log_proba(rows), pools)
+
+
+def _scores_of_part(rows: Rows, proba: Rows, fit: CombinedFit) -> Rows:
+    """Scores of the fit as the only opinion."""
+    return Rows([_scores_of_rows(fit, rows.opinions, proba.opinions)], rows.y, rows.weight)
+
+
+def _widened(loo: LooPredictions, scores: Rows, present: IntArray) -> LooPredictions:
+    return loo.widened(present, scores.opinions[0], scores.y)
+
+
+def _corrections(rows: ChosenRows, *, cross_class: bool) -> Iterator[tuple[str, Correction]]:
     """Regressions that correct the logarithmic pool, by name, within `MOST_UNKNOWNS` together."""
-    n_members, n_classes = len(z), len(rows.columns)
-    across = cross_class_rank(n_members, n_classes, MOST_UNKNOWNS // 2) if cross_class else 0
+    n_classes = len(rows.columns)
+    across = cross_class_rank(rows.n_members, n_classes, MOST_UNKNOWNS // 2) if cross_class else 0
     left = MOST_UNKNOWNS - n_classes * (across + 1)
-    classwise = fit_classwise_correction(z, rows, moves, CLASSWISE_ALPHA, left)
+    classwise = fit_classwise_correction(rows, CLASSWISE_ALPHA, left)
     if classwise is not None:
         yield "class-wise", classwise
-    corrections = fit_cross_class_corrections(z, rows, moves, CROSS_CLASS_ALPHAS, across)
+    corrections = fit_cross_class_corrections(rows, CROSS_CLASS_ALPHAS, across)
     for alpha, correction in zip(CROSS_CLASS_ALPHAS, corrections, strict=False):
         yield f"cross-class, ridge {alpha:g}", correction
 
@@ -339,19 +410,57 @@ def _scores_of_rows(fit: CombinedFit, z: Sequence[Array], proba: Sequence[Array]
     return fit.scores((k, m, np.exp(m), partial(own.__getitem__, k)) for k, m in enumerate(z))
 
 
+def _exponentials(rows: Rows) -> Rows:
+    return Rows(_Exponentials(rows.opinions), rows.y, rows.weight)
+
+
 def _fit_scaled_linear(
-    proba: Sequence[Array], y: IntArray, weight: Array | None
-) -> tuple[ScaledLinearPool, Array]:
+    rows: Partitions[Rows],
+) -> tuple[ScaledLinearPool, Partitions[Rows]]:
     """The linear pool with its temperature, and its leave-one-out log-probabilities."""
-    rows = Rows(proba, y, weight)
-    weights, _ = fit_linear_weights(InMemory(rows))
-    pooled = add_weighted(proba, weights)
-    softening = softening_of(pooled, weight)
-    logits = soften(pooled, softening)
-    total = float(len(y) if weight is None else weight.sum())
+    weights, _ = fit_linear_weights(rows)
+    pooled = rows.map(_pooled, weights)
+    softening = softening_in_partitions(pooled)
+    logits = pooled.map(_softened, softening)
+    total = Sizes.of(rows).total
     alpha = penalty_strength(LINEAR_ALPHA, 2 * len(weights) + 1, total)
-    temperature = minimise_temperature(logits, y, weight, alpha).temperature
-    without = soften(LooOfLinearPool.of(InMemory(rows), weights).proba(rows), softening)
-    each = loo_temperatures(logits, y, weight, temperature, alpha)
-    fit = ScaledLinearPool(weights, softening, temperature)
-    return fit, log_softmax(without / each[:, None])
+    temperature = minimise_partitions(logits, alpha).temperature
+    slopes = logits.map(SlopesOfRows, [temperature])
+    fits = FitsWithoutRows.of(slopes, [temperature], alpha)
+    loo = LooOfLinearPool.of(rows, weights)
+    without = rows.map_with(slopes, _linear_without_row, loo, softening, fits)
+    return ScaledLinearPool(weights, softening, temperature), without
+
+
+def _pooled(rows: Rows, weights: Array) -> Rows:
+    return Rows([add_weighted(rows.opinions, weights)], rows.y, rows.weight)
+
+
+def _softened(rows: Rows, softening: float) -> Rows:
+    return Rows([soften(rows.opinions[0], softening)], rows.y, rows.weight)
+
+
+def _linear_without_row(
+    rows: Rows, slopes: SlopesOfRows, loo: LooOfLinearPool, softening: float, fits: FitsWithoutRows
+) -> Rows:
+    without = soften(loo.proba(rows), softening)
+    (each,) = slopes.temperatures(fits)
+    return Rows([log_softmax(without / each[:, None])], rows.y, rows.weight)
+
+
+def softening_in_partitions(pooled: Partitions[Rows]) -> float:
+    """What `softening_of` says of probabilities in partitions, the only opinion."""
+    sizes, smallest = pooled.reduce(_smallest, how=(SIZES, "min"), what="smallest probability")
+    _, total, n_classes = Sizes(*sizes)
+    much, counts = raised_much(total, n_classes), np.zeros(3)
+    if 0 < smallest < much:
+        counts = pooled.reduce(_near_zero, smallest, much, what="small probabilities")
+    return decide_softening(total, smallest, much, counts)
+
+
+def _smallest(rows: Rows) -> tuple[tuple[int, float, int], float]:
+    return rows.sizes(), float(rows.opinions[0].min())
+
+
+def _near_zero(rows: Rows, smallest: float, much: float) -> Array:
+    return near_zero(rows.opinions[0], rows.weight, smallest, much)

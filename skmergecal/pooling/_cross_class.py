@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from skmergecal._partitions import InMemory, Partitions
 from skmergecal._typing import Array
-from skmergecal.pooling._classwise_fit import (
-    ClasswiseFit,
-    Correction,
-    CrossClassTerms,
-    widened_correction,
-)
+from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction, CrossClassTerms
 from skmergecal.pooling._score_regression import (
+    ChosenRows,
+    RegressionPart,
     RegressionRows,
     ScoreRegression,
+    directions_of,
     principal_directions,
     row_blocks,
 )
@@ -41,7 +40,7 @@ def cross_class_rank(n_members: int, n_classes: int, most: int) -> int:
 
 
 def fit_cross_class_corrections(
-    z: Sequence[Array], rows: RegressionRows, moves: Array, alphas: Sequence[float], rank: int
+    rows: ChosenRows, alphas: Sequence[float], rank: int
 ) -> list[Correction]:
     """What a regression on the log-probabilities of all classes adds to a pool.
 
@@ -50,12 +49,7 @@ def fit_cross_class_corrections(
 
     Parameters
     ----------
-    z : sequence of ndarray of shape (n_samples, n_classes)
-        Log-probabilities of all rows.
-    rows : RegressionRows
-        Those of them to learn from.
-    moves : ndarray of shape (n_samples, n_members)
-        How the factors of the pool move without each row.
+    rows : ChosenRows
     alphas : sequence of float
         Strengths of the ridge, from strong to weak: each fit starts from the one before.
     rank : int
@@ -69,9 +63,25 @@ def fit_cross_class_corrections(
     """
     if rank < 1 or not rows.teach:
         return []
-    directions = _components(rows, rank)
+    directions = _components(rows.parts, rank)
     if not directions.size:
         return []
+    n_classes = len(rows.columns)
+    parts = rows.parts.map(_regression_part, directions)
+    problem = ScoreRegression(parts, (n_classes, directions.shape[1] + 1))
+    by_member = directions.reshape(rows.n_members, n_classes, -1)
+    by_member = by_member - by_member.mean(axis=1, keepdims=True)
+    theta, corrections = problem.start(), []
+    none = np.zeros((rows.n_members, n_classes))
+    for alpha in alphas:
+        theta, factor = problem.minimise(rows.ridge(alpha, theta.size), theta)
+        across = CrossClassTerms(by_member, theta[:, :-1].T)
+        fit = ClasswiseFit(none, none, theta[:, -1], across)
+        corrections.append(Correction(fit, parts, problem.without_rows(theta, factor)))
+    return corrections
+
+
+def _regression_part(rows: RegressionRows, directions: Array) -> RegressionPart:
     features = _centred(rows, slice(None)) @ directions
     features = np.column_stack([features, np.ones(len(features))])
     n_classes = len(rows.columns)
@@ -80,18 +90,7 @@ def fit_cross_class_corrections(
         these = features[part]
         return np.broadcast_to(these[:, None], (len(these), n_classes, these.shape[1]))
 
-    problem = ScoreRegression(shared, features.shape[1], rows.offset, rows.y, rows.weight)
-    by_member = directions.reshape(len(rows.z), n_classes, -1)
-    by_member = by_member - by_member.mean(axis=1, keepdims=True)
-    theta, corrections = problem.start(), []
-    none = np.zeros((len(rows.z), n_classes))
-    for alpha in alphas:
-        theta, factor = problem.minimise(rows.ridge(alpha, theta.size), theta)
-        across = CrossClassTerms(by_member, theta[:, :-1].T)
-        fit = ClasswiseFit(none, none, theta[:, -1], across)
-        moved = problem.scores_without_row(theta, factor, rows.z, rows.of(moves))
-        corrections.append(widened_correction(rows, fit, moved, z))
-    return corrections
+    return RegressionPart(shared, features.shape[1], rows)
 
 
 def _centred(rows: RegressionRows, part: slice) -> Array:
@@ -101,16 +100,27 @@ def _centred(rows: RegressionRows, part: slice) -> Array:
     return logs.reshape(len(logs), -1)
 
 
-def _components(rows: RegressionRows, rank: int, many: int = _MANY_FEATURES) -> Array:
-    """Principal directions of the features, (n_features, rank), fewer if others are empty."""
+def _scaled(rows: RegressionRows, part: slice) -> Array:
+    return np.asarray(_centred(rows, part) * np.sqrt(rows.weight[part])[:, None])
+
+
+def _products(rows: RegressionRows) -> Array:
+    """Sums of products of all features."""
     n_features = len(rows.z) * len(rows.columns)
+    total = np.zeros((n_features, n_features))
+    for number, part in enumerate(row_blocks(len(rows.y), n_features)):
+        these = _scaled(rows, part)
+        total = these.T @ these if number == 0 else total + these.T @ these
+    return total
 
-    def scaled(part: slice) -> Array:
-        return np.asarray(_centred(rows, part) * np.sqrt(rows.weight[part])[:, None])
 
-    if n_features <= max(many, len(rows.y)):
-        blocks = row_blocks(len(rows.y), n_features)
-        return principal_directions((scaled(part) for part in blocks), rank)
-    # Directions are sums of rows: with fewer rows than features, a smaller problem gives the sums.
-    features = scaled(slice(None)).T
-    return np.linalg.qr(features @ principal_directions([features], rank))[0]
+def _components(parts: Partitions[RegressionRows], rank: int, many: int = _MANY_FEATURES) -> Array:
+    """Principal directions of the features, (n_features, rank), fewer if others are empty."""
+    if isinstance(parts, InMemory):
+        rows = parts.part
+        if len(rows.z) * len(rows.columns) > max(many, len(rows.y)):
+            # Directions are sums of rows: with fewer rows than features, a smaller problem gives
+            # the sums.
+            features = _scaled(rows, slice(None)).T
+            return np.linalg.qr(features @ principal_directions([features], rank))[0]
+    return directions_of(parts.reduce(_products, what="products of features"), rank)

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
-from skmergecal._numerics import log_softmax, row_losses, softmax, sum_of
-from skmergecal._partitions import InMemory, Partitions, Rows
+from skmergecal._numerics import log_softmax, softmax, sum_of
+from skmergecal._partitions import Partitions, Rows
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._linear import NEGLIGIBLE, of_true
 from skmergecal.pooling._nonnegative_newton import factorise
@@ -43,21 +43,6 @@ class LooPredictions:
 
     log_proba: Array
     pools: Mapping[str, Array]
-
-    @classmethod
-    def of_stack(
-        cls,
-        names: Sequence[str],
-        predictions: Sequence[Array],
-        y: IntArray,
-        weight: Array | None,
-        share: Array,
-        alpha: float,
-    ) -> LooPredictions:
-        """Of a logarithmic pool, with weights ``share``, of leave-one-out predictions."""
-        pools = {n: row_losses(p, y) for n, p in zip(names, predictions, strict=True)}
-        rows = Rows(predictions, y, weight)
-        return cls(LooOfLogPool.of(InMemory(rows), share, alpha).log_proba(rows), pools)
 
     def widened(self, present: IntArray, scores: Array, y: IntArray) -> LooPredictions:
         """The same with the columns of classes that no row has.

@@ -35,6 +35,7 @@ __all__ = [
     "checked_rows",
     "classes_with_rows",
     "weighted_sum",
+    "with_columns",
 ]
 
 
@@ -146,13 +147,21 @@ def check_new_opinions(
     return matrices
 
 
-def classes_with_rows(y: IntArray, n_classes: int) -> tuple[IntArray, IntArray | None]:
-    """The columns of classes that have rows, and y in these; None where all have."""
-    counts = np.bincount(y, minlength=n_classes)
+def classes_with_rows(rows: Partitions[Rows], n_classes: int) -> tuple[IntArray, Partitions[Rows]]:
+    """The columns of classes that have rows, and the rows with these columns alone."""
+    counts = rows.reduce(_counts_of_classes, n_classes, what="number of rows of each class")
     present = np.flatnonzero(counts)
-    if len(present) == n_classes:
-        return present, None
-    return present, np.searchsorted(present, y)
+    return present, rows if len(present) == n_classes else rows.map(with_columns, present)
+
+
+def _counts_of_classes(rows: Rows, n_classes: int) -> IntArray:
+    return np.bincount(rows.y, minlength=n_classes)
+
+
+def with_columns(rows: Rows, present: IntArray) -> Rows:
+    """Rows with the columns of some classes, which all rows have."""
+    inner = [np.ascontiguousarray(m[:, present]) for m in rows.opinions]
+    return Rows(inner, np.searchsorted(present, rows.y), rows.weight)
 
 
 def bootstrap_intervals(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,19 @@ import numpy as np
 from scipy.linalg import cho_solve, eigh
 
 from skmergecal._numerics import add_weighted, log_softmax, softmax, sum_of
+from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._leave_one_out import loo_step
 from skmergecal.pooling._nonnegative_newton import factorise
 
 __all__ = [
+    "ChosenRows",
+    "RegressionPart",
     "RegressionRows",
+    "RegressionWithoutRows",
     "ScoreRegression",
+    "choose_rows",
+    "directions_of",
     "penalty_strength",
     "principal_directions",
     "row_blocks",
@@ -73,7 +79,11 @@ def principal_directions(blocks: Iterable[Array], rank: int) -> Array:
     blocks : iterable of ndarray of shape (n_rows, n_features)
     rank : int
     """
-    products = sum_of(these.T @ these for these in blocks)
+    return directions_of(sum_of(these.T @ these for these in blocks), rank)
+
+
+def directions_of(products: Array, rank: int) -> Array:
+    """The same from the sums of products of all pairs of features."""
     last = len(products) - 1
     if last < _MANY_FEATURES:
         sizes, directions = np.linalg.eigh(products)
@@ -121,44 +131,31 @@ def _descend(
     return theta
 
 
-class ScoreRegression:
+class RegressionPart:
     """The summed log loss of scores offset_c + f_c' theta_c, with f_c the features of class c.
-
-    The penalty is alpha / 2 times the sum of the squares of theta, a matrix of shape (n_classes,
-    n_features).
 
     Parameters
     ----------
     features : callable
         Returns the features of a slice of rows, shape (n_rows, n_classes, n_features).
     n_features : int
-    offset : ndarray of shape (n_samples, n_classes)
-        Scores of the pool.
-    y : ndarray of shape (n_samples,)
-        Column numbers.
-    weight : ndarray of shape (n_samples,)
-        Positive frequency weights.
+    rows : RegressionRows
     """
 
+    may_be_empty = True
+
     def __init__(
-        self,
-        features: Callable[[slice], Array],
-        n_features: int,
-        offset: Array,
-        y: IntArray,
-        weight: Array,
+        self, features: Callable[[slice], Array], n_features: int, rows: RegressionRows
     ) -> None:
-        self.features, self.offset, self.y, self.weight = features, offset, y, weight
-        self.shape = offset.shape[1], n_features
-        #: About what rounding of scores does to the summed loss.
-        size = _SCORES + np.abs(offset).max(axis=1)
-        self.rounding = float(np.finfo(float).eps * (weight @ size))
+        self.features, self.rows = features, rows
+        self.offset, self.y, self.weight, self.z = rows.offset, rows.y, rows.weight, rows.z
+        self.shape = self.offset.shape[1], n_features
 
-    def start(self) -> Array:
-        """Coefficients that leave the pool's scores as they are."""
-        return np.zeros(self.shape)
+    def sizes(self) -> float:
+        """Sum of the sizes that rounding of scores is relative to."""
+        return float(self.weight @ (_SCORES + np.abs(self.offset).max(axis=1)))
 
-    def _blocks(self) -> Iterator[tuple[slice, Array]]:
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
         for part in row_blocks(len(self.y), int(np.prod(self.shape))):
             yield part, self.features(part)
 
@@ -169,7 +166,7 @@ class ScoreRegression:
         by_class = hessian.reshape(k, m, k, m)
         # With f_c the features of class c, a row of weight w adds w (p_c - [c = y]) f_c to the
         # gradient and w ([c = d] p_c - p_c p_d) f_c f_d' to block (c, d) of the Hessian.
-        for part, features in self._blocks():
+        for part, features in self.blocks():
             y, w = self.y[part], self.weight[part]
             rows = np.arange(len(y))
             scores = np.einsum("ncm,cm->nc", features, theta)
@@ -186,70 +183,27 @@ class ScoreRegression:
             gradient += np.einsum("nc,ncm->cm", p, features)
         return value, gradient, hessian
 
-    def minimise(self, alpha: float, theta: Array) -> tuple[Array, Any]:
-        """Minimiser from a start, and the Cholesky factor of the Hessian with the penalty.
-
-        Cubic in the unknowns, see `minimise_by_products`.
-        """
-
-        def penalised(theta: Array) -> tuple[float, tuple[Array, Array]]:
-            value, gradient, hessian = self.loss(theta)
-            hessian[np.diag_indices_from(hessian)] += alpha
-            value += alpha / 2 * float((theta * theta).sum())
-            return value, ((gradient + alpha * theta).ravel(), hessian)
-
-        factor: Any = None
-
-        def newton_step(_: Array, derivatives: tuple[Array, Array]) -> tuple[Array, float]:
-            nonlocal factor
-            gradient, hessian = derivatives
-            factor = factorise(hessian)
-            step = -cho_solve(factor, gradient)
-            return step.reshape(self.shape), -float(gradient @ step)
-
-        return _descend(penalised, newton_step, theta, self.rounding), factor
-
-    def minimise_by_products(self, alpha: float, theta: Array) -> Array:
-        """The minimiser alone, for many unknowns: a pass over the rows costs as much as they do.
-
-        Newton's steps come from conjugate gradients, which need products with the Hessian only;
-        these are preconditioned by its blocks of one class each.
-        """
-        return _Products(self, alpha).minimise(theta)
-
-    def factor(self, alpha: float, theta: Array) -> Any:
-        """The Cholesky factor of the Hessian with the penalty."""
-        hessian = self.loss(theta)[2]
-        return factorise(hessian + alpha * np.eye(len(hessian)))
-
-    def scores_without_row(
-        self, theta: Array, factor: Any, z: Sequence[Array], moves: Array
-    ) -> Array:
+    def scores_without_row(self, loo: RegressionWithoutRows, moves: Array) -> Array:
         """What is added to the scores of a pool, both fitted without the row.
 
         The pool's scores, sum_k beta_k z_k, move with the factors beta.
 
         Parameters
         ----------
-        theta : ndarray of shape (n_classes, n_features)
-        factor : Cholesky factor of the Hessian with the penalty, at theta
-        z : sequence of ndarray of shape (n_samples, n_classes)
-        moves : ndarray of shape (n_samples, n_members)
+        loo : RegressionWithoutRows
+        moves : ndarray of shape (n_rows, n_members)
             How beta moves without each row.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_rows, n_classes)
             To be added to the scores of the pool without the row.
         """
-        # Where beta moves by d, theta follows by -G d, with G = H^-1 times the mixed derivatives;
-        # then the row is removed.
-        k, m = self.shape
-        inverse = cho_solve(factor, np.eye(k * m))
-        follow = (inverse @ self._mixed(theta, z)).reshape(k, m, len(z))
+        theta, inverse, follow = loo.theta, loo.inverse, loo.follow
+        k, z = self.shape[0], self.z
         step = self._steps_by_classes if k <= _FEW_CLASSES else self._steps_by_products
         out = np.empty((len(self.y), k))
-        for part, features in self._blocks():
+        for part, features in self.blocks():
             added = np.einsum("ncm,cm->nc", features, theta)
             for c in range(k):
                 added[:, c] -= np.einsum("nj,nj->n", features[:, c] @ follow[c], moves[part])
@@ -310,11 +264,11 @@ class ScoreRegression:
             direction, its_product = eased + share * direction, left + share * its_product
         return moved
 
-    def _mixed(self, theta: Array, z: Sequence[Array]) -> Array:
+    def mixed(self, theta: Array) -> Array:
         """Mixed derivatives, shape (n_classes * n_features, n_members)."""
-        k, m = self.shape
+        (k, m), z = self.shape, self.z
         mixed = np.zeros((k, m, len(z)))
-        for part, features in self._blocks():
+        for part, features in self.blocks():
             p = softmax(np.einsum("ncm,cm->nc", features, theta) + self.offset[part])
             u = np.stack([member[part] for member in z], axis=2)
             u -= np.einsum("nc,ncj->nj", p, u)[:, None]
@@ -324,14 +278,109 @@ class ScoreRegression:
         return mixed.reshape(k * m, len(z))
 
 
+@dataclass(frozen=True)
+class RegressionWithoutRows:
+    """What a regression on all rows tells of fits without one of them.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_classes, n_features)
+    inverse : ndarray of shape (n_unknowns, n_unknowns)
+        Of the Hessian with the penalty.
+    follow : ndarray of shape (n_classes, n_features, n_members)
+        How theta follows the factors of the pool, with the sign reversed.
+    """
+
+    theta: Array
+    inverse: Array
+    follow: Array
+
+
+class ScoreRegression:
+    """The loss of `RegressionPart` summed over partitions, and its minimum.
+
+    The penalty is alpha / 2 times the sum of the squares of theta, a matrix of shape (n_classes,
+    n_features).
+
+    Parameters
+    ----------
+    parts : Partitions of RegressionPart
+    shape : tuple of int
+    """
+
+    def __init__(self, parts: Partitions[RegressionPart], shape: tuple[int, int]) -> None:
+        self.parts, self.shape = parts, shape
+        #: About what rounding of scores does to the summed loss.
+        size = parts.reduce(RegressionPart.sizes, what="sizes of scores")
+        self.rounding = float(np.finfo(float).eps * size)
+
+    def start(self) -> Array:
+        """Coefficients that leave the pool's scores as they are."""
+        return np.zeros(self.shape)
+
+    def loss(self, theta: Array) -> tuple[float, Array, Array]:
+        """Summed log loss, its gradient and its Hessian, without the penalty."""
+        value, gradient, hessian = self.parts.reduce(
+            RegressionPart.loss, theta, what="derivatives of a regression of scores"
+        )
+        return value, gradient, hessian
+
+    def minimise(self, alpha: float, theta: Array) -> tuple[Array, Any]:
+        """Minimiser from a start, and the Cholesky factor of the Hessian with the penalty.
+
+        Cubic in the unknowns, see `minimise_by_products`.
+        """
+
+        def penalised(theta: Array) -> tuple[float, tuple[Array, Array]]:
+            value, gradient, hessian = self.loss(theta)
+            hessian[np.diag_indices_from(hessian)] += alpha
+            value += alpha / 2 * float((theta * theta).sum())
+            return value, ((gradient + alpha * theta).ravel(), hessian)
+
+        factor: Any = None
+
+        def newton_step(_: Array, derivatives: tuple[Array, Array]) -> tuple[Array, float]:
+            nonlocal factor
+            gradient, hessian = derivatives
+            factor = factorise(hessian)
+            step = -cho_solve(factor, gradient)
+            return step.reshape(self.shape), -float(gradient @ step)
+
+        return _descend(penalised, newton_step, theta, self.rounding), factor
+
+    def minimise_by_products(self, alpha: float, theta: Array) -> Array:
+        """The minimiser alone, for many unknowns: a pass over the rows costs as much as they do.
+
+        Newton's steps come from conjugate gradients, which need products with the Hessian only;
+        these are preconditioned by its blocks of one class each.
+        """
+        if isinstance(self.parts, InMemory):
+            return _Products(self.parts.part, alpha, self.rounding).minimise(theta)
+        return self.minimise(alpha, theta)[0]
+
+    def factor(self, alpha: float, theta: Array) -> Any:
+        """The Cholesky factor of the Hessian with the penalty."""
+        hessian = self.loss(theta)[2]
+        return factorise(hessian + alpha * np.eye(len(hessian)))
+
+    def without_rows(self, theta: Array, factor: Any) -> RegressionWithoutRows:
+        """What the minimum tells of fits without a row, from the Cholesky factor there."""
+        # Where beta moves by d, theta follows by -G d, with G = H^-1 times the mixed derivatives;
+        # then the row is removed.
+        k, m = self.shape
+        inverse = cho_solve(factor, np.eye(k * m))
+        mixed = self.parts.reduce(RegressionPart.mixed, theta, what="mixed derivatives")
+        return RegressionWithoutRows(theta, inverse, (inverse @ mixed).reshape(k, m, -1))
+
+
 class _Products:
     """Loss and penalty of a regression, with products with the Hessian instead of it."""
 
-    def __init__(self, problem: ScoreRegression, alpha: float) -> None:
-        self.alpha, self.weight, self.rounding = alpha, problem.weight, problem.rounding
+    def __init__(self, problem: RegressionPart, alpha: float, rounding: float) -> None:
+        self.alpha, self.weight, self.rounding = alpha, problem.weight, rounding
         #: Of shape (n_classes, n_features, n_rows), as the scores are of (n_classes, n_rows).
         self.features = np.empty((*problem.shape, len(problem.y)))
-        for part, features in problem._blocks():
+        for part, features in problem.blocks():
             self.features[:, :, part] = features.transpose(1, 2, 0)
         self.offset = np.ascontiguousarray(problem.offset.T)
         self.true = problem.y, np.arange(len(problem.y))
@@ -439,40 +488,75 @@ class RegressionRows:
     where: Any
     complete: bool
 
+    #: In a partition, perhaps no row has a class that takes part.
+    may_be_empty = True
+
     @classmethod
-    def choose(
-        cls, z: Sequence[Array], beta: Array, y: IntArray, weight: Array | None
-    ) -> RegressionRows:
-        """The rows of classes that have at least two, counted by weight.
+    def choose(cls, rows: Rows, beta: Array, columns: IntArray) -> RegressionRows:
+        """The rows of the classes that take part.
 
         Parameters
         ----------
-        z : sequence of ndarray of shape (n_samples, n_classes)
-            C-contiguous log-probabilities.
+        rows : Rows
+            With C-contiguous log-probabilities.
         beta : ndarray of shape (n_members,)
             Factors of the pool.
-        y : ndarray of shape (n_samples,)
-        weight : ndarray of shape (n_samples,) or None
+        columns : ndarray of shape (n_columns,)
         """
-        counts = np.ones(len(y)) if weight is None else weight
-        n_classes = z[0].shape[1]
-        columns = np.flatnonzero(np.bincount(y, counts, n_classes) >= _ROWS_OF_A_CLASS)
-        complete = len(columns) == n_classes
-        rows = np.arange(len(y)) if complete else np.flatnonzero(np.isin(y, columns))
-        where = np.ix_(rows, columns)
+        z, y, counts = rows.opinions, rows.y, rows.counts
+        complete = len(columns) == z[0].shape[1]
+        kept = np.arange(len(y)) if complete else np.flatnonzero(np.isin(y, columns))
+        where = np.ix_(kept, columns)
         if not complete:
-            z, y, counts = [m[where] for m in z], np.searchsorted(columns, y[rows]), counts[rows]
+            z, y, counts = [m[where] for m in z], np.searchsorted(columns, y[kept]), counts[kept]
         return cls(list(z), add_weighted(z, beta), y, counts, columns, where, complete)
 
     def of(self, values: Array) -> Array:
         """Those of these rows, from values of all rows."""
         return values if self.complete else np.asarray(values[self.where[0].ravel()])
 
+    def total(self) -> float:
+        """Sum of the weights."""
+        return float(self.weight.sum())
+
+
+@dataclass(frozen=True)
+class ChosenRows:
+    """Rows of all partitions that a regression of scores can learn from.
+
+    Attributes
+    ----------
+    parts : Partitions of RegressionRows
+    columns : ndarray of shape (n_columns,)
+        The classes that have at least two rows, counted by weight.
+    n_members : int
+    total : float
+        Sum of the weights of the rows that take part.
+    """
+
+    parts: Partitions[RegressionRows]
+    columns: IntArray
+    n_members: int
+    total: float
+
     def ridge(self, alpha: float, unknowns: int) -> float:
         """Strength of the ridge for so many unknowns, with the rows that take part."""
-        return penalty_strength(alpha, unknowns, float(self.weight.sum()))
+        return penalty_strength(alpha, unknowns, self.total)
 
     @property
     def teach(self) -> bool:
         """Whether there are two classes to separate."""
         return len(self.columns) > 1
+
+
+def choose_rows(rows: Partitions[Rows], beta: Array, n_classes: int) -> ChosenRows:
+    """The rows of classes that have at least two, counted by weight."""
+    weights = rows.reduce(_weights_of_classes, n_classes, what="weight of each class")
+    columns = np.flatnonzero(weights >= _ROWS_OF_A_CLASS)
+    parts = rows.map(RegressionRows.choose, beta, columns)
+    total = float(parts.reduce(RegressionRows.total, what="rows to learn from"))
+    return ChosenRows(parts, columns, len(beta), total)
+
+
+def _weights_of_classes(rows: Rows, n_classes: int) -> Array:
+    return np.asarray(np.bincount(rows.y, rows.counts, n_classes), dtype=np.float64)

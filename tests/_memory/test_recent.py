@@ -108,11 +108,11 @@ def test_pools_are_learned_once_for_each_data_set(blobs, members, tmp_path, monk
 
         monkeypatch.setattr(module, name, counted)
 
-    counting(_stacked_pools, "combined_pool_with_loo")
+    counting(_stacked_pools, "learn_combined_pool")
     counting(_log_pool, "fit_log_pool")
     grid = {"calibrate": [None, "members", "merged", "both"], "alpha": [0.1, 1.0]}
     for method, name, expected in (
-        ("auto", "combined_pool_with_loo", 3),
+        ("auto", "learn_combined_pool", 3),
         ("logits", "fit_log_pool", 3 * 2 * 2),  # members calibrated or not, two alphas
     ):
         model = MergedClassifier(members, method=method, memory=tmp_path)

@@ -86,6 +86,10 @@ def check_same_estimates(parts, whole):
 
 
 WAYS = [
+    {},
+    {"calibrate": "merged"},
+    {"method": "logits", "weights": "classwise"},
+    {"method": "logits", "weights": "classwise", "alpha": 3.0, "calibrate": "merged"},
     {"method": "logits"},
     {"method": "logits", "alpha": 0.5, "calibrate": "members"},
     {"method": "logits", "calibrate": "both"},
@@ -104,7 +108,7 @@ WAYS = [
     ends=st.lists(st.integers(0, N), max_size=5),
     weighted=st.booleans(),
 )
-@settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow])
 def test_merges_are_those_of_all_rows(params, seed, ends, weighted):
     X, y, weight = make_rows(seed)
     weight = weight if weighted else None
@@ -114,6 +118,26 @@ def test_merges_are_those_of_all_rows(params, seed, ends, weighted):
     check_same(parts, whole, X)
     check_same_estimates(parts, whole)
     assert parts.n_features_in_ == K
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("params", [{}, {"method": "logits", "weights": "classwise"}], ids=str)
+def test_the_default_where_a_class_has_one_row_or_none(params):
+    X, y, _ = make_rows(11)
+    X, y = X[y != "d"], y[y != "d"]
+    for lost in (True, False):
+        if not lost:
+            X, y = np.vstack([X, [[0.1, 0.2, 0.9]]]), np.append(y, "d")
+        own = arrays([20, 21, 80, len(y) - 1], X, y)
+        models = []
+        for rows in ((X, y), own):
+            if lost:
+                with pytest.warns(UserWarning, match="no held-out row has the classes"):
+                    models.append(MergedClassifier.from_fitted(MEMBERS, *rows, **params))
+            else:
+                models.append(MergedClassifier.from_fitted(MEMBERS, *rows, **params))
+        check_same(models[1], models[0], X)
+        check_same_estimates(models[1], models[0])
 
 
 @pytest.mark.parametrize("n_parts", [1, 3, 16, pytest.param(201, marks=pytest.mark.thorough)])

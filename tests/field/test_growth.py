@@ -8,9 +8,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from skmergecal._partitions import InMemory, Rows
 from skmergecal.pooling import fit_classwise_pool, fit_combined_pool, fit_logarithmic_pool
 from skmergecal.pooling._leave_one_out import _moves_by_classes, _moves_by_members
-from skmergecal.pooling._score_regression import ScoreRegression
+from skmergecal.pooling._score_regression import RegressionPart, RegressionRows, ScoreRegression
 from tests.benchmarks.study_growth import opinions
 
 
@@ -76,8 +77,9 @@ def test_newton_steps_from_products_lead_to_the_same_pool(alpha, n_members):
     weight = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
     beta = np.linspace(0.0, 0.8, n_members)
     features = np.concatenate([np.stack(z, axis=2), np.ones((150, 4, 1))], axis=2)
-    offset = np.stack(z, axis=2) @ beta
-    problem = ScoreRegression(features.__getitem__, n_members + 1, offset, y, weight)
+    rows = RegressionRows.choose(Rows(z, y, weight), beta, np.arange(4))
+    part = RegressionPart(features.__getitem__, n_members + 1, rows)
+    problem = ScoreRegression(InMemory(part), part.shape)
     exact, _ = problem.minimise(alpha, problem.start())
     fast = problem.minimise_by_products(alpha, problem.start())
     np.testing.assert_allclose(fast, exact, atol=1e-9)

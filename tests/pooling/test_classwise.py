@@ -13,16 +13,16 @@ from skmergecal import MergedClassifier
 from skmergecal._numerics import log_softmax, mean_loss
 from skmergecal._partitions import InMemory, Rows
 from skmergecal.pooling import (
-    classwise_pool_with_loo,
     combined_pool_with_loo,
     fit_classwise_pool,
     fit_combined_pool,
     fit_linear_pool,
     fit_logarithmic_pool,
+    learn_classwise_pool,
     logarithmic_pool,
 )
 from skmergecal.pooling._leave_one_out import LooOfLinearPool, LooOfLogPool
-from skmergecal.pooling._score_regression import RegressionRows
+from skmergecal.pooling._score_regression import choose_rows
 
 
 def opinions(seed: int, n: int = 80, k: int = 3, strengths=(0.5, 1.25, 2.0)):
@@ -37,6 +37,11 @@ def opinions(seed: int, n: int = 80, k: int = 3, strengths=(0.5, 1.25, 2.0)):
 def loo_log_pool(z, y, weight, beta, alpha):
     rows = Rows(z, y, weight)
     return LooOfLogPool.of(InMemory(rows), beta, alpha).log_proba(rows)
+
+
+def classwise_pool_with_loo(z, y, weight, alpha):
+    fit, loo = learn_classwise_pool(InMemory(Rows(z, y, weight)), alpha)
+    return fit, loo.part
 
 
 def loo_linear_pool(p, y, weight, weights):
@@ -145,12 +150,12 @@ def test_a_class_of_one_row_has_no_weights_of_its_own():
     assert np.ptp(fit.weights, axis=1).all()
     # The row of that class teaches the logarithmic pool, and nothing about single classes.
     beta = pool.weights / pool.temperature
-    rows = RegressionRows.choose(z, beta, y, None)
-    assert not rows.complete
+    rows = choose_rows(InMemory(Rows(z, y, None)), beta, 4)
+    assert not rows.parts.part.complete
     assert rows.columns.tolist() == [0, 1, 2]
-    assert len(rows.y) == 59
-    twice = np.where(y == 3, 2.0, 1.0)
-    assert RegressionRows.choose(z, beta, y, twice).complete  # a weight of 2 is two rows
+    assert rows.total == 59
+    twice = np.where(y == 3, 2.0, 1.0)  # a weight of 2 is two rows
+    assert choose_rows(InMemory(Rows(z, y, twice)), beta, 4).parts.part.complete
 
 
 def test_classes_of_one_row_each_leave_the_logarithmic_pool():

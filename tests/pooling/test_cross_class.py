@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skmergecal._numerics import log_softmax, mean_loss
+from skmergecal._partitions import InMemory, Rows
 from skmergecal.pooling import combined_pool_with_loo, fit_combined_pool, fit_logarithmic_pool
-from skmergecal.pooling._classwise_fit import CrossClassTerms
+from skmergecal.pooling._classwise_fit import CrossClassTerms, moved_scores
 from skmergecal.pooling._cross_class import (
     _components,
     cross_class_rank,
     fit_cross_class_corrections,
 )
-from skmergecal.pooling._score_regression import RegressionRows, ScoreRegression, penalty_strength
+from skmergecal.pooling._score_regression import ScoreRegression, choose_rows, penalty_strength
 from tests.pooling.test_classwise import opinions
 
 
@@ -25,14 +26,18 @@ def regression(z, y, weight=None):
     """The rows of a regression, and the scores of the pool that it starts from."""
     pool = fit_logarithmic_pool(z, y, weight)
     beta = pool.weights / pool.temperature
-    rows = RegressionRows.choose(z, beta, y, weight)
+    rows = choose_rows(InMemory(Rows(z, y, weight)), beta, z[0].shape[1])
     return rows, sum(b * m for b, m in zip(beta, z, strict=True))
 
 
-def corrections(z, rows, alphas, rank):
-    """Of a pool that does not move where a row is left out."""
-    still = np.zeros((len(z[0]), len(z)))
-    return fit_cross_class_corrections(z, rows, still, alphas, rank)
+def corrections(rows, alphas, rank):
+    """What a pool gains, and what its rows do where it does not move without them."""
+    found = []
+    for fit, parts, loo in fit_cross_class_corrections(rows, alphas, rank):
+        z = rows.parts.part.z
+        still = np.zeros((len(z[0]), len(z)))
+        found.append((fit, moved_scores(z, still, parts.part, loo, fit)))
+    return found
 
 
 def centred(z):
@@ -46,8 +51,7 @@ def test_the_gradient_vanishes_at_full_rank(seed, alpha, k):
     weight = np.random.default_rng(seed).integers(1, 4, len(y)).astype(float)
     rows, offset = regression(z, y, weight)
     rank = len(z) * (k - 1)
-    [correction] = corrections(z, rows, [alpha], rank)
-    fit = correction.fit
+    [(fit, _)] = corrections(rows, [alpha], rank)
     added = fit.scores(z)
     residual = (np.exp(log_softmax(offset + added)) - np.eye(k)[y]) * weight[:, None]
     # At full rank the components are only other axes: the ridge is one on all coefficients.
@@ -66,25 +70,26 @@ def test_leave_one_out_given_pool_and_components(weighted):
     rows, offset = regression(z, y, weight)
     rank = 6  # all, so that the components without a row are other axes of the same space
     alpha = 10.0
-    [correction] = corrections(z, rows, [alpha], rank)
-    with_row = log_softmax(offset + correction.fit.scores(z))
-    fast = log_softmax(offset + correction.moved)
+    [(fit, moved)] = corrections(rows, [alpha], rank)
+    with_row = log_softmax(offset + fit.scores(z))
+    fast = log_softmax(offset + moved)
     errors, moves = [], []
     for i in range(len(y)):
         left = weight.copy()
         left[i] -= min(left[i], 1.0)
         kept = left > 0
         part = replace(
-            rows,
+            rows.parts.part,
             z=[m[kept] for m in z],
             offset=offset[kept],
             y=y[kept],
             weight=left[kept],
         )
+        fewer = replace(rows, parts=InMemory(part), total=float(left.sum()))
         rates = [penalty_strength(1, 3 * (rank + 1), w.sum()) for w in (weight, left)]
         same = alpha * rates[0] / rates[1]
-        [without] = corrections(part.z, part, [same], rank)
-        exact = log_softmax(offset[[i]] + without.fit.scores([m[[i]] for m in z]))
+        [(without, _)] = corrections(fewer, [same], rank)
+        exact = log_softmax(offset[[i]] + without.scores([m[[i]] for m in z]))
         errors.append(np.abs(fast[i] - exact[0]).max())
         moves.append(np.abs(with_row[i] - exact[0]).max())
     assert np.mean(errors) < 0.1 * np.mean(moves)
@@ -95,9 +100,9 @@ def test_components_of_more_features_than_rows():
     weight = np.random.default_rng(1).uniform(1.5, 2, len(y))
     rows, _ = regression(z, y, weight)
     rank = 7
-    directions, by_rows = _components(rows, rank), _components(rows, rank, many=3)
+    directions, by_rows = _components(rows.parts, rank), _components(rows.parts, rank, many=3)
     np.testing.assert_allclose(by_rows @ by_rows.T, directions @ directions.T, atol=1e-9)
-    sizes = np.linalg.norm(centred(rows.z) @ by_rows, axis=0)
+    sizes = np.linalg.norm(centred(z) @ by_rows, axis=0)
     assert (np.diff(sizes) < 0).all()  # from the largest down
 
 
@@ -121,7 +126,7 @@ def test_components_are_those_of_the_weighted_rows():
     z, y = opinions(6, n=50, k=4)
     weight = np.random.default_rng(2).integers(1, 4, len(y)).astype(float)
     rows, _ = regression(z, y, weight)
-    directions = _components(rows, 3)
+    directions = _components(rows.parts, 3)
     axes = np.linalg.svd(np.repeat(centred(z), weight.astype(int), axis=0))[2][:3]
     np.testing.assert_allclose(directions @ directions.T, axes.T @ axes, atol=1e-9)
 

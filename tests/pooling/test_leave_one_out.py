@@ -10,12 +10,16 @@ from skmergecal._partitions import InMemory, Rows
 from skmergecal.pooling import (
     _score_regression,
     auto_log_pool_with_loo,
-    classwise_pool_with_loo,
     combined_pool_with_loo,
     fit_linear_pool,
     fit_logarithmic_pool,
 )
-from tests.pooling.test_classwise import loo_linear_pool, loo_log_pool, opinions
+from tests.pooling.test_classwise import (
+    classwise_pool_with_loo,
+    loo_linear_pool,
+    loo_log_pool,
+    opinions,
+)
 
 LIGHT = 0.5
 

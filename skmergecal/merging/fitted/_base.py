@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -77,11 +77,13 @@ class FittedMerge(ABC):
         opinions = {m.name: o for m, o in zip(held_out.members, held_out.opinions, strict=True)}
         return self.scores(lambda member: opinions[member.name])
 
+    def light(self) -> Self:
+        """The same without the estimators, which partitions need not know."""
+        return replace(self, members=[member.without_estimator() for member in self.members])
+
     def held_out_loss(self, held_out: HeldOutMembers) -> float:
         """Mean log loss of the held-out rows, which the merge has learned from."""
-        members = [member.without_estimator() for member in self.members]
-        merge = replace(self, members=members)
-        loss, total = held_out.parts.reduce(_loss_of_part, merge, what="loss of the merge")
+        loss, total = held_out.parts.reduce(_loss_of_part, self.light(), what="loss of the merge")
         return float(loss / total)
 
 

@@ -12,13 +12,10 @@ import numpy as np
 from skmergecal._numerics import (
     SMALLEST,
     add_weighted,
-    decide_softening,
     log_softmax,
-    near_zero,
-    raised_much,
     soften,
 )
-from skmergecal._partitions import SIZES, Partitions, Rows, Sizes
+from skmergecal._partitions import Partitions, Rows
 from skmergecal._typing import Array, IntArray
 from skmergecal.members import HeldOutMembers, HeldOutPart, Member, Opinion, warn_of_unlike
 from skmergecal.merging._greedy_loss import greedy_weights
@@ -39,7 +36,7 @@ from skmergecal.merging.fitted._temperatures import (
     fit_scale,
     loo_opinions,
 )
-from skmergecal.pooling import LooOfLinearPool, fit_linear_weights
+from skmergecal.pooling import LooOfLinearPool, fit_linear_weights, softening_in_partitions
 
 __all__ = ["LinearPoolMerge"]
 
@@ -72,15 +69,11 @@ class LinearPoolMerge(FittedMerge):
         rows = held_out.parts.map(_probabilities, draft.light())
         weights = _weights(rows, held_out, settings)
         pooled = rows.map(_pooled, weights)
-        fitted = replace(draft, weights=weights, softening=_softening(pooled))
+        fitted = replace(draft, weights=weights, softening=softening_in_partitions(pooled))
         if settings.calibrates_merged:
             scale = fit_scale(pooled.map(_softened, fitted.softening))
             fitted = replace(fitted, temperature=scale)
         return fitted, lambda: fitted._losses(rows, pooled, held_out, settings)
-
-    def light(self) -> Self:
-        """The same without the estimators, which partitions need not know."""
-        return replace(self, members=[member.without_estimator() for member in self.members])
 
     @classmethod
     def without_rows(cls, members: Sequence[Member], classes: np.ndarray, weights: Array) -> Self:
@@ -165,24 +158,6 @@ def _pooled(rows: Rows, weights: Array) -> Rows:
 
 def _softened(rows: Rows, softening: float) -> Rows:
     return Rows([soften(rows.opinions[0], softening)], rows.y, rows.weight)
-
-
-def _softening(pooled: Partitions[Rows]) -> float:
-    """What `softening_of` says of probabilities in partitions."""
-    sizes, smallest = pooled.reduce(_smallest, how=(SIZES, "min"), what="smallest probability")
-    _, total, n_classes = Sizes(*sizes)
-    much, counts = raised_much(total, n_classes), np.zeros(3)
-    if 0 < smallest < much:
-        counts = pooled.reduce(_near_zero, smallest, much, what="small probabilities")
-    return decide_softening(total, smallest, much, counts)
-
-
-def _smallest(rows: Rows) -> tuple[tuple[int, float, int], float]:
-    return rows.sizes(), float(rows.opinions[0].min())
-
-
-def _near_zero(rows: Rows, smallest: float, much: float) -> Array:
-    return near_zero(rows.opinions[0], rows.weight, smallest, much)
 
 
 class _WithoutRows(NamedTuple):

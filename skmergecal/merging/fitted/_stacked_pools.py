@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from skmergecal._numerics import log_softmax, row_losses, softmax
-from skmergecal._partitions import InMemory, Partitions, Rows
-from skmergecal._temperature import TEMPERATURE_ALPHA, loo_temperatures
-from skmergecal._typing import Array
-from skmergecal.members import HeldOutMembers, HeldOutPart, Member, Opinion, PartitionedMembers
+from skmergecal._partitions import Partitions, Rows
+from skmergecal._temperature import TEMPERATURE_ALPHA, FitsWithoutRows, SlopesOfRows
+from skmergecal._typing import Array, IntArray
+from skmergecal.members import HeldOutMembers, HeldOutPart, Member, Opinion
 from skmergecal.merging._settings import Settings
-from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
+from skmergecal.merging.fitted._base import FittedMerge, OpinionReader, scores_of_part
 from skmergecal.merging.fitted._log_pool import refuse_missing_classes
-from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses, Unscaled, scaled_losses
+from skmergecal.merging.fitted._row_losses import (
+    LossesOfRows,
+    MergedLosses,
+    RowLosses,
+    Unscaled,
+    scaled_losses,
+)
 from skmergecal.merging.fitted._temperatures import fit_scale, member_temperature
 from skmergecal.pooling import (
     CombinedFit,
     LooPredictions,
-    classwise_pool_with_loo,
-    combined_pool_with_loo,
+    learn_classwise_pool,
+    learn_combined_pool,
     penalty_strength,
 )
 
@@ -49,15 +54,7 @@ class StackedPoolsMerge(FittedMerge):
         cls, held_out: HeldOutMembers, settings: Settings, *, with_linear: bool
     ) -> tuple[Self, LossesOfRows]:
         """Learn temperatures, class-wise weights and, if wanted, a linear pool beside them."""
-        if isinstance(held_out, PartitionedMembers):
-            msg = (
-                "method='auto' and weights='classwise' learn from arrays, and X is a Dask "
-                "collection: use method='logits' or method='probabilities' with "
-                "weights='log_loss', or pass arrays of some of the rows"
-            )
-            raise ValueError(msg)
         refuse_missing_classes(held_out.members, held_out.classes, held_out)
-        y, weight = held_out.y, held_out.sample_weight
         softening = 1 / (held_out.total_weight + 1)
         what = (with_linear, None if with_linear else settings.alpha)
         temperatures, fit, loo = held_out.memo.result(
@@ -67,26 +64,28 @@ class StackedPoolsMerge(FittedMerge):
         total = float(factors.sum())
         weights = factors / total if total else np.full(len(factors), 1 / len(factors))
         learned = cls(held_out.members, weights, temperatures, 1.0, fit, softening)
-        scores = cache(partial(learned.held_out_scores, held_out))
+        unscaled = learned
+
+        def merged() -> Partitions[Rows]:
+            return held_out.parts.map(_scores_as_rows, unscaled.light())
+
         if settings.calibrates_merged:
-            scale = held_out.memo.result(
-                ("its temperature", *what),
-                lambda: fit_scale(InMemory(Rows([scores()], y, weight))),
-            )
+            scale = held_out.memo.result(("its temperature", *what), lambda: fit_scale(merged()))
             learned = replace(learned, temperature=scale)
 
         def losses() -> Partitions[RowLosses]:
-            members = _member_losses(held_out, temperatures)
-            if not settings.calibrates_merged:
-                merged = row_losses(loo.log_proba, y)
-                return InMemory(RowLosses(merged, members, weight, loo.pools))
-            unscaled = Unscaled(loo.log_proba, scores(), y, weight)
-            scaled = scaled_losses(
-                InMemory(unscaled),
-                learned.temperature,
-                scale_learned=with_linear or settings.alpha == "auto",
-            )
-            return scaled.map(lambda m: RowLosses(m.losses, members, weight, loo.pools))
+            logs = held_out.parts.map(HeldOutPart.log_rows, held_out.softenings)
+            slopes = logs.map(SlopesOfRows, temperatures.tolist())
+            fits = FitsWithoutRows.of(slopes, temperatures.tolist(), _alpha(held_out))
+            members = logs.map_with(slopes, _member_losses, fits).map_with(loo, _with_pools)
+            if settings.calibrates_merged:
+                scaled = scaled_losses(
+                    merged().map_with(loo, _unscaled),
+                    learned.temperature,
+                    scale_learned=with_linear or settings.alpha == "auto",
+                )
+                members = members.map_with(scaled, _with_merged)
+            return members
 
         return learned, losses
 
@@ -106,24 +105,44 @@ class StackedPoolsMerge(FittedMerge):
 
 def _fit(
     held_out: HeldOutMembers, softening: float, with_linear: bool, alpha: Any
-) -> tuple[Array, CombinedFit, LooPredictions]:
+) -> tuple[Array, CombinedFit, Partitions[LooPredictions]]:
     """The members' temperatures, the pools, and what these predict of each row without it."""
-    y, weight = held_out.y, held_out.sample_weight
-    logs, temperatures = [], []
     rows = held_out.parts.map(HeldOutPart.log_rows, held_out.softenings)
-    for k, (member, opinion) in enumerate(zip(held_out.members, held_out.opinions, strict=True)):
-        temperatures.append(member_temperature(held_out, k, rows, _alpha(held_out)))
-        logs.append(_calibrated(member, opinion, temperatures[-1], softening)[1])
+    members = [member.without_estimator() for member in held_out.members]
+    temperatures = [
+        member_temperature(held_out, k, rows, _alpha(held_out)) for k in range(len(members))
+    ]
+    logs = held_out.parts.map(_calibrated_rows, members, temperatures, softening)
     if with_linear:
-        proba = [opinion.proba() for opinion in held_out.opinions]
-        fit, loo = combined_pool_with_loo(logs, y, weight, proba=proba)
+        fit, loo = learn_combined_pool(logs, held_out.parts.map(HeldOutPart.proba_rows))
     elif alpha == "auto":
-        fit, loo = combined_pool_with_loo(logs, y, weight, cross_class=False)
-        loo = replace(loo, pools={})
+        fit, loo = learn_combined_pool(logs, None, cross_class=False)
+        loo = loo.map(_without_pools)
     else:
-        classwise, loo = classwise_pool_with_loo(logs, y, weight, float(alpha))
+        classwise, loo = learn_classwise_pool(logs, float(alpha))
         fit = CombinedFit(classwise)
     return np.array(temperatures), fit, loo
+
+
+def _calibrated_rows(
+    part: HeldOutPart, members: Sequence[Member], temperatures: Sequence[float], softening: float
+) -> Rows:
+    known = zip(members, part.opinions, temperatures, strict=True)
+    logs = [_calibrated(member, opinion, t, softening)[1] for member, opinion, t in known]
+    return Rows(logs, part.y, part.weight)
+
+
+def _without_pools(loo: LooPredictions) -> LooPredictions:
+    return replace(loo, pools={})
+
+
+def _scores_as_rows(part: HeldOutPart, merge: StackedPoolsMerge) -> Rows:
+    """Scores of the pools as the only opinion."""
+    return Rows([scores_of_part(part, merge)], part.y, part.weight)
+
+
+def _unscaled(merged: Rows, loo: LooPredictions) -> Unscaled:
+    return Unscaled(loo.log_proba, merged.opinions[0], merged.y, merged.weight)
 
 
 def _alpha(held_out: HeldOutMembers) -> float:
@@ -134,15 +153,26 @@ def _alpha(held_out: HeldOutMembers) -> float:
     return penalty_strength(TEMPERATURE_ALPHA, 2 * len(held_out.members), held_out.total_weight)
 
 
-def _member_losses(held_out: HeldOutMembers, temperatures: Array) -> list[Array]:
+class _MemberLosses(NamedTuple):
+    losses: Sequence[Array]
+    y: IntArray
+    weight: Array | None
+
+
+def _member_losses(rows: Rows, slopes: SlopesOfRows, fits: FitsWithoutRows) -> _MemberLosses:
     """Losses of each member's rows after its temperature, which was fitted without the row."""
-    y, weight = held_out.y, held_out.sample_weight
-    losses = []
-    for member, opinion, t in zip(held_out.members, held_out.opinions, temperatures, strict=True):
-        z = member.log_proba(opinion)
-        without = loo_temperatures(z, y, weight, float(t), _alpha(held_out))
-        losses.append(row_losses(log_softmax(z / without[:, None]), y))
-    return losses
+    each = zip(rows.opinions, slopes.temperatures(fits), strict=True)
+    losses = [row_losses(log_softmax(z / without[:, None]), rows.y) for z, without in each]
+    return _MemberLosses(losses, rows.y, rows.weight)
+
+
+def _with_pools(members: _MemberLosses, loo: LooPredictions) -> RowLosses:
+    merged = row_losses(loo.log_proba, members.y)
+    return RowLosses(merged, members.losses, members.weight, loo.pools)
+
+
+def _with_merged(losses: RowLosses, merged: MergedLosses) -> RowLosses:
+    return replace(losses, merged=merged.losses)
 
 
 def _calibrated(
