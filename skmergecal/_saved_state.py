@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
 from inspect import Parameter, signature
 from typing import Any
 
@@ -27,6 +28,8 @@ _VERSION = "_skmergecal_version"
 #: Packages whose estimators hold others under these names, and are saved with all attributes.
 _PACKAGES = ("sklearn.", "skmergecal.")
 _HOLDERS = ("estimator", "estimators")
+#: Types that nothing is stored in.
+_PLAIN = {str, int, float, bool, type(None), np.ndarray, np.float64, np.dtype}
 
 
 @dataclass(frozen=True)
@@ -55,22 +58,20 @@ class SavedStateMixin(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())
+        if makes_key():  # pickle writes each thing once by itself, and the version changes nothing
+            return state
         for name, value in self._follows().items():
             if name in state and _is_same(state[name], value):
                 del state[name]
-        state = _each_once(state, self._get_param_names())
-        return state if makes_key() else {**state, _VERSION: __version__}
+        return {**_each_once(state, self._get_param_names()), _VERSION: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        kind = type(self).__name__
-        state = dict(state)
+        kind: Any = type(self)
+        state = {**_defaults_of_parameters(kind), **state}
         version = state.pop(_VERSION, None)
-        _warn_of_version(kind, version)
-        for name, parameter in signature(type(self)).parameters.items():
-            if parameter.default is not Parameter.empty:
-                state.setdefault(name, parameter.default)
+        _warn_of_version(kind.__name__, version)
         needed = [*self._get_param_names(), *(self._needs(state) if "classes_" in state else [])]
-        _refuse_missing(kind, [name for name in needed if name not in state], version)
+        _refuse_missing(kind.__name__, [name for name in needed if name not in state], version)
         for name in set(state).difference(self._get_param_names()):
             state[name] = _filled(state[name], state, version)
         self.__dict__.update(state)
@@ -88,9 +89,20 @@ def _is_same(one: Any, other: Any) -> bool:
     return all(a is b for a, b in zip(one, other, strict=True))
 
 
-def _is_record(value: Any) -> bool:
-    kind = type(value)
+@cache
+def _defaults_of_parameters(kind: Any) -> dict[str, Any]:
+    parameters = signature(kind).parameters.items()
+    return {n: p.default for n, p in parameters if p.default is not Parameter.empty}
+
+
+@cache
+def _is_record(kind: Any) -> bool:
     return is_dataclass(kind) and kind.__module__.startswith("skmergecal.")
+
+
+@cache
+def _fields(kind: Any) -> dict[str, Field]:
+    return {field.name: field for field in fields(kind)}
 
 
 def _is_estimator(value: Any) -> bool:
@@ -108,6 +120,8 @@ def _each_once(state: dict[str, Any], parameters: Collection[str]) -> dict[str, 
 
 def _note(value: Any, place: tuple[Any, ...], known: dict[int, tuple[Any, ...]]) -> None:
     """Note the places of estimators, those inside of others included."""
+    if type(value) in _PLAIN:
+        return
     if isinstance(value, list | tuple):
         for number, item in enumerate(value):
             _note(item, (*place, number), known)
@@ -124,7 +138,10 @@ def _note(value: Any, place: tuple[Any, ...], known: dict[int, tuple[Any, ...]])
 
 def _replaced(value: Any, place: tuple[Any, ...], known: dict[int, tuple[Any, ...]]) -> Any:
     """A value of a state with `Same` in the place of estimators that are known; itself if none."""
-    if _is_record(value):
+    kind: Any = type(value)
+    if kind in _PLAIN:
+        return value
+    if _is_record(kind):
         inside = {n: _replaced(v, (*place, n), known) for n, v in vars(value).items()}
         return value if _is_same(inside, vars(value)) else _with(value, inside)
     if type(value) in (list, tuple):
@@ -152,16 +169,20 @@ def _with(value: Any, attributes: Mapping[str, Any]) -> Any:
 
 def _filled(value: Any, state: dict[str, Any], version: str | None) -> Any:
     """A value of a state with estimators in the place of `Same`; records are checked."""
+    kind: Any = type(value)
+    if kind in _PLAIN:
+        return value
     if isinstance(value, Same):
         return _find(value, state)
-    if _is_record(value):
-        absent = [f.name for f in fields(value) if f.name not in vars(value)]
-        required = [f.name for f in fields(value) if f.default is f.default_factory is MISSING]
-        _refuse_missing(type(value).__name__, [n for n in absent if n in required], version)
-        for field in fields(value):
-            if field.name in absent and field.default_factory is not MISSING:
+    record = _is_record(kind)
+    if record:
+        absent = [field for name, field in _fields(kind).items() if name not in vars(value)]
+        required = [f.name for f in absent if f.default is f.default_factory is MISSING]
+        _refuse_missing(kind.__name__, required, version)
+        for field in absent:
+            if field.default_factory is not MISSING:
                 vars(value)[field.name] = field.default_factory()
-    if _is_record(value) or (isinstance(value, FrozenEstimator) and "estimator" in vars(value)):
+    if record or (isinstance(value, FrozenEstimator) and "estimator" in vars(value)):
         vars(value).update({n: _filled(v, state, version) for n, v in vars(value).items()})
     if type(value) in (list, tuple):
         items = [_filled(item, state, version) for item in value]

@@ -116,7 +116,7 @@ def restore(
     tensors = read_tensors(archive.nets, archive.tensors)
     try:
         model = _skops().loads(archive.model, trusted=[*TRUSTED_TYPES, STUB_TYPE, *found])
-    except ValueError:
+    except ImportError:
         raise
     except Exception as error:  # whatever a constructor raises
         msg = f"the model cannot be made from the file: {type(error).__name__}: {error}"

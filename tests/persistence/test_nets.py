@@ -136,10 +136,11 @@ def test_names_are_those_of_the_members(two, tmp_path):
         load(tmp_path / "model", net={name: unfitted() for name in "abc"})
     with pytest.raises(TypeError, match="net should be an unfitted skorch net; got GaussianNB"):
         load(tmp_path / "model", net=GaussianNB())
-    bayes = TemperatureCalibrator(FrozenEstimator(GaussianNB().fit(ROWS, CODES)))
+    bayes = TemperatureCalibrator(FrozenEstimator(GaussianNB().fit(ROWS, CODES))).fit(ROWS, CODES)
     save(bayes, tmp_path / "model")
     with pytest.raises(ValueError, match="holds no nets, but net= was passed: leave it out"):
         load(tmp_path / "model", net=unfitted())
+    same(load(tmp_path / "model"), bayes)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +196,32 @@ def test_a_model_that_changed_its_module_after_fit_is_not_saved(tmp_path):
     with pytest.raises(TypeError, match=r"Linear outside of a skorch net.*NeuralNetClassifier"):
         save(bare, tmp_path / "model")
     assert not list(tmp_path.iterdir())
+
+
+class Counting(nn.Linear):
+    """A module whose state is more than tensors."""
+
+    calls = 3
+
+    def get_extra_state(self):
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state):
+        self.calls = state["calls"]
+
+
+def test_state_that_is_no_tensor_is_not_saved(tmp_path):
+    own = fitted(module=Counting(6, 3))
+    with pytest.raises(
+        TypeError, match=r"no tensor, \['_extra_state'\].*as parameters and buffers"
+    ):
+        save(own, tmp_path / "model")
+    registered = nn.Linear(6, 3)
+    registered.register_buffer("calls", torch.tensor(3))
+    own = fitted(module=registered)
+    save(own, tmp_path / "model")
+    loaded = load(tmp_path / "model", net=unfitted(registered))
+    assert int(loaded.module_.calls) == 3
 
 
 def test_types_of_nets_are_never_trusted(two, tmp_path):
