@@ -103,7 +103,7 @@ def test_cross_fitted_beside_others(blobs, make):
         "line": LogisticRegression(),
     }
     merged = MergedClassifier(members, cv=2, method="logits", calibrate="merged")
-    grid = {"booster__earlystopped__validation_fraction": [0.1, 0.3]}
+    grid = {"booster__earlystopped__validation_fraction": [0.3]}
     search = GridSearchCV(merged, grid, cv=2).fit(blobs.X, y, sample_weight=np.ones(200))
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.best_estimator_.loss_estimate_.loss < 1.2
