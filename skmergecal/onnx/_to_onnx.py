@@ -61,7 +61,7 @@ def to_onnx(model: Estimator, X: Any, *, tolerance: float = 1e-5, target_opset: 
     Notes
     -----
     ONNX is for latency. One row takes a small part of the time that it takes here; thousands of
-    rows at once may take as long. Members of scikit-learn's own linear models, discriminant
+    rows at once may take longer. Members of scikit-learn's own linear models, discriminant
     analyses, naive Bayes, networks, trees, forests and boosting, of LightGBM and XGBoost, and nets
     of skorch are written as graphs of their own; others go through skl2onnx.
 
