@@ -55,10 +55,11 @@ def register() -> None:
     """Make skl2onnx convert the estimators of this package, wherever they are inside others.
 
     After it, ``skl2onnx.to_onnx`` converts Pipelines, voting and stacking with merged, calibrated
-    and tuned classifiers in them, and with members of LightGBM, XGBoost and skorch, if these
-    packages are loaded. It replaces skl2onnx's own converters of `LinearDiscriminantAnalysis` and
-    `HistGradientBoostingClassifier`, of which version 1.20 converts the first wrongly for two
-    classes, and fails on the second. Nothing is registered by an import; `to_onnx` calls it.
+    and tuned classifiers in them, and with members of LightGBM, XGBoost and skorch, where these
+    packages are loaded and you have registered no other converter. It replaces skl2onnx's own
+    converters of `LinearDiscriminantAnalysis` and `HistGradientBoostingClassifier`, of which
+    version 1.20 converts the first wrongly for two classes, and fails on the second. Nothing is
+    registered by an import; `to_onnx` calls it.
 
     Probabilities have the type that skl2onnx gives them: single precision for inputs in single
     precision. They are not compared with anything, as `to_onnx` does.
@@ -69,7 +70,8 @@ def register() -> None:
     >>> register()
     """
     update = need("skl2onnx").update_registered_converter
-    for cls in _classes():
+    known = need("skl2onnx._supported_operators").sklearn_operator_name_map
+    for cls in (*_OWN, *_CORRECTED, *(cls for cls in _loaded() if cls not in known)):
         update(
             cls,
             f"Skmergecal{cls.__name__}",
@@ -80,8 +82,8 @@ def register() -> None:
         )
 
 
-def _classes() -> Iterator[type]:
-    yield from (*_OWN, *_CORRECTED)
+def _loaded() -> Iterator[type]:
+    """Classes of other packages, of those that are loaded."""
     for module, names in _OTHERS.items():
         for name in names:
             if hasattr(sys.modules.get(module), name):

@@ -66,6 +66,18 @@ def test_our_estimators_inside_others(data, model, dtype):
     assert (labels == model.predict(X)).mean() > 0.99
 
 
+def test_boosters_inside_others_unless_the_user_has_a_converter(data, monkeypatch):
+    lightgbm = pytest.importorskip("lightgbm")
+    X, y = data
+    pair = [("a", lightgbm.LGBMClassifier(n_estimators=2, verbose=-1, n_jobs=1)), BOTH[1]]
+    model = StackingClassifier(pair, cv=2).fit(X, y)
+    np.testing.assert_allclose(by_skl2onnx(model, X)[1], model.predict_proba(X), atol=1e-6)
+    known = skl2onnx._supported_operators.sklearn_operator_name_map
+    monkeypatch.setitem(known, lightgbm.LGBMClassifier, "TheirOwn")
+    register()
+    assert known[lightgbm.LGBMClassifier] == "TheirOwn"
+
+
 def test_columns_of_a_frame():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=60), "town": rng.choice(["a", "b"], 60)})

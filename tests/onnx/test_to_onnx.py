@@ -74,6 +74,16 @@ def test_labels_of_any_kind(pair, labels, kind):
     assert ask(to_onnx(model, X), X)[0].dtype == kind
 
 
+def test_members_that_know_codes_of_the_labels(pair):
+    _, X, y = pair
+    labels = np.array(["no", "yes"])
+    coded = LogisticRegression().fit(X, y)
+    members = [("linear", coded), ("bayes", GaussianNB().fit(X, labels[y]))]
+    model = MergedClassifier.from_fitted(members, X, labels[y], classes={"linear": labels[::-1]})
+    same(model, X)
+    same(model.estimators_[0], X)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int8", "bool"])
 def test_an_array_is_one_input_of_its_type(pair, dtype):
     model, X, _ = pair
@@ -227,6 +237,15 @@ def test_a_tolerance_is_a_positive_number(pair, tolerance):
     model, X, _ = pair
     with pytest.raises(ValueError, match="tolerance"):
         to_onnx(model, X, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("package", ["onnx", "skl2onnx", "onnxruntime"])
+def test_a_missing_package_is_named_with_its_extra(pair, monkeypatch, package):
+    model, X, _ = pair
+    monkeypatch.setitem(sys.modules, package, None)
+    match = rf"converting to ONNX needs {package}: pip install 'skmergecal\[onnx\]'"
+    with pytest.raises(ImportError, match=match):
+        to_onnx(model, X)
 
 
 def test_nothing_is_loaded_or_registered_before_it_is_needed():
