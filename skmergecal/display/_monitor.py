@@ -166,8 +166,11 @@ class MonitorDisplay:
         for axis in axes[:2]:
             axis.legend(fontsize="small", frameon=False)
         axes[-1].set_xlabel(what)
-        if ax is None and what == "date":
-            axes[0].figure.autofmt_xdate()
+        if ax is None:  # one axis for all
+            for axis in axes[:-1]:
+                axis.tick_params(labelbottom=False)
+        if what == "date":
+            axes[-1].tick_params(axis="x", rotation=30)
         self.ax_, self.figure_ = axes, axes[0].figure
         return self
 

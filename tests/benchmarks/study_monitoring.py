@@ -204,19 +204,22 @@ def print_false_alarms(
             )
 
 
-def print_delays(classes: list[int], n_streams: int) -> None:
-    changes = {
-        "T 1.2": {"log_t": np.log(1.2)},
-        "T 1.5": {"log_t": np.log(1.5)},
-        "T 2": {"log_t": np.log(2.0)},
-        "T .7": {"log_t": np.log(0.7)},
-        "odds x 1.65": {"shift": 0.5},
-        "odds x 2.7": {"shift": 1.0},
-        "T 1.4 and odds x 1.5": {"log_t": np.log(1.4), "shift": np.log(1.5)},
-    }
+#: Changes after the good rows.
+CHANGES = {
+    "T 1.2": {"log_t": np.log(1.2)},
+    "T 1.5": {"log_t": np.log(1.5)},
+    "T 2": {"log_t": np.log(2.0)},
+    "T .7": {"log_t": np.log(0.7)},
+    "odds x 1.65": {"shift": 0.5},
+    "odds x 2.7": {"shift": 1.0},
+    "T 1.4 and odds x 1.5": {"log_t": np.log(1.4), "shift": np.log(1.5)},
+}
+
+
+def print_delays(classes: list[int], n_streams: int, names: list[str]) -> None:
     print("\nmedian rows from the change to the alarm, and share found within 6,000 rows")
     print(f"{'':22s} classes tolerance good rows    ever  found  run length 100,000  found")
-    for name, change in changes.items():
+    for name, change in ((name, CHANGES[name]) for name in names):
         for k in classes:
             for tolerance in (0.0, 0.05):
                 for good in (0, 1000, 10_000) if "1.5" in name and "odds" not in name else (0,):
@@ -335,6 +338,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--classes", type=int, nargs="+", default=[2, 5, 20])
     parser.add_argument("--parts", nargs="+", default=["alarms", "traps", "delays", "challengers"])
+    parser.add_argument("--changes", nargs="+", default=list(CHANGES), choices=list(CHANGES))
     parser.add_argument("--data", type=Path)
     options = parser.parse_args()
     if "alarms" in options.parts:
@@ -344,7 +348,7 @@ def main() -> None:
         print_false_alarms(TRAPS, options.classes, max(1, options.streams // 5), options.rows)
     few = [k for k in options.classes if k < 20]
     if "delays" in options.parts:
-        print_delays(few, max(1, options.streams // 10))
+        print_delays(few, max(1, options.streams // 10), options.changes)
     if "challengers" in options.parts:
         print_challengers(max(1, options.streams // 10))
     if options.data is not None:
