@@ -10,12 +10,17 @@ import pytest
 
 GUIDE = Path(__file__).parent / "guide.rst"
 #: Packages without which a page cannot run.
-NEEDED = {"deploying.rst": ["skops", "safetensors", "mlflow"]}
+NEEDED = {
+    "deploying.rst": ["skops", "safetensors", "mlflow"],
+    "past_one_machine.rst": ["dask.dataframe", "distributed", "pyarrow"],
+}
 
 
 def pytest_collection_modifyitems(items):
-    """MLflow warns of itself, and its database uses what its own packages are about to drop."""
+    """MLflow warns of itself; its database, and Dask, use what other packages are about to drop."""
     for item in items:
+        if item.path.name == "past_one_machine.rst":
+            item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning"))
         if item.path.name == "deploying.rst":
             for ignored in ("ignore::DeprecationWarning", "ignore::UserWarning:mlflow"):
                 item.add_marker(pytest.mark.filterwarnings(ignored))

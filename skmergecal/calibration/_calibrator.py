@@ -198,6 +198,8 @@ class TemperatureCalibrator(LogProbaClassifier):
         X : array-like
             Input of the estimator; with ``estimator=None`` logits of shape
             (n_samples, n_classes), or binary margins of shape (n_samples,) or (n_samples, 1).
+            Where the estimator is frozen or None also a Dask Array or DataFrame, as y and the
+            weights then are: see :doc:`/guide/past_one_machine`.
         y : array-like of shape (n_samples,)
             Labels.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -511,7 +511,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Parameters
         ----------
         X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            Passed to the members as it is.
+            Passed to the members as it is. With frozen members also a Dask Array or DataFrame, as
+            y and the weights then are: see :doc:`/guide/past_one_machine`.
         y : array-like of shape (n_samples,)
             Labels of any kind.
         sample_weight : array-like of shape (n_samples,), default=None
