@@ -50,6 +50,8 @@ ALIKE = 1.1
 #: Distance from a whole number of units within which a probability counts as rounded to it, which
 #: allows for single precision; and the number of different values that show it.
 _ROUNDED_UNITS = 0.01
+#: Units of three and of four decimals.
+ROUNDED_TO = (1000, 10_000)
 _FEW_VALUES = 10
 #: Up to this many classes, row maxima are computed column by column, which is faster.
 _FEW_CLASSES = 16
@@ -171,14 +173,24 @@ def _are_rounded(proba: Array) -> bool:
     Shares of votes are not meant, which are multiples of a coarser unit, nor a few values that
     are repeated.
     """
-    for units in (1000, 10_000):
-        # First a few rows, so that other members cost little.
-        if any(_whole_units(proba[:few], units) is None for few in (1, 10)):
-            continue
-        found = _whole_units(proba, units)
-        if found is not None and len(found) >= _FEW_VALUES and np.gcd.reduce(found) == 1:
+    for units in ROUNDED_TO:
+        found = whole_units(proba, units)
+        if found is not None and are_units_of_decimals(found):
             return True
     return False
+
+
+def are_units_of_decimals(found: IntArray) -> bool:
+    """Whether these numbers of units are many, and no multiples of a coarser unit."""
+    return len(found) >= _FEW_VALUES and int(np.gcd.reduce(found)) == 1
+
+
+def whole_units(proba: Array, units: int) -> IntArray | None:
+    """Different numbers of units in probabilities that are rounded to these; None for others."""
+    # First a few rows, so that other members cost little.
+    if any(_whole_units(proba[:few], units) is None for few in (1, 10)):
+        return None
+    return _whole_units(proba, units)
 
 
 def _whole_units(rows: Array, units: int) -> IntArray | None:

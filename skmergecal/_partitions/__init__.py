@@ -5,6 +5,7 @@ from skmergecal._partitions._collections import are_dask, delayed_partitions, fi
 from skmergecal._partitions._dask import DaskPartitions, DaskRun, delayed, has_client
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
 from skmergecal._partitions._rows import SIZES, Rows, Sizes
+from skmergecal._partitions._softening import softenings
 from skmergecal._partitions._stream import Stream
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "has_client",
     "meta_of",
     "rows_in_blocks",
+    "softenings",
     "weights_of_part",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from skmergecal._compat import _safe_indexing
 from skmergecal._memory import Memo
-from skmergecal._numerics import ROWS_TO_COMPARE, decide_softening, near_zero, raised_much
+from skmergecal._numerics import ROWS_TO_COMPARE
 from skmergecal._optional import optional_import
 from skmergecal._partitions import (
     DaskPartitions,
@@ -25,6 +25,7 @@ from skmergecal._partitions import (
     first_rows,
     has_client,
     meta_of,
+    softenings,
     weights_of_part,
 )
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
@@ -338,43 +339,23 @@ def _leaves(opinion: Opinion) -> Sequence[Opinion]:
     return opinion.parts if isinstance(opinion, AveragedOpinion) else (opinion,)
 
 
-def _smallest(part: HeldOutPart) -> Array:
-    """Smallest probability of each model; of log-probabilities only whether one is 0."""
-    found = []
-    for opinion in part.opinions:
-        for leaf in _leaves(opinion):
-            values = leaf.values
-            zero = float(not np.isneginf(values).any()) if leaf.logarithmic else values.min()
-            found.append(zero)
-    return np.array(found)
-
-
-def _near_zero(part: HeldOutPart, smallest: Array, much: float) -> Array:
-    found, number = np.zeros((len(smallest), 3)), 0
-    for opinion in part.opinions:
-        for leaf in _leaves(opinion):
-            if 0 < smallest[number] < much:
-                found[number] = near_zero(leaf.values, part.weight, smallest[number], much)
-            number += 1
-    return found
+def _probabilities(part: HeldOutPart) -> Rows:
+    """Those of each model; log-probabilities hold no zeros but those of unknown classes."""
+    leaves = [leaf for opinion in part.opinions for leaf in _leaves(opinion)]
+    found = [
+        np.where(np.isneginf(leaf.values), 0.0, 1.0) if leaf.logarithmic else leaf.values
+        for leaf in leaves
+    ]
+    return Rows(found, part.y, part.weight)
 
 
 def _softened(
     members: Sequence[Member], parts: Partitions[HeldOutPart], total: float
 ) -> list[Member]:
     """The members with the softening that their opinions call for."""
-    smallest = parts.reduce(_smallest, how="min", what="smallest probabilities")
-    much = raised_much(total, members[0].n_classes)
-    counts = np.zeros((len(smallest), 3))
-    if ((smallest > 0) & (smallest < much)).any():
-        counts = parts.reduce(_near_zero, smallest, much, what="small probabilities")
-    amounts = [
-        decide_softening(total, float(own), much, of)
-        for own, of in zip(smallest, counts, strict=True)
-    ]
-    found, first = [], 0
+    amounts = iter(softenings(parts.map(_probabilities)))
+    found = []
     for member in members:
-        own = amounts[first : first + len(member.models)]
-        first += len(member.models)
-        found.append(member.softened(1 / (total + 1) if len(member.lost) else max(own)))
-    return [replace(member) for member in found]
+        own = max(next(amounts) for _ in member.models)
+        found.append(member.softened(1 / (total + 1) if len(member.lost) else own))
+    return found

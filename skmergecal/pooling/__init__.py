@@ -6,7 +6,6 @@ from skmergecal.pooling._classwise_fit import ClasswiseFit, CrossClassTerms
 from skmergecal.pooling._combined import CombinedFit, ScaledLinearPool, fit_combined_pool
 from skmergecal.pooling._combined import combined_pool_with_loo as combined_pool_with_loo
 from skmergecal.pooling._combined import learn_combined_pool as learn_combined_pool
-from skmergecal.pooling._combined import softening_in_partitions as softening_in_partitions
 from skmergecal.pooling._greedy import greedy_selection
 from skmergecal.pooling._greedy import greedy_soup as greedy_soup
 from skmergecal.pooling._greedy import greedy_soup_with_replacement as greedy_soup_with_replacement

@@ -12,15 +12,12 @@ import numpy as np
 
 from skmergecal._numerics import (
     add_weighted,
-    decide_softening,
     log_of_softened,
     log_softmax,
-    near_zero,
-    raised_much,
     row_losses,
     soften,
 )
-from skmergecal._partitions import SIZES, InMemory, Partitions, Rows, Sizes
+from skmergecal._partitions import InMemory, Partitions, Rows, Sizes, softenings
 from skmergecal._temperature import FitsWithoutRows, SlopesOfRows, minimise_partitions
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_lengths, check_members, check_proba
@@ -55,7 +52,6 @@ __all__ = [
     "combined_pool_with_loo",
     "fit_combined_pool",
     "learn_combined_pool",
-    "softening_in_partitions",
 ]
 
 #: Strength of the ridge of the class-wise pool, and strengths of those of the cross-class pools.
@@ -420,7 +416,7 @@ def _fit_scaled_linear(
     """The linear pool with its temperature, and its leave-one-out log-probabilities."""
     weights, _ = fit_linear_weights(rows)
     pooled = rows.map(_pooled, weights)
-    softening = softening_in_partitions(pooled)
+    (softening,) = softenings(pooled)
     logits = pooled.map(_softened, softening)
     total = Sizes.of(rows).total
     alpha = penalty_strength(LINEAR_ALPHA, 2 * len(weights) + 1, total)
@@ -446,21 +442,3 @@ def _linear_without_row(
     without = soften(loo.proba(rows), softening)
     (each,) = slopes.temperatures(fits)
     return Rows([log_softmax(without / each[:, None])], rows.y, rows.weight)
-
-
-def softening_in_partitions(pooled: Partitions[Rows]) -> float:
-    """What `softening_of` says of probabilities in partitions, the only opinion."""
-    sizes, smallest = pooled.reduce(_smallest, how=(SIZES, "min"), what="smallest probability")
-    _, total, n_classes = Sizes(*sizes)
-    much, counts = raised_much(total, n_classes), np.zeros(3)
-    if 0 < smallest < much:
-        counts = pooled.reduce(_near_zero, smallest, much, what="small probabilities")
-    return decide_softening(total, smallest, much, counts)
-
-
-def _smallest(rows: Rows) -> tuple[tuple[int, float, int], float]:
-    return rows.sizes(), float(rows.opinions[0].min())
-
-
-def _near_zero(rows: Rows, smallest: float, much: float) -> Array:
-    return near_zero(rows.opinions[0], rows.weight, smallest, much)

@@ -213,6 +213,26 @@ def test_a_calibrator_of_bare_logits(classes):
     assert parts.feature_names_in_.tolist() == ["p", "q", "r"]
 
 
+@pytest.mark.parametrize("method", ["logits", "probabilities"])
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+def test_rounded_members_are_softened_as_in_memory(decimals, method):
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 400)
+    stored = {
+        name: np.clip(0.5 + (y - 0.5) * 0.4 + 0.1 * rng.normal(size=400), 0.02, 0.98).round(
+            decimals
+        )
+        for name in "uv"
+    }
+    labels, *columns = arrays([10, 300], y, *stored.values())
+    given = dict(zip(stored, columns, strict=True))
+    how = {"method": method, "calibrate": "merged"}
+    whole = MergedClassifier.from_predictions(stored, y, **how)
+    parts = MergedClassifier.from_predictions(given, labels, **how)
+    certain = {name: np.array([0.0, 0.3, 1.0]) for name in stored}
+    check_same(parts, whole, certain)
+
+
 @pytest.mark.parametrize("kind", ["dict", "frame"])
 def test_stored_predictions(kind):
     X, y, _ = make_rows(8)

@@ -15,7 +15,7 @@ from skmergecal._numerics import (
     log_softmax,
     soften,
 )
-from skmergecal._partitions import Partitions, Rows
+from skmergecal._partitions import Partitions, Rows, softenings
 from skmergecal._typing import Array, IntArray
 from skmergecal.members import HeldOutMembers, HeldOutPart, Member, Opinion, warn_of_unlike
 from skmergecal.merging._greedy_loss import greedy_weights
@@ -36,7 +36,7 @@ from skmergecal.merging.fitted._temperatures import (
     fit_scale,
     loo_opinions,
 )
-from skmergecal.pooling import LooOfLinearPool, fit_linear_weights, softening_in_partitions
+from skmergecal.pooling import LooOfLinearPool, fit_linear_weights
 
 __all__ = ["LinearPoolMerge"]
 
@@ -69,7 +69,8 @@ class LinearPoolMerge(FittedMerge):
         rows = held_out.parts.map(_probabilities, draft.light())
         weights = _weights(rows, held_out, settings)
         pooled = rows.map(_pooled, weights)
-        fitted = replace(draft, weights=weights, softening=softening_in_partitions(pooled))
+        (softening,) = softenings(pooled)
+        fitted = replace(draft, weights=weights, softening=softening)
         if settings.calibrates_merged:
             scale = fit_scale(pooled.map(_softened, fitted.softening))
             fitted = replace(fitted, temperature=scale)

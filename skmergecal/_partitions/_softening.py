@@ -1,0 +1,69 @@
+"""Softening of probabilities in partitions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skmergecal._numerics import (
+    ROUNDED_TO,
+    are_units_of_decimals,
+    decide_softening,
+    near_zero,
+    raised_much,
+    softening_of,
+    whole_units,
+)
+from skmergecal._partitions._partitions import InMemory, Partitions
+from skmergecal._partitions._rows import SIZES, Rows, Sizes
+from skmergecal._typing import Array
+
+__all__ = ["softenings"]
+
+
+def softenings(rows: Partitions[Rows]) -> list[float]:
+    """What `softening_of` says of each opinion of the rows: of probabilities."""
+    if isinstance(rows, InMemory):
+        return [softening_of(p, rows.part.weight) for p in rows.part.opinions]
+    sizes, smallest, rounded = rows.reduce(
+        _facts, how=(SIZES, "min", "min"), what="smallest probabilities"
+    )
+    _, total, n_classes = Sizes(*sizes)
+    much = raised_much(total, n_classes)
+    counts = np.zeros((len(smallest), 3))
+    if ((smallest > 0) & (smallest < much)).any():
+        counts = rows.reduce(_near_zero, smallest, much, what="small probabilities")
+    known = zip(smallest.tolist(), counts, strict=True)
+    amounts = [decide_softening(total, own, much, of) for own, of in known]
+    for k, fits in enumerate(rounded):
+        possible = np.flatnonzero(fits).tolist()
+        if amounts[k] == 0 and any(_have_few_decimals(rows, k, number) for number in possible):
+            amounts[k] = 1 / (total + 1)
+    return amounts
+
+
+def _facts(rows: Rows) -> tuple[tuple[int, float, int], Array, Array]:
+    """Sizes; of each opinion the smallest number, and whether all may be rounded."""
+    smallest = [p.min() for p in rows.opinions]
+    rounded = [[whole_units(p, units) is not None for units in ROUNDED_TO] for p in rows.opinions]
+    return rows.sizes(), np.array(smallest), np.array(rounded, dtype=np.float64)
+
+
+def _near_zero(rows: Rows, smallest: Array, much: float) -> Array:
+    found = np.zeros((len(smallest), 3))
+    for k in np.flatnonzero((smallest > 0) & (smallest < much)).tolist():
+        found[k] = near_zero(rows.opinions[k], rows.weight, smallest[k], much)
+    return found
+
+
+def _have_few_decimals(rows: Partitions[Rows], opinion: int, number: int) -> bool:
+    units = ROUNDED_TO[number]
+    seen = rows.reduce(_units_seen, opinion, units, how="max", what="rounded probabilities")
+    return are_units_of_decimals(np.flatnonzero(seen))
+
+
+def _units_seen(rows: Rows, opinion: int, units: int) -> np.ndarray:
+    """Which numbers of units there are, in a table."""
+    found = whole_units(rows.opinions[opinion], units)
+    table = np.zeros(2 * units, dtype=bool)
+    table[found] = True
+    return table
