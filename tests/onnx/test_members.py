@@ -99,6 +99,13 @@ def test_naive_bayes_of_counts(member):
     same(TemperatureCalibrator(member, temperature=2.0).fit(X, y), X)
 
 
+def test_trees_without_a_split(data):
+    X, y = (part[:40] for part in data)
+    y = np.arange(40) % 2
+    same(HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=30).fit(X, y), X)
+    same(DecisionTreeClassifier(min_samples_leaf=30).fit(X, y), X)
+
+
 def people():
     """Rows with numbers of several types, text, and categories, some of them missing."""
     rng = np.random.default_rng(0)

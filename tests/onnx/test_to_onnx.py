@@ -206,6 +206,10 @@ def test_the_member_that_differs_most_is_named(pair):
     with pytest.raises(ConversionError, match=match) as caught:
         to_onnx(model, X)
     assert "pass a larger tolerance=" in str(caught.value)
+    sharp = [("sharp", TemperatureCalibrator(Rounded(2e-3), temperature=0.2)), members[2]]
+    match = r"estimator 'inner/sharp/estimator' \(Rounded\) differs by 0.002"
+    with pytest.raises(ConversionError, match=match):
+        to_onnx(merge_of(sharp, X, y), X)
     to_onnx(model, X, tolerance=0.01)
     same(merge_of(members[2:], X, y), X)
     same(merge_of([("right", Rounded()), members[2]], X, y), X)
