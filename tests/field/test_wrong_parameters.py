@@ -312,6 +312,14 @@ CALLS = {
             "verbose": ["x", -1, None],
         },
     ),
+    calibration.adjust_prior: (
+        {"estimator": LINEAR[0], "prior": [0.2, 0.3, 0.5], "old_prior": [0.3, 0.3, 0.4]},
+        {
+            "estimator": [5, None, "x"],
+            "prior": [5, None, "x", [0.5, 0.5], [0.2, 0.3, NAN], [0.0, 0.5, 0.5], {"a": 1}],
+            "old_prior": [5, "x", [0.5, 0.5], [0.2, 0.3, NAN], [0.0, 0.5, 0.5], {"a": 1}],
+        },
+    ),
     skmergecal.merge_path: (
         {"a": LINEAR[0], "b": LINEAR[1], "X": X, "y": Y},
         {

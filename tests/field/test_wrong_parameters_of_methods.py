@@ -8,12 +8,14 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.naive_bayes import GaussianNB
 
 import skmergecal
 from skmergecal import (
+    DistilledClassifier,
     EarlyStopped,
     FineTunedClassifier,
     FitOrderDisplay,
@@ -52,6 +54,8 @@ POOL = MergedClassifier.from_fitted(LINEAR, X, Y, method="logits", alpha=1.0)
 CALIBRATED = TemperatureCalibrator(FrozenEstimator(LINEAR[0])).fit(X, Y)
 STOPPED = EarlyStopped(Records()).fit(X, Y)
 TUNED = FineTunedClassifier(FrozenEstimator(NETS[0]), epochs=1, random_state=0).fit(X, Y)
+DISTILLED = DistilledClassifier(GaussianNB(), FrozenEstimator(LINEAR[0]), label_share=0.5)
+STUDENT = clone(DISTILLED).fit(X, Y)
 TAUGHT = FineTunedClassifier(
     FrozenEstimator(NETS[0]), target="members", teacher=FrozenEstimator(LINEAR[0]), epochs=1
 )
@@ -122,6 +126,16 @@ CALLS = {
         MergedClassifier([("a", GaussianNB()), ("b", GaussianNB(var_smoothing=0.1))], cv=2).fit,
         {"X": X, "y": Y},
         {"X": [*ROWS, X[:-1]], "y": KNOWN, "sample_weight": WEIGHT, "X_unlabeled": []},
+    ),
+    "DistilledClassifier.fit": (
+        DISTILLED.fit,
+        {"X": X, "y": Y},
+        {"X": [*ROWS, X[:-1]], "y": KNOWN, "sample_weight": WEIGHT, "X_unlabeled": [5, "x"]},
+    ),
+    "DistilledClassifier.fit_held_out": (
+        DISTILLED.fit_held_out,
+        {"X": X, "y": Y},
+        {"X": [*ROWS, X[:-1]], "y": KNOWN, "sample_weight": WEIGHT},
     ),
     "EarlyStopped.fit": (
         EarlyStopped(Records()).fit,
@@ -326,7 +340,7 @@ CALLS = {
         FitOrderDisplay.from_results(TABLE, plot=False).plot, {}, {"ax": AXES},
     ),
 }  # fmt: skip
-for model, rows in ((MERGED, X), (CALIBRATED, X), (TUNED, X), (STREAM, Z)):
+for model, rows in ((MERGED, X), (CALIBRATED, X), (TUNED, X), (STUDENT, X), (STREAM, Z)):
     for name in ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform"):
         what = "X" if model is not STREAM else "logits"
         wrong = [*ROWS, rows[:, :2]]
@@ -338,7 +352,14 @@ for model, rows in ((MERGED, X), (CALIBRATED, X), (TUNED, X), (STREAM, Z)):
 #: Names by which a message may call a parameter, besides its own.
 ALSO_CALLED = {"X": "X|logits", "results": "results|paths"}
 #: As in scikit-learn; names of features are tried in test_wrong_parameters.
-NOT_TRIED = ("fit_transform", "get_params", "set_params", "get_feature_names_out", "set_output")
+NOT_TRIED = (
+    "fit_transform",
+    "get_params",
+    "set_params",
+    "get_feature_names_out",
+    "set_output",
+    "score",
+)
 CASES = [pytest.param(call, name, id=f"{call}-{name}") for call in CALLS for name in CALLS[call][2]]
 
 
