@@ -33,7 +33,6 @@ from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
     Cache,
     FitRows,
-    HeldOutPart,
     Member,
     check_classes,
     check_estimator,
@@ -261,7 +260,7 @@ class TemperatureCalibrator(LogProbaClassifier):
                 read = read_partitions(pairs, run, X, y, sample_weight)
                 (self._member,), self.classes_ = read.members, read.classes
                 self.estimator_ = self._member.estimator
-                rows = read.parts.map(HeldOutPart.log_rows, read.softenings)
+                rows = read.log_rows
             self._check_features(meta_of(X), reset=True)
             self._set_temperature(rows)
         finally:

@@ -126,6 +126,11 @@ class HeldOutMembers:
         return len(self.opinions) > 0
 
     @property
+    def log_rows(self) -> Partitions[Rows]:
+        """The members' log-probabilities, softened."""
+        return self.parts.map(HeldOutPart.log_rows, self.softenings)
+
+    @property
     def softenings(self) -> list[float]:
         """Softening of each member."""
         return [member.softening for member in self.members]

@@ -6,6 +6,7 @@ import importlib
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -78,6 +79,11 @@ class PartitionedMembers(HeldOutMembers):
         assert self.partitions is not None
         return self.partitions
 
+    @cached_property
+    def log_rows(self) -> Partitions[Rows]:
+        """The members' log-probabilities, softened; computed once, as each round needs them."""
+        return self.parts.map(_log_rows, self.softenings).stored("log-probabilities")
+
     @property
     def read(self) -> bool:
         """Whether the members' opinions are there."""
@@ -96,6 +102,11 @@ class PartitionedMembers(HeldOutMembers):
     def total_weight(self) -> float:
         """Number of held-out rows, counted by their weights."""
         return self.total
+
+
+def _log_rows(part: HeldOutPart, amounts: Sequence[float]) -> Rows:
+    rows = part.log_rows(amounts)
+    return Rows(list(rows.opinions), rows.y, rows.weight)
 
 
 class _RawPart(NamedTuple):

@@ -14,7 +14,6 @@ from skmergecal._warnings import warn_user
 from skmergecal.members import (
     FitRows,
     HeldOutMembers,
-    HeldOutPart,
     Member,
     Opinion,
     PartitionedMembers,
@@ -198,7 +197,7 @@ def _have_seen(held_out: HeldOutMembers) -> list[int]:
     """Numbers of frozen members that may have been trained on the held-out rows."""
     frozen = [k for k, m in enumerate(held_out.members) if isinstance(m.estimator, FrozenEstimator)]
     if isinstance(held_out, PartitionedMembers):
-        return find_seen_rows(held_out.parts.map(HeldOutPart.log_rows, held_out.softenings))
+        return find_seen_rows(held_out.log_rows)
     pairs = list(zip(held_out.members, held_out.opinions, strict=True))
 
     def log_proba(number: int, part: slice) -> Array:

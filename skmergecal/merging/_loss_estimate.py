@@ -205,6 +205,7 @@ def summarise(names: Sequence[str], losses: Partitions[RowLosses]) -> LossEstima
     losses : Partitions of RowLosses
         Their weights are positive.
     """
+    losses = losses.stored("losses of rows")
     total, sums = losses.reduce(_sums, what="mean losses")
     means = (sums / total).tolist()
     by_member = dict(zip(names, means[1:], strict=False))

@@ -91,7 +91,7 @@ class LinearPoolMerge(FittedMerge):
         settings: Settings,
     ) -> Partitions[RowLosses]:
         """Losses of the held-out rows, weights and temperatures learned without each row."""
-        logs = held_out.parts.map(HeldOutPart.log_rows, held_out.softenings)
+        logs = held_out.log_rows
         calibrated = logs.map(divided, self.member_temperatures)
         members = loo_opinions(calibrated, self.member_temperatures, settings)
         both = members.map_with(rows, _without_rows, self.calibrates[0])

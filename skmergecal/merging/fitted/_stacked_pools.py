@@ -74,7 +74,7 @@ class StackedPoolsMerge(FittedMerge):
             learned = replace(learned, temperature=scale)
 
         def losses() -> Partitions[RowLosses]:
-            logs = held_out.parts.map(HeldOutPart.log_rows, held_out.softenings)
+            logs = held_out.log_rows
             slopes = logs.map(SlopesOfRows, temperatures.tolist())
             fits = FitsWithoutRows.of(slopes, temperatures.tolist(), _alpha(held_out))
             members = logs.map_with(slopes, _member_losses, fits).map_with(loo, _with_pools)
@@ -107,12 +107,13 @@ def _fit(
     held_out: HeldOutMembers, softening: float, with_linear: bool, alpha: Any
 ) -> tuple[Array, CombinedFit, Partitions[LooPredictions]]:
     """The members' temperatures, the pools, and what these predict of each row without it."""
-    rows = held_out.parts.map(HeldOutPart.log_rows, held_out.softenings)
+    rows = held_out.log_rows
     members = [member.without_estimator() for member in held_out.members]
     temperatures = [
         member_temperature(held_out, k, rows, _alpha(held_out)) for k in range(len(members))
     ]
     logs = held_out.parts.map(_calibrated_rows, members, temperatures, softening)
+    logs = logs.stored("calibrated opinions")
     if with_linear:
         fit, loo = learn_combined_pool(logs, held_out.parts.map(HeldOutPart.proba_rows))
     elif alpha == "auto":

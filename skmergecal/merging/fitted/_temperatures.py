@@ -16,7 +16,7 @@ from skmergecal._temperature import (
     minimise_partitions,
 )
 from skmergecal._typing import Array, IntArray
-from skmergecal.members import HeldOutMembers, HeldOutPart
+from skmergecal.members import HeldOutMembers
 from skmergecal.merging._settings import Settings
 
 __all__ = ["LooOpinions", "calibrated_rows", "fit_scale", "loo_opinions", "member_temperature"]
@@ -53,7 +53,7 @@ def calibrated_rows(held_out: HeldOutMembers, settings: Settings) -> tuple[Parti
 
     These are all 1 unless members are to be calibrated.
     """
-    rows = held_out.parts.map(HeldOutPart.log_rows, held_out.softenings)
+    rows = held_out.log_rows
     n_members = len(held_out.members)
     if not settings.calibrates_members:
         return rows, np.ones(n_members)
