@@ -166,8 +166,8 @@ def read_partitions(
         unfitted = [name for name, e in estimators if not all_frozen([(name, e)])]
         msg = (
             f"estimators {unfitted} are to be fitted, but X is a Dask collection, whose rows are "
-            "not in one place: pass fitted members in FrozenEstimator (MergedClassifier."
-            "from_fitted), or train one on each partition by MergedClassifier.from_partitions"
+            "not in one place: fit them first, one on each partition for instance, "
+            "and pass them in FrozenEstimator, or to MergedClassifier.from_fitted"
         )
         raise ValueError(msg)
     partitions = delayed_partitions(X=X, y=y, sample_weight=sample_weight)
