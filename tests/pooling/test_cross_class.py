@@ -176,10 +176,10 @@ def test_cross_class_pools_learn_what_one_class_says_about_another():
 def test_the_compact_form_gives_the_same_scores():
     z, y = opinions(9, k=5)
     rows, _ = regression(z, y)
-    fit = corrections(z, rows, [1.0], 8)[0].fit
+    [(fit, _)] = corrections(rows, [1.0], 8)
     assert len(fit.compact().across.loadings) == 5 < len(fit.across.loadings)
     np.testing.assert_allclose(fit.compact().scores(z), fit.scores(z), atol=1e-12)
-    few = corrections(z, rows, [1.0], 2)[0].fit
+    [(few, _)] = corrections(rows, [1.0], 2)
     assert few.compact().across is few.across
     wide = fit.compact().widened(np.arange(5), 6)
     more = [np.column_stack([m, m[:, 0]]) for m in z]
@@ -189,7 +189,7 @@ def test_the_compact_form_gives_the_same_scores():
 def test_members_used_across_classes_count():
     z, y = opinions(10, k=4)
     rows, _ = regression(z, y)
-    fit = corrections(z, rows, [1.0], 5)[0].fit
+    [(fit, _)] = corrections(rows, [1.0], 5)
     assert (fit.member_factors > 0).all()
     assert fit.uses(0)
     np.testing.assert_allclose(fit.compact().member_factors, fit.member_factors)

@@ -1,0 +1,146 @@
+"""Students of the default merge of eight members, beside the same students with labels only.
+
+    python tests/benchmarks/study_distil.py FOLDER [--seeds 0 1] [--sets NAME ...] [--rows 1500]
+        [--students tree boosting ...] [--out FILE]
+
+Sets and members are those of study_quality.py. The teacher is the default merge of eight members,
+cross-fitted over three folds; it and the student are fitted on at most ``--rows`` rows, and scored
+on at most 4,000 others. ``share`` is the part of the teacher's gain over the student with labels
+that the distilled student keeps, where the teacher is better at all; ``z`` is the loss of the
+student above that with labels, in paired standard errors; ``times`` is how many times a prediction
+of the student takes as long as one of the teacher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy counts the processors
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.tree import DecisionTreeClassifier
+
+from skmergecal import DistilledClassifier, MergedClassifier
+from skmergecal._numerics import mean_and_error
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.benchmarks.merge_methods import log_losses
+from tests.benchmarks.rst import as_rst
+from tests.benchmarks.tabular import drawn, load, members, prepared
+
+N_TEST = 4_000
+
+
+def students(seed: int) -> dict[str, object]:
+    """Small classifiers, by name."""
+    return {
+        "tree": DecisionTreeClassifier(max_depth=6, random_state=seed),
+        "boosting": HistGradientBoostingClassifier(random_state=seed),
+        "logistic": LogisticRegression(max_iter=2000),
+        "net": MLPClassifier(random_state=seed),
+    }
+
+
+def losses_of(model: object, X: pd.DataFrame, y: np.ndarray) -> np.ndarray:
+    """Log losses of rows; a probability of 0, which a tree gives, counts as 1 / 10,000."""
+    return log_losses(y, np.clip(model.predict_proba(X), 1e-4, None))
+
+
+def evaluate(path: Path, seed: int, n_rows: int, names: list[str]) -> dict[str, dict[str, float]]:
+    """Results by the name of the student."""
+    X, y = load(path, seed)
+    train = drawn(y, min(n_rows, int(0.7 * len(y))), seed)
+    rest = np.setdiff1d(np.arange(len(y)), train)
+    test = rest[drawn(y[rest], N_TEST, seed)]
+    X_test, y_test = X.iloc[test], y[test]
+    X, y = X.iloc[train].reset_index(drop=True), y[train]
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:  # the teacher's members are fitted once
+        pool = list(prepared(members(seed), X).items())
+        teacher = MergedClassifier(pool, cv=3, memory=folder)
+        for name, student in prepared({n: students(seed)[n] for n in names}, X).items():
+            distilled = DistilledClassifier(student, teacher, cv=3, random_state=seed).fit(X, y)
+            teaches = losses_of(distilled.teacher_, X_test, y_test)
+            labels = losses_of(clone(student).fit(X, y), X_test, y_test)
+            learned = losses_of(distilled, X_test, y_test)
+            difference, error = mean_and_error(learned - labels, None)
+            report = distilled.report_
+            found[name] = {
+                "teacher": float(teaches.mean()),
+                "labels": float(labels.mean()),
+                "distilled": float(learned.mean()),
+                "z": difference / error if error > 0 else 0.0,
+                "label share": report.label_share,
+                "times": report.student_seconds / report.teacher_seconds,
+            }
+    return found
+
+
+def summarise(results: dict[tuple[str, int, str], dict[str, float]]) -> None:
+    """Tables by student, and by set."""
+    table = pd.DataFrame(results).T
+    gain, possible = table["labels"] - table["distilled"], table["labels"] - table["teacher"]
+    table["share"] = (gain / possible).where(possible > 0)
+    by_student = table.groupby(level=2)
+    summary = pd.DataFrame(
+        {
+            "median share": by_student["share"].median(),
+            "labels": by_student["labels"].mean(),
+            "distilled": by_student["distilled"].mean(),
+            "teacher": by_student["teacher"].mean(),
+            "z above 2": by_student["z"].agg(lambda z: float((z > 2).sum())),
+            "z below -2": by_student["z"].agg(lambda z: float((z < -2).sum())),
+            "times": by_student["times"].median(),
+        }
+    )
+    print(f"\nMeans over {len(table) // len(summary)} sets and splits.\n")
+    print(as_rst(summary, "student", 3))
+    for name, part in table.groupby(level=2):
+        print(f"\n{name}\n")
+        columns = ["labels", "distilled", "teacher", "share", "label share"]
+        print(as_rst(part.groupby(level=0)[columns].mean(), "set", 3))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one split each")
+    parser.add_argument("--sets", nargs="*")
+    parser.add_argument("--students", nargs="*", default=list(students(0)))
+    parser.add_argument("--rows", type=int, default=1_500)
+    parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # iteration limits of members
+    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    paths = {path.name.removesuffix(".csv.gz"): path for path in options.folder.glob("*.csv.gz")}
+    results = {}
+    for seed in options.seeds:
+        for name in sorted(options.sets or paths):
+            key = f"{name} {seed} {options.rows}"
+            done = known.setdefault(key, {})
+            if lacking := [s for s in options.students if s not in done]:
+                done |= evaluate(paths[name], seed, options.rows, lacking)
+                if options.out:
+                    options.out.write_text(json.dumps(known))
+            for student in options.students:
+                results[name, seed, student] = done[student]
+                told = "  ".join(f"{k} {v:.4f}" for k, v in done[student].items())
+                print(f"{key:24s} {student:9s} {told}", flush=True)
+    summarise(results)
+
+
+if __name__ == "__main__":
+    main()
