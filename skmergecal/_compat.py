@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 # Validates constructor parameters before `fit`; every scikit-learn estimator uses it.
@@ -62,9 +63,11 @@ __all__ = [
     "_raise_for_params",
     "_routing_enabled",
     "_safe_indexing",
+    "allow_what_all_allow",
     "tags_of",
     "validate_parameter_constraints",
     "with_callbacks",
+    "with_tags_inside",
 ]
 
 
@@ -80,6 +83,24 @@ def tags_of(estimator: Any) -> Any:
         return get_tags(inner)
     except AttributeError:  # a mixin without BaseEstimator
         return None
+
+
+def allow_what_all_allow(tags: Any, estimators: Iterable[Any]) -> None:
+    """Set the tags of an estimator for sparse rows and NaN: allowed where all inside allow them."""
+    inside = [tags_of(estimator) for estimator in estimators]
+    tags.input_tags.sparse = all(t is not None and t.input_tags.sparse for t in inside)
+    tags.input_tags.allow_nan = all(t is not None and t.input_tags.allow_nan for t in inside)
+
+
+def with_tags_inside(tags: Any, estimator: Any) -> Any:
+    """Tags of an estimator that changes the probabilities of one inside, if there is one."""
+    inner = None if estimator is None else tags_of(estimator)
+    if inner is not None:
+        tags.input_tags.sparse = inner.input_tags.sparse
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.classifier_tags = inner.classifier_tags
+        tags.classifier_tags.multi_label = False
+    return tags
 
 
 class _NoCallbacks:

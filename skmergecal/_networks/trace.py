@@ -293,10 +293,11 @@ class _Reader:
 
     def sum(self, node: fx.Node) -> int:
         terms = self.argument(node, 0, "input"), self.argument(node, 1, "other")
-        parts = [self.places.get(a) if isinstance(a, fx.Node) else None for a in terms]
-        if None in parts or node.kwargs.get("alpha", 1) != 1:
+        places = (self.places.get(a) for a in terms if isinstance(a, fx.Node))
+        parts = tuple(place for place in places if place is not None)
+        if len(parts) < len(terms) or node.kwargs.get("alpha", 1) != 1:
             self.fail(f"the sum {node.name!r} with a constant")
-        return self.add(Add(tuple(parts)))  # type: ignore[arg-type]
+        return self.add(Add(parts))
 
     def concat(self, node: fx.Node) -> int:
         axis, parts = self.argument(node, 1, "dim"), self.argument(node, 0, "tensors")

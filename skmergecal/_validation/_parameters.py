@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from skmergecal._compat import Interval, validate_parameter_constraints
 
@@ -20,10 +20,11 @@ NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
 TEMPERATURE = Interval(Real, 1 / LARGEST_LOGIT, None, closed="left")
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def check_parameters(**constraints: Any) -> Callable[[Function], Function]:
+def check_parameters(**constraints: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator that checks settings of a function as scikit-learn checks those of an estimator.
 
     Parameters
@@ -33,11 +34,11 @@ def check_parameters(**constraints: Any) -> Callable[[Function], Function]:
         not checked.
     """
 
-    def decorate(function: Function) -> Function:
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
-        def checked(*args: Any, **kwargs: Any) -> Any:
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 given = signature.bind(*args, **kwargs).arguments
             except TypeError:  # Python's own error names the function
@@ -45,6 +46,6 @@ def check_parameters(**constraints: Any) -> Callable[[Function], Function]:
             validate_parameter_constraints(constraints, given, caller_name=function.__name__)
             return function(*args, **kwargs)
 
-        return checked  # type: ignore[return-value]
+        return checked
 
     return decorate

@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import HasMethods, _fit_context, tags_of
+from skmergecal._compat import HasMethods, _fit_context, with_tags_inside
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._partitions import DaskRun, InMemory, Partitions, Rows, are_dask, meta_of
 from skmergecal._temperature import TEMPERATURE_ALPHA, minimise_partitions, warn_at_bound
@@ -515,13 +515,7 @@ class TemperatureCalibrator(LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = None if self.estimator is None else tags_of(self.estimator)
-        if inner is not None:
-            tags.input_tags.sparse = inner.input_tags.sparse
-            tags.input_tags.allow_nan = inner.input_tags.allow_nan
-            tags.classifier_tags = inner.classifier_tags
-            tags.classifier_tags.multi_label = False
-        return tags
+        return with_tags_inside(tags, self.estimator)
 
 
 def calibrated_member(calibrator: TemperatureCalibrator) -> Member | None:

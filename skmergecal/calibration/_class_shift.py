@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import HasMethods, _fit_context, tags_of
+from skmergecal._compat import HasMethods, _fit_context, with_tags_inside
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, NamedEstimators
 from skmergecal._validation import (
@@ -284,13 +284,7 @@ class ClassShift(LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = None if self.estimator is None else tags_of(self.estimator)
-        if inner is not None:
-            tags.input_tags.sparse = inner.input_tags.sparse
-            tags.input_tags.allow_nan = inner.input_tags.allow_nan
-            tags.classifier_tags = inner.classifier_tags
-            tags.classifier_tags.multi_label = False
-        return tags
+        return with_tags_inside(tags, self.estimator)
 
 
 def shifted_member(shifted: ClassShift) -> Member | None:

@@ -227,7 +227,7 @@ def _no_search(search: Any) -> Exception:
         remedy = "pass list(search.values())"
     elif isinstance(search, Iterator):
         remedy = "pass list(search)"
-    elif hasattr(search, "keys") and "params" in search.keys():  # noqa: SIM118, a frame, too
+    elif hasattr(search, "keys") and "params" in search:
         remedy = "pass the search itself, which has the estimator, in place of its cv_results_"
     else:
         remedy = "classifiers that are fitted are merged by MergedClassifier.from_fitted"

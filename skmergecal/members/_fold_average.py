@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 
-from skmergecal._compat import _VisualBlock, tags_of
+from skmergecal._compat import _VisualBlock, allow_what_all_allow
 from skmergecal._saved_state import SavedStateMixin
 from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, Estimator, IntArray
@@ -185,9 +185,7 @@ class FoldAverage(ClassifierMixin, SavedStateMixin):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = [tags_of(estimator) for estimator in self.estimators]
-        tags.input_tags.sparse = all(t is not None and t.input_tags.sparse for t in inner)
-        tags.input_tags.allow_nan = all(t is not None and t.input_tags.allow_nan for t in inner)
+        allow_what_all_allow(tags, self.estimators)
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context, tags_of
+from skmergecal._compat import HasMethods, Interval, StrOptions, _fit_context, allow_what_all_allow
 from skmergecal._estimator import (
     HeldOutScores,
     LogProbaClassifier,
@@ -875,9 +875,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = [tags_of(e) for _, e in self._named()]
-        tags.input_tags.sparse = all(t is not None and t.input_tags.sparse for t in inner)
-        tags.input_tags.allow_nan = all(t is not None and t.input_tags.allow_nan for t in inner)
+        allow_what_all_allow(tags, (estimator for _, estimator in self._named()))
         return tags
 
 

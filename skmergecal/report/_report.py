@@ -133,11 +133,10 @@ def _rows(report: CalibrationReport) -> list[tuple[str, str, str]]:
     few = len(report.classes) <= _MOST_CLASSES
     for label, part in zip(report.classes.tolist(), share, strict=True):
         if few or label in before.missed or label in after.missed:
-            means = (str(side.mean_proba[label]) for side in (before, after))
-            rows.append((f"mean probability of {label} (share {part:.4g})", *means))  # type: ignore[arg-type]
+            name = f"mean probability of {label} (share {part:.4g})"
+            rows.append((name, str(before.mean_proba[label]), str(after.mean_proba[label])))
     rows.append(("best temperature", str(before.temperature), str(after.temperature)))
-    tests = (f"{side.p_value:.4g}" for side in (before, after))
-    rows.append(("p-value of calibration", *tests))  # type: ignore[arg-type]
+    rows.append(("p-value of calibration", f"{before.p_value:.4g}", f"{after.p_value:.4g}"))
     return rows
 
 

@@ -19,7 +19,7 @@ from skmergecal._compat import (
     _num_samples,
     _raise_for_params,
     _safe_indexing,
-    tags_of,
+    allow_what_all_allow,
     with_callbacks,
 )
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
@@ -372,10 +372,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = tags_of(self.estimator)
-        if inner is not None:
-            tags.input_tags.sparse = inner.input_tags.sparse
-            tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        allow_what_all_allow(tags, [self.estimator])
         return tags
 
 

@@ -18,7 +18,6 @@ from skmergecal._warnings import Gathered, Warned, warn_again
 from skmergecal.members import (
     Cache,
     FitRows,
-    FitTask,
     LabelledEstimator,
     Member,
     Opinion,
@@ -46,7 +45,7 @@ from skmergecal.tuning._soft_labels import (
     inner_cv,
     read_frozen,
 )
-from skmergecal.tuning._soft_rows import copy_rows, mix_labels
+from skmergecal.tuning._soft_rows import RowCopies, copy_rows, mix_labels
 from skmergecal.tuning._students import fit_on_copies, is_net, without_rows_apart
 from skmergecal.tuning._synthetic import can_be_mixed
 
@@ -137,7 +136,7 @@ class Distillation:
         held_out : bool
             Whether log-probabilities of rows that did not train the student are wanted.
         """
-        lesson = self._with_unlabelled(self._lesson(rows, self.cv, self.params["teacher"]))
+        lesson = self._with_unlabelled(self._lesson(rows))
         teacher, classes = lesson.teacher, lesson.teacher.classes
         shares = SHARES if self.label_share == "auto" else (float(self.label_share),)
         codes = lesson.soft.codes[: len(rows.kept)]
@@ -155,17 +154,21 @@ class Distillation:
         apart = (students[share], held) if held_out else None
         return DistilledModel(teacher.estimator, member, classes, report, apart)
 
-    def _lesson(self, rows: FitRows, cv: Any, params: dict[str, Any]) -> _Lesson:
+    def _lesson(self, rows: FitRows, classes: np.ndarray | None = None) -> _Lesson:
         """A teacher of some rows, and what it gives those that it was not trained on."""
         weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
         if isinstance(self.teacher, FrozenEstimator):
             teacher = read_frozen(self.teacher, rows.kept_X, weight)
         else:
-            n_jobs = self.n_jobs
-            split = self.split_params
             teacher = fit_teacher(
-                self.teacher, rows, cv=cv, params=params, split_params=split, n_jobs=n_jobs
+                self.teacher,
+                rows,
+                cv=self.cv,
+                params=self.params["teacher"],
+                split_params=self.split_params,
+                n_jobs=self.n_jobs,
             )
+        teacher = teacher if classes is None else teacher.aligned(classes)
         remedy = "They are unknown to the teacher: drop these rows, or train it on them."
         codes = encode_labels(rows.labels[rows.kept], teacher.classes, remedy=remedy)
         own = cut_params(rows.X, self.params["student"], rows.kept)
@@ -222,26 +225,21 @@ class Distillation:
                 lesson = _Lesson(whole.teacher, soft)
                 given = whole.soft.proba[outside]
             else:
-                lesson = self._lesson_of(rows, train, inner_cv(self.cv, folds, number))
-                teacher = lesson.teacher.aligned(whole.teacher.classes)
-                soft = replace(lesson.soft, proba=teacher.proba)
-                soft = replace(soft, codes=_codes(rows.labels[train], teacher.classes))
-                lesson = self._with_unlabelled(_Lesson(teacher, soft))
-                given = teacher.read(X)
+                of_fold = self._inside(rows, train, inner_cv(self.cv, folds, number))
+                lesson = of_fold._lesson(_some(rows, train), whole.teacher.classes)
+                lesson = self._with_unlabelled(lesson)
+                given = lesson.teacher.read(X)
             students = {}
             for share in shares:
                 member = self._fit_student(lesson, share)
                 students[share] = member, member.opinion(X)
         return _FoldResult(students, np.log(np.maximum(given, np.finfo(float).tiny)), warned)
 
-    def _lesson_of(self, rows: FitRows, train: IntArray, cv: Any) -> _Lesson:
-        """A lesson of the training rows of a fold."""
-        weight = None if rows.sample_weight is None else rows.sample_weight[train]
-        part = FitRows.check(_safe_indexing(rows.X, train), rows.labels[train], weight)
+    def _inside(self, rows: FitRows, train: IntArray, cv: Any) -> Distillation:
+        """The same for the training rows of a fold, which are split once more."""
         named = {name: cut_params(rows.X, own, train) for name, own in self.params.items()}
         split = cut_params(rows.X, self.split_params, train)
-        inside = replace(self, params=named, split_params=split, n_jobs=None)
-        return inside._lesson(part, cv, named["teacher"])
+        return replace(self, params=named, split_params=split, cv=cv, n_jobs=None)
 
     def _fit_student(self, lesson: _Lesson, share: float) -> Member:
         """A student of the rows of a lesson, with some share of the labels."""
@@ -249,14 +247,13 @@ class Distillation:
         soft = lesson.soft.labelled() if share == 1.0 else lesson.soft
         if is_net(self.student):
             return self._fit_net(soft, share, lesson.teacher)
-        if share == 1.0:
-            params = dict(soft.params)
-            if soft.weight is not None:
-                params[str(sample_weight_param(self.student))] = soft.weight
-            fitted = FitTask("student", self.student, soft.X, classes[soft.codes], None, params)
-            return _as_member(fitted.run(), classes)
-        copies = copy_rows(soft.proba, soft.codes, soft.weight, share)
-        student = without_rows_apart(self.student, len(copies.rows))
+        student, copies = (
+            self.student,
+            RowCopies(np.arange(len(soft.codes)), soft.codes, soft.weight),
+        )
+        if share != 1.0:
+            copies = copy_rows(soft.proba, soft.codes, soft.weight, share)
+            student = without_rows_apart(student, len(copies.rows))
         labels = classes[soft.best_codes]
         fitted = fit_on_copies(student, soft.X, labels, copies, classes, soft.params)
         return _as_member(fitted, classes)
@@ -279,13 +276,18 @@ class Distillation:
         )
         labels = teacher.classes[soft.best_codes]
         goals = None if only_labels else mix_labels(soft.proba, soft.codes, share)
-        data = TuningData(soft.X, labels, soft.weight, None, soft.params, goals)
+        params = dict(soft.params)
+        if soft.weight is not None and (name := sample_weight_param(self.student)) is not None:
+            params[name] = soft.weight
+        data = TuningData(soft.X, labels, soft.weight, None, params, goals)
         member = run.run(data).member
         return _in_columns(member.softened(0.0), member.classes, teacher.classes)
 
 
-def _codes(labels: np.ndarray, classes: np.ndarray) -> IntArray:
-    return encode_labels(labels, classes, remedy="They are labels of rows of fit.")
+def _some(rows: FitRows, train: IntArray) -> FitRows:
+    """Rows of a fold, all of which count."""
+    weight = None if rows.sample_weight is None else rows.sample_weight[train]
+    return FitRows.check(_safe_indexing(rows.X, train), rows.labels[train], weight)
 
 
 def _as_member(fitted: Estimator, classes: np.ndarray) -> Member:

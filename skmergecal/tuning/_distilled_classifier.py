@@ -15,7 +15,7 @@ from skmergecal._compat import (
     StrOptions,
     _fit_context,
     _safe_indexing,
-    tags_of,
+    allow_what_all_allow,
 )
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
 from skmergecal._typing import Array, Estimator, NamedEstimators
@@ -238,7 +238,9 @@ class DistilledClassifier(LogProbaClassifier):
 
     def _distillation(self, routed: Any, unlabelled: Any) -> Distillation:
         by_name, split_params = routed
-        student = {k: v for k, v in by_name["student"].items() if k != "sample_weight"}
+        # The weights are those of the rows that are learned, also of a Pipeline's last step.
+        routed_to_student = by_name["student"].items()
+        student = {k: v for k, v in routed_to_student if k.split("__")[-1] != "sample_weight"}
         return Distillation(
             student=self.student,
             teacher=self.teacher,
@@ -287,9 +289,7 @@ class DistilledClassifier(LogProbaClassifier):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inside = [tags_of(estimator) for _, estimator in self._named()]
-        tags.input_tags.sparse = all(t is not None and t.input_tags.sparse for t in inside)
-        tags.input_tags.allow_nan = all(t is not None and t.input_tags.allow_nan for t in inside)
+        allow_what_all_allow(tags, (estimator for _, estimator in self._named()))
         return tags
 
 

@@ -22,8 +22,8 @@ class RowCopies(NamedTuple):
     """Shape (n_copies,): the row of X of each copy."""
     codes: IntArray
     """Shape (n_copies,): column number of its class."""
-    weight: Array
-    """Shape (n_copies,): positive; the copies of a row add up to the weight of the row."""
+    weight: Array | None
+    """Shape (n_copies,): positive; the copies of a row add up to the weight of the row. None: 1."""
 
 
 def mix_labels(proba: Array, codes: IntArray, label_share: float) -> Array:

@@ -124,6 +124,7 @@ def fit_on_copies(
         fitted = fit_on_copies(last, Z, labels, copies, classes, params)
         return pipeline.set_params(steps=[*front, (name, fitted)])
     own = cut_params(X, params, copies.rows)
-    own[str(sample_weight_param(student))] = copies.weight
+    if copies.weight is not None:
+        own[str(sample_weight_param(student))] = copies.weight
     Z = _safe_indexing(X, copies.rows)
     return FitTask("student", student, Z, classes[copies.codes], None, own).run()

@@ -15,21 +15,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
-    GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, GroupKFold, PredefinedSplit
+from sklearn.model_selection import GroupKFold, PredefinedSplit
 from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.validation import has_fit_parameter
 
 from skmergecal import (
     DistilledClassifier,
@@ -37,7 +35,6 @@ from skmergecal import (
     MergedClassifier,
     TemperatureCalibrator,
 )
-from skmergecal.exceptions import RefitWarning
 from skmergecal.tuning._distillation_report import choose_share
 
 SETTINGS = {"n_features": 6, "n_informative": 4, "n_classes": 3, "random_state": 0, "flip_y": 0.2}
@@ -120,6 +117,45 @@ def test_weights_are_repetitions_and_zero_removes_a_row(teacher, share):
         assert np.isclose(weighted.report_.student_loss, repeated.report_.student_loss, atol=1e-4)
         errors = weighted.report_.gain_standard_error, repeated.report_.gain_standard_error
         assert np.isclose(*errors, atol=1e-4)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_weights_reach_the_last_step_of_a_pipeline_in_any_case(teacher, share, routing):
+    weight = np.r_[np.ones(80), np.full(80, 50.0)]
+    with sklearn.config_context(enable_metadata_routing=routing):
+        last = LogisticRegression()
+        student = make_pipeline(StandardScaler(), last)
+        if routing:
+            last.set_fit_request(sample_weight=True)
+        model = DistilledClassifier(student, FrozenEstimator(teacher), label_share=share)
+        weighted = model.fit(X, Y, sample_weight=weight).predict_proba(X_TEST)
+    scaled = StandardScaler().fit(X)
+    plain = DistilledClassifier(clone(last), FrozenEstimator(_behind(scaled, teacher)))
+    plain.set_params(label_share=share).fit(scaled.transform(X), Y, sample_weight=weight)
+    expected = plain.predict_proba(scaled.transform(X_TEST))
+    np.testing.assert_allclose(weighted, expected, atol=1e-12)
+
+
+def _behind(scaled, teacher):
+    """The teacher of rows that are scaled."""
+    lifted = LogisticRegression()
+    lifted.classes_ = teacher.classes_
+    lifted.coef_ = teacher.coef_ * scaled.scale_
+    lifted.intercept_ = teacher.intercept_ + teacher.coef_ @ scaled.mean_
+    return lifted
+
+
+@pytest.mark.skipif(
+    not has_fit_parameter(MLPClassifier, "sample_weight"), reason="new in scikit-learn 1.7"
+)
+def test_a_net_is_first_fitted_with_the_weights(teacher):
+    net = MLPClassifier((4,), solver="lbfgs", max_iter=2000, alpha=1.0, random_state=0)
+    weight = np.r_[np.ones(80), np.full(80, 50.0)]
+    model = DistilledClassifier(net, FrozenEstimator(teacher), label_share=1)
+    found = model.fit(X, Y, sample_weight=weight).predict_proba(X_TEST)
+    own = clone(net).fit(X, Y, sample_weight=weight)
+    np.testing.assert_allclose(found, own.predict_proba(X_TEST), atol=1e-9)
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -280,80 +316,6 @@ def test_rows_without_labels(teacher):
     assert np.array_equal(
         weighted.predict_proba(X_TEST), clone(student).fit(X[:80]).predict_proba(X_TEST)
     )
-
-
-@pytest.mark.parametrize(
-    ("make", "args", "text"),
-    [
-        (lambda t: DistilledClassifier(TREE, t), (X,), "requires y.*label_share='auto'"),
-        (lambda t: DistilledClassifier(TREE, TREE, label_share=0), (X,), "requires y to be passed"),
-        (
-            lambda t: DistilledClassifier(KNeighborsClassifier(), t),
-            (X, Y),
-            "takes no sample_weight",
-        ),
-        (lambda t: DistilledClassifier(FrozenEstimator(t.estimator), t), (X, Y), "is frozen"),
-        (lambda t: DistilledClassifier(LogisticRegressionCV(cv=3), t), (X, Y), "holds out rows"),
-        (lambda t: DistilledClassifier(TREE, t), (X, np.r_[["new"], Y[1:]]), "unknown to the"),
-        (lambda t: DistilledClassifier(TREE, t, label_share=2), (X, Y), "label_share"),
-    ],
-)
-def test_what_cannot_be_distilled_says_why(teacher, make, args, text):
-    with pytest.raises(ValueError, match=text):
-        make(FrozenEstimator(teacher)).fit(*args)
-
-
-def test_remedies_of_what_cannot_be_distilled(teacher):
-    frozen = FrozenEstimator(teacher)
-    DistilledClassifier(TREE, frozen, label_share=0).fit(X)
-    search = GridSearchCV(
-        DistilledClassifier(TREE, frozen, cv=2), {"label_share": [0, 0.5, 1]}, cv=2
-    )
-    assert search.fit(X, Y).best_estimator_.label_share_ in (0, 0.5, 1)
-    with pytest.raises(ValueError, match="teaches nothing with label_share=1"):
-        DistilledClassifier(TREE, frozen, label_share=1).fit(X, Y, X_unlabeled=X)
-    halves = [(np.arange(80), np.arange(80, 160)), (np.arange(80, 160), np.arange(80))]
-    with pytest.raises(ValueError, match="three folds or more; it has 2"):
-        DistilledClassifier(TREE, GaussianNB(), cv=halves).fit(X, Y)
-    DistilledClassifier(TREE, frozen, cv=halves).fit(X, Y)
-    DistilledClassifier(TREE, GaussianNB(), cv=PredefinedSplit(np.arange(160) % 3)).fit(X, Y)
-    with pytest.raises(NotFittedError, match="teacher"):
-        DistilledClassifier(TREE, FrozenEstimator(GaussianNB())).fit(X, Y)
-    with pytest.warns(RefitWarning, match="'teacher' is fitted already"):
-        DistilledClassifier(TREE, GaussianNB().fit(X, Y), label_share=0, cv=2).fit(X, Y)
-
-
-@pytest.mark.parametrize(
-    ("student", "name"),
-    [
-        (HistGradientBoostingClassifier(max_iter=2, early_stopping=True), "early_stopping=False"),
-        (
-            make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", early_stopping=True)),
-            "early_stopping=False",
-        ),
-        (GradientBoostingClassifier(n_estimators=2, n_iter_no_change=5), "n_iter_no_change=None"),
-        (RandomForestClassifier(20, oob_score=True, random_state=0), "oob_score=False"),
-    ],
-)
-def test_what_sets_rows_apart_is_switched_off_with_a_warning(teacher, student, name):
-    before = pickle.dumps(student)
-    model = DistilledClassifier(student, FrozenEstimator(teacher), label_share=0.5)
-    with pytest.warns(UserWarning, match=name) as found:
-        model.fit(X, Y)
-    assert len(found) == 1
-    last = model.student_[-1] if hasattr(model.student_, "steps") else model.student_
-    parameter, _, value = name.partition("=")
-    assert str(last.get_params()[parameter]) == value
-    assert pickle.dumps(student) == before
-
-
-def test_boosting_that_stops_early_by_itself_from_10000_copies_on(teacher):
-    rows = np.arange(6000) % len(X)
-    student = HistGradientBoostingClassifier(max_iter=2)
-    model = DistilledClassifier(student, FrozenEstimator(teacher), label_share=0.5)
-    with pytest.warns(UserWarning, match=r"early_stopping=False: with early_stopping='auto'"):
-        model.fit(X[rows], Y[rows])
-    assert not model.fit(X, Y).student_.do_early_stopping_
 
 
 def test_held_out_predictions_for_a_calibrator(teacher):
