@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._compat import _safe_indexing
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels
 from skmergecal._warnings import Gathered, Warned, warn_again
@@ -44,6 +43,7 @@ from skmergecal.tuning._soft_labels import (
     fit_teacher,
     inner_cv,
     read_frozen,
+    seconds_per_row,
 )
 from skmergecal.tuning._soft_rows import RowCopies, copy_rows, mix_labels
 from skmergecal.tuning._students import fit_on_copies, is_net, without_rows_apart
@@ -183,9 +183,8 @@ class Distillation:
     def _final(self, lesson: _Lesson, share: float) -> tuple[Member, float]:
         """The student of all rows, softened if need be, and its time for the prediction of one."""
         member = self._fit_student(lesson, share)
-        start = perf_counter()
         opinion = member.opinion(lesson.soft.X)
-        seconds = (perf_counter() - start) / _num_samples(lesson.soft.X)
+        seconds = seconds_per_row(member, lesson.soft.X)
         return member.with_softening(opinion, lesson.soft.weight), seconds
 
     def _hold_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -23,13 +24,14 @@ from skmergecal.members import (
     collect_one,
     cut_params,
     frozen_members,
+    unfrozen,
     warn_of_names,
 )
 from skmergecal.tuning._run import stacked
 
-__all__ = ["SoftLabels", "TeacherFit", "fit_teacher", "inner_cv", "read_frozen"]
+__all__ = ["SoftLabels", "TeacherFit", "fit_teacher", "inner_cv", "read_frozen", "seconds_per_row"]
 
-#: Rows on which the speed of a teacher is measured that need not be asked otherwise.
+#: Rows on which the speed of a prediction is measured.
 _TIMED_ROWS = 1000
 
 
@@ -129,12 +131,20 @@ def read_frozen(teacher: FrozenEstimator, X: Any, weight: Array | None) -> Teach
     """A frozen teacher, asked about all rows, each of which has a positive weight."""
     warn_of_names([("teacher", teacher)], X)
     (member,), classes = frozen_members([("teacher", teacher)], Cache(None))
-    start = perf_counter()
     opinion = member.opinion(X)
-    seconds = (perf_counter() - start) / max(1, _num_samples(X))
     member = member.with_softening(opinion, weight)
     proba = softmax(member.log_proba(opinion))
-    return TeacherFit(teacher.estimator, member, classes, proba, seconds)
+    return TeacherFit(teacher.estimator, member, classes, proba, seconds_per_row(member, X))
+
+
+def seconds_per_row(member: Member, X: Any) -> float:
+    """How long the prediction of a row takes, in a batch."""
+    some = _safe_indexing(X, np.arange(min(_TIMED_ROWS, _num_samples(X))))
+    # What keeps its predictions in a folder does so for itself only, not for a copy.
+    fresh = replace(member, estimator=FrozenEstimator(copy(unfrozen(member.estimator))))
+    start = perf_counter()
+    fresh.opinion(some)
+    return (perf_counter() - start) / _num_samples(some)
 
 
 def fit_teacher(
@@ -164,9 +174,7 @@ def fit_teacher(
     codes = encode_labels(rows.labels[rows.kept], found.classes, remedy="")
     proba = _mean_of_repeats(found, rows, codes)
     some = _safe_indexing(rows.X, rows.kept[:_TIMED_ROWS])
-    start = perf_counter()
-    found.member.opinion(some)
-    seconds = (perf_counter() - start) / _num_samples(some)
+    seconds = seconds_per_row(found.member, some)
     return TeacherFit(found.member.estimator, found.member, found.classes, proba, seconds)
 
 

@@ -169,7 +169,7 @@ def test_how_often_things_are_fitted_and_asked(frozen):
     # 4 for the soft labels of all rows, 1 for the teacher, and as many without each fold
     assert teacher.fits == (0 if frozen else 5 * 5)
     if frozen:
-        assert teacher.rows == len(X)
+        assert teacher.rows == 2 * len(X)  # once more for the time, of 1,000 rows at most
     student.fits = 0
     fixed = DistilledClassifier(student(), given, cv=4, label_share=0.5).fit(X, Y)
     assert student.fits == 1
@@ -220,6 +220,26 @@ def test_report(teacher):
     assert set(report.as_dict()["losses_by_share"]) == {"0.0", "0.5", "1.0"}
     assert "student on labels" in str(report)
     assert repr(report).startswith("DistillationReport(label_share=0.5, student_loss=")
+
+
+class Asked(LogisticRegression):
+    """Counts the rows that it is asked about."""
+
+    asked: int = 0
+
+    def predict_proba(self, X):
+        Asked.asked += len(X)
+        return super().predict_proba(X)
+
+
+@pytest.mark.once
+def test_time_of_a_teacher_is_that_of_predicting_not_of_reading_a_cache(tmp_path):
+    members = [("a", FrozenEstimator(Asked(C=0.1).fit(X_TEST, Y_TEST)))]
+    pool = MergedClassifier(members, memory=tmp_path).fit(X, Y)
+    pool.predict_proba(X)  # now in the cache
+    Asked.asked = 0
+    DistilledClassifier(TREE, FrozenEstimator(pool), label_share=0.0).fit(X)
+    assert Asked.asked >= len(X)
 
 
 STUDENTS = [
