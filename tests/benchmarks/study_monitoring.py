@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -30,9 +32,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.metrics import calibration_test
-from skmergecal.monitoring import CalibrationMonitor, ModelComparison
+from skmergecal.monitoring import CalibrationMonitor, ModelComparison, Tolerance
+from skmergecal.monitoring._mixture import Evidence
+from skmergecal.monitoring._watch import Watch
 
 ALPHA = 0.01
+START = Watch.start
 #: Columns that are left out: this one is known only after the outcome.
 LEFT_OUT = {"bank_marketing": ["duration"]}
 
@@ -51,6 +56,7 @@ def stream(
     scale: float = 1.5,
     log_t: float = 0.0,
     shift: float = 0.0,
+    last: float = 0.0,
     wrong: float = 0.0,
     good: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +65,7 @@ def stream(
     true = z.copy()
     true[good:] /= np.exp(log_t)
     true[good:, 0] += shift
+    true[good:, -1] += last
     y = draw(rng, log_softmax(true, axis=1))
     noise = rng.random(len(y)) < wrong
     return z, np.where(noise, rng.integers(k, size=len(y)), y)
@@ -107,16 +114,29 @@ def mixed_weights(rng: np.random.Generator, n: int, k: int) -> bool:
     return monitor.update(z, y, rng.choice([0.5, 1.0, 2.0], n)).alarm_
 
 
-def equal_challenger(rng: np.random.Generator, n: int, k: int) -> bool:
-    """Too sharp against too soft: two wrong models of one Brier score, or worse ones."""
+def two_wrong_models(
+    rng: np.random.Generator, n: int, k: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Log-probabilities of two wrong models of equal loss, and labels."""
     z, y = stream(rng, n, k)
     order = rng.permutation(k)
     one, other = z.copy(), z.copy()
     side = np.where(rng.random(n) < 0.5, 1.0, -1.0)
     one[:, order[0]] += 0.5 * side
     other[:, order[0]] -= 0.5 * side
-    models = [np.exp(log_softmax(m, axis=1)) for m in (one, other)]
-    return ModelComparison(ALPHA).update(*models, y).alarm_
+    return [log_softmax(m, axis=1) for m in (one, other)], y
+
+
+def equal_challenger(rng: np.random.Generator, n: int, k: int) -> bool:
+    models, y = two_wrong_models(rng, n, k)
+    return ModelComparison(ALPHA).update(*map(np.exp, models), y).alarm_
+
+
+def likelihood_ratio(rng: np.random.Generator, n: int, k: int) -> bool:
+    """Trap: the likelihood ratio of the same two models, a line at 1 / alpha."""
+    (one, other), y = two_wrong_models(rng, n, k)
+    rows = np.arange(n)
+    return bool(np.cumsum(other[rows, y] - one[rows, y]).max() >= np.log(1 / ALPHA))
 
 
 def after_recalibration(rng: np.random.Generator, n: int, k: int) -> bool:
@@ -127,13 +147,15 @@ def after_recalibration(rng: np.random.Generator, n: int, k: int) -> bool:
     return CalibrationMonitor(model, alpha=ALPHA).update(z[2000:], y[2000:]).alarm_
 
 
+def without_labels(rng: np.random.Generator, n: int, k: int) -> bool:
+    """Rows of one population, observed before their labels come."""
+    (z, _), (reference, _) = stream(rng, n, k), stream(rng, 1000, k)
+    return CalibrationMonitor(alpha=ALPHA).observe(z, reference=reference).alarm
+
+
 def beyond(rng: np.random.Generator, n: int, k: int) -> bool:
     """Trap: temperature and two classes at their edges at once."""
-    z, _ = stream(rng, n, k)
-    true = z / np.exp(0.05)
-    true[:, 0] += 0.05
-    true[:, -1] -= 0.05
-    return alarm(z, draw(rng, log_softmax(true, axis=1)), tolerance=0.05)
+    return alarm(*stream(rng, n, k, log_t=0.05, shift=0.05, last=-0.05), tolerance=0.05)
 
 
 def exact_at_edge(rng: np.random.Generator, n: int, k: int) -> bool:
@@ -177,12 +199,14 @@ COVERED = {
     "weights .5, 1 and 2": mixed_weights,
     "challenger, equal loss": equal_challenger,
     "after recalibrated()": after_recalibration,
+    "observe(), no change": without_labels,
 }
 TRAPS = {
     "several at the edge": beyond,
     "exact null, T .05 off": exact_at_edge,
     "late labels of a class": late_labels,
     "effects of batches": batch_effects,
+    "likelihood ratio, equal loss": likelihood_ratio,
     "fixed test, repeated": repeated_test,
 }
 
@@ -213,38 +237,54 @@ CHANGES = {
     "odds x 1.65": {"shift": 0.5},
     "odds x 2.7": {"shift": 1.0},
     "T 1.4 and odds x 1.5": {"log_t": np.log(1.4), "shift": np.log(1.5)},
+    "T 1.3, x 1.65, x .61": {"log_t": np.log(1.3), "shift": 0.5, "last": -0.5},
 }
+
+
+#: What finds them: the alarms, and the alternatives on the grid alone, without what is learned.
+WAYS = ("ever", "run_length", "grid alone")
 
 
 def print_delays(classes: list[int], n_streams: int, names: list[str]) -> None:
     print("\nmedian rows from the change to the alarm, and share found within 6,000 rows")
-    print(f"{'':22s} classes tolerance good rows    ever  found  run length 100,000  found")
+    print(f"{'':22s} classes tolerance good rows    " + "           ".join(WAYS))
     for name, change in ((name, CHANGES[name]) for name in names):
         for k in classes:
             for tolerance in (0.0, 0.05):
                 for good in (0, 1000, 10_000) if "1.5" in name and "odds" not in name else (0,):
                     rng = np.random.default_rng(k)
+                    streams = (stream(rng, 6000, k, good=good, **change) for _ in range(n_streams))
                     found = np.array(
-                        [
-                            [_delay(z, y, good, tolerance, kind) for kind in ("ever", "run_length")]
-                            for z, y in (
-                                stream(rng, 6000, k, good=good, **change) for _ in range(n_streams)
-                            )
-                        ]
+                        [[_delay(z, y, good, tolerance, way) for way in WAYS] for z, y in streams]
                     )
-                    one, other = np.median(found, axis=0)
-                    shares = np.isfinite(found).mean(axis=0)
+                    numbers = zip(
+                        np.median(found, axis=0), np.isfinite(found).mean(axis=0), strict=True
+                    )
                     print(
-                        f"{name:22s} {k:7d} {tolerance:9.2f} {good:9d} {one:7.0f}  {shares[0]:5.2f}"
-                        f" {other:19.0f}  {shares[1]:5.2f}",
+                        f"{name:22s} {k:7d} {tolerance:9.2f} {good:9d} "
+                        + "  ".join(f"{median:8.0f} {share:8.2f}" for median, share in numbers),
                         flush=True,
                     )
 
 
-def _delay(z: np.ndarray, y: np.ndarray, good: int, tolerance: float, kind: str) -> float:
-    monitor = CalibrationMonitor(alarm=kind, alpha=ALPHA, tolerance=tolerance).update(z, y)
+def _delay(z: np.ndarray, y: np.ndarray, good: int, tolerance: float, way: str) -> float:
+    kind = "run_length" if way == "run_length" else "ever"
+    monitor = CalibrationMonitor(alarm=kind, alpha=ALPHA, tolerance=tolerance)
+    if way == "grid alone":
+        with mock.patch.object(Watch, "start", _without_plug_in):
+            monitor.update(z[:1], y[:1])
+    for at in range(monitor.n_rows_, len(y), 1000):
+        part = slice(at, at + 1000)
+        if monitor.update(z[part], y[part]).alarm_:
+            break
     row = monitor.alarm_row_
     return np.inf if row is None or row < good else row - good + 1
+
+
+def _without_plug_in(null: Tolerance, *, run_length: bool = False) -> Watch:
+    watch = START(null, run_length=run_length)
+    mass = np.append(watch.grid.mass, 1e-300)
+    return replace(watch, evidence=Evidence.none_yet(mass, run_length=run_length))
 
 
 def print_challengers(n_streams: int) -> None:
@@ -350,7 +390,7 @@ def main() -> None:
     if "delays" in options.parts:
         print_delays(few, max(1, options.streams // 10), options.changes)
     if "challengers" in options.parts:
-        print_challengers(max(1, options.streams // 10))
+        print_challengers(options.streams)
     if options.data is not None:
         print_tables(options.data)
 
