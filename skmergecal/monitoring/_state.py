@@ -14,7 +14,7 @@ __all__ = ["from_text", "to_text"]
 
 #: Changes where states of older versions cannot be read any longer.
 VERSION = 1
-_DTYPES = {"<f8", "<f4", "<i8", "|b1"}
+_DTYPES = {"f": "<f8", "i": "<i8", "u": "<u8", "b": "|b1"}
 
 
 def to_text(state: dict[str, Any]) -> str:
@@ -66,10 +66,9 @@ def _pack(value: Any) -> Any:
     if isinstance(value, np.datetime64):
         return {"date": str(value)}
     if isinstance(value, np.ndarray):
-        if value.dtype.kind in "OUSM":
+        if value.dtype.kind not in _DTYPES:
             return {"labels": [_pack(v) for v in value.tolist()]}
-        kind = "<f4" if value.dtype == np.float32 else {"f": "<f8", "i": "<i8", "b": "|b1"}
-        dtype = kind if isinstance(kind, str) else kind[value.dtype.kind]
+        dtype = "<f4" if value.dtype == np.float32 else _DTYPES[value.dtype.kind]
         data = base64.b64encode(np.ascontiguousarray(value, dtype=dtype).tobytes()).decode()
         return {"array": dtype, "shape": list(value.shape), "data": data}
     if isinstance(value, dict):
@@ -97,7 +96,7 @@ def _unpack(value: Any, classes: dict[str, type]) -> Any:
     if "labels" in value:
         return np.array([_unpack(v, classes) for v in value["labels"]])
     if "array" in value:
-        if value["array"] not in _DTYPES:
+        if value["array"] not in ("<f4", *_DTYPES.values()):
             msg = f"unknown dtype {value['array']!r}"
             raise ValueError(msg)
         flat = np.frombuffer(base64.b64decode(value["data"]), dtype=value["array"])

@@ -218,7 +218,9 @@ def test_memory_does_not_grow(monkeypatch):
 
 
 @pytest.mark.parametrize("window", [None, 100])
-@pytest.mark.parametrize("labels", [["a", "b", "c"], [-3, 7, 100]], ids=str)
+@pytest.mark.parametrize(
+    "labels", [["a", "b", "c"], [-3, 7, 100], np.array([0, 7, 255], dtype=np.uint8)], ids=str
+)
 def test_state_as_json_is_the_same_to_the_bit(window, labels):
     z, y = simulate(330, 3, odds=2.0)
     y = np.array(labels)[y]
@@ -229,6 +231,7 @@ def test_state_as_json_is_the_same_to_the_bit(window, labels):
     assert len(text) < (25_000 if window else 16_000)
     copy = CalibrationMonitor.from_json(text)
     assert copy.to_json() == text
+    assert copy.classes_.tolist() == list(labels)
     for one in (monitor, copy):
         one.update(z[130:], y[130:])
     assert copy.to_json() == monitor.to_json()
