@@ -150,6 +150,20 @@ def test_a_missing_field_is_an_error_with_a_remedy():
         again(saved, _merge=replace(state["_merge"], members=[member]))
 
 
+def test_what_a_later_version_needs_is_read_by_the_version_that_wrote_the_file(monkeypatch):
+    saved, fit = model("logits"), MergedClassifier.fit
+    content = pickle.dumps(saved)
+    with monkeypatch.context() as later:
+        later.setattr(MergedClassifier, "_needs", lambda self, state: ["more_"])
+        later.setattr(MergedClassifier, "fit", lambda *given: vars(fit(*given)).update(more_=1))
+        with pytest.raises(ValueError, match="load it with the version that wrote it, or fit and"):
+            pickle.loads(content)
+        again_fitted = clone(saved)
+        again_fitted.fit(ROWS, LABELS_OF_ROWS)
+        assert pickle.loads(pickle.dumps(again_fitted)).more_ == 1
+    assert pickle.loads(content).classes_.tolist() == saved.classes_.tolist()
+
+
 def test_new_parameters_and_fields_get_their_defaults():
     saved = model("auto")
     merge = copy.copy(saved.__getstate__()["_merge"])

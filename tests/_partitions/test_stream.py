@@ -132,6 +132,19 @@ def test_blocks_that_come_back_different_are_an_error_that_names_the_block(what)
         fit_logarithmic_pool(changing(z, y, what))
 
 
+def test_a_source_that_draws_at_random_needs_a_seed():
+    shared, y = np.random.default_rng(0), np.arange(60) % 3
+
+    def blocks(draw):
+        return lambda: iter([(draw(number).normal(size=(1, 60, 3)), y) for number in range(2)])
+
+    with pytest.raises(ValueError, match=r"block 0 came back different.*or store its rows"):
+        fit_logarithmic_pool(blocks(lambda _: shared))
+    assert fit_logarithmic_pool(blocks(np.random.default_rng)).weights == [1.0]
+    stored = list(blocks(lambda _: shared)())
+    assert fit_logarithmic_pool(lambda: iter(stored)).weights == [1.0]
+
+
 def test_an_iterator_that_is_used_up_is_an_error_and_a_function_is_the_remedy():
     z, y, _ = opinions()
     blocks = in_blocks(z, y, None, [30])

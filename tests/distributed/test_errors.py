@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,6 +82,37 @@ def test_what_does_not_go_with_dask_is_an_error(case):
         make()
 
 
+CX, CY = (da.from_array(values, chunks=(80, *values.shape[1:])) for values in (X, Y))
+FX, FY = (dd.from_pandas(f(t), npartitions=3) for f, t in ((pd.DataFrame, X), (pd.Series, Y)))
+
+#: A part of the message; what gives it; what must work then.
+REMEDIES = [
+    ("rechunk (Array)", lambda: fit(CX, CY.rechunk(60)),
+     lambda: fit(CX, CY.rechunk(60).rechunk(80))),
+    ("repartition (DataFrame)", lambda: fit(FX, FY.repartition(npartitions=2)),
+     lambda: fit(FX, FY.repartition(npartitions=2).repartition(divisions=FX.divisions))),
+    ("dask.array.from_array(values, chunks=...)", lambda: fit(CX, Y),
+     lambda: fit(CX, da.from_array(Y, chunks=80))),
+    ("pass X.compute()", lambda: calibration_report(fit(X, Y), CX, CY),
+     lambda: calibration_report(fit(X, Y), CX.compute(), CY.compute(), n_resamples=10)),
+    ("got a Dask Bag: convert it", lambda: fit(db.from_sequence(X, npartitions=3), CY),
+     lambda: fit(db.from_sequence(pd.DataFrame(X).to_dict("records"), npartitions=3)
+                 .to_dataframe().values, CY)),
+    ("got 3: reshape it", lambda: fit(CX[:, :, None], CY),
+     lambda: fit(CX[:, :, None].reshape(CX.shape), CY)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("message", "mistake", "remedy"), REMEDIES, ids=[case[0] for case in REMEDIES]
+)
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
+def test_each_remedy_works(message, mistake, remedy):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        mistake()
+    assert remedy() is not None
+
+
 #: What needs all rows in memory, as it gets some of them from a Dask collection.
 IN_MEMORY = {
     "report": lambda model, X, y: calibration_report(model, X, y),
@@ -135,15 +168,19 @@ def test_rows_that_come_back_different_are_an_error():
     """As those of a source that draws again where a worker was lost."""
     rng = np.random.default_rng(0)
 
-    def draw():
-        return [delayed(lambda: Rows([rng.normal(size=(40, 3))], np.arange(40) % 3, None))()]
+    def again(make):
+        def draw():
+            return [delayed(lambda: Rows([make().normal(size=(40, 3))], np.arange(40) % 3, None))()]
 
-    run = DaskRun()
-    rows = DaskPartitions.of(run, draw())
-    rows.reduce(Rows.sizes)
-    run.stored[0][:] = draw()
-    with pytest.raises(ValueError, match="partition 0 came back different"):
+        run = DaskRun()
+        rows = DaskPartitions.of(run, draw())
         rows.reduce(Rows.sizes)
+        run.stored[0][:] = draw()
+        return rows.reduce(Rows.sizes)
+
+    with pytest.raises(ValueError, match=r"partition 0 came back different.*a seed for each"):
+        again(lambda: rng)
+    assert again(lambda: np.random.default_rng(7))  # the remedy
 
 
 def test_two_columns_of_a_source_that_draws_at_random_have_the_same_rows():

@@ -123,8 +123,11 @@ def test_outputs_have_names_and_shapes_and_the_file_its_versions(pair):
     assert older.opset_import[0].version == 15
     newer = to_onnx(model, X, target_opset={"": 20, "ai.onnx.ml": 4})
     assert {o.version for o in newer.opset_import} == {20, 4}
-    with pytest.raises(ValueError, match="target_opset should be 13 or more"):
+    with pytest.raises(ValueError, match="target_opset should be 13 or more, or a dict"):
         to_onnx(model, X, target_opset=9)
+    assert to_onnx(model, X, target_opset=13).opset_import[0].version == 13
+    with pytest.raises(ConversionError, match="(?s)onnxruntime cannot run.* older target_opset="):
+        to_onnx(model, X, target_opset=99)
 
 
 def test_rows_that_cannot_be_inputs(pair):
@@ -141,6 +144,10 @@ def test_rows_that_cannot_be_inputs(pair):
         to_onnx(dated, dates)
     with pytest.raises(NotFittedError):
         to_onnx(TemperatureCalibrator(LogisticRegression()), X)
+    column = LogisticRegression().fit(X[:, :1], y)
+    with pytest.raises(ValueError, match=r"got shape \(100,\): try X.reshape\(-1, 1\)"):
+        to_onnx(column, X[:, 0])
+    same(column, X[:, 0].reshape(-1, 1))
 
 
 def test_an_estimator_without_a_converter_is_named_with_where_it_is(pair):

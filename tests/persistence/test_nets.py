@@ -196,6 +196,10 @@ def test_a_model_that_changed_its_module_after_fit_is_not_saved(tmp_path):
     with pytest.raises(TypeError, match=r"Linear outside of a skorch net.*NeuralNetClassifier"):
         save(bare, tmp_path / "model")
     assert not list(tmp_path.iterdir())
+    bare.extra_ = unfitted(bare.extra_)
+    save(bare, tmp_path / "model")
+    own = {"a": unfitted(), "estimator": unfitted(nn.Linear(2, 2))}
+    assert type(load(tmp_path / "model", net=own).extra_) is NeuralNetClassifier
 
 
 class Counting(nn.Linear):

@@ -220,6 +220,16 @@ def test_a_file_of_another_version_warns(tmp_path, monkeypatch):
         load(tmp_path / "model")
 
 
+def test_a_file_of_a_later_format_is_read_by_a_later_version(tmp_path, monkeypatch):
+    with monkeypatch.context() as later:
+        later.setattr("skmergecal.persistence._archive._FORMAT_VERSION", 2)
+        save(model("calibrated"), tmp_path / "model")
+    with pytest.raises(ValueError, match=r"has format 2.*install a later version"):
+        load(tmp_path / "model")
+    monkeypatch.setattr("skmergecal.persistence._archive._FORMAT_VERSION", 2)
+    assert load(tmp_path / "model").classes_.tolist() == model("calibrated").classes_.tolist()
+
+
 def test_names_of_types_are_a_list(tmp_path):
     save(model("calibrated"), tmp_path / "model")
     for wrong in ("sklearn.tree._tree.Tree", True, [LossEstimate]):
