@@ -32,8 +32,8 @@ def run_model(model: Any, inputs: list[Input]) -> list[np.ndarray]:
         return list(session.run(None, {i.name: i.values for i in inputs}))
     except Exception as error:
         msg = (
-            f"onnxruntime cannot run the ONNX model: {str(error).strip()} If it is too old for these versions "
-            "of operators, pass an older target_opset="
+            f"onnxruntime cannot run the ONNX model: {str(error).strip()} If it is too old for "
+            "these versions of operators, pass an older target_opset="
         )
         raise ConversionError(msg) from error
 

@@ -126,7 +126,7 @@ def test_outputs_have_names_and_shapes_and_the_file_its_versions(pair):
     with pytest.raises(ValueError, match="target_opset should be 13 or more, or a dict"):
         to_onnx(model, X, target_opset=9)
     assert to_onnx(model, X, target_opset=13).opset_import[0].version == 13
-    with pytest.raises(ConversionError, match="(?s)onnxruntime cannot run.* older target_opset="):
+    with pytest.raises(ConversionError, match=r"(?s)onnxruntime cannot run.* older target_opset="):
         to_onnx(model, X, target_opset=99)
 
 

@@ -22,8 +22,8 @@ _BOOSTING = "histogram gradient boosting models"
 def _unknown_structure(what: str) -> IncompatibleEstimatorsError:
     return IncompatibleEstimatorsError(
         f"{what} of scikit-learn {sklearn.__version__} have a structure that this version of "
-        "skmergecal does not support, so they cannot be merged into one: keep the "
-        "MergedClassifier, which needs no such structure"
+        "skmergecal does not support, so they cannot be merged into one",
+        "keep the MergedClassifier, which needs no such structure",
     )
 
 

@@ -353,3 +353,19 @@ def test_a_plain_estimator_that_says_something_else_is_not_returned(blobs):
     refused(
         blobs, [Timid(C=1e-3), Timid(C=1.0)], "differs by 0.* from the merged one", weights=None
     )
+
+
+def test_models_with_a_structure_of_a_later_version_stay_in_their_pool(blobs):
+    """Its name for the encoder is another one."""
+    X, y = np.column_stack([blobs.X[:, :2], blobs.X[:, 2] > 0]), blobs.y
+    boost = HistGradientBoostingClassifier(max_iter=2, categorical_features=[2])
+    members = [boost.fit(X, y), clone(boost).set_params(max_iter=3).fit(X, y)]
+    for member in members:
+        steps = member._preprocessor.transformers_
+        steps[:] = [("codes", *step[1:]) if step[0] == "encoder" else step for step in steps]
+    with pytest.raises(IncompatibleEstimatorsError, match=r"not support.*: keep the MergedCl"):
+        merge_logits(members, [0.5, 0.5])
+    merged = MergedClassifier.from_fitted(members, X, y, method="logits")
+    with pytest.raises(IncompatibleEstimatorsError, match="keep the merged classifier, joblib"):
+        merged.to_estimator()
+    assert pickle.loads(pickle.dumps(merged)).score(X, y) == merged.score(X, y)
