@@ -34,6 +34,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmergecal import MergedClassifier, ReliabilityDisplay, TemperatureCalibrator
+from skmergecal.metrics import expected_calibration_error
 
 DATA = Path(sys.argv[0]).parent / "data"
 TABLES = [DATA / "cardiotocography.csv.gz", DATA / "telecom_churn.csv.gz"]
@@ -76,11 +77,13 @@ def combine(members, X, y):
     }
 
 
-def predict_every_row(X, y):
+def predict_every_row(X, y, title):
     """Probabilities of the test rows of five rounds, by model."""
     proba = {}
+    print(f"{title}: {len(y):,} rows, {y.max() + 1} classes; round", end="", flush=True)
     rounds = StratifiedKFold(5, shuffle=True, random_state=0).split(X, y)
     for seed, (rest, test) in enumerate(rounds):
+        print(f" {seed + 1}", end=" of 5\n" if seed == 4 else "", flush=True)
         train, held = train_test_split(rest, test_size=0.25, stratify=y[rest], random_state=seed)
         members = fit_members(X[train], y[train], seed)
         for name, model in (members | combine(members, X[held], y[held])).items():
@@ -90,50 +93,75 @@ def predict_every_row(X, y):
 
 
 def compare(y, proba):
-    """Log loss, and difference to the merged classifier with its standard error, by model."""
+    """Log loss, 95 % interval of its difference to that of merged, and calibration error."""
     chosen = {name: p[np.arange(len(y)), y] for name, p in proba.items()}
     losses = {name: -np.log(np.maximum(p, np.finfo(float).eps)) for name, p in chosen.items()}
     found = {}
     for name, loss in losses.items():
-        above = loss - losses["merged"]
-        found[name] = loss.mean(), above.mean(), above.std() / len(y) ** 0.5
+        half_width = 1.96 * (loss - losses["merged"]).std() / len(y) ** 0.5
+        found[name] = loss.mean(), half_width, expected_calibration_error(y, proba[name])
     return found
+
+
+def say_what_it_means(title, table):
+    """Which losses are above that of the merged classifier by more than chance."""
+    merged = table["merged"][0]
+    others = {name: numbers for name, numbers in table.items() if name != "merged"}
+    best = min(others, key=others.get)
+    like = [name for name, (loss, half_width, _) in others.items() if loss - half_width <= merged]
+    print(
+        f"{title}: merged is {1 - merged / others[best][0]:.1%} below the best other, {best};",
+        f"may be chance against: {', '.join(like) or 'none'}",
+    )
 
 
 tables = [Path(path) for path in sys.argv[1:]] or TABLES
 titles = [path.name.split(".")[0].replace("_", " ") for path in tables]
 labels, predicted = [], []
-for path in tables:
+for path, title in zip(tables, titles, strict=True):
     X, y = read_table(path)
     labels.append(y)
-    predicted.append(predict_every_row(X, y))
+    predicted.append(predict_every_row(X, y, title))
 found = [compare(y, proba) for y, proba in zip(labels, predicted, strict=True)]
 
 # %%
-# Log loss, and by how many standard errors (se) it is above that of the merged classifier. The
-# difference is taken row by row, so that rows that are hard for all models do not blur it.
-print(f"{'log loss':24s}" + "".join(f"{title:>22s}" for title in titles))
+# Log loss, half the width of the 95 % interval of its difference to that of the merged classifier,
+# and the calibration error, by how much probability and frequency of the most probable class
+# differ. The difference of losses is taken row by row, so that rows that are hard for all models do
+# not blur it.
+print(f"{'log loss, calibration error':28s}" + "".join(f"{title:28s}" for title in titles).rstrip())
 for name in found[0]:
-    line = f"{name:24s}"
-    for table in found:
-        loss, above, error = table[name]
-        line += f"{loss:12.4f}" + (f"{above / error:+7.1f} se" if error else " " * 10)
+    line = f"{name:28s}"
+    for loss, half_width, error in (table[name] for table in found):
+        between = f" ±{half_width:.4f}" if half_width else " " * 8
+        line += f"{loss:.4f}{between} {error:6.1%}" + " " * 7
     print(line.rstrip())
+for title, table in zip(titles, found, strict=True):
+    say_what_it_means(title, table)
 
 # %%
-# The bars are 95 % intervals of the difference to the merged classifier: one that does not touch
-# the line is a higher loss. In the reliability diagram the vote is under-confident: where it says
-# .57, it is right in .68. A temperature corrects that. It does not correct that every member has
-# the same say, whatever it knows.
+# The bars are the same intervals: one that does not touch the line is a higher loss. In the
+# reliability diagram the vote is under-confident: where it says .57, it is right in .68. A
+# temperature corrects that. It does not correct that every member has the same say, whatever it
+# knows.
 fig, axes = plt.subplots(1, len(tables) + 1, figsize=(13, 4.4), layout="constrained")
 for ax, title, table in zip(axes, titles, found, strict=False):
-    for place, (name, (loss, _, error)) in enumerate(table.items()):
+    for place, (name, (loss, half_width, _)) in enumerate(table.items()):
         style = {"fmt": "s", "color": "#D55E00"} if name == "merged" else {"fmt": "o", "color": "k"}
-        ax.errorbar(loss, place, xerr=1.96 * error, markersize=4, capsize=2, **style)
+        ax.errorbar(loss, place, xerr=half_width, markersize=4, capsize=2, **style)
     ax.axvline(table["merged"][0], color="#D55E00", linewidth=1, zorder=0)
     ax.set(title=title, xlabel="log loss (lower is better)", ylim=(len(table) - 0.5, -0.5))
     ax.set_yticks(range(len(table)), table if ax is axes[0] else [])
 axes[0].get_yticklabels()[-1].set_fontweight("bold")
+axes[0].text(
+    0.98,
+    0.02,
+    "bars: 95 % interval of\nthe difference to merged",
+    ha="right",
+    va="bottom",
+    transform=axes[0].transAxes,
+    fontsize="small",
+)
 shown = {name: predicted[0][name] for name in ("vote", "merged")}
 display = ReliabilityDisplay.from_predictions(
     labels[0], shown, n_bins=8, strategy="quantile", ax=axes[-1]
@@ -141,6 +169,7 @@ display = ReliabilityDisplay.from_predictions(
 axes[-1].set(title=f"{titles[0]}: most probable class", xlim=(0.5, 1.01), ylim=(0.5, 1.01))
 display.histogram_ax_[0].set_xlim(0.5, 1.01)
 fig.savefig("first_look.png", dpi=120)
+print("picture: first_look.png")
 
 # %%
 # :doc:`/getting_started` explains the calls, :doc:`/quality` measures more tables.
