@@ -26,7 +26,7 @@ from skmergecal import (
     __version__,
 )
 from skmergecal._optional import optional_import
-from skmergecal.tuning.trainees import torch_trainee
+from skmergecal._training import torch_trainee
 
 ALLOWED = {"joblib", "numpy", "scipy", "skmergecal", "sklearn", "threadpoolctl"}
 # scikit-learn loads some optional packages by itself where they are installed (pandas, rich):

@@ -23,6 +23,7 @@ from skmergecal._compat import (
     with_callbacks,
 )
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
+from skmergecal._training import AUGMENTS, SCHEDULES, TrainingPlan
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import check_sample_weight, count_rows
 from skmergecal._warnings import warns_once
@@ -36,8 +37,6 @@ from skmergecal.members import (
 from skmergecal.parameters import register_wrapper
 from skmergecal.tuning._progress import Progress
 from skmergecal.tuning._run import TunedModel, TuningData, TuningRun
-from skmergecal.tuning._schedule import SCHEDULES, TrainingPlan
-from skmergecal.tuning._synthetic import AUGMENTS
 
 __all__ = ["FineTunedClassifier"]
 

@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmergecal._compat import _safe_indexing
+from skmergecal._training import TrainingPlan, can_be_mixed
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels
 from skmergecal._warnings import Gathered, Warned, warn_again
@@ -36,7 +37,6 @@ from skmergecal.tuning._distillation_report import (
 )
 from skmergecal.tuning._progress import Progress
 from skmergecal.tuning._run import TuningData, TuningRun
-from skmergecal.tuning._schedule import TrainingPlan
 from skmergecal.tuning._soft_labels import (
     SoftLabels,
     TeacherFit,
@@ -47,7 +47,6 @@ from skmergecal.tuning._soft_labels import (
 )
 from skmergecal.tuning._soft_rows import RowCopies, copy_rows, mix_labels
 from skmergecal.tuning._students import fit_on_copies, is_net, without_rows_apart
-from skmergecal.tuning._synthetic import can_be_mixed
 
 __all__ = ["Distillation", "DistilledModel"]
 

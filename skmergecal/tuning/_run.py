@@ -12,6 +12,17 @@ import scipy.sparse
 from sklearn.model_selection import train_test_split
 
 from skmergecal._compat import _num_samples, _safe_indexing
+from skmergecal._training import (
+    SETS,
+    Examples,
+    History,
+    OpenedEstimator,
+    TrainingPlan,
+    check_augmentable,
+    open_estimator,
+    synthetic_rows,
+    train,
+)
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -25,12 +36,8 @@ from skmergecal.members import (
     fitted_member,
     frozen_members,
 )
-from skmergecal.tuning._loop import Examples, History, train
-from skmergecal.tuning._open import OpenedEstimator, open_estimator
 from skmergecal.tuning._progress import Progress
-from skmergecal.tuning._schedule import TrainingPlan
 from skmergecal.tuning._soft_rows import mix_labels
-from skmergecal.tuning._synthetic import SETS, check_augmentable, synthetic_rows
 from skmergecal.tuning._teacher import Teacher, find_teacher
 
 __all__ = ["TunedModel", "TuningData", "TuningRun"]
@@ -223,7 +230,7 @@ class TuningRun:
             rng,
             held_out=held_out,
             redraw=redraw,
-            progress=self.progress,
+            progress=self.progress.epoch,
         )
         self.progress.end()
         return opened.rebuilt(trainee.to_estimator()), history

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._numerics import softmax
+from skmergecal._training import OpenedEstimator
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import encode_labels
 from skmergecal.members import (
@@ -18,7 +19,6 @@ from skmergecal.members import (
     frozen_members,
     warn_of_names,
 )
-from skmergecal.tuning._open import OpenedEstimator
 
 __all__ = ["Teacher", "find_teacher"]
 

@@ -25,8 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
-from skmergecal.tuning._open import open_estimator
-from skmergecal.tuning._synthetic import synthetic_rows
+from skmergecal._training import open_estimator, synthetic_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 

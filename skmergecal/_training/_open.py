@@ -10,7 +10,11 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skmergecal._optional import optional_import
 from skmergecal._pipelines import is_pipeline, steps_before
+from skmergecal._training._arrays import NetworkTrainee
+from skmergecal._training._base import Trainee
+from skmergecal._training._partial_fit import IncrementalTrainee
 from skmergecal._typing import Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
@@ -30,14 +34,8 @@ from skmergecal.parameters import (
     unwrap_one,
     write_parameters,
 )
-from skmergecal.tuning.trainees import (
-    IncrementalTrainee,
-    NetworkTrainee,
-    Trainee,
-    torch_trainee,
-)
 
-__all__ = ["OpenedEstimator", "open_estimator"]
+__all__ = ["OpenedEstimator", "open_estimator", "torch_trainee"]
 
 _WHAT_CAN = (
     "FineTunedClassifier trains skorch nets, MLPClassifier, and classifiers with partial_fit "
@@ -142,6 +140,14 @@ class OpenedEstimator:
             f"would forget what it starts from. {_WHAT_CAN}."
         )
         raise ValueError(msg)
+
+
+def torch_trainee(net: Estimator) -> Trainee:
+    """A skorch net in training; torch is loaded with the first."""
+    optional_import("torch", extra="neural", purpose="tuning skorch nets")
+    from skmergecal._training._torch import TorchTrainee
+
+    return TorchTrainee(net)
 
 
 def _read(net: Estimator) -> Parameters | None:

@@ -9,10 +9,9 @@ import numpy as np
 
 from skmergecal._networks import batches
 from skmergecal._numerics import log_softmax
+from skmergecal._training._base import Trainee, cross_entropy
+from skmergecal._training._schedule import TrainingPlan
 from skmergecal._typing import Array
-from skmergecal.tuning._progress import Progress
-from skmergecal.tuning._schedule import TrainingPlan
-from skmergecal.tuning.trainees import Trainee, cross_entropy
 
 __all__ = ["Examples", "History", "train"]
 
@@ -47,7 +46,7 @@ def train(
     *,
     held_out: Examples | None = None,
     redraw: Callable[[int, np.random.Generator], Examples] | None = None,
-    progress: Progress,
+    progress: Callable[[int, int, float, float | None], None] | None = None,
 ) -> History:
     """Train in place.
 
@@ -62,8 +61,8 @@ def train(
         of the start among them.
     redraw : callable, default=None
         Gives other examples, as many, for each epoch.
-    progress : Progress
-        Called after each epoch.
+    progress : callable, default=None
+        Gets each epoch's number, that of all, its loss, and that of the held-out rows.
     """
     watch = _Watch(trainee, held_out)
     watch.look(0)
@@ -78,7 +77,8 @@ def train(
             prepared = trainee.prepare(examples.X)
         losses.append(_epoch(trainee, prepared, examples, plan, rng, len(losses)))
         watch.look(epoch)
-        progress.epoch(epoch, plan.epochs, losses[-1], watch.latest)
+        if progress is not None:
+            progress(epoch, plan.epochs, losses[-1], watch.latest)
         if plan.averages(epoch):
             states.append(trainee.state())
         if plan.stops(epoch, watch.best_epoch):

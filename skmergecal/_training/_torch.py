@@ -13,6 +13,8 @@ from torch import nn
 
 from skmergecal._numerics import SMALLEST, log_softmax
 from skmergecal._torch import RandomNumbers
+from skmergecal._training._base import Trainee
+from skmergecal._training._schedule import DISTILLATION, TrainingPlan
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import (
     as_net_input,
@@ -22,8 +24,6 @@ from skmergecal.members import (
     net_proba,
     outputs_logits,
 )
-from skmergecal.tuning._schedule import DISTILLATION, TrainingPlan
-from skmergecal.tuning.trainees._base import Trainee
 
 __all__ = ["TorchTrainee"]
 

@@ -9,10 +9,10 @@ import numpy as np
 from sklearn.utils.validation import has_fit_parameter
 
 from skmergecal._compat import _safe_indexing
+from skmergecal._training._base import Trainee, cross_entropy
+from skmergecal._training._schedule import TrainingPlan
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import READERS, Opinion, choose_reader, read_raw
-from skmergecal.tuning._schedule import TrainingPlan
-from skmergecal.tuning.trainees._base import Trainee, cross_entropy
 
 __all__ = ["IncrementalTrainee"]
 

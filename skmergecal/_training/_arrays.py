@@ -10,11 +10,11 @@ from sklearn.neural_network import MLPClassifier
 
 from skmergecal._networks import Adam, NesterovSGD, Network, Optimiser, train_on_batch, two_columns
 from skmergecal._numerics import log_softmax
+from skmergecal._training._base import Trainee, cross_entropy
+from skmergecal._training._schedule import DISTILLATION, TrainingPlan
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.members import is_sklearn
 from skmergecal.parameters import Parameters, write_parameters
-from skmergecal.tuning._schedule import DISTILLATION, TrainingPlan
-from skmergecal.tuning.trainees._base import Trainee, cross_entropy
 
 __all__ = ["NetworkTrainee"]
 

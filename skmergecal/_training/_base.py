@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skmergecal._training._schedule import TrainingPlan
 from skmergecal._typing import Array, Estimator, IntArray
-from skmergecal.tuning._schedule import TrainingPlan
 
 __all__ = ["Trainee", "cross_entropy"]
 

@@ -1,0 +1,30 @@
+"""Training of fitted models: opened, trained on a copy in one loop, and put back."""
+
+from skmergecal._training._base import Trainee
+from skmergecal._training._loop import Examples, History, train
+from skmergecal._training._open import OpenedEstimator, open_estimator, torch_trainee
+from skmergecal._training._schedule import SCHEDULES, TrainingPlan
+from skmergecal._training._synthetic import (
+    AUGMENTS,
+    SETS,
+    can_be_mixed,
+    check_augmentable,
+    synthetic_rows,
+)
+
+__all__ = [
+    "AUGMENTS",
+    "SCHEDULES",
+    "SETS",
+    "Examples",
+    "History",
+    "OpenedEstimator",
+    "Trainee",
+    "TrainingPlan",
+    "can_be_mixed",
+    "check_augmentable",
+    "open_estimator",
+    "synthetic_rows",
+    "torch_trainee",
+    "train",
+]
