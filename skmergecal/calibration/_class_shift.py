@@ -307,7 +307,7 @@ def adjust_prior(estimator: Estimator, prior: Any, *, old_prior: Any = None) -> 
     old_prior : array-like of shape (n_classes,) or dict by label, default=None
         Shares that the probabilities are right for: those of the rows that it was calibrated or
         trained on. None takes those that the classifier keeps, as naive Bayes, discriminant
-        analysis and our calibrators do.
+        analysis, our calibrators and merged classifiers do.
 
     Returns
     -------

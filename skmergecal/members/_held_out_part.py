@@ -64,9 +64,9 @@ class HeldOutPart(NamedTuple):
         made = _OnDemand(len(self.opinions), lambda k: self.opinions[k].proba())
         return Rows(made, self.y, self.weight)
 
-    def counts_of_classes(self, n_classes: int) -> IntArray:
-        """Number of rows of each class."""
-        return np.bincount(self.y, minlength=n_classes)
+    def weight_of_classes(self, n_classes: int) -> Array:
+        """Weight of the rows of each class."""
+        return np.bincount(self.y, self.weight, n_classes).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -136,18 +136,18 @@ class HeldOutMembers:
         return [member.softening for member in self.members]
 
     @cached_property
-    def counts_of_classes(self) -> IntArray:
-        """Number of held-out rows of each class."""
+    def weight_of_classes(self) -> Array:
+        """Weight of the held-out rows of each class."""
         n_classes = len(self.classes)
-        counts = self.parts.reduce(
-            HeldOutPart.counts_of_classes, n_classes, what="number of rows of each class"
+        found = self.parts.reduce(
+            HeldOutPart.weight_of_classes, n_classes, what="rows of each class"
         )
-        return np.asarray(counts)
+        return np.asarray(found)
 
     @property
     def seen_classes(self) -> IntArray:
         """Column numbers of the classes that held-out rows have."""
-        return np.flatnonzero(self.counts_of_classes)
+        return np.flatnonzero(self.weight_of_classes)
 
     @property
     def memo(self) -> Memo:

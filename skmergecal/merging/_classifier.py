@@ -150,6 +150,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Divisors of the members' log-probabilities, 1 where they were not calibrated.
     temperature_ : float
         Divisor of the merged log-probabilities.
+    class_counts_ : ndarray of shape (n_classes,) or None
+        Weight of the held-out rows of each class; None where given weights and no temperature are
+        learned. Not there without rows.
     merged_estimator_ : classifier
         With ``method="parameters"``: the model of the averaged parameters.
     pool_ : CombinedFit
@@ -573,6 +576,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         learned = learn_merge(members, settings, rows)
         warn_of_rows(members, settings, learned.merge)
         self._set_fitted(learned.merge, members.classes, learned.settings)
+        self.class_counts_ = learned.class_counts(members)
         self._loss = learned.loss_estimate(members)
         self._fitted_rows = FittedRows.of(members, rows, held_by or ())
         if learned.barrier is not None:  # also where the logit pool was the way out
@@ -589,6 +593,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             estimators, settings, rows, self.missing_classes, missing == "drop_rows"
         )
         self._set_fitted(learned.merge, members.classes, learned.settings)
+        self.class_counts_ = learned.class_counts(members)
         if not isinstance(rows[0], Mapping):
             self._check_features(meta_of(rows[0]), reset=True)
 

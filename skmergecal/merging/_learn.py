@@ -78,6 +78,10 @@ class LearnedMerge:
             return self.held_out_scores
         return self.merge.held_out_scores(held_out)
 
+    def class_counts(self, held_out: HeldOutMembers) -> Array | None:
+        """Weight of the held-out rows of each class, if anything was learned from them."""
+        return held_out.weight_of_classes if self.settings.needs_held_out() else None
+
     def loss_estimate(
         self, held_out: HeldOutMembers
     ) -> LossEstimate | Callable[[], LossEstimate | str] | str:
@@ -182,7 +186,7 @@ def warn_of_rows(held_out: HeldOutMembers, settings: Settings, merge: FittedMerg
     """
     if not settings.needs_held_out():
         return
-    lost = np.flatnonzero(held_out.counts_of_classes == 0)
+    lost = np.flatnonzero(held_out.weight_of_classes == 0)
     if len(lost) and isinstance(merge, StackedPoolsMerge):
         warn_user(
             f"no held-out row has the classes {held_out.classes[lost].tolist()}, which the members "

@@ -74,6 +74,8 @@ def frames(ends, X, y, weight):
 def check_same(parts, whole, X):
     np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), atol=1e-9)
     np.testing.assert_array_equal(parts.classes_, whole.classes_)
+    if getattr(whole, "class_counts_", None) is not None:
+        np.testing.assert_allclose(parts.class_counts_, whole.class_counts_)
 
 
 def check_same_estimates(parts, whole):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -173,6 +174,14 @@ def test_auto_takes_what_the_calibrator_knows():
     expected = np.maximum(0.05, 3 / np.sqrt(np.bincount(y)))
     for known in (shifted, calibrator):
         np.testing.assert_allclose(CalibrationMonitor(known).tolerance_.shifts, expected)
+    weight = np.where(np.arange(200) % 2, 3.0, 1.0)
+    merged = MergedClassifier({"a": GaussianNB()}, cv=2).fit(z, y, weight)
+    assert merged.class_counts_.tolist() == np.bincount(y, weight).tolist()
+    expected = np.maximum(0.05, 3 / np.sqrt(merged.class_counts_))
+    for known in (merged, pickle.loads(pickle.dumps(merged))):
+        np.testing.assert_allclose(CalibrationMonitor(known).tolerance_.shifts, expected)
+    learned_nothing = MergedClassifier.from_fitted(list(merged.estimators_), z, y, weights=None)
+    assert CalibrationMonitor(learned_nothing).tolerance_.shifts.tolist() == [0.05] * 3
     bare = LogisticRegression().fit(z, y)
     assert CalibrationMonitor(bare).tolerance_.shifts.tolist() == [0.05] * 3
     statistics = TemperatureCalibrator().partial_fit(z, y)
