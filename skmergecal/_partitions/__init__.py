@@ -3,6 +3,7 @@
 from skmergecal._partitions._blocks import rows_in_blocks, weights_of_part
 from skmergecal._partitions._collections import are_dask, delayed_partitions, first_rows, meta_of
 from skmergecal._partitions._dask import DaskPartitions, DaskRun, delayed, has_client
+from skmergecal._partitions._lazy import refuse_other_rows
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
 from skmergecal._partitions._rows import SIZES, Rows, Sizes
 from skmergecal._partitions._softening import softenings
@@ -24,6 +25,7 @@ __all__ = [
     "first_rows",
     "has_client",
     "meta_of",
+    "refuse_other_rows",
     "rows_in_blocks",
     "softenings",
     "weights_of_part",

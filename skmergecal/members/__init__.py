@@ -34,11 +34,13 @@ from skmergecal.members._held_out import FittedWithHeldOut, collect_one
 from skmergecal.members._held_out_part import Fold, HeldOutMembers, HeldOutPart
 from skmergecal.members._labels import LabelledEstimator, check_classes, labels_of_codes
 from skmergecal.members._member import SOFTENING_WITHOUT_ROWS, Member, Opinion, classes_of, read_raw
+from skmergecal.members._one_per_partition import PartitionPlan, plan_partitions
 from skmergecal.members._partitioned import (
     PartitionedMembers,
     classes_in_partitions,
     logits_in_partitions,
     read_partitions,
+    read_parts,
 )
 from skmergecal.members._prediction_column import PredictionColumn, rows_for_columns
 from skmergecal.members._predictions import Predictions
@@ -81,6 +83,7 @@ __all__ = [
     "LabelledEstimator",
     "Member",
     "Opinion",
+    "PartitionPlan",
     "PartitionedMembers",
     "PredictionColumn",
     "Predictions",
@@ -122,7 +125,9 @@ __all__ = [
     "net_logits",
     "net_proba",
     "outputs_logits",
+    "plan_partitions",
     "read_partitions",
+    "read_parts",
     "read_raw",
     "refuse_lacking",
     "replace_inside",

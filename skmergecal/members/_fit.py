@@ -27,6 +27,7 @@ __all__ = [
     "fit_frozen",
     "is_reproducible",
     "sample_weight_param",
+    "with_seeds",
 ]
 
 #: Ensembles that hand sample weights on to every estimator inside.
@@ -79,6 +80,27 @@ def _has_own_rows(name: str) -> bool:
     """
     last = name.rpartition("__")[2]
     return last == "X_unlabeled" or not _OTHER_ROWS.isdisjoint(last.split("_"))
+
+
+def with_seeds(estimator: Estimator, seed: int) -> Estimator:
+    """A clone in which each open random state, also of parts and splitters, is a number.
+
+    Those that are set stay as they are, and so does what is frozen.
+    """
+    seeded = clone_member(estimator)
+    draw = np.random.RandomState(seed)
+    inside = seeded.get_params(deep=True)
+    frozen = tuple(f"{n}__" for n, part in inside.items() if isinstance(part, FrozenEstimator))
+    open_parts = [part for name, part in sorted(inside.items()) if not name.startswith(frozen)]
+    for part in (seeded, *open_parts):
+        own = int(draw.randint(np.iinfo(np.int32).max))
+        if _shuffles(part):
+            part.random_state = own
+        elif hasattr(part, "set_params") and not isinstance(part, type):
+            params = part.get_params(deep=False)
+            if "random_state" in params and params["random_state"] is None:
+                part.set_params(random_state=own)
+    return seeded
 
 
 def is_reproducible(estimator: Estimator) -> bool:
@@ -260,10 +282,15 @@ class FitTask:
 
 
 def fit_frozen(
-    name: str, estimator: Estimator, X: Any, y: np.ndarray, rows: IntArray | None = None
+    name: str,
+    estimator: Estimator,
+    X: Any,
+    y: np.ndarray,
+    rows: IntArray | None = None,
+    params: dict[str, Any] | None = None,
 ) -> Estimator:
     """A clone of an estimator, fitted on some rows and frozen; on labels of any kind."""
-    fitted = FitTask(name, estimator, X, y, rows).run()
+    fitted = FitTask(name, estimator, X, y, rows, params or {}).run()
     own = classes_of(name, fitted)
     labels = labels_of_codes(own, np.unique(y if rows is None else y[rows]))
     return FrozenEstimator(fitted) if labels is own else LabelledEstimator(fitted, labels)

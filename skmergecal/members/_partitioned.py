@@ -54,7 +54,15 @@ from skmergecal.members._labels import refuse_codes
 from skmergecal.members._member import AveragedOpinion, Member, Opinion
 from skmergecal.members._prediction_column import rows_for_columns
 
-__all__ = ["PartitionedMembers", "classes_in_partitions", "logits_in_partitions", "read_partitions"]
+__all__ = [
+    "PartitionedMembers",
+    "check_can_be_sent",
+    "classes_in_partitions",
+    "logits_in_partitions",
+    "read_partitions",
+    "read_parts",
+    "refuse_unlike_rows",
+]
 
 Known = Sequence[tuple[str, Estimator, np.ndarray]]
 
@@ -170,11 +178,36 @@ def read_partitions(
             "and pass them in FrozenEstimator, or to MergedClassifier.from_fitted"
         )
         raise ValueError(msg)
-    partitions = delayed_partitions(X=X, y=y, sample_weight=sample_weight)
+    parts = delayed_partitions(X=X, y=y, sample_weight=sample_weight)
+    how = missing_classes, drop_missing
+    return read_parts(estimators, run, parts, meta_of(X), sample_weight is not None, *how)
+
+
+def read_parts(
+    estimators: NamedEstimators,
+    run: DaskRun,
+    partitions: list[tuple[Any, ...]],
+    meta: Any,
+    weighted: bool,
+    missing_classes: str = "auto",
+    drop_missing: bool = False,
+) -> PartitionedMembers:
+    """The same for partitions that are there already.
+
+    Parameters
+    ----------
+    estimators, run, missing_classes, drop_missing
+        As for `read_partitions`.
+    partitions : list of tuple
+        X, y and weights of each, each a Delayed; None for weights that are not there.
+    meta : array-like
+        No rows, as `meta_of` gives them.
+    weighted : bool
+        Whether there are weights.
+    """
     known = known_members(estimators)
     classes = merged_classes(known)
-    _check_can_be_sent(estimators)
-    meta = meta_of(X)
+    check_can_be_sent(estimators)
     warn_of_names(estimators, meta)
     head = first_rows(partitions, ROWS_TO_COMPARE)
     if head is None:
@@ -191,7 +224,7 @@ def read_partitions(
     raw = DaskPartitions.of(run, tasks)
     total = float(raw.reduce(_RawPart.total, what="number of rows"))
     warn_again(raw.reduce(_RawPart.warnings, how="join", what="warnings"))
-    if sample_weight is not None:
+    if weighted:
         warn_if_few(total, len(classes))
     if missing_classes == "soften":
         members = [member.filled(1 / (total + 1) / len(classes)) for member in members]
@@ -248,7 +281,7 @@ def logits_in_partitions(
 
 def _read_logits(classes: np.ndarray, number: int, X: Any, y: Any, weight: Any) -> Rows:
     try:
-        _refuse_other_rows(X, y=y, sample_weight=weight)
+        refuse_unlike_rows(X=X, y=y, sample_weight=weight)
         if not len(y):
             return Rows([], np.empty(0, dtype=np.intp), None)
         z = check_logits(X)
@@ -265,7 +298,7 @@ def _read_logits(classes: np.ndarray, number: int, X: Any, y: Any, weight: Any) 
         raise
 
 
-def _check_can_be_sent(estimators: NamedEstimators) -> None:
+def check_can_be_sent(estimators: NamedEstimators) -> None:
     """Raise PicklingError, naming the member, where it cannot be sent to workers."""
     if not has_client():
         return  # nothing is sent
@@ -303,7 +336,7 @@ def _read(reader: _Reader, number: int, X: Any, y: Any, weight: Any) -> _RawPart
 
 
 def _read_rows(reader: _Reader, X: Any, y: Any, weight: Any) -> _RawPart:
-    _refuse_other_rows(X, y=y, sample_weight=weight)
+    refuse_unlike_rows(X=X, y=y, sample_weight=weight)
     if not len(y):
         return _RawPart([], np.empty(0, dtype=np.intp), None, [])
     X = rows_for_columns(X, [(m.name, m.estimator) for m in reader.members])
@@ -324,24 +357,25 @@ def _read_rows(reader: _Reader, X: Any, y: Any, weight: Any) -> _RawPart:
     return _RawPart(raw, codes, weights, [])
 
 
-def _refuse_other_rows(X: Any, **others: Any) -> None:
-    """Raise ValueError where a partition of y or of the weights has other rows than that of X."""
-    first = next(iter(X.values())) if isinstance(X, dict) else X
-    n_rows = count_rows(first)
-    for name, values in others.items():
+def refuse_unlike_rows(**tables: Any) -> None:
+    """Raise ValueError where a partition of one of them has other rows than that of the first."""
+    (name, first), *others = tables.items()
+    first = next(iter(first.values())) if isinstance(first, dict) else first
+    n_rows = count_rows(first, name)
+    for other, values in others:
         if values is None:
             continue
         if len(values) != n_rows:
             msg = (
-                f"X has {n_rows} rows and {name} has {len(values)}: give all of them the same "
-                "rows in each partition, by taking them from one DataFrame for instance"
+                f"{name} has {n_rows} rows and {other} has {len(values)}: give all of them the "
+                "same rows in each partition, by taking them from one DataFrame for instance"
             )
             raise ValueError(msg)
         indexes = [table.index for table in (first, values) if hasattr(table, "iloc")]
         if len(indexes) == 2 and not indexes[0].equals(indexes[1]):
             msg = (
-                f"X and {name} have different indexes, so that their rows may be in different "
-                "orders: take both from one DataFrame, or call reset_index on both"
+                f"{name} and {other} have different indexes, so that their rows may be in "
+                "different orders: take both from one DataFrame, or call reset_index on both"
             )
             raise ValueError(msg)
 

@@ -9,7 +9,6 @@ from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,29 +22,30 @@ from skmergecal._estimator import (
 from skmergecal._numerics import log_softmax
 from skmergecal._partitions import are_dask, meta_of
 from skmergecal._typing import Array, Estimator, NamedEstimators
-from skmergecal._validation import check_parameters, count_rows
+from skmergecal._validation import check_parameters
 from skmergecal._warnings import warns_once
 from skmergecal.members import (
-    SOFTENING_WITHOUT_ROWS,
     Cache,
     FitRows,
-    all_frozen,
     average_folds,
     check_named_estimators,
-    collect,
     freeze_all,
-    frozen_members,
-    refuse_lacking,
-    route_fit_params,
     rows_for_columns,
     rows_of_folds,
 )
+from skmergecal.merging._collected import collect_members, members_without_rows, what_is_averaged
 from skmergecal.merging._fitted_rows import FittedRows
 from skmergecal.merging._learn import learn_merge, learn_merge_without_rows, warn_of_rows
 from skmergecal.merging._loss_estimate import NO_ROWS, LossEstimate
 from skmergecal.merging._member_report import Merged, member_report, weight_intervals
-from skmergecal.merging._partitioned import learn_partitions, refuse_for_partitions
-from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, given_weights, refuse_weights
+from skmergecal.merging._partitioned import (
+    LearnedInPartitions,
+    learn_one_each,
+    learn_partitions,
+    plan_one_each,
+    refuse_for_partitions,
+)
+from skmergecal.merging._settings import LEARNED_WEIGHTS, Settings, settings_of
 from skmergecal.merging._stored_predictions import stored_members
 from skmergecal.merging._to_estimator import plain_estimator, to_plain_estimator
 from skmergecal.merging.fitted import FittedMerge, OneModelMerge, StackedPoolsMerge
@@ -422,8 +422,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
                 "members to MergedClassifier(method='parameters')"
             )
             raise ValueError(msg)
-        merged = cls(average_folds(fold_models, classes, _what_is_averaged(method)), **params)
-        return merged._fit_on_folds(X, y, sample_weight, splits, groups)
+        merged = cls(average_folds(fold_models, classes, what_is_averaged(method)), **params)
+        return merged._fit_checked((X, y, sample_weight), folds=(splits, groups))
 
     @classmethod
     def from_predictions(
@@ -498,12 +498,90 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         """
         how = {"classes": classes, "logarithmic": logarithmic, "missing": missing}
         estimators, rows = stored_members(predictions, y, sample_weight, params, **how)
-        return cls(estimators, **params)._fit_stored(rows, missing)
+        return cls(estimators, **params)._fit_checked(rows, missing=missing)
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def _fit_on_folds(self, X: Any, y: Any, sample_weight: Any, splits: Any, groups: Any) -> Self:
-        self._fit(X, y, sample_weight, {}, held_out=False, folds=(splits, groups))
-        return self
+    @classmethod
+    def from_partitions(
+        cls,
+        estimator: Estimator,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        held_out: float = 0.2,
+        n_members: int | None = None,
+        groups: Any = None,
+        random_state: Any = None,
+        **params: Any,
+    ) -> Self:
+        """Train one member on each partition of a Dask collection, where it lies, and merge them.
+
+        A share of the rows of each partition is kept from training, and the merge is learned on
+        these rows of all partitions. The members are frozen: ``fit`` on a ``clone`` trains none of
+        them, and **needs new rows, which none of the members has seen**.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Unfitted; a clone of it is fitted for each member.
+        X, y : Dask Array, DataFrame or Series
+            Rows and labels, in the same partitions.
+        sample_weight : Dask Array or Series, default=None
+            Frequency weights. They reach the members that take them, and every loss.
+        held_out : float in (0, 1), default=0.2
+            Share of the rows of each partition and class that no member is trained on. Of each
+            class in a partition at least one row is trained on.
+        n_members : int, default=None
+            Number of members. None is one for each partition that has rows, but at most 32:
+            neighbours then are trained on together, in one place.
+        groups : Dask Array or Series, default=None
+            Rows of a group are all trained on or all held out, within a partition: put each group
+            into one partition. At least one group of each class is trained on.
+        random_state : int, RandomState or None, default=None
+            Chooses the held-out rows, and seeds of the clones where the estimator's own
+            ``random_state`` is None, together with the number of the partition. The same number
+            gives the same members, on whichever workers. None draws a number.
+        **params : dict
+            Other parameters of the class. ``missing_classes`` is "soften" by default: partitions
+            may lack classes. With ``method="parameters"`` up to 100,000 of the held-out rows come
+            into this process, and the members become one model: a seed as ``random_state`` of a
+            net lets all members begin with the same parameters, which makes them easier to
+            average.
+
+        Returns
+        -------
+        MergedClassifier
+            Fitted. Each member is called after the first partition that it was trained on:
+            "partition_0", for example.
+
+        Raises
+        ------
+        TypeError
+            If X or y is no Dask collection.
+        ValueError
+            If the partitions of X, y, weights or groups have other rows than each other, no row
+            can be held out, or all rows have one class.
+
+        Warns
+        -----
+        UserWarning
+            If partitions have rows of one class only, which join the next one; or groups have rows
+            in several partitions.
+
+        Examples
+        --------
+        >>> import dask.dataframe as dd  # doctest: +SKIP
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from skmergecal import MergedClassifier
+        >>> rows = dd.read_parquet("folder")  # doctest: +SKIP
+        >>> merged = MergedClassifier.from_partitions(  # doctest: +SKIP
+        ...     GaussianNB(), rows[["age", "dose"]], rows["ill"], random_state=0
+        ... )
+        """
+        params.setdefault("missing_classes", "soften")
+        how = {"held_out": held_out, "n_members": n_members, "random_state": random_state}
+        merged = cls([("estimator", estimator)], **params)
+        return merged._fit_one_each((X, y, sample_weight), groups, how)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
@@ -559,20 +637,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         rows, held_by = FitRows.check(X, y, sample_weight), None
         if folds is not None:
             rows, held_by = rows_of_folds(estimators, folds[0], rows, folds[1])
-        cross_fit = settings.needs_held_out() or self.method == "parameters" or held_out
-        members = collect(
-            estimators,
-            rows,
-            cv=self.cv,
-            routed=route_fit_params(self, estimators, sample_weight, params),
-            cache=Cache(self.memory),
-            n_jobs=self.n_jobs,
-            held_out=cross_fit,
-            opinions=self.method not in ("auto", "logits") or all_frozen(estimators),
-            average=None if self.refit else _what_is_averaged(self.method),
-            held_by=held_by,
-            missing_classes=self.missing_classes,
-        )
+        weighted = {**params, "sample_weight": sample_weight}
+        members = collect_members(self, estimators, settings, rows, weighted, held_out, held_by)
         learned = learn_merge(members, settings, rows)
         warn_of_rows(members, settings, learned.merge)
         self._set_fitted(learned.merge, members.classes, learned.settings)
@@ -589,45 +655,46 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self, estimators: NamedEstimators, settings: Settings, rows: Any, missing: str
     ) -> None:
         """Learn from rows that are in Dask partitions."""
-        learned, members, self._loss = learn_partitions(
-            estimators, settings, rows, self.missing_classes, missing == "drop_rows"
-        )
+        how = self.missing_classes, missing == "drop_rows"
+        found = learn_partitions(estimators, settings, rows, *how)
+        self._set_learned(found, None if isinstance(rows[0], Mapping) else meta_of(rows[0]))
+
+    def _set_learned(self, found: LearnedInPartitions, meta: Any) -> None:
+        learned, members, self._loss = found
         self._set_fitted(learned.merge, members.classes, learned.settings)
         self.class_counts_ = learned.class_counts(members)
-        if not isinstance(rows[0], Mapping):
-            self._check_features(meta_of(rows[0]), reset=True)
+        if meta is not None:
+            self._check_features(meta, reset=True)
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def _fit_stored(self, rows: Any, missing: str) -> Self:
+    def _fit_checked(self, rows: tuple[Any, Any, Any], **how: Any) -> Self:
         X, y, weight = rows
-        self._fit(X, y, weight, {}, held_out=False, missing=missing)
+        self._fit(X, y, weight, {}, held_out=False, **how)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    @warns_once
+    def _fit_one_each(self, rows: Any, groups: Any, how: dict[str, Any]) -> Self:
+        """Train a member on each partition, and learn how to merge them."""
+        self._forget()
+        self._loss, self._fitted_rows = NO_ROWS, None
+        plan = plan_one_each(self, check_named_estimators(self._pairs), rows, groups, how)
+        self.estimators = plan.unfitted()
+        _, settings = self._checked(None)
+        refuse_for_partitions(settings, self.memory, {}, one_model=True)
+        self.estimators, found = learn_one_each(plan, settings, self.missing_classes)
+        if self.method == "parameters":
+            return self._fit_checked(found)
+        self._set_learned(found, plan.meta)
         return self
 
     def _checked(self, unlabeled: Any) -> tuple[NamedEstimators, Settings]:
         """Estimators that take part, and the settings that belong to them."""
-        if unlabeled is not None:
-            count_rows(unlabeled, "X_unlabeled")
         pairs = self._pairs
         estimators = check_named_estimators(pairs)
         names = [name for name, _ in pairs]
         self._validate_names(names)
-        weights = self.weights
-        if not isinstance(weights, str):
-            weights = given_weights(weights, names, [name for name, _ in estimators])
-        else:
-            refuse_weights(weights, self.method)
-        fitted_here = [name for name, e in estimators if not isinstance(e, FrozenEstimator)]
-        if self.method == "parameters" and not self.refit and fitted_here:
-            msg = (
-                f"refit=False keeps several models for each of {fitted_here}, but "
-                "method='parameters' needs one model for each member: pass refit=True, or "
-                "method='logits', which averages their outputs"
-            )
-            raise ValueError(msg)
-        guard = (self.on_barrier, self.barrier_tolerance)
-        how = (self.alignment, self.repair, unlabeled)
-        learning = (self.method, weights, self.calibrate, self.alpha, self.scoring)
-        return estimators, Settings(*learning, *guard, *how)
+        return estimators, settings_of(self, names, estimators, unlabeled)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _without_rows(self, unlabeled: Any) -> Self:
@@ -640,13 +707,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
                 "that no member has seen: pass X and y, or weights=None and calibrate=None"
             )
             raise ValueError(msg)
-        members, classes = frozen_members(estimators, Cache(self.memory))
-        if self.missing_classes == "error":
-            refuse_lacking(members, classes)
-        elif self.missing_classes == "soften":
-            fill = SOFTENING_WITHOUT_ROWS / len(classes)
-            members = [member.filled(fill) for member in members]
-        members = [member.with_default_softening() for member in members]
+        members, classes = members_without_rows(self, estimators)
         merge = learn_merge_without_rows(members, classes, settings)
         self._set_fitted(merge, classes, settings)
         for name in ("n_features_in_", "feature_names_in_"):
@@ -882,11 +943,6 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         tags = super().__sklearn_tags__()
         allow_what_all_allow(tags, (estimator for _, estimator in self._named()))
         return tags
-
-
-def _what_is_averaged(method: str) -> str:
-    """What averages of models of folds give by themselves."""
-    return "probabilities" if method == "probabilities" else "logits"
 
 
 def fitted_merge(merged: MergedClassifier) -> FittedMerge:

@@ -5,13 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from skmergecal._partitions import DaskRun
-from skmergecal._typing import NamedEstimators
-from skmergecal.members import PartitionedMembers, read_partitions
+from skmergecal._typing import Estimator, NamedEstimators
+from skmergecal.members import (
+    PartitionedMembers,
+    PartitionPlan,
+    all_frozen,
+    plan_partitions,
+    read_partitions,
+    read_parts,
+    route_fit_params,
+)
 from skmergecal.merging._learn import LearnedMerge, learn_pool, warn_of_rows
 from skmergecal.merging._loss_estimate import LossEstimate
 from skmergecal.merging._settings import Settings
 
-__all__ = ["learn_partitions", "refuse_for_partitions"]
+__all__ = [
+    "LearnedInPartitions",
+    "learn_one_each",
+    "learn_partitions",
+    "plan_one_each",
+    "refuse_for_partitions",
+]
+
+#: So many held-out rows come into this process to merge parameters, which takes few numbers.
+_MOST_ROWS = 100_000
+
+LearnedInPartitions = tuple[LearnedMerge, PartitionedMembers, LossEstimate | str]
 
 
 def learn_partitions(
@@ -20,7 +39,7 @@ def learn_partitions(
     rows: tuple[Any, Any, Any],
     missing_classes: str,
     drop_missing: bool,
-) -> tuple[LearnedMerge, PartitionedMembers, LossEstimate | str]:
+) -> LearnedInPartitions:
     """Read frozen members where the rows lie, and learn how to merge them.
 
     Nothing stays on the workers.
@@ -36,21 +55,92 @@ def learn_partitions(
     """
     run = DaskRun()
     try:
-        how = missing_classes, drop_missing
-        held_out = read_partitions(estimators, run, *rows, *how)
-        learned = learn_pool(held_out, settings)
-        warn_of_rows(held_out, settings, learned.merge)
-        estimate = learned.loss_estimate(held_out)
+        held_out = read_partitions(estimators, run, *rows, missing_classes, drop_missing)
+        return _learn(held_out, settings)
     finally:
         run.release()
+
+
+def plan_one_each(
+    merged: Estimator, unfitted: NamedEstimators, rows: Any, groups: Any, how: dict[str, Any]
+) -> PartitionPlan:
+    """Which rows each member is trained on.
+
+    Parameters
+    ----------
+    merged : MergedClassifier
+    unfitted : list of (str, estimator)
+        The one estimator.
+    rows : tuple
+        X, y and the weights.
+    groups : Dask collection or None
+    how : dict
+        Other parameters of `plan_partitions`.
+    """
+    ((name, estimator),) = unfitted
+    if all_frozen(unfitted):
+        msg = (
+            "estimator is frozen, so that no clone of it is trained: pass the classifier without "
+            "FrozenEstimator, or fitted members to MergedClassifier.from_fitted"
+        )
+        raise ValueError(msg)
+    routed = route_fit_params(merged, unfitted, rows[2], {})[0][name]
+    X, y, weight = rows
+    weights_as = next(iter(routed), None)
+    return plan_partitions(estimator, X, y, weight, groups, weights_as=weights_as, **how)
+
+
+def learn_one_each(
+    plan: PartitionPlan, settings: Settings, missing_classes: str
+) -> tuple[NamedEstimators, Any]:
+    """Train a member on each partition, and learn from the rows that none has seen.
+
+    Parameters
+    ----------
+    plan : PartitionPlan
+    settings : Settings
+    missing_classes : str
+
+    Returns
+    -------
+    list of (str, FrozenEstimator), tuple
+        What `learn_partitions` returns; for parameters, held-out rows, labels and weights.
+    """
+    run = DaskRun()
+    try:
+        members, rows = plan.train(run)
+        if settings.method == "parameters":
+            return members, rows.in_memory(_MOST_ROWS)
+        given = rows.partitions, rows.meta, rows.weighted
+        return members, _learn(read_parts(members, run, *given, missing_classes), settings)
+    finally:
+        run.release()
+
+
+def _learn(held_out: PartitionedMembers, settings: Settings) -> LearnedInPartitions:
+    learned = learn_pool(held_out, settings)
+    warn_of_rows(held_out, settings, learned.merge)
+    estimate = learned.loss_estimate(held_out)
     assert not callable(estimate)
     return learned, held_out, estimate
 
 
-def refuse_for_partitions(settings: Settings, memory: Any, params: dict[str, Any]) -> None:
-    """Raise ValueError for what needs all rows in one place."""
+def refuse_for_partitions(
+    settings: Settings, memory: Any, params: dict[str, Any], *, one_model: bool = False
+) -> None:
+    """Raise ValueError for what needs all rows in one place.
+
+    Parameters
+    ----------
+    settings : Settings
+    memory : Any
+    params : dict
+        Parameters of ``fit``.
+    one_model : bool, default=False
+        Whether one model can be made of the parameters.
+    """
     remedies = {}
-    if settings.method == "parameters":
+    if settings.method == "parameters" and not one_model:
         remedies["method='parameters'"] = "use method='logits', or pass arrays of some of the rows"
     if settings.scoring is not None and settings.selects:
         remedies[f"scoring={settings.scoring!r}"] = "scoring=None selects by log loss"

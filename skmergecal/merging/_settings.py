@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
-from skmergecal._typing import Array
-from skmergecal._validation import check_member_weights
+from skmergecal._typing import Array, Estimator, NamedEstimators
+from skmergecal._validation import check_member_weights, count_rows
 
 __all__ = [
     "LEARNED_WEIGHTS",
@@ -17,6 +18,7 @@ __all__ = [
     "Settings",
     "given_weights",
     "refuse_weights",
+    "settings_of",
     "table_of_weights",
 ]
 
@@ -95,6 +97,41 @@ class Settings:
     def needs_held_out(self) -> bool:
         """Whether anything is learned from held-out opinions."""
         return isinstance(self.weights, str) or self.calibrate is not None
+
+
+def settings_of(
+    merged: Estimator, names: Sequence[str], estimators: NamedEstimators, unlabeled: Any
+) -> Settings:
+    """The settings that belong to the parameters of a `MergedClassifier`, checked.
+
+    Parameters
+    ----------
+    merged : MergedClassifier
+    names : sequence of str
+        Of all members.
+    estimators : sequence of (str, estimator)
+        Those that take part.
+    unlabeled : array-like or None
+    """
+    if unlabeled is not None:
+        count_rows(unlabeled, "X_unlabeled")
+    weights = merged.weights
+    if not isinstance(weights, str):
+        weights = given_weights(weights, names, [name for name, _ in estimators])
+    else:
+        refuse_weights(weights, merged.method)
+    fitted_here = [name for name, e in estimators if not isinstance(e, FrozenEstimator)]
+    if merged.method == "parameters" and not merged.refit and fitted_here:
+        msg = (
+            f"refit=False keeps several models for each of {fitted_here}, but "
+            "method='parameters' needs one model for each member: pass refit=True, or "
+            "method='logits', which averages their outputs"
+        )
+        raise ValueError(msg)
+    guard = (merged.on_barrier, merged.barrier_tolerance)
+    how = (merged.alignment, merged.repair, unlabeled)
+    learning = (merged.method, weights, merged.calibrate, merged.alpha, merged.scoring)
+    return Settings(*learning, *guard, *how)
 
 
 def table_of_weights() -> str:
