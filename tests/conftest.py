@@ -34,6 +34,7 @@ THOROUGH = {
     "test_structure.py",
     "test_documentation.py",
     "test_readme.py",
+    "test_faq.py",
     "test_search.py",
     "test_extremes.py",
     "test_risk_coverage.py",
@@ -52,6 +53,7 @@ THOROUGH = {
 ONCE = {
     "test_documentation.py",
     "test_readme.py",
+    "test_faq.py",
     "test_structure.py",
     "test_import.py",
     "test_code.py",
