@@ -22,7 +22,7 @@ from tests.folds import FOLDS, fitted_on_folds
 
 # The same examples in every run; machines are noisy, so that no example is timed.
 settings.register_profile("default", max_examples=50, derandomize=True, deadline=None)
-settings.register_profile("few", settings.get_profile("default"), max_examples=20)
+settings.register_profile("few", settings.get_profile("default"), max_examples=10)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
@@ -48,8 +48,10 @@ THOROUGH = {
 
 #: What old versions cannot change, or need not repeat: texts, and code on pages whose calls are
 #: tested one by one; what an import loads; files of arrays; the source code of members; how often
-#: members are asked; processor time; wrong parameters, of which those of methods are tried on all
-#: versions; arithmetic. Simulations of arithmetic are marked where they are.
+#: members are asked, and what is remembered; processor time; wrong parameters, of which those of
+#: methods are tried on all versions; remedies of messages; arithmetic on what members say, and on
+#: parameters of nets (torch has one version). Other tests make the same calls of other packages.
+#: Simulations of arithmetic are marked where they are.
 ONCE = {
     "test_documentation.py",
     "test_readme.py",
@@ -64,17 +66,37 @@ ONCE = {
     "test_slow_teachers.py",
     "test_wrong_parameters.py",
     "checkpoints/test_merge.py",
+    "test_conformance.py",
+    "_memory/test_recent.py",
+    "test_memory_of_loaded_models.py",
+    "test_memory_reads_rows_once.py",
+    "test_memory_sees_changes.py",
+    "test_shared_output_buffers.py",
+    "test_remedies_for_*.py",
+    "test_clipped_probabilities.py",
+    "test_rounded_probabilities.py",
+    "test_architectures.py",
+    "calibration/test_penalty.py",
+    "merging/test_identities.py",
+    "merging/test_loss_estimate.py",
+    "merging/test_one_model.py",
+    "merging/test_stand_alone.py",
+    "averages/test_*.py",
+    "monitoring/test_comparison.py",
+    "monitoring/test_evidence.py",
 }
 
 
 #: Folders of arithmetic on arrays. Old versions run each function there in the other tests, which
 #: is enough to see that a function of NumPy or SciPy is missing or means something else.
-ARITHMETIC = {"_networks", "_temperature", "metrics", "pooling"}
+ARITHMETIC = {"_networks", "_partitions", "_temperature"}
+#: Folders of public functions on arrays: of these, the thorough tests.
+FUNCTIONS = {"metrics", "pooling"}
 
 
 def pytest_collection_modifyitems(config, items):
-    """Mark the thorough tests; keep so many of the extremes as the profile has examples."""
-    extremes = defaultdict(list)
+    """Mark the thorough tests; keep some cases of each test where the profile has few examples."""
+    cases = defaultdict(list)
     for item in items:
         sweep = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         page = item.path.suffix == ".rst"
@@ -82,21 +104,39 @@ def pytest_collection_modifyitems(config, items):
         thorough = sweep or page or identities or item.path.name in THOROUGH
         if thorough:
             item.add_marker(pytest.mark.thorough)
-        arithmetic = thorough and item.path.parent.name in ARITHMETIC
-        if page or arithmetic or any(item.path.match(name) for name in ONCE):
+        folder = item.path.parent.name
+        arithmetic = folder in ARITHMETIC or (thorough and folder in FUNCTIONS)
+        in_tests = item.path.name.startswith("test_")
+        listed = any(item.path.match(name) for name in ONCE)
+        if page or (arithmetic and in_tests) or listed:
             item.add_marker(pytest.mark.once)
-        if item.path.name == "test_extremes.py":
-            extremes[item.originalname].append(item)
+        if hasattr(item, "callspec") and item.originalname != "test_scikit_learn_checks":
+            cases[item.path, item.cls, item.originalname].append(item)
     if settings().max_examples < settings.get_profile("default").max_examples:
-        left_out = {item for cases in extremes.values() for item in beyond_the_profile(cases)}
-        config.hook.pytest_deselected(items=list(left_out))
+        left_out = {item for of_one_test in cases.values() for item in beyond_few(of_one_test)}
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]
 
 
-def beyond_the_profile(cases):
-    """All but as many cases as a sweep has examples, drawn at random with a fixed seed."""
-    kept = Random(0).sample(cases, min(len(cases), settings().max_examples))
-    return [case for case in cases if case not in kept]
+def beyond_few(cases):
+    """All cases of a test but some that are varied: about the square root of their number.
+
+    They are drawn at random, with the test's name for a seed, so that tests over the same kinds
+    draw different ones. Of a product of parameters each value of each parameter is kept.
+    """
+    order = Random(cases[0].originalname).sample(cases, len(cases))
+    # names that are given together have the same indices in all cases: they are one parameter
+    names = cases[0].callspec.indices
+    columns = {tuple(case.callspec.indices[name] for case in order) for name in names}
+    if len(columns) == 1:
+        return order[max(2, round(len(order) ** 0.5)) :]
+    left_out, seen = [], set()
+    for case, indices in zip(order, zip(*columns, strict=True), strict=True):
+        values = set(enumerate(indices))
+        if values <= seen:
+            left_out.append(case)
+        seen |= values
+    return left_out
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,7 +61,6 @@ WORDS = {
     "why": ["vote, calibrated", "merged"],
 }
 
-# CI runs these on the oldest versions, too.
 CHEAP = ("cv_folds", "why")
 
 
@@ -71,6 +70,7 @@ def test_every_example_is_run_here():
 
 
 @pytest.mark.gallery
+@pytest.mark.cheap
 @pytest.mark.parametrize("name", CHEAP)
 def test_cheap_example(name, tmp_path):
     printed = printed_by(EXAMPLES / f"plot_{name}.py", tmp_path)
