@@ -48,7 +48,8 @@ def refuse_dask(name: str, values: Any) -> Any:
             f"{name} is a Dask {type(values).__name__}, where rows in memory are needed: pass "
             f"{name}.compute(). Dask collections can be X, y and sample_weight of "
             "MergedClassifier.fit, from_fitted, from_predictions and TemperatureCalibrator.fit "
-            "with frozen members, and X of predictions"
+            "with frozen members, and X of predictions; binned calibration errors, decompositions "
+            "by temperature and ReliabilityDisplay take them, too"
         )
         raise TypeError(msg)
     return values

@@ -1,8 +1,20 @@
 """Rows in partitions: what is learned from them are sums, minima and maxima over all of them."""
 
 from skmergecal._partitions._blocks import rows_in_blocks, weights_of_part
-from skmergecal._partitions._collections import are_dask, delayed_partitions, first_rows, meta_of
-from skmergecal._partitions._dask import DaskPartitions, DaskRun, delayed, has_client
+from skmergecal._partitions._collections import (
+    are_dask,
+    delayed_partitions,
+    first_rows,
+    meta_of,
+    refuse_unlike_rows,
+)
+from skmergecal._partitions._dask import (
+    DaskPartitions,
+    DaskRun,
+    delayed,
+    has_client,
+    in_partition,
+)
 from skmergecal._partitions._lazy import refuse_other_rows
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
 from skmergecal._partitions._rows import SIZES, Rows, Sizes
@@ -24,8 +36,10 @@ __all__ = [
     "delayed_partitions",
     "first_rows",
     "has_client",
+    "in_partition",
     "meta_of",
     "refuse_other_rows",
+    "refuse_unlike_rows",
     "rows_in_blocks",
     "softenings",
     "weights_of_part",

@@ -9,8 +9,9 @@ import numpy as np
 
 from skmergecal._optional import is_dask, optional_import
 from skmergecal._partitions._dask import delayed
+from skmergecal._validation import count_rows
 
-__all__ = ["are_dask", "delayed_partitions", "first_rows", "meta_of"]
+__all__ = ["are_dask", "delayed_partitions", "first_rows", "meta_of", "refuse_unlike_rows"]
 
 _KINDS = ("dask.array.Array", "dask.dataframe.DataFrame", "dask.dataframe.Series")
 
@@ -111,3 +112,32 @@ def _head(X: Any, n_rows: int) -> Any:
     if not len(X):
         return None
     return X.iloc[:n_rows] if hasattr(X, "iloc") else X[:n_rows]
+
+
+def refuse_unlike_rows(**collections: Any) -> None:
+    """Raise ValueError where a partition of one collection has other rows than that of the first.
+
+    Parameters
+    ----------
+    **collections : array-like, dict of such, or None
+        What a partition has of each, by name.
+    """
+    (what, values), *others = collections.items()
+    first = next(iter(values.values())) if isinstance(values, Mapping) else values
+    n_rows = count_rows(first, what)
+    for name, own in others:
+        if own is None:
+            continue
+        if len(own) != n_rows:
+            msg = (
+                f"{what} has {n_rows} rows and {name} has {len(own)}: give all of them the same "
+                "rows in each partition, by taking them from one DataFrame for instance"
+            )
+            raise ValueError(msg)
+        indexes = [table.index for table in (first, own) if hasattr(table, "iloc")]
+        if len(indexes) == 2 and not indexes[0].equals(indexes[1]):
+            msg = (
+                f"{what} and {name} have different indexes, so that their rows may be in different "
+                "orders: take both from one DataFrame, or call reset_index on both"
+            )
+            raise ValueError(msg)

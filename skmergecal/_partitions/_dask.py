@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import uuid4
@@ -18,7 +19,7 @@ from skmergecal._partitions._lazy import (
 )
 from skmergecal._partitions._partitions import Part, Partitions, Reduction, combine_all
 
-__all__ = ["DaskPartitions", "DaskRun", "delayed", "has_client"]
+__all__ = ["DaskPartitions", "DaskRun", "delayed", "has_client", "in_partition"]
 
 #: So many results are combined in one task.
 _FAN_IN = 8
@@ -51,7 +52,11 @@ class DaskRun:
     def store(self, parts: Sequence[Delayed]) -> int:
         """Compute partitions, and keep them where they are; their number."""
         dask = optional_import("dask", extra="distributed", purpose="a Dask collection")
-        self.stored.append(list(dask.persist(*parts)))
+        return self.hold(dask.persist(*parts))
+
+    def hold(self, parts: Sequence[Delayed]) -> int:
+        """Take partitions as they are, computed or not; their number."""
+        self.stored.append(list(parts))
         return len(self.stored) - 1
 
     def release(self) -> None:
@@ -80,7 +85,7 @@ class _Work:
     """Of each of the parts, where it is known."""
 
     def __call__(self, *parts: Any) -> Any:
-        try:
+        with in_partition(self.number):
             found = []
             for part, known in zip(parts, self.marks, strict=True):
                 found.append(_NO_MARK if part is None else part.mark())
@@ -90,9 +95,6 @@ class _Work:
             if self.function is None:
                 return value
             made = None if value is None else self.function(value, *self.arguments)
-        except Exception as error:
-            error.add_note(f"in partition {self.number}")
-            raise
         return made, ([found] if None in self.marks else [])
 
 
@@ -116,9 +118,14 @@ class DaskPartitions(LazyPartitions[Part]):
         self._run, self._bases, self._expression = run, tuple(bases), expression
 
     @classmethod
-    def of(cls, run: DaskRun, parts: Sequence[Delayed]) -> DaskPartitions[Any]:
-        """Parts that are computed now, and kept; each has ``y`` and a method ``mark``."""
-        return cls(run, [run.store(parts)], Expression())
+    def of(
+        cls, run: DaskRun, parts: Sequence[Delayed], *, kept: bool = True
+    ) -> DaskPartitions[Any]:
+        """Parts that are computed now, and kept; each has ``y`` and a method ``mark``.
+
+        Those that are not kept are computed in each round.
+        """
+        return cls(run, [run.store(parts) if kept else run.hold(parts)], Expression())
 
     def _with(self, expression: Expression) -> Self:
         return type(self)(self._run, self._bases, expression)
@@ -189,6 +196,16 @@ def delayed(function: Any, **how: Any) -> Any:
     """A Delayed of a function, or of an object that goes along as one task."""
     module = optional_import("dask.delayed", extra="distributed", purpose="a Dask collection")
     return module.delayed(function, pure=False, traverse=False, **how)
+
+
+@contextmanager
+def in_partition(number: int) -> Iterator[None]:
+    """Add the number of the partition to what is raised there."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in partition {number}")
+        raise
 
 
 def has_client() -> bool:

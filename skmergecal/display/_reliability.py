@@ -7,7 +7,7 @@ from typing import Any, Literal
 from skmergecal._compat import StrOptions
 from skmergecal._optional import as_frame
 from skmergecal._validation import check_list, check_parameters
-from skmergecal.display._predictions import encode_predictions, predict_models
+from skmergecal.display._predictions import predict_models, predictions_to_check
 from skmergecal.display._style import (
     AXES,
     DRAWN,
@@ -17,7 +17,13 @@ from skmergecal.display._style import (
     new_axes,
     shorten,
 )
-from skmergecal.metrics import HISTOGRAM_EDGES, ReliabilityCurve, reliability_curves
+from skmergecal.metrics import (
+    HISTOGRAM_EDGES,
+    ReliabilityCurve,
+    check_curves,
+    reliability_curves,
+    scored_rows,
+)
 
 __all__ = ["ReliabilityDisplay"]
 
@@ -130,18 +136,19 @@ class ReliabilityDisplay:
         plot : bool, default=True
             Whether to draw at once.
         """
-        codes, models, known = encode_predictions(y, proba, classes, name)
-        curves = reliability_curves(
-            codes,
-            models,
-            known,
-            sample_weight,
-            kind=kind,
-            n_bins=n_bins,
-            strategy=strategy,
-            band=band,
-            confidence_level=confidence_level,
-        )
+        check_curves(n_bins, strategy, band, confidence_level, y, proba, sample_weight)
+        models, known, check = predictions_to_check(y, proba, classes, name)
+        with scored_rows(y, models, sample_weight, check) as rows:
+            curves = reliability_curves(
+                rows,
+                list(models),
+                known,
+                kind=kind,
+                n_bins=n_bins,
+                strategy=strategy,
+                band=band,
+                confidence_level=confidence_level,
+            )
         display = cls(curves, band=band)
         return display.plot(ax=ax) if plot else display
 

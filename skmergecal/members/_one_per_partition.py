@@ -22,6 +22,7 @@ from skmergecal._partitions import (
     delayed_partitions,
     meta_of,
     refuse_other_rows,
+    refuse_unlike_rows,
     weights_of_part,
 )
 from skmergecal._torch import RandomNumbers
@@ -35,7 +36,7 @@ from skmergecal.members._partition_splits import (
     check_splits,
     split_rows,
 )
-from skmergecal.members._partitioned import check_can_be_sent, refuse_unlike_rows
+from skmergecal.members._partitioned import check_can_be_sent
 from skmergecal.members._skorch import is_skorch
 
 __all__ = ["HeldOutRows", "PartitionPlan", "plan_partitions"]

@@ -25,7 +25,9 @@ from skmergecal._partitions import (
     delayed_partitions,
     first_rows,
     has_client,
+    in_partition,
     meta_of,
+    refuse_unlike_rows,
     softenings,
     weights_of_part,
 )
@@ -33,7 +35,6 @@ from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
 from skmergecal._validation import (
     check_labels,
     check_logits,
-    count_rows,
     encode_labels,
     union_of_classes,
     warn_if_few,
@@ -61,7 +62,6 @@ __all__ = [
     "logits_in_partitions",
     "read_partitions",
     "read_parts",
-    "refuse_unlike_rows",
 ]
 
 Known = Sequence[tuple[str, Estimator, np.ndarray]]
@@ -280,7 +280,7 @@ def logits_in_partitions(
 
 
 def _read_logits(classes: np.ndarray, number: int, X: Any, y: Any, weight: Any) -> Rows:
-    try:
+    with in_partition(number):
         refuse_unlike_rows(X=X, y=y, sample_weight=weight)
         if not len(y):
             return Rows([], np.empty(0, dtype=np.intp), None)
@@ -293,9 +293,6 @@ def _read_logits(classes: np.ndarray, number: int, X: Any, y: Any, weight: Any) 
             raise ValueError(msg)
         codes = encode_labels(check_labels(y), classes, remedy="Pass all labels as classes=.")
         return Rows([z], codes, weights_of_part(weight, len(codes))).without_weightless()
-    except Exception as error:
-        error.add_note(f"in partition {number}")
-        raise
 
 
 def check_can_be_sent(estimators: NamedEstimators) -> None:
@@ -326,12 +323,8 @@ class _Reader:
 
 
 def _read(reader: _Reader, number: int, X: Any, y: Any, weight: Any) -> _RawPart:
-    try:
-        with Gathered() as warned:
-            part = _read_rows(reader, X, y, weight)
-    except Exception as error:
-        error.add_note(f"in partition {number}")
-        raise
+    with in_partition(number), Gathered() as warned:
+        part = _read_rows(reader, X, y, weight)
     return part._replace(warned=[*warned])
 
 
@@ -355,29 +348,6 @@ def _read_rows(reader: _Reader, X: Any, y: Any, weight: Any) -> _RawPart:
     codes = encode_for(labels, reader.classes, reader.known)
     raw = [model.read(X) for member in reader.members for model in member.models]
     return _RawPart(raw, codes, weights, [])
-
-
-def refuse_unlike_rows(**tables: Any) -> None:
-    """Raise ValueError where a partition of one of them has other rows than that of the first."""
-    (name, first), *others = tables.items()
-    first = next(iter(first.values())) if isinstance(first, dict) else first
-    n_rows = count_rows(first, name)
-    for other, values in others:
-        if values is None:
-            continue
-        if len(values) != n_rows:
-            msg = (
-                f"{name} has {n_rows} rows and {other} has {len(values)}: give all of them the "
-                "same rows in each partition, by taking them from one DataFrame for instance"
-            )
-            raise ValueError(msg)
-        indexes = [table.index for table in (first, values) if hasattr(table, "iloc")]
-        if len(indexes) == 2 and not indexes[0].equals(indexes[1]):
-            msg = (
-                f"{name} and {other} have different indexes, so that their rows may be in "
-                "different orders: take both from one DataFrame, or call reset_index on both"
-            )
-            raise ValueError(msg)
 
 
 def _leaves(opinion: Opinion) -> Sequence[Opinion]:

@@ -23,12 +23,15 @@ from skmergecal.metrics._diversity import (
 )
 from skmergecal.metrics._reliability_curves import HISTOGRAM_EDGES as HISTOGRAM_EDGES
 from skmergecal.metrics._reliability_curves import ReliabilityCurve as ReliabilityCurve
+from skmergecal.metrics._reliability_curves import check_curves as check_curves
 from skmergecal.metrics._reliability_curves import reliability_curves as reliability_curves
 from skmergecal.metrics._risk_coverage import (
     RiskCoverageCurve,
     area_under_risk_coverage,
     risk_coverage_curve,
 )
+from skmergecal.metrics._scored import Check as Check
+from skmergecal.metrics._scored import scored_rows as scored_rows
 from skmergecal.metrics._significance import CalibrationTest, calibration_test
 from skmergecal.metrics._smooth import smooth_calibration_error
 

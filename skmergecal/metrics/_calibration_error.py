@@ -8,9 +8,10 @@ import numpy as np
 
 from skmergecal._typing import Array
 from skmergecal._validation import check_parameters
-from skmergecal.metrics._bins import Bins, bin_forecast, check_bins
-from skmergecal.metrics._checks import check_choice, check_scored
+from skmergecal.metrics._bins import Bins, bin_forecasts, check_bins
+from skmergecal.metrics._checks import check_choice
 from skmergecal.metrics._forecasts import FORECASTS, Kind
+from skmergecal.metrics._scored import scored_rows
 
 __all__ = ["classwise_calibration_error", "expected_calibration_error", "maximum_calibration_error"]
 
@@ -48,17 +49,15 @@ class _Binning(NamedTuple):
 
 def _binned_error(y: Any, proba: Any, sample_weight: Any, kind: str, binning: _Binning) -> float:
     n_bins, strategy, norm, debias = binning
-    check_bins(n_bins, strategy)
+    check_bins(n_bins, strategy, y, proba, sample_weight)
     check_choice("norm", norm, NORMS)
     check_choice("kind", kind, tuple(FORECASTS))
     if debias and norm != "l2":
         msg = f'debias=True needs norm="l2": only the squared error has a known bias; got {norm!r}'
         raise ValueError(msg)
-    labels, p, weight = check_scored(y, proba, sample_weight)
-    errors = [
-        _error(bin_forecast(forecast, weight, n_bins, strategy), norm, debias)
-        for forecast in FORECASTS[kind](labels, p)
-    ]
+    with scored_rows(y, proba, sample_weight) as rows:
+        found = bin_forecasts(rows, FORECASTS[kind], n_bins, strategy)
+    errors = [_error(bins, norm, debias) for bins in found]
     if norm == "max":
         return max(errors)
     mean = float(np.mean(errors))

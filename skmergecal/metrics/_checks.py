@@ -11,7 +11,7 @@ import numpy as np
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import as_numbers, check_columns, check_proba, check_sample_weight
 
-__all__ = ["check_choice", "check_level", "check_scored", "check_share"]
+__all__ = ["check_choice", "check_labelled", "check_level", "check_scored", "check_share"]
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str | None]) -> None:
@@ -34,13 +34,21 @@ def check_share(name: str, value: Any) -> None:
 
 
 def check_scored(y: Any, proba: Any, sample_weight: Any) -> tuple[IntArray, Array, Array]:
-    """Labels, probabilities and weights of matching shapes; weights are ones if None.
+    """Labels, probabilities and weights of matching shapes; weights are ones if None."""
+    labels, (p,) = check_labelled(y, [proba])
+    weight = check_sample_weight(sample_weight, len(p))
+    return labels, p, np.ones(len(p)) if weight is None else weight
+
+
+def check_labelled(y: Any, matrices: Sequence[Any]) -> tuple[IntArray, list[Array]]:
+    """Labels and the probabilities of one model, of matching shapes.
 
     Raises
     ------
     ValueError
-        If shapes do not match, or y does not contain column numbers of ``proba``.
+        If shapes do not match, or y does not contain column numbers of the probabilities.
     """
+    (proba,) = matrices
     p: Array = as_numbers("proba", proba)
     if p.ndim != 2 or np.shape(y) != (len(p),):
         msg = (
@@ -49,5 +57,4 @@ def check_scored(y: Any, proba: Any, sample_weight: Any) -> tuple[IntArray, Arra
         )
         raise ValueError(msg)
     p = check_proba(p)
-    weight = check_sample_weight(sample_weight, len(p))
-    return check_columns(y, *p.shape), p, np.ones(len(p)) if weight is None else weight
+    return check_columns(y, *p.shape), [p]

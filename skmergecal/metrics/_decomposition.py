@@ -11,8 +11,9 @@ import numpy as np
 from skmergecal._numerics import soften
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_parameters
-from skmergecal.metrics._checks import check_choice, check_scored
+from skmergecal.metrics._checks import check_choice
 from skmergecal.metrics._recalibration import RECALIBRATIONS, recalibrate
+from skmergecal.metrics._scored import Scored, needs_arrays, reduce_scored, scored_rows
 
 __all__ = ["LossDecomposition", "decompose_brier_score", "decompose_log_loss"]
 
@@ -61,16 +62,18 @@ def _decompose(
     losses: Loss, y: Any, proba: Any, method: str, cv: Any, sample_weight: Any
 ) -> LossDecomposition:
     check_choice("method", method, tuple(RECALIBRATIONS))
-    labels, p, weight = check_scored(y, proba, sample_weight)
-    kept = weight > 0
-    labels, p, weight = labels[kept], p[kept], weight[kept]
-
-    def mean(forecast: Array, amount: float = 0.0) -> float:
-        return float(np.average(losses(forecast, labels, amount), weights=weight))
-
-    total, refinement = mean(p), mean(*recalibrate(method, p, labels, weight, cv))
-    frequencies = np.bincount(labels, weights=weight, minlength=p.shape[1]) / weight.sum()
-    uncertainty = mean(np.tile(frequencies, (len(p), 1)))
+    if method != "temperature":
+        instead = ', or method="temperature"'
+        needs_arrays(f'method="{method}"', y, proba, sample_weight, instead=instead)
+    with scored_rows(y, proba, sample_weight) as given:
+        rows = given.map(Scored.kept).stored("scored rows")
+        loss, weight, counts = reduce_scored(rows, _first_sums, losses, what="loss")
+        recalibrated, amount = recalibrate(method, rows, cv)
+        refinement = recalibrated.reduce(_sum_of_losses, losses, amount, what="refinement")
+        frequencies = counts / weight
+        uncertainty = rows.reduce(_sum_of_losses_of, losses, frequencies, what="uncertainty")
+    sums = (loss, refinement, uncertainty)
+    total, refinement, uncertainty = (float(own / weight) for own in sums)
     return LossDecomposition(
         total=total,
         calibration=total - refinement,
@@ -78,6 +81,22 @@ def _decompose(
         uncertainty=uncertainty,
         resolution=uncertainty - refinement,
     )
+
+
+def _first_sums(rows: Scored, losses: Loss) -> tuple[float, float, Array]:
+    """Those of the losses, of the weights, and of the weights in each class."""
+    counts: Array = np.bincount(rows.y, rows.weight, rows.p.shape[1]).astype(np.float64)
+    return _sum_of_losses(rows, losses, 0.0), rows.total(), counts
+
+
+def _sum_of_losses(rows: Scored, losses: Loss, amount: float) -> float:
+    return float((losses(rows.p, rows.y, amount) * rows.weight).sum())
+
+
+def _sum_of_losses_of(rows: Scored, losses: Loss, forecast: Array) -> float:
+    """That of one forecast for every row."""
+    same = np.tile(forecast, (len(rows.y), 1))
+    return float((losses(same, rows.y, 0.0) * rows.weight).sum())
 
 
 @check_parameters(cv=["cv_object"])

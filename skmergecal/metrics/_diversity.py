@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from skmergecal._numerics import log_softmax, soften
-from skmergecal._typing import Array
-from skmergecal._validation import check_member_weights, check_members, check_proba
-from skmergecal.metrics._checks import check_scored
+from skmergecal._partitions import Partitions
+from skmergecal._typing import Array, IntArray
+from skmergecal._validation import check_list, check_member_weights, check_members, check_proba
+from skmergecal.metrics._checks import check_labelled
+from skmergecal.metrics._scored import Scored, reduce_scored, scored_rows
 
 __all__ = [
     "EnsembleDecomposition",
@@ -23,16 +26,30 @@ __all__ = [
 ]
 
 
-def _faults(y: Any, proba: Sequence[Any], sample_weight: Any) -> tuple[Array, Array]:
-    """Errors (1.0 or 0.0) of shape (n_members, n_samples), and weights that sum to 1."""
-    members = check_members("proba", proba, check_proba)
-    labels, _, weight = check_scored(y, members[0], sample_weight)
-    wrong = np.array([p.argmax(axis=1) != labels for p in members], dtype=np.float64)
-    return wrong, weight / weight.sum()
+def _checked(y: Any, matrices: Sequence[Any]) -> tuple[IntArray, Sequence[Array]]:
+    """Labels and the members' probabilities; without labels those of the first member."""
+    members = check_members("proba", matrices, check_proba)
+    labels, _ = check_labelled(members[0].argmax(axis=1) if y is None else y, members[:1])
+    return labels, members
 
 
-def _shares(wrong: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
+@contextmanager
+def _members_rows(y: Any, proba: Any, sample_weight: Any) -> Iterator[Partitions[Scored]]:
+    """Rows with the probabilities of all members."""
+    given = check_list("proba", proba, "member's matrix (n_samples, n_classes)")
+    with scored_rows(y, dict(enumerate(given)), sample_weight, _checked) as rows:
+        yield rows.stored("scored rows")
+
+
+def _shares(y: Any, proba: Sequence[Any], sample_weight: Any) -> tuple[Array, ...]:
     """For pairs of members, shares of rows: both wrong, only the first, only the second, none."""
+    with _members_rows(y, proba, sample_weight) as rows:
+        total = reduce_scored(rows, Scored.total)
+        return rows.reduce(_shares_of_part, total, what="shared errors")
+
+
+def _shares_of_part(rows: Scored, total: float) -> tuple[Array, ...]:
+    wrong, weight = _wrong(rows), rows.weight / total
     right = 1 - wrong
     return (
         (wrong * weight) @ wrong.T,
@@ -40,6 +57,11 @@ def _shares(wrong: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
         (right * weight) @ wrong.T,
         (right * weight) @ right.T,
     )
+
+
+def _wrong(rows: Scored) -> Array:
+    """Errors (1.0 or 0.0) of shape (n_members, n_rows)."""
+    return np.array([p.argmax(axis=1) != rows.y for p in rows.probas], dtype=np.float64)
 
 
 def _ratio(above: Array, below: Array) -> Array:
@@ -74,11 +96,15 @@ def disagreement(proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
     >>> disagreement([[[0.9, 0.1], [0.8, 0.2]], [[0.6, 0.4], [0.3, 0.7]]]).tolist()
     [[0.0, 0.5], [0.5, 0.0]]
     """
-    members = check_members("proba", proba, check_proba)
-    predicted = [p.argmax(axis=1) for p in members]
-    _, _, weight = check_scored(predicted[0], members[0], sample_weight)
-    rows = [[np.average(a != b, weights=weight) for b in predicted] for a in predicted]
-    return np.array(rows, dtype=np.float64)
+    with _members_rows(None, proba, sample_weight) as rows:
+        weight, differ = reduce_scored(rows, _differ, what="disagreement")
+    return np.asarray(differ / weight)
+
+
+def _differ(rows: Scored) -> tuple[float, Array]:
+    predicted = [p.argmax(axis=1) for p in rows.probas]
+    sums = [[((a != b) * rows.weight).sum() for b in predicted] for a in predicted]
+    return rows.total(), np.array(sums, dtype=np.float64)
 
 
 def double_fault(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
@@ -103,7 +129,7 @@ def double_fault(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> 
     Giacinto and Roli, "Design of effective neural network ensembles for image classification
     purposes", Image and Vision Computing 2001.
     """
-    return _shares(*_faults(y, proba, sample_weight))[0]
+    return _shares(y, proba, sample_weight)[0]
 
 
 def q_statistic(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
@@ -128,7 +154,7 @@ def q_statistic(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> A
     Kuncheva and Whitaker, "Measures of Diversity in Classifier Ensembles and Their Relationship
     with the Ensemble Accuracy", Machine Learning 2003, equation 7.
     """
-    none, first, second, both = _shares(*_faults(y, proba, sample_weight))
+    none, first, second, both = _shares(y, proba, sample_weight)
     return _ratio(both * none - first * second, both * none + first * second)
 
 
@@ -150,13 +176,25 @@ def error_correlation(y: Any, proba: Sequence[Any], *, sample_weight: Any = None
     ----------
     Kuncheva and Whitaker 2003, equation 8.
     """
-    wrong, weight = _faults(y, proba, sample_weight)
-    rate = wrong @ weight
-    centred = wrong - rate[:, None]
+    with _members_rows(y, proba, sample_weight) as rows:
+        total = reduce_scored(rows, Scored.total)
+        rate, varies = rows.reduce(_rates, total, how=("sum", "max"), what="error rates")
+        squares, products = rows.reduce(_moments, rate, total, what="error correlations")
     # A member that is always right or always wrong has a spread of rounding errors only.
-    varies = (wrong * (weight > 0)).any(axis=1) & ((1 - wrong) * (weight > 0)).any(axis=1)
-    spread = np.where(varies, np.sqrt((centred**2) @ weight), 0.0)
-    return _ratio((centred * weight) @ centred.T, np.outer(spread, spread))
+    spread = np.where(varies.all(axis=0), np.sqrt(squares), 0.0)
+    return _ratio(products, np.outer(spread, spread))
+
+
+def _rates(rows: Scored, total: float) -> tuple[Array, np.ndarray]:
+    """Error rates of members, and whether they are wrong, and right, somewhere."""
+    wrong, counts = _wrong(rows), rows.weight > 0
+    varies = np.array([(part * counts).any(axis=1) for part in (wrong, 1 - wrong)])
+    return wrong @ (rows.weight / total), varies
+
+
+def _moments(rows: Scored, rate: Array, total: float) -> tuple[Array, Array]:
+    weight, centred = rows.weight / total, _wrong(rows) - rate[:, None]
+    return (centred**2) @ weight, (centred * weight) @ centred.T
 
 
 @dataclass(frozen=True)
@@ -223,20 +261,27 @@ def decompose_ensemble_log_loss(
     >>> round(parts.pool_loss, 4), round(parts.member_loss - parts.ambiguity, 4)
     (0.2877, 0.2877)
     """
-    members = check_members("proba", proba, check_proba)
-    labels, _, weight = check_scored(y, members[0], sample_weight)
-    names = [str(number) for number in range(len(members))]
-    w = check_member_weights(np.ones(len(members)) if weights is None else weights, names)
-    z = [soften(p, 0.0) for p in members]
+    with _members_rows(y, proba, sample_weight) as rows:
+        names = [str(number) for number in range(len(list(proba)))]
+        w = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
+        total, *sums = reduce_scored(rows, _losses, w, what="losses")
+    losses, apart, pool = (own / total for own in sums)
+    return EnsembleDecomposition(
+        float(pool), float(w @ losses), float(w @ apart), np.asarray(losses), np.asarray(apart)
+    )
+
+
+def _losses(rows: Scored, w: Array) -> tuple[float, Array, Array, float]:
+    """Sums of the weights, of the losses and distances of the members, and of the pool's loss."""
+    z = [soften(p, 0.0) for p in rows.probas]
     log_q = log_softmax(sum(share * part for share, part in zip(w, z, strict=True)))
     q = np.exp(log_q)
 
-    def mean(rows: Array) -> float:
-        return float(np.average(rows, weights=weight))
+    def total(of_rows: Array) -> float:
+        return float((of_rows * rows.weight).sum())
 
     def loss(log_proba: Array) -> float:
-        return mean(-log_proba[np.arange(len(labels)), labels])
+        return total(-log_proba[np.arange(len(rows.y)), rows.y])
 
-    losses = np.array([loss(part) for part in z])
-    apart = np.array([mean((q * (log_q - part)).sum(axis=1)) for part in z])
-    return EnsembleDecomposition(loss(log_q), float(w @ losses), float(w @ apart), losses, apart)
+    apart = [total((q * (log_q - part)).sum(axis=1)) for part in z]
+    return rows.total(), np.array([loss(part) for part in z]), np.array(apart), loss(log_q)

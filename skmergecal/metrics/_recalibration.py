@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import check_cv
 
 from skmergecal._numerics import log_softmax, soften, softmax
-from skmergecal._temperature import minimise_temperature
+from skmergecal._partitions import InMemory, Partitions, Rows
+from skmergecal._temperature import minimise_partitions, minimise_temperature
 from skmergecal._typing import Array, IntArray
+from skmergecal.metrics._folds import Folds
+from skmergecal.metrics._scored import Scored
 
 __all__ = ["RECALIBRATIONS", "recalibrate"]
 
@@ -90,20 +94,63 @@ RECALIBRATIONS: dict[str, Callable[[Array, IntArray, Array], Map]] = {
 }
 
 
-def recalibrate(method: str, p: Array, y: IntArray, weight: Array, cv: Any) -> tuple[Array, float]:
-    """Recalibrated probabilities of every row, and the amount by which to soften zeros.
+def recalibrate(method: str, rows: Partitions[Scored], cv: Any) -> tuple[Partitions[Scored], float]:
+    """Rows with recalibrated probabilities, and the amount by which to soften zeros.
 
     With ``cv`` each row's map is fitted on the other folds. An isotonic map may give probability 0
     to the true class of a held-out row; softening by 1 / (n + 1) keeps its log loss finite.
     Without ``cv``, one map is fitted on all rows.
+
+    Parameters
+    ----------
+    method : {"temperature", "isotonic", "class-wise"}
+        For rows in several partitions "temperature".
+    rows : Partitions of Scored
+    cv : int, splitter or None
+        For rows in several partitions no splitter.
     """
-    fit = RECALIBRATIONS[method]
+    if not isinstance(rows, InMemory):
+        return _in_partitions(rows, cv), 0.0
+    fit, (y, (p, *_), weight, *_) = RECALIBRATIONS[method], rows.part
     if cv is None:
-        return fit(p, y, weight)(p), 0.0
+        return InMemory(rows.part._replace(probas=[fit(p, y, weight)(p)])), 0.0
     out = np.full(p.shape, np.nan)
     for fitted, held in check_cv(cv, y, classifier=True).split(p, y):
         out[held] = fit(p[fitted], y[fitted], weight[fitted])(p[held])
     if np.isnan(out).any():
         msg = f"cv should hold out every row once; {cv!r} skips rows: pass an integer or a KFold"
         raise ValueError(msg)
-    return out, 1 / (float(weight.sum()) + 1) if method == "isotonic" else 0.0
+    amount = 1 / (float(weight.sum()) + 1) if method == "isotonic" else 0.0
+    return InMemory(rows.part._replace(probas=[out])), amount
+
+
+def _in_partitions(rows: Partitions[Scored], cv: Any) -> Partitions[Scored]:
+    if cv is None:
+        found = minimise_partitions(rows.map(_logits)).temperature
+        return rows.map(_divided, None, [found])
+    if not isinstance(cv, Integral):
+        msg = (
+            f"cv={cv!r} numbers all rows, and these are in Dask partitions: pass an integer or "
+            "None, or y.compute() and proba.compute()"
+        )
+        raise ValueError(msg)
+    folds = Folds.of(rows, int(cv))
+    temperatures = [
+        minimise_partitions(rows.map(_logits_without, folds, fold)).temperature
+        for fold in range(int(cv))
+    ]
+    return rows.map(_divided, folds, temperatures)
+
+
+def _logits(rows: Scored) -> Rows:
+    return Rows([soften(rows.p, 0.0)], rows.y, rows.weight)
+
+
+def _logits_without(rows: Scored, folds: Folds, fold: int) -> Rows:
+    return _logits(rows.take(folds.of_rows(rows) != fold))
+
+
+def _divided(rows: Scored, folds: Folds | None, temperatures: Sequence[float]) -> Scored:
+    fold = np.zeros(len(rows.y), dtype=np.intp) if folds is None else folds.of_rows(rows)
+    logits = soften(rows.p, 0.0) / np.array(temperatures)[fold][:, None]
+    return rows._replace(probas=[softmax(logits)])

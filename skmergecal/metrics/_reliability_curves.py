@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import binom, norm
 
+from skmergecal._partitions import Partitions
 from skmergecal._typing import Array, IntArray
-from skmergecal.metrics._bins import Bins, bin_forecast, check_bins
-from skmergecal.metrics._checks import check_choice, check_level, check_scored
+from skmergecal.metrics._bins import (
+    Bins,
+    Forecasts,
+    bins_of_sums,
+    check_bins,
+    find_edges,
+    sums_in_bins,
+)
+from skmergecal.metrics._checks import check_choice, check_level
 from skmergecal.metrics._forecasts import Forecast, class_wise, top_label
+from skmergecal.metrics._scored import Scored, reduce_scored
 
-__all__ = ["HISTOGRAM_EDGES", "ReliabilityCurve", "reliability_curves"]
+__all__ = ["HISTOGRAM_EDGES", "ReliabilityCurve", "check_curves", "reliability_curves"]
 
 KINDS = ("auto", "binary", "top-label", "class-wise")
 HISTOGRAM_EDGES = np.linspace(0, 1, 21)
@@ -60,12 +70,24 @@ def consistency_band(bins: Bins, level: float) -> tuple[Array, Array]:
     return binom.ppf(tail, n, p) / n, binom.ppf(1 - tail, n, p) / n
 
 
-def _forecasts(kind: str, y: IntArray, p: Array, classes: np.ndarray) -> dict[str, Forecast]:
-    """Binary forecasts of a kind, by facet name."""
+def _second_class(y: IntArray, p: Array) -> list[Forecast]:
+    return class_wise(y, p)[1:]
+
+
+#: By the kind of curve.
+FORECASTS: dict[str, Forecasts] = {
+    "top-label": top_label,
+    "class-wise": class_wise,
+    "binary": _second_class,
+}
+
+
+def _facets(kind: str, classes: np.ndarray) -> list[str]:
+    """Names of the forecasts of a kind."""
     if kind == "top-label":
-        return {"most probable class": top_label(y, p)[0]}
-    every = {f"class {c}": f for c, f in zip(classes.tolist(), class_wise(y, p), strict=True)}
-    return dict([list(every.items())[1]]) if kind == "binary" else every
+        return ["most probable class"]
+    every = [f"class {c}" for c in classes.tolist()]
+    return every[1:] if kind == "binary" else every
 
 
 #: Functions that give the lower and upper ends of a band.
@@ -81,10 +103,9 @@ def _resolve(kind: str, n_classes: int) -> str:
 
 
 def reliability_curves(
-    y: IntArray,
-    models: dict[str, Array],
+    rows: Partitions[Scored],
+    models: Sequence[str],
     classes: np.ndarray,
-    sample_weight: Any,
     *,
     kind: str,
     n_bins: int,
@@ -92,17 +113,42 @@ def reliability_curves(
     band: str | None,
     confidence_level: float,
 ) -> list[ReliabilityCurve]:
-    """One curve for each model and facet."""
-    check_bins(n_bins, strategy)
+    """One curve for each model and facet.
+
+    Parameters
+    ----------
+    rows : Partitions of Scored
+        With the probabilities of each model.
+    models : sequence of str
+        Their names.
+    classes : ndarray of shape (n_classes,)
+    kind, n_bins, strategy, band, confidence_level
+        As for `check_curves`.
+    """
+    kind = _resolve(kind, len(classes))
+    edges = find_edges(rows, FORECASTS[kind], n_bins, strategy)
+    sums, histograms, total = reduce_scored(rows, _sums, kind, edges, what="reliability curves")
+    names = [(model, facet) for model in models for facet in _facets(kind, classes)]
+    curves = []
+    for (model, facet), bins, histogram in zip(
+        names, bins_of_sums(edges, sums), histograms, strict=True
+    ):
+        ends = BANDS[band](bins, confidence_level)
+        curves.append(ReliabilityCurve(model, facet, bins, *ends, histogram / total))
+    return curves
+
+
+def check_curves(
+    n_bins: int, strategy: str, band: str | None, confidence_level: float, *rows: Any
+) -> None:
+    """Raise an error if the settings of curves are invalid, for these rows for instance."""
+    check_bins(n_bins, strategy, *rows)
     check_choice("band", band, tuple(BANDS))
     check_level(confidence_level)
-    kind = _resolve(kind, len(classes))
-    curves = []
-    for model, proba in models.items():
-        codes, p, weight = check_scored(y, proba, sample_weight)
-        for facet, forecast in _forecasts(kind, codes, p, classes).items():
-            bins = bin_forecast(forecast, weight, n_bins, strategy)
-            ends = BANDS[band](bins, confidence_level)
-            histogram, _ = np.histogram(forecast.confidence, HISTOGRAM_EDGES, weights=weight)
-            curves.append(ReliabilityCurve(model, facet, bins, *ends, histogram / weight.sum()))
-    return curves
+
+
+def _sums(rows: Scored, kind: str, edges: Sequence[Array]) -> tuple[Any, Array, float]:
+    """Those in bins and histograms of each forecast of each model, and that of the weights."""
+    every = [forecast for p in rows.probas for forecast in FORECASTS[kind](rows.y, p)]
+    found = [np.histogram(f.confidence, HISTOGRAM_EDGES, weights=rows.weight)[0] for f in every]
+    return sums_in_bins(rows, FORECASTS[kind], edges), np.array(found), rows.total()

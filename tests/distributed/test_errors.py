@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
 from skmergecal._partitions import DaskPartitions, DaskRun, Rows, delayed
 from skmergecal.calibration import fit_temperature
-from skmergecal.metrics import expected_calibration_error
+from skmergecal.metrics import smooth_calibration_error
 from skmergecal.pooling import fit_logarithmic_pool, logarithmic_pool, soften
 from tests.distributed.test_fit import MEMBERS, arrays, make_rows
 
@@ -117,7 +117,7 @@ def test_each_remedy_works(message, mistake, remedy):
 IN_MEMORY = {
     "report": lambda model, X, y: calibration_report(model, X, y),
     "member report": lambda model, X, y: model.member_report(X, y),
-    "calibration error": lambda _, X, y: expected_calibration_error((y == "a").astype(int), X),
+    "calibration error": lambda _, X, y: smooth_calibration_error((y == "a").astype(int), X),
     "pool": lambda _, X, y: fit_logarithmic_pool([X, X], (y == "a").astype(int)),
     "pooled": lambda _, X, y: logarithmic_pool([X, X], [1, 1]),
     "softened": lambda _, X, y: soften(abs(X) / abs(X).sum(axis=1, keepdims=True), 0.1),
