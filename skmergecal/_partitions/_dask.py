@@ -18,11 +18,12 @@ from skmergecal._partitions._lazy import (
     refuse_other_rows,
 )
 from skmergecal._partitions._partitions import Part, Partitions, Reduction, combine_all
+from skmergecal._partitions._rounds import Request
 
 __all__ = ["DaskPartitions", "DaskRun", "delayed", "has_client", "in_partition"]
 
 #: So many results are combined in one task.
-_FAN_IN = 8
+_FAN_IN = 16
 _NO_MARK: Mark = (0, 0, 0.0)
 
 Delayed = Any
@@ -59,6 +60,16 @@ class DaskRun:
         self.stored.append(list(parts))
         return len(self.stored) - 1
 
+    def columns(self, bases: Sequence[int]) -> list[tuple[Delayed, ...]]:
+        """For each partition the parts of some stored partitions."""
+        return list(zip(*[self.stored[base] for base in bases], strict=True))
+
+    def marks_of(self, bases: Sequence[int]) -> list[list[Mark | None]]:
+        """For each partition the marks of these parts, where they are known."""
+        unknown: list[Mark | None] = [None] * len(self.stored[bases[0]])
+        known = [self.marks.get(base) or unknown for base in bases]
+        return [list(marks) for marks in zip(*known, strict=True)]
+
     def release(self) -> None:
         """Let the workers forget everything."""
         for parts in self.stored:
@@ -78,29 +89,55 @@ class _Work:
     """What one task does with the parts of a partition: nothing that it shares with others."""
 
     number: int
-    expression: Expression
-    function: Callable[..., Any] | None
-    arguments: tuple[Any, ...]
+    asked: Sequence[tuple[Expression, Callable[..., Any], tuple[Any, ...]]]
+    """What each request asks: a function of the value of an expression, with arguments."""
     marks: Sequence[Mark | None]
     """Of each of the parts, where it is known."""
 
     def __call__(self, *parts: Any) -> Any:
         with in_partition(self.number):
-            found = []
-            for part, known in zip(parts, self.marks, strict=True):
-                found.append(_NO_MARK if part is None else part.mark())
-                if known is not None:
-                    refuse_other_rows(f"partition {self.number}", found[-1], known)
-            value = evaluate(self.expression, parts)
-            if self.function is None:
-                return value
-            made = None if value is None else self.function(value, *self.arguments)
-        return made, ([found] if None in self.marks else [])
+            found = _checked_marks(self.number, parts, self.marks)
+            known: dict[int, Any] = {}
+            results = []
+            for expression, function, arguments in self.asked:
+                value = evaluate(expression, parts, known)
+                results.append(None if value is None else function(value, *arguments))
+        return results, ([found] if None in self.marks else [])
 
 
-def _combined(results: Sequence[Any], how: Reduction) -> Any:
-    made = combine_all(how, [value for value, _ in results])
-    return made, [mark for _, marks in results for mark in marks]
+@dataclass(frozen=True, eq=False)
+class _Value:
+    """The value of an expression for the parts of a partition."""
+
+    number: int
+    expression: Expression
+    marks: Sequence[Mark | None]
+
+    def __call__(self, *parts: Any) -> Any:
+        with in_partition(self.number):
+            _checked_marks(self.number, parts, self.marks)
+            return evaluate(self.expression, parts)
+
+
+def _checked_marks(number: int, parts: Sequence[Any], marks: Sequence[Mark | None]) -> list[Mark]:
+    found = []
+    for part, known in zip(parts, marks, strict=True):
+        found.append(_NO_MARK if part is None else part.mark())
+        if known is not None:
+            refuse_other_rows(f"partition {number}", found[-1], known)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Combine:
+    """What one task makes of the results of several."""
+
+    hows: Sequence[Reduction]
+
+    def __call__(self, results: Sequence[Any]) -> Any:
+        columns = zip(*[values for values, _ in results], strict=True)
+        made = [combine_all(how, own) for how, own in zip(self.hows, columns, strict=True)]
+        return made, [mark for _, marks in results for mark in marks]
 
 
 class DaskPartitions(LazyPartitions[Part]):
@@ -113,6 +150,8 @@ class DaskPartitions(LazyPartitions[Part]):
         Numbers of the stored partitions that the expression is over; of the same rows.
     expression : Expression
     """
+
+    without_rows = "the partitions have no rows of positive weight: at least one is needed"
 
     def __init__(self, run: DaskRun, bases: Sequence[int], expression: Expression) -> None:
         self._run, self._bases, self._expression = run, tuple(bases), expression
@@ -136,66 +175,76 @@ class DaskPartitions(LazyPartitions[Part]):
         both = type(self)(self._run, bases, self._expression)
         return both, other._expression.moved([bases.index(base) for base in other._bases])
 
-    def _tasks(
-        self, name: str, function: Callable[..., Any] | None, arguments: tuple[Any, ...]
-    ) -> list[Delayed]:
-        token, run = uuid4().hex, self._run
-        columns = [run.stored[base] for base in self._bases]
-        known = [run.marks.get(base) for base in self._bases]
-        tasks = []
-        for number, parts in enumerate(zip(*columns, strict=True)):
-            marks = [None if of is None else of[number] for of in known]
-            work = _Work(number, self._expression, function, arguments, marks)
-            key = (f"{name}-{token}", number)
-            tasks.append(delayed(work)(*parts, dask_key_name=key))
-        return tasks
+    @property
+    def source(self) -> Any:
+        """The run of a fit."""
+        return self._run
 
     def stored(self, what: str = "") -> Partitions[Part]:
         """The same, computed now and kept on the workers."""
-        parts = self._tasks(what or "rows", None, ())
+        known = self._run.marks_of(self._bases)
+        name = f"{what or 'rows'}-{uuid4().hex}"
+        parts = [
+            delayed(_Value(number, self._expression, marks))(*own, dask_key_name=(name, number))
+            for number, (own, marks) in enumerate(
+                zip(self._run.columns(self._bases), known, strict=True)
+            )
+        ]
         return type(self)(self._run, [self._run.store(parts)], Expression())
 
-    def reduce(
-        self,
-        function: Callable[..., Any],
-        *arguments: Any,
-        how: Reduction = "sum",
-        what: str = "",
-    ) -> Any:
-        """One round: a task for each partition, and a tree of tasks that combine their results.
+    def reduce_all(self, requests: Sequence[Request]) -> list[Any]:
+        """One round: a task for each partition, and a tree of tasks that combine their results."""
+        run, bases = self._run, self._bases
+        for request in requests[1:]:
+            bases += tuple(base for base in request.partitions._bases if base not in bases)
+        asked = []
+        moved: dict[tuple[int, ...], dict[int, Expression]] = {}
+        for request in requests:
+            own = request.partitions
+            places = [bases.index(base) for base in own._bases]
+            expression = own._expression.moved(places, moved.setdefault(own._bases, {}))
+            asked.append((expression, request.function, request.arguments))
+        what = ", ".join(dict.fromkeys(request.what for request in requests if request.what))
+        name = f"{run.next_round(what)}-{uuid4().hex}"
+        graph: dict[Any, Any] = {}
+        level: list[Any] = []
+        known = run.marks_of(bases)
+        for number, (parts, marks) in enumerate(zip(run.columns(bases), known, strict=True)):
+            for part in parts:
+                graph.update(part.__dask_graph__())
+            level.append((name, number))
+            graph[level[-1]] = (_Work(number, asked, marks), *(part.key for part in parts))
+        results, marks = _computed(name, graph, level, _Combine([r.how for r in requests]))
+        for base, of_all in zip(bases, zip(*marks, strict=True), strict=False):
+            run.marks.setdefault(base, list(of_all))
+        return results
 
-        Raises
-        ------
-        ValueError
-            If there are no rows, or others than in the first round.
-        """
-        dask = optional_import("dask", extra="distributed", purpose="a Dask collection")
-        name = self._run.next_round(what)
-        level, depth = self._tasks(name, function, arguments), 0
-        token = uuid4().hex
-        while len(level) > 1 or depth == 0:
-            depth += 1
-            level = [
-                delayed(_combined)(
-                    level[first : first + _FAN_IN],
-                    how,
-                    dask_key_name=(f"combine {name}-{token}-{depth}", first),
-                )
-                for first in range(0, len(level), _FAN_IN)
-            ]
-        ((result, marks),) = dask.compute(*level)
-        for base, of_all in zip(self._bases, zip(*marks, strict=True), strict=False):
-            self._run.marks.setdefault(base, list(of_all))
-        if result is None:
-            msg = "the partitions have no rows of positive weight: at least one is needed"
-            raise ValueError(msg)
-        return result
+
+def _computed(name: str, graph: dict[Any, Any], level: list[Any], combine: _Combine) -> Any:
+    """Results of tasks, combined on the way.
+
+    All tasks are written into one graph, which takes Dask a tenth of the time of a Delayed each.
+    """
+    depth = 0
+    while len(level) > 1 or depth == 0:
+        depth += 1
+        above = []
+        for first in range(0, len(level), _FAN_IN):
+            above.append((f"combine {depth} {name}", first))
+            graph[above[-1]] = (combine, level[first : first + _FAN_IN])
+        level = above
+    dask = optional_import("dask", extra="distributed", purpose="a Dask collection")
+    (found,) = dask.compute(_delayed_module().Delayed(level[0], graph))
+    return found
 
 
 def delayed(function: Any, **how: Any) -> Any:
     """A Delayed of a function, or of an object that goes along as one task."""
-    module = optional_import("dask.delayed", extra="distributed", purpose="a Dask collection")
-    return module.delayed(function, pure=False, traverse=False, **how)
+    return _delayed_module().delayed(function, pure=False, traverse=False, **how)
+
+
+def _delayed_module() -> Any:
+    return optional_import("dask.delayed", extra="distributed", purpose="a Dask collection")
 
 
 @contextmanager

@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from skmergecal._partitions._partitions import Made, Part, Partitions, has_no_rows
+from skmergecal._partitions._partitions import (
+    Made,
+    Part,
+    Partitions,
+    Reduction,
+    has_no_rows,
+)
+from skmergecal._partitions._rounds import Request, answer
 
 __all__ = ["Expression", "LazyPartitions", "Mark", "evaluate", "refuse_other_rows"]
 
@@ -39,17 +46,26 @@ class Expression:
     arguments: tuple[Any, ...] = ()
     base: int = 0
 
-    def moved(self, places: Sequence[int]) -> Expression:
-        """The same over parts at other places."""
-        if self.function is None:
-            return Expression(base=places[self.base])
-        sources = tuple(source.moved(places) for source in self.sources)
-        return Expression(self.function, sources, self.arguments)
+    def moved(self, places: Sequence[int], done: dict[int, Expression] | None = None) -> Expression:
+        """The same over parts at other places; what was moved before is in ``done``."""
+        done = {} if done is None else done
+        if id(self) not in done:
+            if self.function is None:
+                done[id(self)] = Expression(base=places[self.base])
+            else:
+                sources = tuple(source.moved(places, done) for source in self.sources)
+                done[id(self)] = Expression(self.function, sources, self.arguments)
+        return done[id(self)]
 
 
-def evaluate(expression: Expression, parts: Sequence[Any]) -> Any:
-    """The value for the parts of a partition; None where there is no row."""
-    known: dict[int, Any] = {}
+def evaluate(
+    expression: Expression, parts: Sequence[Any], known: dict[int, Any] | None = None
+) -> Any:
+    """The value for the parts of a partition; None where there is no row.
+
+    ``known`` holds what other expressions found for these parts.
+    """
+    known = {} if known is None else known
 
     def value(of: Expression) -> Any:
         if id(of) not in known:
@@ -82,6 +98,17 @@ class LazyPartitions(Partitions[Part]):
     """Partitions whose functions are called when something is reduced, and again each time."""
 
     _expression: Expression
+    #: What is wrong where a sum has no rows.
+    without_rows: str
+
+    @property
+    @abstractmethod
+    def source(self) -> Any:
+        """What is read: partitions of one source share their rounds."""
+
+    @abstractmethod
+    def reduce_all(self, requests: Sequence[Request]) -> list[Any]:
+        """Results of requests to partitions of this source, in one round; None without rows."""
 
     @abstractmethod
     def _with(self, expression: Expression) -> LazyPartitions[Any]:
@@ -90,6 +117,22 @@ class LazyPartitions(Partitions[Part]):
     @abstractmethod
     def _joined(self, other: Self) -> tuple[Self, Expression]:
         """A source of the parts of both, and the other's expression over it."""
+
+    def reduce(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        how: Reduction = "sum",
+        what: str = "",
+    ) -> Any:
+        """One round, or a part of one that other problems share: see `together`.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, or others than in the first round.
+        """
+        return answer(Request(self, function, arguments, how, what))
 
     def map(self, function: Callable[..., Made], *arguments: Any) -> Partitions[Made]:
         """The function is called again in each pass."""

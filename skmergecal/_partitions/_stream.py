@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self
 
 from skmergecal._partitions._lazy import (
@@ -12,7 +12,8 @@ from skmergecal._partitions._lazy import (
     evaluate,
     refuse_other_rows,
 )
-from skmergecal._partitions._partitions import Part, Reduction, combine
+from skmergecal._partitions._partitions import Part, combine
+from skmergecal._partitions._rounds import Request
 from skmergecal._partitions._rows import Rows
 
 __all__ = ["Stream"]
@@ -36,6 +37,13 @@ class Stream(LazyPartitions[Part]):
         self._expression = Expression()
         self._marks: list[Mark] = []
 
+    without_rows = "the blocks have no rows of positive weight: at least one is needed"
+
+    @property
+    def source(self) -> Any:
+        """The function that gives blocks."""
+        return self._blocks
+
     def _with(self, expression: Expression) -> Self:
         more = type(self)(self._blocks, self._check)
         more._expression, more._marks = expression, self._marks
@@ -45,29 +53,17 @@ class Stream(LazyPartitions[Part]):
         assert other._blocks is self._blocks
         return self, other._expression
 
-    def reduce(
-        self,
-        function: Callable[..., Any],
-        *arguments: Any,
-        how: Reduction = "sum",
-        what: str = "",
-    ) -> Any:
-        """One pass over the blocks.
-
-        Raises
-        ------
-        ValueError
-            If there are no rows, or others than in the first pass.
-        """
-        result = None
+    def reduce_all(self, requests: Sequence[Request]) -> list[Any]:
+        """One pass over the blocks."""
+        results: list[Any] = [None] * len(requests)
         for rows in self._rows():
-            part = evaluate(self._expression, [rows])
-            if part is not None:
-                result = combine(how, result, function(part, *arguments))
-        if result is None:
-            msg = "the blocks have no rows of positive weight: at least one is needed"
-            raise ValueError(msg)
-        return result
+            known: dict[int, Any] = {}
+            for number, request in enumerate(requests):
+                part = evaluate(request.partitions._expression, [rows], known)
+                if part is not None:
+                    made = request.function(part, *request.arguments)
+                    results[number] = combine(request.how, results[number], made)
+        return results
 
     def _rows(self) -> Iterator[Rows]:
         """Blocks in this pass, compared with those of the first."""
