@@ -1,5 +1,6 @@
 """Networks as arrays: their description, alignment, repair, merge and training."""
 
+from skmergecal._networks._activations import ACTIVATIONS
 from skmergecal._networks._align import align_networks
 from skmergecal._networks._merge import (
     FEW_ROWS,
@@ -10,7 +11,7 @@ from skmergecal._networks._merge import (
     some_rows,
 )
 from skmergecal._networks._network import Network, as_float64, dense_network, two_columns
-from skmergecal._networks._nodes import ACTIVATIONS, BatchNorm
+from skmergecal._networks._nodes import BatchNorm
 from skmergecal._networks._optimisers import Adam, NesterovSGD, Optimiser
 from skmergecal._networks._repair import refit_layers
 from skmergecal._networks._select import select_units

@@ -9,9 +9,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from skmergecal._networks._network import Network
-from skmergecal._networks._nodes import AffineLayer, Arrays
+from skmergecal._networks._nodes import AffineLayer, Arrays, as_rows
 from skmergecal._networks._reparametrise import balance, check_same_function, reparametrise
-from skmergecal._networks._spaces import AxisSlice, UnitSpace, find_spaces
+from skmergecal._networks._spaces import find_spaces
+from skmergecal._networks._units import AxisSlice, UnitSpace, UnitValue
+from skmergecal._networks._windows import Convolution
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["align_networks"]
@@ -238,14 +240,14 @@ def _match_activations(
             units[k][i] = [neutral, *signed]
 
 
-def _blocks_by_group(network: Network, space: UnitSpace) -> list[list[tuple[int, int]]]:
-    """Node and offset of the space's values: first those that no flip changes, then by group."""
+def _blocks_by_group(network: Network, space: UnitSpace) -> list[list[UnitValue]]:
+    """The space's values: first those that no flip changes, then by group."""
     readers: dict[int, set[str]] = {}
     for node in network.nodes:
-        if isinstance(node, AffineLayer):
+        if isinstance(node, AffineLayer | Convolution):
             readers.setdefault(node.inputs[0], set()).add(node.weight)
-    parts: list[list[tuple[int, int]]] = [[] for _ in range(1 + len(space.groups))]
-    for source, offset in space.values:
+    parts: list[list[UnitValue]] = [[] for _ in range(1 + len(space.groups))]
+    for value in space.values:
         # Slots of power -1 take values in: the group that has one for this block scales it.
         number = next(
             (
@@ -254,12 +256,12 @@ def _blocks_by_group(network: Network, space: UnitSpace) -> list[list[tuple[int,
                 for slot in group.slots
                 if group.odd
                 and slot.power == -1
-                and slot.name in readers[source]
-                and slot.offset == offset
+                and slot.name in readers.get(value.node, ())
+                and slot.offset == value.offset
             ),
             0,
         )
-        parts[number].append((source, offset))
+        parts[number].append(value)
     return parts
 
 
@@ -269,12 +271,9 @@ def _orders(neutral: Array, signed: list[Array]) -> tuple[IntArray, list[Array]]
     return order, [np.where(s[rows, order] < 0, -1.0, 1.0) for s in signed]
 
 
-def _standardised(values: list[Array], blocks: Sequence[tuple[int, int]], size: int) -> Array:
+def _standardised(values: list[Array], blocks: Sequence[UnitValue], size: int) -> Array:
     """Values of units at some nodes, below each other; mean 0, deviation 1 (or all 0) per unit."""
-    found = []
-    for node, offset in blocks:
-        value = values[node].reshape(-1, values[node].shape[-1])
-        found.append(value[:, offset : offset + size])
+    found = [as_rows(block.units(values[block.node], size)) for block in blocks]
     x = np.concatenate(found) if found else np.zeros((1, size))
     x = x - x.mean(axis=0)
     deviation = x.std(axis=0)

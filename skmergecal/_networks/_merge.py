@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from skmergecal._networks._align import align_networks
+from skmergecal._networks._axes import Einsum
 from skmergecal._networks._distil import distil, mixed_rows
 from skmergecal._networks._network import Network, as_float64, two_columns
-from skmergecal._networks._nodes import AffineLayer, BatchNorm, Embedding
+from skmergecal._networks._nodes import AffineLayer, BatchNorm, Embedding, Multiply
 from skmergecal._networks._repair import (
     Refit,
     least_squares,
@@ -21,6 +22,7 @@ from skmergecal._networks._repair import (
     rescale,
 )
 from skmergecal._networks._select import select_and_merge
+from skmergecal._networks._windows import Convolution
 from skmergecal._numerics import log_softmax
 from skmergecal._typing import Array
 
@@ -48,8 +50,9 @@ _NEAR = 0.1
 
 
 def has_hidden(network: Network) -> bool:
-    """Whether there is a hidden layer, whose units can be permuted."""
-    return sum(isinstance(node, AffineLayer | Embedding) for node in network.nodes) > 1
+    """Whether there is a hidden layer, or a product: logits that are not linear in the arrays."""
+    layers = [AffineLayer, Embedding, Convolution, Einsum, Multiply]
+    return sum(isinstance(node, tuple(layers)) for node in network.nodes) > 1
 
 
 def some_rows(X: Array, n_rows: int = MAX_ROWS) -> Array:

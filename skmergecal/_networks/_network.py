@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
 from skmergecal._compat import Interval, StrOptions
+from skmergecal._networks._activations import ACTIVATIONS
+from skmergecal._networks._axes import Columns
 from skmergecal._networks._nodes import (
-    ACTIVATIONS,
     Activation,
     AffineLayer,
     Arrays,
     BatchNorm,
-    Columns,
+    Constant,
     Embedding,
     Gradients,
     Input,
@@ -57,21 +59,25 @@ class Network:
 
     @cached_property
     def statistics(self) -> frozenset[str]:
-        """Names of the stored means and variances, which no gradient moves."""
+        """Names of the stored means and variances, and buffers, which no gradient moves."""
         norms = [node for node in self.nodes if isinstance(node, BatchNorm)]
-        return frozenset(name for norm in norms for name in (norm.mean, norm.var))
+        fixed = [n.name for n in self.nodes if isinstance(n, Constant) and not n.trained]
+        return frozenset([*(name for norm in norms for name in (norm.mean, norm.var)), *fixed])
 
     def whole_columns(self) -> IntArray:
         """Columns of the input that hold whole numbers, because they are embedded."""
-        columns = np.arange(self.n_features, dtype=np.float64)
-        found = []
-        for node in self.nodes:
-            if isinstance(node, Embedding):
-                source = self.nodes[node.inputs[0]]
-                row = columns[None]
-                taken = source.forward({}, row) if isinstance(source, Columns) else row
-                found.extend(np.ravel(taken).tolist())
-        return np.unique(np.array(found).astype(np.intp))
+        columns: Any = np.arange(self.n_features)
+        found: list[int] = []
+        waiting = [node.inputs[0] for node in self.nodes if isinstance(node, Embedding)]
+        while waiting:  # down to the columns that the numbers come from
+            node = self.nodes[waiting.pop()]
+            if isinstance(node, Input):
+                found.extend(columns)
+            elif isinstance(node, Columns) and isinstance(self.nodes[node.inputs[0]], Input):
+                found.extend(np.ravel(node.forward({}, columns[None])))
+            else:
+                waiting.extend(node.inputs)
+        return np.unique(np.array(found, dtype=np.intp))
 
     def values(self, arrays: Arrays, X: Array) -> list[Array]:
         """The value of every node for the rows of X."""

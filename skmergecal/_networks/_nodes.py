@@ -1,36 +1,38 @@
 """Layers of a network as operations on arrays: values, and gradients of a loss.
 
-A value has shape (n_rows, width), or (n_rows, n_columns, width) after an embedding of several
-columns. The arrays of a layer are looked up by name, so that one description is valid for all
-members of the same architecture.
+A value has shape (n_rows, width), or more axes after an embedding of several columns or a
+convolution. The arrays of a layer are looked up by name, so that one description is valid for all
+members of the same architecture. Operations on axes are in `_axes`, convolutions in `_windows`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, ndtr
 
+from skmergecal._networks._activations import ACTIVATIONS, ActivationFunction
 from skmergecal._typing import Array
 
 __all__ = [
-    "ACTIVATIONS",
     "Activation",
     "Add",
     "AffineLayer",
+    "Arrays",
     "BatchNorm",
-    "Columns",
-    "Concat",
+    "Constant",
     "Embedding",
-    "Flatten",
+    "Gradients",
     "Input",
     "LayerNorm",
+    "LearnedSlope",
+    "Literal",
+    "Multiply",
     "Node",
     "as_rows",
+    "summed_to",
 ]
 
 Arrays = Mapping[str, Array]
@@ -73,6 +75,52 @@ class Input(Node):
         self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
     ) -> tuple[list[Array | None], Gradients]:
         """The input has no inputs of its own."""
+        return [], {}
+
+
+@dataclass(frozen=True)
+class Constant(Node):
+    """An array outside of a layer, as a value with one row.
+
+    Attributes
+    ----------
+    name : str
+    trained : bool
+        Whether gradients move it.
+    """
+
+    inputs: tuple[int, ...] = ()
+    name: str = ""
+    trained: bool = True
+
+    def forward(self, arrays: Arrays, *values: Array) -> Array:
+        """The array."""
+        return arrays[self.name][None]
+
+    def backward(
+        self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
+    ) -> tuple[list[Array | None], Gradients]:
+        """The gradient itself."""
+        return [], {self.name: gradient[0]} if self.trained else {}
+
+
+@dataclass(frozen=True)
+class Literal(Node):
+    """Fixed numbers that are not in the state of a module, as a value with one row."""
+
+    inputs: tuple[int, ...] = ()
+    numbers: tuple[float, ...] = ()
+    shape: tuple[int, ...] = ()
+
+    def forward(self, arrays: Arrays, *values: Array) -> Array:
+        """The numbers, in the type of the arrays."""
+        kinds = (a.dtype for a in arrays.values() if np.issubdtype(a.dtype, np.floating))
+        return np.array(self.numbers, dtype=next(kinds, np.float64)).reshape(1, *self.shape)
+
+    def backward(
+        self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
+    ) -> tuple[list[Array | None], Gradients]:
+        """Nothing to move."""
         return [], {}
 
 
@@ -135,7 +183,10 @@ class Embedding(Node):
 
 @dataclass(frozen=True)
 class BatchNorm(Node):
-    """(x - mean) / sqrt(var + eps) * weight + bias, with stored mean and variance."""
+    """(x - mean) / sqrt(var + eps) * weight + bias, with stored mean and variance.
+
+    The units are on the first axis after the rows, as in torch.
+    """
 
     weight: str | None = None
     bias: str | None = None
@@ -148,28 +199,39 @@ class BatchNorm(Node):
 
     def forward(self, arrays: Arrays, *values: Array) -> Array:
         """Normalised with the stored statistics."""
-        return _gain(self, arrays, (values[0] - arrays[self.mean]) * self._scale(arrays))
+        x = np.moveaxis(values[0], 1, -1)
+        found = _gain(self, arrays, (x - arrays[self.mean]) * self._scale(arrays))
+        return np.moveaxis(found, -1, 1)
 
     def backward(
         self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
     ) -> tuple[list[Array | None], Gradients]:
         """The stored statistics are constants."""
         scale = self._scale(arrays)
-        normalised = (values[0] - arrays[self.mean]) * scale
-        inner, grads = _gain_backward(self, arrays, gradient, normalised)
-        return [inner * scale], grads
+        normalised = (np.moveaxis(values[0], 1, -1) - arrays[self.mean]) * scale
+        inner, grads = _gain_backward(self, arrays, np.moveaxis(gradient, 1, -1), normalised)
+        return [np.moveaxis(inner * scale, -1, 1)], grads
 
 
 @dataclass(frozen=True)
 class LayerNorm(Node):
-    """Each row's last axis with mean 0 and deviation 1, times weight plus bias."""
+    """Each row's last axis with mean 0 and deviation 1, times weight plus bias.
+
+    Attributes
+    ----------
+    weight, bias : str or None
+    eps : float
+    centred : bool
+        If False, the mean stays and the mean square becomes 1 (RMSNorm).
+    """
 
     weight: str | None = None
     bias: str | None = None
     eps: float = 1e-5
+    centred: bool = True
 
     def _normalised(self, x: Array) -> tuple[Array, Array]:
-        centred = x - x.mean(axis=-1, keepdims=True)
+        centred = x - x.mean(axis=-1, keepdims=True) if self.centred else x
         scale = 1 / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.eps)
         return centred * scale, scale
 
@@ -184,7 +246,8 @@ class LayerNorm(Node):
         # A shift of the row changes nothing, and a scale only through eps: both parts cancel.
         x, scale = self._normalised(values[0])
         inner, grads = _gain_backward(self, arrays, gradient, x)
-        inner = inner - inner.mean(axis=-1, keepdims=True)
+        if self.centred:
+            inner = inner - inner.mean(axis=-1, keepdims=True)
         return [scale * (inner - x * (inner * x).mean(axis=-1, keepdims=True))], grads
 
 
@@ -204,56 +267,6 @@ def _gain_backward(
         grads[node.weight] = as_rows(gradient * x).sum(axis=0)
         gradient = gradient * arrays[node.weight]
     return gradient, grads
-
-
-class ActivationFunction(NamedTuple):
-    """An element-wise function, its slope, and the symmetries that it has."""
-
-    value: Callable[[Array, float], Array]
-    slope: Callable[[Array, Array, float], Array]
-    odd: bool = False
-    homogeneous: bool = False
-
-
-def _gelu_slope(x: Array, y: Array, _: float) -> Array:
-    return ndtr(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
-
-
-def _gelu_tanh(x: Array, _: float) -> Array:
-    return x * expit(np.sqrt(8 / np.pi) * (x + 0.044715 * x**3))
-
-
-def _gelu_tanh_slope(x: Array, y: Array, _: float) -> Array:
-    s = expit(np.sqrt(8 / np.pi) * (x + 0.044715 * x**3))
-    return s + x * s * (1 - s) * np.sqrt(8 / np.pi) * (1 + 3 * 0.044715 * x**2)
-
-
-def _silu_slope(x: Array, y: Array, _: float) -> Array:
-    s = expit(x)
-    return s + y * (1 - s)
-
-
-#: By name: value of (x, parameter), slope of (x, value, parameter).
-ACTIVATIONS = {
-    "identity": ActivationFunction(lambda x, _: x, lambda x, y, _: np.ones_like(x), True, True),
-    "relu": ActivationFunction(
-        lambda x, _: np.maximum(x, 0.0), lambda x, y, _: (x > 0).astype(x.dtype), homogeneous=True
-    ),
-    "leaky_relu": ActivationFunction(
-        lambda x, a: np.where(x > 0, x, a * x),
-        lambda x, y, a: np.where(x > 0, x.dtype.type(1), x.dtype.type(a)),
-        homogeneous=True,
-    ),
-    "tanh": ActivationFunction(lambda x, _: np.tanh(x), lambda x, y, _: 1 - y**2, odd=True),
-    "logistic": ActivationFunction(lambda x, _: expit(x), lambda x, y, _: y * (1 - y)),
-    "elu": ActivationFunction(
-        lambda x, a: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0.0))),
-        lambda x, y, a: np.where(x > 0, 1.0, a * np.exp(np.minimum(x, 0.0))),
-    ),
-    "gelu": ActivationFunction(lambda x, _: x * ndtr(x), _gelu_slope),
-    "gelu_tanh": ActivationFunction(_gelu_tanh, _gelu_tanh_slope),
-    "silu": ActivationFunction(lambda x, _: x * expit(x), _silu_slope),
-}
 
 
 @dataclass(frozen=True)
@@ -280,8 +293,33 @@ class Activation(Node):
 
 
 @dataclass(frozen=True)
+class LearnedSlope(Node):
+    """x where it is positive, else x times a learned slope: one for all, or one per unit."""
+
+    weight: str = ""
+
+    def _slopes(self, arrays: Arrays, x: Array) -> Array:
+        slopes = arrays[self.weight]
+        return slopes.reshape(-1, *[1] * (x.ndim - 2)) if slopes.size > 1 else slopes
+
+    def forward(self, arrays: Arrays, *values: Array) -> Array:
+        """Units are on the first axis after the rows."""
+        x = values[0]
+        return np.where(x > 0, x, self._slopes(arrays, x) * x)
+
+    def backward(
+        self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
+    ) -> tuple[list[Array | None], Gradients]:
+        """Gradients for the values and the slopes."""
+        x, slopes = values[0], self._slopes(arrays, values[0])
+        found = as_rows(np.moveaxis(gradient * np.minimum(x, 0), 1, -1)).sum(axis=0)
+        weight = found if slopes.size > 1 else found.sum(keepdims=True)
+        return [gradient * np.where(x > 0, x.dtype.type(1), slopes)], {self.weight: weight}
+
+
+@dataclass(frozen=True)
 class Add(Node):
-    """The sum of two values of one shape (a residual connection)."""
+    """The sum of two values (a residual connection); axes of length 1 are repeated."""
 
     def forward(self, arrays: Arrays, *values: Array) -> Array:
         """The sum."""
@@ -291,53 +329,29 @@ class Add(Node):
         self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
     ) -> tuple[list[Array | None], Gradients]:
         """The same for both."""
-        return [gradient, gradient], {}
+        return [summed_to(gradient, value.shape) for value in values], {}
 
 
 @dataclass(frozen=True)
-class Concat(Node):
-    """Values next to each other."""
+class Multiply(Node):
+    """The product of two values, number by number; axes of length 1 are repeated."""
 
     def forward(self, arrays: Arrays, *values: Array) -> Array:
-        """Joined along the last axis."""
-        return np.concatenate(values, axis=-1)
+        """The product."""
+        return values[0] * values[1]
 
     def backward(
         self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
     ) -> tuple[list[Array | None], Gradients]:
-        """Cut where they were joined."""
-        ends = np.cumsum([value.shape[-1] for value in values])[:-1]
-        return list(np.split(gradient, ends, axis=-1)), {}
+        """Each times the other factor."""
+        a, b = values
+        return [summed_to(gradient * b, a.shape), summed_to(gradient * a, b.shape)], {}
 
 
-@dataclass(frozen=True)
-class Columns(Node):
-    """Some columns of the input; one number instead of a tuple drops the axis."""
-
-    columns: tuple[int, ...] | int = ()
-
-    def forward(self, arrays: Arrays, *values: Array) -> Array:
-        """The columns."""
-        chosen = list(self.columns) if isinstance(self.columns, tuple) else self.columns
-        return values[0][:, chosen]
-
-    def backward(
-        self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
-    ) -> tuple[list[Array | None], Gradients]:
-        """Only the input is cut into columns."""
-        return [None], {}
-
-
-@dataclass(frozen=True)
-class Flatten(Node):
-    """(n_rows, n_columns, width) as (n_rows, n_columns * width)."""
-
-    def forward(self, arrays: Arrays, *values: Array) -> Array:
-        """One axis for all."""
-        return values[0].reshape(len(values[0]), -1)
-
-    def backward(
-        self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
-    ) -> tuple[list[Array | None], Gradients]:
-        """Back to the old shape."""
-        return [gradient.reshape(values[0].shape)], {}
+def summed_to(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Gradient of a value whose axes of length 1 were repeated."""
+    if gradient.shape == shape:
+        return gradient
+    gradient = gradient.sum(axis=tuple(range(gradient.ndim - len(shape))))
+    repeated = [i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] > 1]
+    return gradient.sum(axis=tuple(repeated), keepdims=True)

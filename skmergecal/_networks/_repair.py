@@ -196,8 +196,10 @@ def _target(
     if len(users) == 1 and isinstance(network.nodes[users[0]], Add):
         # sum = own + other, and a value that is computed before this layer is known exactly.
         others = [i for i in network.nodes[users[0]].inputs if i != place]
-        if len(others) == 1 and others[0] < place and users[0] in targets:
-            return targets[users[0]] - values[others[0]]
+        target = targets.get(users[0])
+        if len(others) == 1 and others[0] < place and target is not None:
+            own = targets.get(place, target)
+            return target - values[others[0]] if own.shape == target.shape else own
     return targets.get(place)
 
 
@@ -214,7 +216,7 @@ def _refit(
 
 
 def _measure(node: BatchNorm, arrays: dict[str, Array], inputs: Array) -> None:
-    rows = as_rows(inputs)
+    rows = as_rows(np.moveaxis(inputs, 1, -1))
     arrays[node.mean] = rows.mean(axis=0)
     # As in torch, the stored variance is the unbiased one.
     arrays[node.var] = rows.var(axis=0, ddof=1 if len(rows) > 1 else 0)

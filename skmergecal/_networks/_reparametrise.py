@@ -8,7 +8,7 @@ import numpy as np
 
 from skmergecal._networks._network import Network
 from skmergecal._networks._nodes import Arrays
-from skmergecal._networks._spaces import UnitSpace
+from skmergecal._networks._units import UnitSpace
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["balance", "check_same_function", "reparametrise"]

@@ -12,10 +12,11 @@ import numpy as np
 from skmergecal._compat import Interval
 from skmergecal._networks._distil import fit_head
 from skmergecal._networks._network import Network, two_columns
-from skmergecal._networks._nodes import Add, AffineLayer, Arrays, as_rows
+from skmergecal._networks._nodes import Add, AffineLayer, Arrays, Constant, as_rows
 from skmergecal._networks._repair import least_squares, refit_layers
 from skmergecal._networks._reparametrise import balance
-from skmergecal._networks._spaces import UnitSpace, find_spaces
+from skmergecal._networks._spaces import find_spaces
+from skmergecal._networks._units import AxisSlice, UnitSpace, UnitValue
 from skmergecal._numerics import softmax
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_matrix, check_parameters, check_sample_weight
@@ -127,6 +128,12 @@ class _Chosen:
     unit: IntArray
 
 
+def _places(chosen: _Chosen, inner: int) -> tuple[IntArray, IntArray]:
+    """The places of the chosen units, ``inner`` for each, and their members."""
+    places = (chosen.unit[:, None] * inner + np.arange(inner)).ravel()
+    return places, np.repeat(chosen.member, inner)
+
+
 class _Selection:
     """Choice of units, space by space."""
 
@@ -137,6 +144,10 @@ class _Selection:
         self.spaces = find_spaces(network, members[0])
         self.values = [network.values(arrays, X) for arrays in members]
         self.chosen: dict[int, _Chosen] = {}
+        self.blocks: list[list[tuple[int, UnitValue]]] = [[] for _ in network.nodes]
+        for i, space in enumerate(self.spaces):
+            for block in space.places:
+                self.blocks[block.node].append((i, block))
         self.logits = self.pooled(len(network.nodes) - 1)
         self.row_weight = uncertainty(self.logits)
         self.summands = self.summands_of_logits()
@@ -155,42 +166,42 @@ class _Selection:
         values = zip(self.weights, self.values, strict=True)
         return np.sum([w * v[place] for w, v in values], axis=0)
 
-    def space_of(self, name: str, axis: int) -> int | None:
-        """Number of the (first) space whose units index an axis of an array, or None."""
-        for i, space in enumerate(self.spaces):
-            if any(s.name == name and s.axis == axis for s in space.slots):
-                return i
-        return None
-
-    def consumers(self, space: UnitSpace) -> list[tuple[int, int]]:
-        """Affine layers that take the units as inputs, each with the units' offset."""
+    def consumers(self, space: UnitSpace) -> list[tuple[int, UnitValue]]:
+        """Affine layers that take the units as inputs, one column each."""
         return [
-            (place, offset)
+            (place, value)
             for place, node in enumerate(self.network.nodes)
             if isinstance(node, AffineLayer)
-            for source, offset in space.values
-            if node.inputs[0] == source
+            for value in space.values
+            if node.inputs[0] == value.node
+            and value.axis == self.values[0][value.node].ndim - 1
+            and value.inner == 1
         ]
 
     def target(self, place: int) -> Array | None:
         """Target of the layer at a place; None if the units above it are not chosen yet."""
         node = self.network.nodes[place]
         assert isinstance(node, AffineLayer)
-        above = self.space_of(node.weight, node.out_axis)
-        if above is None:
+        if not self.blocks[place]:
             value = self.pooled(place)
             if place not in self.summands or value.shape[-1] == 1:
                 return value
             # Softmax ignores a constant added to all logits of a row, so no unit has to explain it.
             return value - value.mean(axis=-1, keepdims=True)
-        return self.gathered(place, self.chosen[above]) if above in self.chosen else None
+        known = all(i in self.chosen for i, _ in self.blocks[place])
+        return self.gathered(place) if known else None
 
-    def gathered(self, place: int, chosen: _Chosen) -> Array:
+    def gathered(self, place: int) -> Array:
         """A node's value in the chosen units, each as computed by its own member."""
-        out = np.empty((*self.values[0][place].shape[:-1], len(chosen.unit)))
-        for k in range(len(self.members)):
-            mine = chosen.member == k
-            out[..., mine] = self.values[k][place][..., chosen.unit[mine]]
+        out = self.pooled(place)
+        for i, block in self.blocks[place]:
+            part = np.moveaxis(out, block.axis, -1)
+            unit, member = _places(self.chosen[i], block.inner)
+            found = part[..., block.offset : block.offset + len(unit)]
+            for k, values in enumerate(self.values):
+                mine = member == k
+                own = np.moveaxis(values[place], block.axis, -1)[..., block.offset :]
+                found[..., mine] = own[..., unit[mine]]
         return out
 
     def run(self) -> None:
@@ -209,12 +220,10 @@ class _Selection:
 
     def choose(self, space: UnitSpace) -> _Chosen:
         candidates, targets, weights = [], [], []
-        for place, offset in self.consumers(space):
+        for place, value in self.consumers(space):
             target = self.target(place)
-            source = self.network.nodes[place].inputs[0]
             if target is not None:
-                stop = offset + space.size
-                units = [v[source][..., offset:stop] for v in self.values]
+                units = [value.units(v[value.node], space.size) for v in self.values]
                 candidates.append(as_rows(np.concatenate(units, axis=-1)))
                 targets.append(as_rows(target))
                 # After an embedding, a row has one value per embedded column.
@@ -286,10 +295,14 @@ def select_and_merge(
 
 def _gather(selection: _Selection) -> dict[str, Array]:
     """Arrays of the chosen units: weights between units of one member are kept, others are 0."""
-    owners: dict[str, list[tuple[int, int, _Chosen]]] = {}
+    owners: dict[str, list[tuple[AxisSlice, _Chosen]]] = {}
+    factors = {n.name for n in selection.network.nodes if isinstance(n, Constant)}
     for i, space in enumerate(selection.spaces):
         for slot in space.slots:
-            owners.setdefault(slot.name, []).append((slot.axis, slot.offset, selection.chosen[i]))
+            # A factor of 0 between units of two members would switch them off: where no layer
+            # chose between units, as between the parts of an ensemble, factors keep their places.
+            if slot.name not in factors or selection.consumers(space):
+                owners.setdefault(slot.name, []).append((slot, selection.chosen[i]))
     share = np.asarray(selection.weights, dtype=np.float64)
     merged = {}
     for name, first in selection.members[0].items():
@@ -302,14 +315,17 @@ def _gather(selection: _Selection) -> dict[str, Array]:
     return merged
 
 
-def _gather_array(stack: list[Array], slots: list[tuple[int, int, _Chosen]], share: Array) -> Array:
+def _gather_array(
+    stack: list[Array], slots: list[tuple[AxisSlice, _Chosen]], share: Array
+) -> Array:
     shape = stack[0].shape
     source = [np.full(n, -1) for n in shape]  # the member of each place; -1: places of all members
     place = [np.arange(n) for n in shape]
-    for axis, offset, chosen in slots:
-        stretch = slice(offset, offset + len(chosen.unit))
-        source[axis][stretch] = chosen.member
-        place[axis][stretch] = offset + chosen.unit
+    for slot, chosen in slots:
+        unit, member = _places(chosen, slot.inner)
+        stretch = slice(slot.offset, slot.offset + len(unit))
+        source[slot.axis][stretch] = member
+        place[slot.axis][stretch] = slot.offset + unit
     # Units of different members have no weight between them: the refit starts from 0 there.
     out = np.zeros(shape)
     for k, array in enumerate(stack):
@@ -323,18 +339,9 @@ def _gather_array(stack: list[Array], slots: list[tuple[int, int, _Chosen]], sha
 
 def _targets(selection: _Selection) -> Mapping[int, Array]:
     """Targets of layers on top of hidden units, and of sums, in the merged order of units."""
-    above = {place for space in selection.spaces for place, _ in selection.consumers(space)}
-    space_at: dict[int, int | None] = {}
-    targets = {}
-    for place, node in enumerate(selection.network.nodes):
-        below = [space_at.get(i) for i in node.inputs]
-        space_at[place] = next((i for i in below if i is not None), None)
-        if isinstance(node, AffineLayer):
-            space_at[place] = selection.space_of(node.weight, node.out_axis)
-        if place in above or isinstance(node, Add):
-            space = space_at[place]
-            chosen = None if space is None else selection.chosen[space]
-            targets[place] = (
-                selection.pooled(place) if chosen is None else selection.gathered(place, chosen)
-            )
-    return targets
+    return {
+        place: selection.gathered(place)
+        for place, node in enumerate(selection.network.nodes)
+        if isinstance(node, Add)
+        or (isinstance(node, AffineLayer) and selection.blocks[node.inputs[0]])
+    }

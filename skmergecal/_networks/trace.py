@@ -5,8 +5,6 @@ Imported with the first skorch net only, because it imports torch.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,20 +12,9 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from skmergecal._networks import _graph_functions as _graph_functions  # registers operations
+from skmergecal._networks._graph import GraphReader, UntraceableError
 from skmergecal._networks._network import Network, as_float64
-from skmergecal._networks._nodes import (
-    Activation,
-    Add,
-    AffineLayer,
-    BatchNorm,
-    Columns,
-    Concat,
-    Embedding,
-    Flatten,
-    Input,
-    LayerNorm,
-    Node,
-)
 from skmergecal._torch import RandomNumbers, copy_module
 
 __all__ = ["UntraceableError", "first_names", "is_layer", "output", "trace"]
@@ -38,50 +25,18 @@ _ROUNDING = 1e-4
 _MAX_WIDTH = 2048
 
 
-class UntraceableError(Exception):
-    """The module has an operation that a description cannot contain; the message names it."""
+class _ArrayProxy(fx.Proxy):
+    """An array of the module in a graph; its shape and type are known."""
 
+    def __init__(self, tracer: fx.Tracer, node: fx.Node, tensor: torch.Tensor) -> None:
+        super().__init__(node, tracer)
+        self.tensor = tensor
+        self.shape, self.ndim = tensor.shape, tensor.ndim
+        self.dtype, self.device = tensor.dtype, tensor.device
+        self.size, self.dim = tensor.size, tensor.dim
 
-def _named(name: str) -> Callable[[Any], tuple[str, float]]:
-    return lambda _: (name, 0.0)
-
-
-#: Modules that act on each number: name and parameter of the activation.
-_ACTIVATIONS: dict[type[nn.Module], Callable[[Any], tuple[str, float]]] = {
-    nn.ReLU: _named("relu"),
-    nn.Tanh: _named("tanh"),
-    nn.Sigmoid: _named("logistic"),
-    nn.SiLU: _named("silu"),
-    nn.LeakyReLU: lambda m: ("leaky_relu", float(m.negative_slope)),
-    nn.ELU: lambda m: ("elu", float(m.alpha)),
-    nn.GELU: lambda m: ("gelu_tanh" if m.approximate == "tanh" else "gelu", 0.0),
-}
-_FUNCTIONS: dict[Any, str] = {
-    torch.relu: "relu",
-    nn.functional.relu: "relu",
-    torch.tanh: "tanh",
-    nn.functional.tanh: "tanh",
-    torch.sigmoid: "logistic",
-    nn.functional.sigmoid: "logistic",
-    nn.functional.silu: "silu",
-    "relu": "relu",
-    "tanh": "tanh",
-    "sigmoid": "logistic",
-}
-_NOTHING = (nn.Dropout, nn.AlphaDropout, nn.Identity)
-_SOFTMAX = {nn.functional.softmax, torch.softmax, nn.functional.log_softmax, torch.log_softmax}
-_SOFTMAX |= {"softmax", "log_softmax"}
-_SQUEEZES = {"squeeze", torch.squeeze}
-_SIZES = {"size", getattr}
-_CASTS = {"long", "int", "float", "contiguous", "clone", nn.functional.dropout}
-_WITH_PARAMETER = {nn.functional.gelu, nn.functional.leaky_relu, nn.functional.elu}
-#: Operations that make a node by a method of `_Reader`.
-_METHODS: dict[Any, str] = {
-    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "sum"),
-    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), "concat"),
-    **dict.fromkeys(("flatten", torch.flatten, "view", "reshape", torch.reshape), "flatten"),
-    operator.getitem: "columns",
-}
+    def __len__(self) -> int:
+        return len(self.tensor)
 
 
 class _Tracer(fx.Tracer):
@@ -97,22 +52,31 @@ class _Tracer(fx.Tracer):
         self.submodule_paths = {part: name for name, part in root.named_modules()}
         self.graph = fx.Graph()
         self.tensor_attrs: dict[Any, str] = {}
+        self.arrays = {id(t): name for name, t in _tensors(root).items()}
         forward, args = self.create_args_for_root(type(root).forward, is_module=True)
-        for part in root.children():
-            for inner in part.modules():
-                self.intercept(inner)
+        for part in list(root.modules()):
+            self.intercept(part, calls=part is not root)
         output = self.create_arg(forward(*args))
         self.create_node("output", "output", (output,), {})
         return self.graph
 
-    def intercept(self, part: nn.Module) -> None:
-        """Let calls of this module come to the tracer."""
-        kind = type(part)
+    def intercept(self, part: nn.Module, *, calls: bool) -> None:
+        """Let calls of this module, and the use of its arrays, come to the tracer."""
+        kind: Any = type(part)
 
         def call(called: nn.Module, *args: Any, **kwargs: Any) -> Any:
             return self.call_module(called, partial(kind.__call__, called), args, kwargs)
 
-        body = {"__call__": call, "__module__": kind.__module__}
+        def get(called: nn.Module, name: str) -> Any:
+            value = kind.__getattr__(called, name)
+            key = self.arrays.get(id(value))
+            if key is None:
+                return value
+            return _ArrayProxy(self, self.create_node("get_attr", key, (), {}), value)
+
+        body = {"__module__": kind.__module__, "__getattr__": get}
+        if calls:
+            body["__call__"] = call
         part.__class__ = type(kind.__name__, (kind,), body)
 
     def is_leaf_module(self, m: nn.Module, qualified_name: str) -> bool:
@@ -132,6 +96,11 @@ def first_names(module: nn.Module) -> dict[str, str]:
     first: dict[int, str] = {}
     state = module.state_dict(keep_vars=True)
     return {name: first.setdefault(id(tensor), name) for name, tensor in state.items()}
+
+
+def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    state = module.state_dict(keep_vars=True)
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
 def trace(module: nn.Module, n_features: int | None = None) -> Network:
@@ -168,10 +137,14 @@ def _trace(module: nn.Module, n_features: int | None) -> Network:
     _refuse_coarse_numbers(module)
     bare = is_layer(module)
     to_trace, to_run = copy_module(module).eval(), copy_module(module).eval()
-    graph = _Tracer().trace(nn.Sequential(to_trace) if bare else to_trace)
+    root = nn.Sequential(to_trace) if bare else to_trace
+    graph = _Tracer().trace(root)
     width = n_features or _input_width(to_run, graph)
+    prefix = "0." if bare else ""
+    names = {f"{prefix}{key}": name for key, name in first_names(module).items()}
     modules = {"0": module} if bare else dict(module.named_modules())
-    network = _Reader(modules, first_names(module), width).read(graph)
+    reader = GraphReader(root, modules, names, _arrays(module), width)
+    network = reader.read(graph)
     _compare(to_run, network)
     return network
 
@@ -184,172 +157,6 @@ def _refuse_coarse_numbers(module: nn.Module) -> None:
             raise UntraceableError(msg)
 
 
-class _Reader:
-    """Goes through the graph of torch.fx and makes a node of each operation."""
-
-    def __init__(self, modules: dict[str, nn.Module], arrays: dict[str, str], width: int) -> None:
-        self.modules = modules
-        self.arrays = arrays
-        self.width = width
-        self.nodes: list[Node] = []
-        self.places: dict[fx.Node, int] = {}
-        self.ended: str | None = None
-
-    def read(self, graph: fx.Graph) -> Network:
-        output = 0
-        for node in graph.nodes:
-            if node.op == "output":
-                output = self.places[self.only(node.args[0], node)]
-            elif node.op == "get_attr":
-                self.fail(f"the parameter {node.target!r} outside of a layer")
-            elif node.users or node.op == "placeholder":
-                self.places[node] = self.place(node)
-        nodes = self.nodes[: output + 1]  # what comes later does not reach the output
-        return Network(tuple(nodes), self.width)
-
-    def fail(self, what: str) -> Any:
-        msg = f"the module has {what}, which alignment does not support"
-        raise UntraceableError(msg)
-
-    def argument(self, node: fx.Node, place: int, name: str) -> Any:
-        """An argument of an operation, by its place or its name."""
-        return node.args[place] if len(node.args) > place else node.kwargs.get(name)
-
-    def only(self, argument: Any, node: fx.Node) -> fx.Node:
-        if isinstance(argument, tuple | list) and len(argument) == 1:
-            argument = argument[0]
-        if not isinstance(argument, fx.Node):
-            self.fail(f"the operation {node.name!r} with a constant or several outputs")
-        return argument
-
-    def below(self, node: fx.Node) -> int:
-        return self.places[self.only(self.argument(node, 0, "input"), node)]
-
-    def add(self, node: Node) -> int:
-        self.nodes.append(node)
-        return len(self.nodes) - 1
-
-    def place(self, node: fx.Node) -> int:
-        if self.ended is not None:
-            self.fail(f"{node.name!r} after {self.ended!r}")
-        if node.op == "placeholder":
-            if self.nodes:
-                self.fail(f"a second input, {node.name!r}")
-            return self.add(Input())
-        if node.op == "call_module":
-            return self.layer(node, self.modules[str(node.target)])
-        return self.function(node)
-
-    def layer(self, node: fx.Node, layer: nn.Module) -> int:
-        name = str(node.target)
-        below = self.below(node)
-        if isinstance(layer, _NOTHING):
-            return below
-        if isinstance(layer, nn.Softmax | nn.LogSoftmax):
-            self.ended = name
-            return below
-        activation = _ACTIVATIONS.get(type(layer))
-        if activation is not None:
-            return self.add(Activation((below,), *activation(layer)))
-        if isinstance(layer, nn.Flatten):
-            return self.add(Flatten((below,)))
-        return self.add(self.with_arrays(name, layer, below))
-
-    def with_arrays(self, name: str, layer: nn.Module, below: int) -> Node:
-        root = len(self.modules) == 1  # the module itself is a layer: its arrays have no prefix
-        prefix = "" if root else f"{name}."
-        weight, bias = self.arrays.get(f"{prefix}weight"), self.arrays.get(f"{prefix}bias")
-        if type(layer) is nn.Linear:
-            return AffineLayer((below,), str(weight), bias, out_axis=0)
-        if type(layer) is nn.Embedding and layer.max_norm is None:
-            return Embedding((below,), str(weight))
-        if type(layer) is nn.BatchNorm1d and layer.running_mean is not None:
-            mean, var = self.arrays[f"{prefix}running_mean"], self.arrays[f"{prefix}running_var"]
-            return BatchNorm((below,), weight, bias, mean, var, layer.eps)
-        if type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1:
-            return LayerNorm((below,), weight, bias, layer.eps)
-        kind = type(layer).__name__
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is None:
-            kind += " without running statistics, whose output for a row depends on other rows"
-        return self.fail(f"the layer {name!r} of type {kind}")
-
-    def function(self, node: fx.Node) -> int:
-        target = node.target
-        if target in _SOFTMAX or target in _SQUEEZES:
-            self.ended = node.name
-            return self.below(node)
-        if target in _CASTS:
-            return self.below(node)
-        if target in _FUNCTIONS:
-            return self.add(Activation((self.below(node),), _FUNCTIONS[target]))
-        if target in _WITH_PARAMETER:
-            return self.add(Activation((self.below(node),), *_with_parameter(node)))
-        if target in _SIZES:
-            return -1  # a size can only be the argument of a change of shape
-        method = _METHODS.get(target)
-        if method is None:
-            return self.fail(f"the operation {getattr(target, '__name__', target)!r}")
-        return getattr(self, method)(node)
-
-    def sum(self, node: fx.Node) -> int:
-        terms = self.argument(node, 0, "input"), self.argument(node, 1, "other")
-        places = (self.places.get(a) for a in terms if isinstance(a, fx.Node))
-        parts = tuple(place for place in places if place is not None)
-        if len(parts) < len(terms) or node.kwargs.get("alpha", 1) != 1:
-            self.fail(f"the sum {node.name!r} with a constant")
-        return self.add(Add(parts))
-
-    def concat(self, node: fx.Node) -> int:
-        axis, parts = self.argument(node, 1, "dim"), self.argument(node, 0, "tensors")
-        if axis not in (1, -1) or not isinstance(parts, tuple | list):
-            self.fail(f"the concatenation {node.name!r} along axis {axis or 0}")
-        return self.add(Concat(tuple(self.places[self.only(p, node)] for p in parts)))
-
-    def columns(self, node: fx.Node) -> int:
-        index = node.args[1]
-        source = self.below(node)
-        if source == -1:
-            return -1
-        before, there = self.nodes[source], np.arange(self.width)
-        if isinstance(before, Columns) and isinstance(before.columns, tuple):
-            (source,), there = before.inputs, np.array(before.columns)
-        elif not isinstance(before, Input):
-            self.fail(f"{node.name!r}, which takes part of a hidden layer")
-        if not isinstance(index, tuple) or len(index) != 2 or index[0] != slice(None):
-            self.fail(f"the rows {node.name!r} of the input")
-        try:
-            chosen = there[index[1]]
-            if chosen.ndim > 1:
-                raise IndexError
-        except (IndexError, TypeError, ValueError):
-            return self.fail(f"the columns {node.name!r} of the input")
-        columns = int(chosen) if np.ndim(chosen) == 0 else tuple(int(c) for c in chosen)
-        return self.add(Columns((source,), columns))
-
-    def flatten(self, node: fx.Node) -> int:
-        if node.target in ("flatten", torch.flatten):
-            start = node.kwargs.get("start_dim", node.args[1] if len(node.args) > 1 else 0)
-            ok = start == 1
-        else:
-            shape = node.args[1:] if len(node.args) > 2 else node.args[1]
-            ok = isinstance(shape, tuple | list) and len(shape) == 2 and shape[1] == -1
-        if not ok:
-            self.fail(f"the change of shape {node.name!r}")
-        return self.add(Flatten((self.below(node),)))
-
-
-def _with_parameter(node: fx.Node) -> tuple[str, float]:
-    arguments = [*node.args[1:], *node.kwargs.values()]
-    if node.target is nn.functional.gelu:
-        return ("gelu_tanh" if "tanh" in arguments else "gelu"), 0.0
-    numbers = [
-        float(a) for a in arguments if isinstance(a, int | float) and not isinstance(a, bool)
-    ]
-    if node.target is nn.functional.elu:
-        return "elu", numbers[0] if numbers else 1.0
-    return "leaky_relu", numbers[0] if numbers else 0.01
-
-
 def _input_width(module: nn.Module, graph: fx.Graph) -> int:
     """Width of the input: that of the first layer, or else the smallest that the module accepts."""
     modules = dict(module.named_modules())
@@ -359,7 +166,9 @@ def _input_width(module: nn.Module, graph: fx.Graph) -> int:
             for name in ("in_features", "num_features"):
                 if hasattr(layer, name):
                     return int(getattr(layer, name))
-    for width in range(1, _MAX_WIDTH + 1):
+    # Arrays of one number per feature fit an input of one column, too: try the widths of arrays.
+    of_arrays = dict.fromkeys(n for p in module.parameters() for n in p.shape if n > 1)
+    for width in (*of_arrays, *range(1, _MAX_WIDTH + 1)):
         if output(module, np.zeros((2, width))) is not None:
             return width
     msg = f"the number of input columns of {type(module).__name__} could not be found"
@@ -378,6 +187,10 @@ def output(module: nn.Module, X: np.ndarray) -> torch.Tensor | None:
     return None
 
 
+def _arrays(module: nn.Module) -> dict[str, np.ndarray]:
+    return as_float64({k: v.detach().cpu().numpy() for k, v in _tensors(module).items()})
+
+
 def _compare(module: nn.Module, network: Network) -> None:
     """Compare the description with the module on random rows (0 in embedded columns)."""
     X = np.random.default_rng(0).normal(size=(8, network.n_features))
@@ -388,7 +201,7 @@ def _compare(module: nn.Module, network: Network) -> None:
     if out is None:
         msg = f"{type(module).__name__} does not accept rows of {network.n_features} numbers"
         raise UntraceableError(msg)
-    arrays = as_float64({k: v.detach().cpu().numpy() for k, v in module.state_dict().items()})
+    arrays = _arrays(module)
     try:
         logits = network.logits(arrays, X)
     except (ValueError, IndexError) as error:

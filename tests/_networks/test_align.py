@@ -165,13 +165,13 @@ def test_a_wrong_description_is_noticed():
         check_same_function(parts.network, arrays, flipped, X)
 
 
-class Gated(nn.Module):
+class Sorted(nn.Module):
     def __init__(self):
         super().__init__()
-        self.a, self.b, self.out = nn.Linear(5, 4), nn.Linear(5, 4), nn.Linear(4, 3)
+        self.a, self.out = nn.Linear(5, 4), nn.Linear(4, 3)
 
     def forward(self, x):
-        return self.out(self.a(x) * self.b(x))
+        return self.out(torch.cumsum(self.a(x), dim=1))
 
 
 class Branching(nn.Module):
@@ -183,22 +183,32 @@ class Branching(nn.Module):
         return self.out(x) if x.sum() > 0 else self.out(-x)
 
 
-class Scaled(nn.Module):
+class Twice(nn.Module):
     def __init__(self):
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(5))
+        self.pairs = nn.Bilinear(5, 5, 3)
+
+    def forward(self, x):
+        return self.pairs(x, x)
+
+
+class Computed(nn.Module):
+    """A tensor that is made of a parameter, which the module does not look up by its name."""
+
+    def __init__(self):
+        super().__init__()
         self.out = nn.Linear(5, 3)
 
     def forward(self, x):
-        return self.out(x * self.scale)
+        return self.out(x * (2 * next(iter(self.parameters()))[0]))
 
 
 UNTRACEABLE = {
-    "'mul'": Gated,
+    "the operation 'cumsum'": Sorted,
     "cannot trace Branching": Branching,
-    "'scale'": Scaled,
+    "made of parameters before it is used": Computed,
     "'0' of type GRU": lambda: nn.Sequential(nn.GRU(5, 3)),
-    "'1' of type Bilinear|constant": lambda: nn.Sequential(nn.Linear(5, 3), nn.Bilinear(3, 3, 3)),
+    "'pairs' of type Bilinear": Twice,
 }
 
 
@@ -209,8 +219,8 @@ def test_what_cannot_be_traced_is_named(what):
 
 
 def test_a_module_that_cannot_be_traced_is_averaged_only_as_it_is():
-    parts = [read_parameters(as_net(Gated())) for _ in range(2)]
-    with pytest.raises(IncompatibleEstimatorsError, match=r"'mul'.* Pass alignment=None"):
+    parts = [read_parameters(as_net(Sorted())) for _ in range(2)]
+    with pytest.raises(IncompatibleEstimatorsError, match=r"'cumsum'.* Pass alignment=None"):
         merge_parameters(parts, HALF)
     merged = merge_parameters(parts, HALF, alignment=None)
     mean = (parts[0].arrays["a.weight"] + parts[1].arrays["a.weight"]) / 2

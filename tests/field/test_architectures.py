@@ -39,6 +39,17 @@ class SeveralInOne(nn.Module):
         return self.out(torch.relu(self.hidden(x))).mean(1)
 
 
+class Sorted(nn.Module):
+    """Its hidden units are summed up in their order."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(4, 6), nn.Linear(6, 2)
+
+    def forward(self, x):
+        return self.out(torch.cumsum(torch.relu(self.hidden(x)), dim=1))
+
+
 class Branching(nn.Module):
     def __init__(self):
         super().__init__()
@@ -101,7 +112,7 @@ def half():
 
 #: Those without a description, and what the error says of them.
 UNTRACEABLE = {
-    SeveralInOne: "columns 'getitem' of the input",
+    Sorted: "the operation 'cumsum'",
     Branching: "cannot trace Branching",
     Unhelpful: "cannot trace Unhelpful",
     InHalfPrecision: "is torch.bfloat16, too coarse",

@@ -1,0 +1,107 @@
+"""Modules of the kinds that people train on tables: described, and aligned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from skmergecal._networks._network import as_float64
+from skmergecal._networks._reparametrise import balance, reparametrise
+from skmergecal._networks._spaces import find_spaces
+from skmergecal._networks.trace import UntraceableError, trace
+from skmergecal._torch import with_plain_weights
+from skmergecal.parameters import merge_parameters, read_parameters
+from tests.benchmarks.zoo import EMBEDS, KINDS, N_CATEGORIES, N_LEVELS, UNTRACEABLE
+from tests.networks import arrays_of, as_net, output, randomised, with_arrays
+
+#: The sizes of the spaces whose units can be permuted: 6 columns, 3 classes, 8 units.
+SIZES = {
+    "ResNet": [8, 16, 16],
+    "GLU": [8],
+    "SwiGLU": [8, 16],
+    "highway": [8],
+    "experts": [8],
+    "periodic": [4, 8, 8],  # the outputs of the embedding are flattened
+    "piecewise linear": [4, 8, 8],
+    "categories": [3, 3, 8, 8],
+    "shared table": [3, 8, 8],
+    "DeepFM": [6, 8, 8],
+    "TabM": [4, 8, 8],
+    "conv1d": [8],
+    "LeNet": [6, 12, 8],
+    "attention": [8, 8, 8, 16],
+    "wide & deep": [8, 8, 8],
+    "LayerScale": [8, 8, 8],
+    "tied": [8],
+    "excitation": [8, 4],
+}
+TRACEABLE = [kind for kind in KINDS if kind not in UNTRACEABLE]
+
+
+def made(kind, seed=0):
+    torch.manual_seed(seed)
+    module = with_plain_weights(KINDS[kind](6, 3, 8)).double()
+    return randomised(module, seed).eval()
+
+
+def rows(kind, n_rows=12):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 6))
+    if kind in EMBEDS:
+        X[:, :N_CATEGORIES] = rng.integers(0, N_LEVELS, size=(n_rows, N_CATEGORIES))
+    return X
+
+
+@pytest.mark.parametrize("kind", TRACEABLE)
+def test_a_description_has_the_logits_and_gradients_of_the_module(kind):
+    module, X = made(kind), rows(kind)
+    network, arrays = trace(module), as_float64(arrays_of(module))
+    values = network.values(arrays, X)
+    np.testing.assert_allclose(values[-1], output(module, X), atol=1e-12)
+    goal = np.random.default_rng(1).normal(size=values[-1].shape)
+    module(torch.as_tensor(X)).backward(torch.as_tensor(goal))
+    found = network.gradients(arrays, values, goal)
+    expected = {name: p.grad.numpy() for name, p in module.named_parameters() if p.grad is not None}
+    assert set(found) == set(expected)
+    for name, gradient in expected.items():
+        np.testing.assert_allclose(found[name], gradient, atol=1e-11, err_msg=name)
+    single = {k: a.astype(np.float32) for k, a in arrays.items() if a.dtype == np.float64}
+    logits = network.logits({**arrays, **single}, X.astype(np.float32))
+    assert logits.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", TRACEABLE)
+def test_copies_with_units_in_another_order_become_one_again(kind):
+    module, X = made(kind), rows(kind)
+    parts, rng = [read_parameters(as_net(module))], np.random.default_rng(0)
+    spaces = find_spaces(parts[0].network, as_float64(parts[0].arrays))
+    assert [space.size for space in spaces] == SIZES.get(kind, [8, 8])
+    for seed in range(2):
+        arrays = as_float64(parts[0].arrays)
+        arrays = {name: array.copy() for name, array in arrays.items()}
+        for space in spaces:
+            signs = [
+                rng.choice([-1.0, 1.0], space.size) if group.odd else np.ones(space.size)
+                for group in space.groups
+            ]
+            reparametrise(arrays, space, rng.permutation(space.size), signs)
+        balance(arrays, spaces)
+        other = with_arrays(made(kind, seed), arrays)
+        np.testing.assert_allclose(output(other, X), output(module, X), atol=1e-10)
+        parts.append(read_parameters(as_net(other)))
+    plain = merge_parameters(parts, np.ones(3) / 3, alignment=None)
+    assert any(
+        np.abs(plain.parameters.arrays[name] - array).max() > 0.01
+        for name, array in parts[0].arrays.items()
+    )
+    merged = merge_parameters(parts, np.ones(3) / 3, repair=None)
+    assert merged.chosen == "aligned"
+    written = with_arrays(made(kind, 1), merged.parameters.arrays)
+    np.testing.assert_allclose(output(written, X), output(module, X), atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", sorted(UNTRACEABLE))
+def test_the_layer_that_is_in_the_way_is_named(kind):
+    with pytest.raises(UntraceableError, match=r"layer '.*' of type (GRU|TransformerEncoder)"):
+        trace(made(kind))
