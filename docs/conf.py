@@ -16,7 +16,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
+    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
@@ -74,6 +76,11 @@ sphinx_gallery_conf = {
     "reference_url": {"skmergecal": None},
     "backreferences_dir": "generated/backreferences",
 }
+
+# Pictures of "How it works", drawn by docs/pictures.
+plot_html_show_source_link = False
+plot_html_show_formats = False
+plot_formats = [("png", 150)]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skmergecal {version}"

@@ -12,6 +12,7 @@ GUIDE = Path(__file__).parent / "guide.rst"
 #: Packages without which a page cannot run.
 NEEDED = {
     "deploying.rst": ["skops", "safetensors", "mlflow"],
+    "recipes.rst": ["skorch"],
     "past_one_machine.rst": ["dask.dataframe", "distributed", "pyarrow"],
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import inspect
 import operator
@@ -95,6 +96,41 @@ def test_code_that_is_only_shown_is_python_with_names_that_exist(page):
                 owner, name = node.func.value, node.func.attr
                 if isinstance(owner, ast.Name) and owner.id == "MergedClassifier":
                     assert hasattr(skmergecal.MergedClassifier, name)
+
+
+RECIPES = re.findall(
+    r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", (DOCS / "recipes.rst").read_text("utf-8")
+)
+
+
+@pytest.fixture(scope="module")
+def names_of_the_recipes():
+    """What the first lines of the recipes define."""
+    lines = doctest.DocTestParser().get_examples(
+        read(DOCS / "recipes.rst").split("Merge LightGBM")[0]
+    )
+    names: dict = {}
+    exec("".join(line.source for line in lines), names)
+    return names
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:mlflow")
+@pytest.mark.parametrize("number", range(len(RECIPES)))
+def test_recipes_with_other_packages_run(number, names_of_the_recipes, tmp_path, monkeypatch):
+    code = textwrap.dedent(RECIPES[number])
+    monkeypatch.chdir(tmp_path)
+    if "persistence" in code:
+        pytest.importorskip("skops")
+        pytest.importorskip("safetensors")
+    if "onnx" in code:
+        pytest.importorskip("skl2onnx")
+        pytest.importorskip("onnxruntime")
+    for node in ast.parse(code).body:
+        modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        modules += [node.module] if isinstance(node, ast.ImportFrom) else []
+        for module in modules:
+            pytest.importorskip(module)
+    exec(code, dict(names_of_the_recipes))
 
 
 def test_tree_of_the_architecture_lists_every_file():
