@@ -4,7 +4,8 @@ An ensemble becomes one tree that can be read
 
 Boosted trees, a forest and a net, merged, predict well who leaves a telephone company; but nobody
 can read them, and a prediction takes a while. Here a small tree learns the probabilities of the
-merge in place of the labels: :class:`~skmergecal.DistilledClassifier`.
+merge in place of the labels: :class:`~skmergecal.DistilledClassifier`. The guide on
+:doc:`tuning and distilling </guide/tuning>` says more.
 """
 
 import sys
@@ -96,3 +97,4 @@ for place, (name, rows) in enumerate(loss.items()):
 for ax, label in ((upper, "log loss (lower is better)"), (lower, "milliseconds for one row")):
     ax.set(xlabel=label, ylim=(2.5, -0.5), yticks=range(3), yticklabels=list(models))
 lower.set_xscale("log")
+plt.show()
