@@ -600,7 +600,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             Frequency weights. They reach every loss, and the members that take them.
         X_unlabeled : array-like of shape (n_rows, n_features), default=None
             Further rows for aligning and repairing nets, where no label is needed. With frozen
-            members usually **the rows that they were trained on**: the more, the better.
+            members usually **the rows that they were trained on**: the more, the better. Not
+            written into pickles and files.
         **params : dict
             Parameters for the members' ``fit`` and the splitter, by metadata routing; without
             routing, ``groups`` goes to the splitter.

@@ -138,6 +138,12 @@ class _ReMerge:
             rows.labels[rows.kept], classes, remedy="Pass rows of the classes that were merged."
         )
         warn_of_names([(member.name, member.estimator) for member in members], X)
+        if merged.settings.had_unlabeled:
+            warn_user(
+                "the X_unlabeled of fit is not saved with a model, so that members are merged "
+                "again with these rows alone: gain and intervals may differ from those of the "
+                "model that was fitted. Ask that one, or fit again with X_unlabeled."
+            )
         opinions = own = _opinions(members, merged, rows.kept_X)
         if merged.settings.method == "parameters":  # it merges the members themselves
             opinions = [member.opinion(rows.kept_X) for member in members]

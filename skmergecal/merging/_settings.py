@@ -50,6 +50,8 @@ class Settings:
     alignment, repair : str or None
     unlabeled : array-like or None
         Further rows for alignment and repair.
+    had_unlabeled : bool
+        Whether there were such rows: they are not written into pickles and other files.
     """
 
     method: str
@@ -62,6 +64,11 @@ class Settings:
     alignment: str | None = "auto"
     repair: str | None = "auto"
     unlabeled: Any = None
+    had_unlabeled: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        had = self.had_unlabeled or self.unlabeled is not None
+        return {**vars(self), "unlabeled": None, "had_unlabeled": had}
 
     @property
     def calibrates_members(self) -> bool:
