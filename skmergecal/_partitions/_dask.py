@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +29,8 @@ _FAN_IN = 16
 _NO_MARK: Mark = (0, 0, 0.0)
 
 Delayed = Any
+#: What a request asks of a partition: a function of the value of an expression, with arguments.
+Asked = tuple[Expression, Callable[..., Any], tuple[Any, ...]]
 
 
 @dataclass
@@ -35,20 +39,23 @@ class DaskRun:
 
     Attributes
     ----------
+    who : str
+        In whose name lines are printed.
+    verbose : int
+        Above 0, a line is printed for each round.
     stored : list of list
         Partitions that are kept on the workers.
     marks : dict of int to list
         By the number of stored partitions: the marks of each.
-    report : callable or None
-        Is told the number and the name of each round.
-    rounds : int
-        Number of rounds so far.
+    rounds : Counter
+        Number of rounds so far, by what was computed.
     """
 
+    who: str = ""
+    verbose: int = 0
     stored: list[list[Delayed]] = field(default_factory=list)
     marks: dict[int, list[Mark]] = field(default_factory=dict)
-    report: Callable[[int, str], None] | None = None
-    rounds: int = 0
+    rounds: Counter[str] = field(default_factory=Counter)
 
     def store(self, parts: Sequence[Delayed]) -> int:
         """Compute partitions, and keep them where they are; their number."""
@@ -75,13 +82,22 @@ class DaskRun:
         for parts in self.stored:
             parts.clear()
 
-    def next_round(self, what: str) -> str:
-        """Name of the tasks of the next round."""
-        self.rounds += 1
-        name = f"{what or 'sums'}, round {self.rounds}"
-        if self.report is not None:
-            self.report(self.rounds, what)
-        return name
+    @contextmanager
+    def next_round(self, what: str) -> Iterator[str]:
+        """The next round: the name of its tasks; told when it is over."""
+        self.rounds[what] += 1
+        name = f"round {self.rounds[what]} of the {what or 'sums'}"
+        with self.told(name):
+            yield name
+
+    @contextmanager
+    def told(self, name: str) -> Iterator[None]:
+        """Work that is told when it is over."""
+        began = time.perf_counter()
+        yield
+        if self.verbose > 0:
+            seconds = time.perf_counter() - began
+            sys.stdout.write(f"[{self.who}] {name}: {seconds:.2f} s\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +105,8 @@ class _Work:
     """What one task does with the parts of a partition: nothing that it shares with others."""
 
     number: int
-    asked: Sequence[tuple[Expression, Callable[..., Any], tuple[Any, ...]]]
-    """What each request asks: a function of the value of an expression, with arguments."""
+    asked: Sequence[Asked]
+    """What each request asks."""
     marks: Sequence[Mark | None]
     """Of each of the parts, where it is known."""
 
@@ -205,7 +221,18 @@ class DaskPartitions(LazyPartitions[Part]):
             expression = own._expression.moved(places, moved.setdefault(own._bases, {}))
             asked.append((expression, request.function, request.arguments))
         what = ", ".join(dict.fromkeys(request.what for request in requests if request.what))
-        name = f"{run.next_round(what)}-{uuid4().hex}"
+        with run.next_round(what) as name:
+            hows = [request.how for request in requests]
+            results, marks = self._round(f"{name}-{uuid4().hex}", bases, asked, hows)
+        for base, of_all in zip(bases, zip(*marks, strict=True), strict=False):
+            run.marks.setdefault(base, list(of_all))
+        return results
+
+    def _round(
+        self, name: str, bases: Sequence[int], asked: Sequence[Asked], hows: Sequence[Reduction]
+    ) -> Any:
+        """The combined results, and the marks of the partitions where they were not known."""
+        run = self._run
         graph: dict[Any, Any] = {}
         level: list[Any] = []
         known = run.marks_of(bases)
@@ -214,10 +241,7 @@ class DaskPartitions(LazyPartitions[Part]):
                 graph.update(part.__dask_graph__())
             level.append((name, number))
             graph[level[-1]] = (_Work(number, asked, marks), *(part.key for part in parts))
-        results, marks = _computed(name, graph, level, _Combine([r.how for r in requests]))
-        for base, of_all in zip(bases, zip(*marks, strict=True), strict=False):
-            run.marks.setdefault(base, list(of_all))
-        return results
+        return _computed(name, graph, level, _Combine(hows))
 
 
 def _computed(name: str, graph: dict[Any, Any], level: list[Any], combine: _Combine) -> Any:

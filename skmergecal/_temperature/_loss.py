@@ -65,13 +65,13 @@ class ScalingLoss:
     @cached_property
     def true_gap(self) -> float:
         """Sum of the true classes' gaps to the largest logit; 0 if each is the largest."""
-        return float(self._parts.reduce(LossOfPart.true_gap, what="gaps of the true classes"))
+        return float(self._parts.reduce(LossOfPart.true_gap, what="temperature"))
 
     @cached_property
     def limits(self) -> Limits:
         """Sums that show whether a finite temperature is best, and its order of magnitude."""
         sums, smallest, largest = self._parts.reduce(
-            LossOfPart.limits, how=("sum", "min", "max"), what="limits of the temperature"
+            LossOfPart.limits, how=("sum", "min", "max"), what="temperature"
         )
         return Limits(*[self.total, *sums.tolist(), float(smallest), float(largest)])
 
@@ -96,7 +96,7 @@ class ScalingLoss:
 
     def _mean_sums(self, beta: float, rough: bool) -> Sums:
         loss, mean, variance, third, true = self._parts.reduce(
-            LossOfPart.sums, beta, rough, what="derivatives in the temperature"
+            LossOfPart.sums, beta, rough, what="temperature"
         )
         n, self.true_gap = self.total, true
         true *= beta
@@ -104,7 +104,7 @@ class ScalingLoss:
 
     def value(self, beta: float) -> float:
         """Mean loss at beta, without derivatives."""
-        loss, true = self._parts.reduce(LossOfPart.loss, beta, what="loss at a temperature")
+        loss, true = self._parts.reduce(LossOfPart.loss, beta, what="temperature")
         return (loss - beta * true) / self.total
 
 

@@ -107,6 +107,9 @@ class TemperatureCalibrator(LogProbaClassifier):
         was trained on codes 0..k-1, and y has other labels.
     n_jobs : int, default=None
         Number of fits at once.
+    verbose : int, default=0
+        Above 0, fits of Dask collections print a line for each round over their partitions, with
+        seconds. Other fits print nothing.
 
     Attributes
     ----------
@@ -167,6 +170,7 @@ class TemperatureCalibrator(LogProbaClassifier):
         "alpha": [NON_NEGATIVE],
         "classes": ["array-like", None],
         "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -178,6 +182,7 @@ class TemperatureCalibrator(LogProbaClassifier):
         alpha: float = TEMPERATURE_ALPHA,
         classes: Any = None,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.estimator = estimator
         self.temperature = temperature
@@ -185,6 +190,7 @@ class TemperatureCalibrator(LogProbaClassifier):
         self.alpha = alpha
         self.classes = classes
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
@@ -248,7 +254,7 @@ class TemperatureCalibrator(LogProbaClassifier):
                 "parameters of fit, leave them out"
             )
             raise ValueError(msg)
-        run = DaskRun()
+        run = DaskRun("TemperatureCalibrator", self.verbose)
         try:
             if self.estimator is None:
                 self.estimator_ = None

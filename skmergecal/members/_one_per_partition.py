@@ -163,8 +163,9 @@ class PartitionPlan:
             )
             for (name, estimator), block in zip(self.unfitted(), self.blocks, strict=True)
         ]
-        stored = run.stored[run.store([*held, *fits])]
-        fitted = dask.compute(*stored[len(held) :])
+        with run.told(f"fits of {len(fits)} members"):
+            stored = run.stored[run.store([*held, *fits])]
+            fitted = dask.compute(*stored[len(held) :])
         del stored[len(held) :]
         for (name, _), (_, warned) in zip(self.unfitted(), fitted, strict=True):
             warn_again(warned, f"estimator {name!r}")

@@ -216,13 +216,15 @@ def read_parts(
     head = rows_for_columns(head, estimators)
     members = [make_member(name, e, classes, head, None, Cache(None)) for name, e in estimators]
     reader = delayed(_Reader(members, known, classes, drop_missing), name=f"members-{uuid4().hex}")
-    name = f"opinions of {', '.join(m.name for m in members)}-{uuid4().hex}"
+    what = _opinions_of([member.name for member in members])
+    name = f"{what}-{uuid4().hex}"
     tasks = [
         delayed(_read)(reader, number, *part, dask_key_name=(name, number))
         for number, part in enumerate(partitions)
     ]
-    raw = DaskPartitions.of(run, tasks)
-    total = float(raw.reduce(_RawPart.total, what="number of rows"))
+    with run.told(what):
+        raw = DaskPartitions.of(run, tasks)
+        total = float(raw.reduce(_RawPart.total, what="number of rows"))
     warn_again(raw.reduce(_RawPart.warnings, how="join", what="warnings"))
     if weighted:
         warn_if_few(total, len(classes))
@@ -239,6 +241,14 @@ def read_parts(
     if not all(np.array_equal(own, known[0][2]) for _, _, own in known):
         refuse_codes(known, classes[found.seen_classes])
     return found
+
+
+def _opinions_of(names: Sequence[str]) -> str:
+    """What is read, for those who watch: of many members the first ones are named."""
+    if len(names) == 1:
+        return f"opinion of {names[0]}"
+    first, others = ", ".join(names[:3]), len(names) - 3
+    return f"opinions of {first}" + (f" and {others} more" if others > 0 else "")
 
 
 def classes_in_partitions(y: Any) -> np.ndarray:

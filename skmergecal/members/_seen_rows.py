@@ -82,7 +82,7 @@ def find_seen_rows(rows: Partitions[Rows]) -> list[int]:
     else:
         n_rows = rows.reduce(Rows.sizes, how=SIZES, what="number of rows")[0]
         stride = max(n_rows // (2 * _MANY_ROWS), 1)
-        parts: list[Rows] = rows.reduce(_some_rows, stride, how="join", what="some of the rows")
+        parts: list[Rows] = rows.reduce(_some_rows, stride, how="join", what="sample of the rows")
         by_member = zip(*(part.opinions for part in parts), strict=True)
         z = [np.concatenate(own) for own in by_member]
         y = np.concatenate([part.y for part in parts])

@@ -134,6 +134,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         you fit a model again that others have made.
     n_jobs : int, default=None
         Number of fits at once.
+    verbose : int, default=0
+        Above 0, fits of Dask collections print a line for each round over their partitions, with
+        seconds. Other fits print nothing.
 
     Attributes
     ----------
@@ -235,6 +238,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         "missing_classes": [StrOptions({"auto", "error", "soften"})],
         "memory": [str, HasMethods(["__fspath__"]), HasMethods(["cache"]), None],
         "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -255,6 +259,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         missing_classes: str = "auto",
         memory: Any = None,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.estimators = estimators
         self.method = method
@@ -271,6 +276,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self.missing_classes = missing_classes
         self.memory = memory
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @classmethod
     def from_fitted(
@@ -656,7 +662,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self, estimators: NamedEstimators, settings: Settings, rows: Any, missing: str
     ) -> None:
         """Learn from rows that are in Dask partitions."""
-        how = self.missing_classes, missing == "drop_rows"
+        how = self.missing_classes, missing == "drop_rows", self.verbose
         found = learn_partitions(estimators, settings, rows, *how)
         self._set_learned(found, None if isinstance(rows[0], Mapping) else meta_of(rows[0]))
 
@@ -683,7 +689,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self.estimators = plan.unfitted()
         _, settings = self._checked(None)
         refuse_for_partitions(settings, self.memory, {}, one_model=True)
-        self.estimators, found = learn_one_each(plan, settings, self.missing_classes)
+        self.estimators, found = learn_one_each(plan, settings, self.missing_classes, self.verbose)
         if self.method == "parameters":
             return self._fit_checked(found)
         self._set_learned(found, plan.meta)

@@ -217,7 +217,7 @@ def summarise(names: Sequence[str], losses: Partitions[RowLosses]) -> LossEstima
     error = error_of_mean(loss, total, squares)
     error = max(error, math.sqrt(0.5) * math.log(total + 1) / total)  # NaN stays NaN
     gain_error = error_of_mean(gain, total, squares_of_gains)
-    pools = losses.reduce(_names_of_pools, how="max", what="pools")
+    pools = losses.reduce(_names_of_pools, how="max", what="names of pools")
     by_pool = dict(zip(pools, means[1 + len(names) :], strict=True))
     return LossEstimate(loss, error, by_pool, by_member, best, gain, gain_error)
 

@@ -39,6 +39,7 @@ def learn_partitions(
     rows: tuple[Any, Any, Any],
     missing_classes: str,
     drop_missing: bool,
+    verbose: int = 0,
 ) -> LearnedInPartitions:
     """Read frozen members where the rows lie, and learn how to merge them.
 
@@ -52,8 +53,10 @@ def learn_partitions(
         X, y and the weights.
     missing_classes, drop_missing
         As for `read_partitions`.
+    verbose : int, default=0
+        Above 0, a line is printed for each round.
     """
-    run = DaskRun()
+    run = DaskRun("MergedClassifier", verbose)
     try:
         held_out = read_partitions(estimators, run, *rows, missing_classes, drop_missing)
         return _learn(held_out, settings)
@@ -91,7 +94,7 @@ def plan_one_each(
 
 
 def learn_one_each(
-    plan: PartitionPlan, settings: Settings, missing_classes: str
+    plan: PartitionPlan, settings: Settings, missing_classes: str, verbose: int = 0
 ) -> tuple[NamedEstimators, Any]:
     """Train a member on each partition, and learn from the rows that none has seen.
 
@@ -100,13 +103,15 @@ def learn_one_each(
     plan : PartitionPlan
     settings : Settings
     missing_classes : str
+    verbose : int, default=0
+        As for `learn_partitions`.
 
     Returns
     -------
     list of (str, FrozenEstimator), tuple
         What `learn_partitions` returns; for parameters, held-out rows, labels and weights.
     """
-    run = DaskRun()
+    run = DaskRun("MergedClassifier", verbose)
     try:
         members, rows = plan.train(run)
         if settings.method == "parameters":

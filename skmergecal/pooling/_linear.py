@@ -119,16 +119,14 @@ def fit_linear_weights(rows: Partitions[Rows]) -> tuple[Array, float]:
     # Scaling w by c changes the loss by share [(c - 1) sum(w) - log(c)], lowest where the new sum,
     # c sum(w), is 1.
     def loss(w: Array) -> tuple[float, Array, Array]:
-        value, pull, hessian = parts.reduce(
-            _LossOfPart.derivatives, w, what="derivatives of the linear pool"
-        )
+        value, pull, hessian = parts.reduce(_LossOfPart.derivatives, w, what="linear pool")
         return float(value + w.sum() * share), share - pull, hessian
 
     weights = np.full(n_members, 1 / n_members)
     if share > 0:
         weights = minimise_nonnegative(loss, weights)
         weights = weights / weights.sum()
-    return weights, float(parts.reduce(_LossOfPart.loss, weights, what="loss of the linear pool"))
+    return weights, float(parts.reduce(_LossOfPart.loss, weights, what="linear pool"))
 
 
 def _members_and_total(rows: Rows) -> tuple[int, float]:

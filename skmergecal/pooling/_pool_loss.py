@@ -66,13 +66,13 @@ class PoolLoss:
 
     def value(self, beta: Array) -> float:
         """Mean loss at beta, without derivatives."""
-        loss = self._parts.reduce(LossOfPart.value, beta * self.unit, what="loss of the pool")
+        loss = self._parts.reduce(LossOfPart.value, beta * self.unit, what="logarithmic pool")
         return float(loss / self.total)
 
     def derivatives(self, x: Array) -> tuple[float, Array, Array]:
         """Mean loss at beta = x / unit, its gradient and its Hessian in x."""
         loss, gradient, square, hessian = self._parts.reduce(
-            LossOfPart.derivatives, x, what="derivatives of the pool"
+            LossOfPart.derivatives, x, what="logarithmic pool"
         )
         hessian = hessian + square
         # Rounding in the subtraction should not give a negative curvature.

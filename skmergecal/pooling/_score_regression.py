@@ -321,7 +321,7 @@ class ScoreRegression:
     def loss(self, theta: Array) -> tuple[float, Array, Array]:
         """Summed log loss, its gradient and its Hessian, without the penalty."""
         value, gradient, hessian = self.parts.reduce(
-            RegressionPart.loss, theta, what="derivatives of a regression of scores"
+            RegressionPart.loss, theta, what="regression of scores"
         )
         return value, gradient, hessian
 
@@ -554,7 +554,7 @@ def choose_rows(rows: Partitions[Rows], beta: Array, n_classes: int) -> ChosenRo
     weights = rows.reduce(_weights_of_classes, n_classes, what="weight of each class")
     columns = np.flatnonzero(weights >= _ROWS_OF_A_CLASS)
     parts = rows.map(RegressionRows.choose, beta, columns)
-    total = float(parts.reduce(RegressionRows.total, what="rows to learn from"))
+    total = float(parts.reduce(RegressionRows.total, what="number of rows"))
     return ChosenRows(parts, columns, len(beta), total)
 
 

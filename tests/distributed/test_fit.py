@@ -19,6 +19,8 @@ from skmergecal import MergedClassifier, TemperatureCalibrator
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 delayed = pytest.importorskip("dask").delayed
+Callback = pytest.importorskip("dask.callbacks").Callback
+key_split = pytest.importorskip("dask.utils").key_split
 
 N, K = 240, 3
 LABELS = np.array(["a", "b", "d"])
@@ -267,3 +269,26 @@ def test_rows_with_missing_predictions_can_be_dropped():
     np.testing.assert_allclose(parts.weights_, whole.weights_, rtol=1e-9)
     with pytest.raises(ValueError, match="predictions 'v' have NaN in 1"):
         MergedClassifier.from_predictions(given, labels, method="logits")
+
+
+def test_names_of_tasks_and_lines_tell_what_is_done(capsys):
+    X, y, _ = make_rows(1)
+    own = arrays([100], X, y)
+    names = set()
+
+    class Watches(Callback):
+        def _pretask(self, key, dsk, state):
+            names.add(key_split(key))
+
+    with Watches():
+        MergedClassifier.from_fitted(MEMBERS, *own, method="logits", verbose=1)
+        TemperatureCalibrator(FrozenEstimator(MEMBERS["bayes"]), verbose=1).fit(*own)
+    expected = {"round 3 of the logarithmic pool", "opinions of forest, linear, bayes"}
+    assert {*expected, "opinion of estimator", "round 2 of the temperature"} <= names
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("[MergedClassifier] round 3 of the log") for line in lines)
+    assert any(line.startswith("[MergedClassifier] opinions of forest") for line in lines)
+    assert any(line.startswith("[TemperatureCalibrator] round 2 of the") for line in lines)
+    MergedClassifier.from_fitted(MEMBERS, *own, method="logits")
+    MergedClassifier.from_fitted(MEMBERS, X, y, method="logits", verbose=1)
+    assert not capsys.readouterr().out

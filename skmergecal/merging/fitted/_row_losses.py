@@ -115,7 +115,7 @@ def scaled_losses(
         return rows.map(_after, temperature)
     slopes = rows.map(_slopes, temperature)
     fits = FitsWithoutRows.of(slopes, [temperature], TEMPERATURE_ALPHA)
-    pulls = rows.reduce(_pulls, temperature, what="what moving temperatures do to the scores")
+    pulls = rows.reduce(_pulls, temperature, what="effect of temperatures on the scores")
     return rows.map_with(slopes, _after_its_own, fits, pulls)
 
 
