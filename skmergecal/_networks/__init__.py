@@ -10,7 +10,13 @@ from skmergecal._networks._merge import (
     probe_rows,
     some_rows,
 )
-from skmergecal._networks._network import Network, as_float64, dense_network, two_columns
+from skmergecal._networks._network import (
+    Network,
+    as_float64,
+    dense_network,
+    takes_rows_by,
+    two_columns,
+)
 from skmergecal._networks._nodes import BatchNorm
 from skmergecal._networks._optimisers import Adam, NesterovSGD, Optimiser
 from skmergecal._networks._repair import refit_layers
@@ -38,6 +44,7 @@ __all__ = [
     "refit_layers",
     "select_units",
     "some_rows",
+    "takes_rows_by",
     "train_on_batch",
     "two_columns",
 ]

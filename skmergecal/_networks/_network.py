@@ -27,7 +27,7 @@ from skmergecal._networks._nodes import (
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_list, check_parameters
 
-__all__ = ["Network", "dense_network"]
+__all__ = ["Network", "dense_network", "takes_rows_by"]
 
 
 @dataclass(frozen=True)
@@ -175,3 +175,12 @@ def as_float64(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
         name: array.astype(np.float64) if np.issubdtype(array.dtype, np.floating) else array
         for name, array in arrays.items()
     }
+
+
+def takes_rows_by(network: Network | None, weight: str) -> bool:
+    """Whether the input goes into one affine layer only; True where there is no description."""
+    if network is None:
+        return True
+    places = [i for i, node in enumerate(network.nodes) if isinstance(node, Input)]
+    users = [network.nodes[user] for i in places for user in network.users[i]]
+    return len(users) == 1 and isinstance(users[0], AffineLayer) and users[0].weight == weight

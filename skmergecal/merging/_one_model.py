@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,7 @@ def merge_members(
     temperatures: Array,
     settings: Settings | None = None,
     X: Sequence[Any] = (),
+    parameters: Sequence[Parameters] | None = None,
 ) -> MergedMember:
     """Merge the parameters of fitted members, temperatures folded in.
 
@@ -82,17 +83,16 @@ def merge_members(
         With ``alignment`` and ``repair``; None averages the parameters as they are.
     X : sequence of array-like
         Blocks of rows for alignment and repair, as the members take them.
+    parameters : sequence of Parameters, default=None
+        Those of the members as `same_input` gives them, where they are at hand.
 
     Raises
     ------
     IncompatibleEstimatorsError
         If the members are not of one architecture, or cannot be aligned.
     """
-    read = [
-        fold_temperature(read_parameters(member.estimator), float(t))
-        for member, t in zip(members, temperatures, strict=True)
-    ]
-    parameters = on_same_columns(read)
+    if parameters is None:
+        parameters = same_input(members, temperatures)
     alignment = None if settings is None else settings.alignment
     repair = None if settings is None else settings.repair
     first = members[0]
@@ -119,6 +119,15 @@ def merge_members(
         for name, stage in merged.stages.items()
     }
     return MergedMember(stages, merged.chosen)
+
+
+def same_input(members: Sequence[Member], temperatures: Array) -> list[Parameters]:
+    """Parameters of members, temperatures folded in, all for the same input."""
+    read = [
+        fold_temperature(read_parameters(member.estimator), float(t))
+        for member, t in zip(members, temperatures, strict=True)
+    ]
+    return on_same_columns(read, [member.name for member in members])
 
 
 def rows_to_merge_on(
@@ -183,7 +192,7 @@ def _check_descriptions(
             raise IncompatibleEstimatorsError(msg)
 
 
-def check_rewriting(held_out: HeldOutMembers, temperatures: Array, rows: FitRows) -> None:
+def check_rewriting(merges: FoldMerges) -> None:
     """Check that each member, written again with all that is folded into it, gives the same.
 
     Raises
@@ -191,11 +200,14 @@ def check_rewriting(held_out: HeldOutMembers, temperatures: Array, rows: FitRows
     IncompatibleEstimatorsError
         If preprocessing or a temperature went into a layer where it does not belong.
     """
+    held_out = merges.held_out
     fold = held_out.folds[0]
     places = slice(0, min(fold.places.stop, ROWS_TO_COMPARE))
-    X = _safe_indexing(rows.X, held_out.rows[places])
-    for i, (member, t) in enumerate(zip(fold.members, temperatures, strict=True)):
-        alone = merge_members([member], np.ones(1), np.array([t])).member
+    X = _safe_indexing(merges.rows.X, held_out.rows[places])
+    parameters = merges.parameters_of(fold)
+    for i, (member, t) in enumerate(zip(fold.members, merges.temperatures, strict=True)):
+        written = write_parameters(member.estimator, parameters[i])
+        alone = fitted_member(member.name, written, member)
         rewritten = Opinion(alone.read(X), alone.logarithmic)
         raw = held_out.opinions[i].values[places][:, member.columns]
         error = _difference(Opinion(raw, held_out.opinions[i].logarithmic), rewritten, t)
@@ -226,6 +238,15 @@ class FoldMerges:
     settings: Settings
     rows: FitRows
     latest: tuple[bytes, list[MergedMember]] = (b"", [])
+    read: dict[int, list[Parameters]] = field(default_factory=dict)
+
+    def parameters_of(self, fold: Fold | None) -> list[Parameters]:
+        """Parameters of the members of a fold, or of the final ones, read once."""
+        key = -1 if fold is None else fold.places.start
+        if key not in self.read:
+            members = self.held_out.members if fold is None else fold.members
+            self.read[key] = same_input(members, self.temperatures)
+        return self.read[key]
 
     def within_folds(self, weights: Array) -> list[MergedMember]:
         """One merge for each fold; those of the latest weights are kept."""
@@ -239,7 +260,8 @@ class FoldMerges:
 
     def _merge(self, members: Sequence[Member], fold: Fold | None, weights: Array) -> MergedMember:
         X = rows_to_merge_on(self.held_out, fold, self.rows, self.settings)
-        return merge_members(members, weights, self.temperatures, self.settings, X)
+        parameters = self.parameters_of(fold)
+        return merge_members(members, weights, self.temperatures, self.settings, X, parameters)
 
     def final(self, weights: Array) -> MergedMember:
         """The merge of the final members: that of the only fold, if nothing is cross-fitted."""

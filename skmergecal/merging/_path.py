@@ -146,7 +146,9 @@ def _between(
     """The models along the line; hidden units are aligned once."""
     first = members[0]
     names = [m.name for m in members]
-    parameters = on_same_columns([read_parameters(m.estimator) for m in members])
+    parameters = on_same_columns(
+        [read_parameters(m.estimator) for m in members], [m.name for m in members]
+    )
     rows = None
     if alignment is not None or parameters[0].has_statistics:
         rows = network_rows(write_parameters(first.estimator, parameters[0]), X)

@@ -3,7 +3,6 @@
 from skmergecal._networks import Network, dense_network, select_units
 from skmergecal.parameters._average import average_parameters
 from skmergecal.parameters._fold import fold_affine_input, fold_temperature
-from skmergecal.parameters._fold import on_same_columns as on_same_columns
 from skmergecal.parameters._merge_networks import ALIGNMENTS as ALIGNMENTS
 from skmergecal.parameters._merge_networks import REPAIRS as REPAIRS
 from skmergecal.parameters._merge_networks import (
@@ -13,6 +12,7 @@ from skmergecal.parameters._merge_networks import (
 )
 from skmergecal.parameters._parameters import FirstLayer, Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
+from skmergecal.parameters._same_input import on_same_columns as on_same_columns
 from skmergecal.parameters._wrappers import register_wrapper
 from skmergecal.parameters._wrappers import unwrap_one as unwrap_one
 from skmergecal.parameters.averages import diagonal_fisher, fisher_average, merge_task_vectors

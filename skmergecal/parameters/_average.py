@@ -10,8 +10,8 @@ import numpy as np
 
 from skmergecal._validation import check_names, check_shares
 from skmergecal.parameters._architecture import check_read, check_same_architecture
-from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
+from skmergecal.parameters._same_input import on_same_columns
 
 __all__ = ["average_parameters"]
 
@@ -56,7 +56,7 @@ def weighted_sum(
     parameters: Sequence[Parameters], weights: Any, names: Sequence[str]
 ) -> Parameters:
     """Weighted sum of the parameters of one architecture, with any weights."""
-    parameters = on_same_columns(parameters)
+    parameters = on_same_columns(parameters, names)
     check_same_architecture(parameters, names)
     first = parameters[0]
     arrays = {}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from skmergecal._networks import Network
 from skmergecal._typing import Array
 from skmergecal._validation import POSITIVE, as_numbers, check_parameters
 from skmergecal.exceptions import IncompatibleEstimatorsError
-from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters._parameters import Parameters
 
-__all__ = ["fold_affine_input", "fold_temperature", "on_same_columns"]
+__all__ = ["fold_affine_input", "fold_temperature"]
 
 
 @check_parameters(parameters=[Parameters], temperature=[POSITIVE])
@@ -91,53 +88,7 @@ def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Param
     parameters = replace(parameters, arrays=arrays)
     if folded.shape == old.shape:  # a net is not described for this
         return parameters
-    return replace(parameters, network=_of_width(parameters, scale.shape[0]))
-
-
-def _of_width(parameters: Parameters, n_features: int) -> Network | None:
-    network = parameters.network
-    return None if network is None else replace(network, n_features=n_features)
-
-
-def on_same_columns(parameters: Sequence[Parameters]) -> list[Parameters]:
-    """The same parameters, with first layers that take the columns that any of them takes.
-
-    A column that a member drops has weights of 0 in its first layer. Where inputs differ in number
-    or names, or other steps come first, nothing is changed: `check_same_architecture` says so.
-    """
-    if all(p.columns is None for p in parameters):
-        return list(parameters)
-    inputs = [
-        [p.architecture.get(key) for key in (PREPROCESSING, "n_features", "feature_names")]
-        for p in parameters
-    ]
-    if any(other != inputs[0] for other in inputs[1:]) or any(p.first is None for p in parameters):
-        return list(parameters)
-    n_features = cast(int, inputs[0][1])
-    everything = range(n_features)
-    taken = [everything if p.columns is None else p.columns for p in parameters]
-    union = sorted(set().union(*taken))
-    return [_widened(p, own, union, n_features) for p, own in zip(parameters, taken, strict=True)]
-
-
-def _widened(
-    parameters: Parameters, own: Sequence[int], union: Sequence[int], n_features: int
-) -> Parameters:
-    columns = None if len(union) == n_features else tuple(union)
-    if len(own) == len(union):
-        return replace(parameters, columns=columns)
-    first = parameters.first
-    assert first is not None
-    old = parameters.arrays[first.weight]
-    shape = list(old.shape)
-    shape[first.feature_axis] = len(union)
-    weight = np.zeros(shape, dtype=old.dtype)
-    np.moveaxis(weight, first.feature_axis, 0)[np.searchsorted(union, own)] = np.moveaxis(
-        old, first.feature_axis, 0
-    )
-    arrays = {**parameters.arrays, first.weight: weight}
-    network = _of_width(parameters, len(union))
-    return replace(parameters, arrays=arrays, columns=columns, network=network)
+    return parameters.with_input(scale.shape[0])
 
 
 def _check_map(scale: Any, shift: Any, n_features: int) -> tuple[Any, Array]:

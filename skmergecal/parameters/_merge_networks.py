@@ -26,8 +26,8 @@ from skmergecal._validation import as_numbers, check_names, check_parameters, ch
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._architecture import check_read, check_same_architecture
 from skmergecal.parameters._average import average_parameters
-from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
+from skmergecal.parameters._same_input import on_same_columns
 
 __all__ = ["ALIGNMENTS", "REPAIRS", "MergedParameters", "align_parameters", "merge_parameters"]
 
@@ -97,8 +97,9 @@ def merge_parameters(
     IncompatibleEstimatorsError
         If the architectures differ, or the networks are to be aligned but have no description.
     """
-    parameters = on_same_columns(check_read(parameters))
+    parameters = check_read(parameters)
     names = check_names(names, len(parameters))
+    parameters = on_same_columns(parameters, names)
     weights = check_shares(weights, len(parameters))
     X = _check_rows(X, parameters[0].network)
     plain = average_parameters(parameters, weights, names=names)
@@ -152,8 +153,9 @@ def align_parameters(
     IncompatibleEstimatorsError
         If the architectures differ, or the networks have no description.
     """
-    parameters = on_same_columns(check_read(parameters))
+    parameters = check_read(parameters)
     names = check_names(names, len(parameters))
+    parameters = on_same_columns(parameters, names)
     X = _check_rows(X, parameters[0].network)
     check_same_architecture(parameters, names)
     network = _network(parameters, by, None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
@@ -60,6 +61,12 @@ class Parameters:
     network: Network | None = None
     untraceable: str | None = None
     columns: tuple[int, ...] | None = None
+
+    def with_input(self, n_features: int) -> Self:
+        """The same arrays, described for an input of so many columns."""
+        if self.network is None:
+            return self
+        return replace(self, network=replace(self.network, n_features=n_features))
 
     @property
     def gives_linear_logits(self) -> bool:

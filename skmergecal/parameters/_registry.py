@@ -18,14 +18,19 @@ A family registers two functions, `read_parameters` and `write_parameters`, for 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
+
+from sklearn.pipeline import Pipeline
 
 from skmergecal._optional import is_instance_of
 from skmergecal._typing import Estimator
 from skmergecal._validation import check_list
 from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.members import LabelledEstimator
+from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters._parameters import Parameters
 
 __all__ = ["add_loader", "check_estimators", "read_parameters", "write_parameters"]
@@ -102,7 +107,20 @@ read_parameters = _Registry(
         If no function is registered for the class of the estimator.
     """,
 )
-write_parameters = _Registry(
+
+
+class _Writer(_Registry):
+    """A registry of functions that write, which puts steps in front that a model lacks."""
+
+    def __call__(self, estimator: Estimator, *args: Any) -> Any:
+        written = super().__call__(estimator, *args)
+        front = getattr(args[0], "architecture", {}).get(PREPROCESSING)
+        if front is None or isinstance(written, Pipeline | LabelledEstimator):
+            return written
+        return Pipeline([*copy.deepcopy(front.steps), ("classifier", written)])
+
+
+write_parameters = _Writer(
     _write,
     """Make an estimator: ``write_parameters(like, parameters) -> estimator``.
 

@@ -75,9 +75,8 @@ class OneModelMerge(FittedMerge):
         calibrated, temperatures = calibrated_rows(held_out, settings)
         assert isinstance(calibrated, InMemory)
         z = list(calibrated.part.opinions)
-        check_rewriting(held_out, temperatures, rows)
-
         merges = FoldMerges(held_out, temperatures, settings, rows)
+        check_rewriting(merges)
 
         def softened(opinion: Opinion) -> Array:
             return opinion.log_proba(opinion.softening(weight))

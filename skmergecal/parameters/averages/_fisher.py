@@ -28,9 +28,9 @@ from skmergecal._typing import Array, Estimator
 from skmergecal._validation import check_matrix, check_member_weights, check_names, check_parameters
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._architecture import check_same_architecture
-from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import check_estimators, read_parameters, write_parameters
+from skmergecal.parameters._same_input import on_same_columns
 from skmergecal.parameters._wrappers import last_classifier
 from skmergecal.parameters.families import steps_in_front
 

@@ -29,9 +29,9 @@ from skmergecal._compat import Interval, StrOptions
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import check_member_weights, check_names, check_parameters
 from skmergecal.parameters._architecture import check_same_architecture
-from skmergecal.parameters._fold import on_same_columns
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import check_estimators, read_parameters, write_parameters
+from skmergecal.parameters._same_input import on_same_columns
 
 __all__ = ["drop", "elect", "merge_task_vectors", "trim"]
 

@@ -22,7 +22,7 @@ from sklearn.utils import get_tags
 
 from skmergecal._typing import Array, IntArray
 
-__all__ = ["AffineStep", "is_identity", "read_affine"]
+__all__ = ["AffineStep", "column_numbers", "is_identity", "read_affine"]
 
 
 class AffineStep(NamedTuple):
@@ -120,9 +120,7 @@ def _columns(step: ColumnTransformer) -> AffineStep | None:
     for _, part, columns in step.transformers_:
         if isinstance(part, str) and part == "drop":
             continue
-        numbers = _column_numbers(columns, step)
-        if numbers is None:
-            return None
+        numbers = column_numbers(columns, step)
         if len(numbers) == 0:
             continue
         picked = _picked(numbers, step.n_features_in_)
@@ -141,14 +139,16 @@ def is_identity(part: Any) -> bool:
     return isinstance(part, FunctionTransformer) and part.func is None
 
 
-def _column_numbers(columns: Any, step: ColumnTransformer) -> IntArray | None:
-    """Indices of columns given by index, name, slice or mask; None for slices of names."""
+def column_numbers(columns: Any, step: ColumnTransformer) -> IntArray:
+    """Indices of columns given by index, name, slice or mask."""
     names = list(getattr(step, "feature_names_in_", ()))
     if isinstance(columns, UserList):  # reading it warns in scikit-learn 1.6 and 1.7
         columns = columns.data
     if isinstance(columns, slice):
-        if isinstance(columns.start, str) or isinstance(columns.stop, str):
-            return None
+        if isinstance(columns.start, str) or isinstance(columns.stop, str):  # the last one counts
+            start = None if columns.start is None else names.index(columns.start)
+            stop = None if columns.stop is None else names.index(columns.stop) + 1
+            columns = slice(start, stop, columns.step)
         return np.arange(step.n_features_in_)[columns]
     wanted = [columns] if isinstance(columns, str) else np.atleast_1d(columns).tolist()
     if wanted and isinstance(wanted[0], str):

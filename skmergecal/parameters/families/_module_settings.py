@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -74,6 +75,12 @@ class ModuleSettings:
                 advice = " (set it to one value in both if it plays no part in predictions)"
                 return f"the attribute {key!r}, {a!r} and {b!r}{advice if self.own else ''}"
         return None
+
+    def with_value(self, key: str, value: Any) -> ModuleSettings:
+        """The same settings with another value of one."""
+        other = copy.copy(self)
+        other.values = {**self.values, key: value}
+        return other
 
     def counts(self, key: str, value: Any) -> bool:
         """Whether the output may be another one with this value of an attribute."""

@@ -30,10 +30,12 @@ class Steps:
     Parameters
     ----------
     steps : list of (str, transformer)
+    folded : list of transformer
+        The steps after them that were folded into the first layer; they are not compared.
     """
 
-    def __init__(self, steps: Sequence[tuple[str, Any]]) -> None:
-        self.steps = list(steps)
+    def __init__(self, steps: Sequence[tuple[str, Any]], folded: Sequence[Any] = ()) -> None:
+        self.steps, self.folded = list(steps), list(folded)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -77,13 +79,17 @@ def _folded(parameters: Parameters, affine: AffineStep, step: Any) -> Parameters
 def _read(pipeline: Pipeline) -> Parameters:
     steps = steps_before(pipeline)
     parameters = read_parameters(pipeline.steps[-1][1])
+    folded: list[Any] = []
     while steps and (affine := _foldable(parameters, steps[-1][1])) is not None:
-        parameters = _folded(parameters, affine, steps.pop()[1])
+        folded.insert(0, steps.pop()[1])
+        parameters = _folded(parameters, affine, folded[0])
     if not steps:
         return parameters
     architecture = dict(parameters.architecture)
     inner = architecture.pop(PREPROCESSING, None)
-    kept = Steps(steps + (inner.steps if isinstance(inner, Steps) else []))
+    if isinstance(inner, Steps):
+        steps, folded = steps + inner.steps, inner.folded
+    kept = Steps(steps, folded)
     return replace(parameters, architecture={PREPROCESSING: kept, **architecture})
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from skmergecal._typing import Estimator
 from skmergecal.members import copy_net
 from skmergecal.parameters._parameters import FirstLayer, Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
-from skmergecal.parameters.families._module_settings import module_settings
+from skmergecal.parameters.families._module_settings import ModuleSettings, module_settings
 
 
 def _layers(module: nn.Module) -> list[tuple[str, nn.Linear]]:
@@ -46,6 +47,17 @@ class _NetParameters(Parameters):
     @property
     def has_statistics(self) -> bool:
         return self.normalises and super().has_statistics
+
+    def with_input(self, n_features: int) -> Self:
+        network, why = self.describe()
+        if network is not None:
+            network = replace(network, n_features=n_features)
+        architecture = dict(self.architecture)
+        key = f"module {self.first.weight.rpartition('.')[0]!r}" if self.first else ""
+        settings = architecture.get(key)
+        if isinstance(settings, ModuleSettings):
+            architecture[key] = settings.with_value("in_features", n_features)
+        return replace(self, architecture=architecture, describe=lambda: (network, why))
 
 
 def _read(net: NeuralNet) -> Parameters:
@@ -103,12 +115,26 @@ def _write(net: NeuralNet, parameters: Parameters) -> Estimator:
     changed = plain is not merged.module_
     merged.module_ = plain
     names = first_names(plain)
+    changed |= _resize(plain, parameters, names)
     with torch.no_grad():
         for key, tensor in _tensors(plain).items():
             tensor.copy_(torch.as_tensor(parameters.arrays[names[key]]))
     if changed:
         merged.initialize_optimizer()  # the one of before trains what the weights were made from
     return merged
+
+
+def _resize(module: nn.Module, parameters: Parameters, names: dict[str, str]) -> bool:
+    """Give the first layer as many inputs as its parameters have; whether it had others."""
+    resized = False
+    for name, layer in _layers(module):
+        weight = names[_names(name)[0]]
+        shape = parameters.arrays[weight].shape
+        if shape != tuple(layer.weight.shape):
+            layer.weight = nn.Parameter(layer.weight.new_empty(shape))
+            layer.in_features = shape[1]
+            resized = True
+    return resized
 
 
 @cache

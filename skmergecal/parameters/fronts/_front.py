@@ -1,0 +1,241 @@
+"""A common front of members that have their own preprocessing, and members folded into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.preprocessing import FunctionTransformer
+
+from skmergecal._networks import takes_rows_by
+from skmergecal._typing import Array
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters._architecture import PREPROCESSING
+from skmergecal.parameters._fold import fold_affine_input
+from skmergecal.parameters._parameters import Parameters
+from skmergecal.parameters.families import Steps, steps_in_front
+from skmergecal.parameters.fronts._column_uses import NoLookUpError
+from skmergecal.parameters.fronts._columns import Categories, Numbers
+from skmergecal.parameters.fronts._difference import describe_difference
+from skmergecal.parameters.fronts._members import Front, columns_of
+from skmergecal.parameters.fronts._plain import drawn_rows, plain_front, values_of_front
+from skmergecal.parameters.fronts._probe import MemberFront
+from skmergecal.parameters.fronts._rows import Inputs
+
+__all__ = ["on_common_front"]
+
+#: The widest common front.
+MAX_WIDTH = 5_000
+
+#: Random rows on which the maps of members are checked, and the error that rounding explains
+#: (encoders may give float32).
+_ROWS_TO_CHECK = 32
+_ROUNDING = 1e-6
+
+_POOL = "use method='logits'"
+
+
+def on_common_front(parameters: Sequence[Parameters], names: Sequence[str]) -> list[Parameters]:
+    """Parameters of members that have their own steps in front, with one that they share.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameters
+        With unlike steps that were not folded in.
+    names : sequence of str
+        Names of the members, for errors.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If the steps of a member are no affine map of such a front, or take what others refuse.
+    """
+    fronts = [_front_of(p, name) for p, name in zip(parameters, names, strict=True)]
+    inputs = _same_inputs(fronts)
+    try:
+        columns = columns_of(fronts)
+    except NoLookUpError as error:
+        raise _no_look_up(error, fronts) from None
+    columns = _centred(columns, fronts)
+    probes = [MemberFront.of(front.steps, inputs) for front in fronts]
+    base = {c.column: c.base for c in columns}
+    maps = [probe.map_of(columns, base, values_of_front(columns)) for probe in probes]
+    columns, kept = _without_idle_levels(columns, [effects for effects, _ in maps])
+    if not 0 < kept.sum() <= MAX_WIDTH:
+        raise _too_wide(int(kept.sum()), columns, inputs)
+    is_net = parameters[0].architecture.get("n_features") is None
+    plain = plain_front(columns, inputs, dense=is_net)
+    rows = drawn_rows(columns, _ROWS_TO_CHECK, np.random.default_rng(0))
+    F = MemberFront([plain], inputs).transform(columns, {}, rows)
+    steps: list[tuple[str, Any]] = [("front", plain)]
+    if is_net:
+        steps.append(("cast", _cast_to(parameters[0])))
+    found = []
+    for p, front, probe, (effects, start) in zip(parameters, fronts, probes, maps, strict=True):
+        effects = effects[np.flatnonzero(kept)]
+        _check(F, effects, start, probe.transform(columns, {}, rows), front.name)
+        found.append(_folded(p, effects, start, steps, front.name))
+    return found
+
+
+def _front_of(parameters: Parameters, name: str) -> Front:
+    kept = parameters.architecture.get(PREPROCESSING)
+    steps = [step for _, step in steps_in_front(parameters)]
+    if steps:
+        n_features = getattr(steps[0], "n_features_in_", None)
+        own = getattr(steps[0], "feature_names_in_", None)
+    else:
+        n_features = parameters.architecture.get("n_features")
+        own = parameters.architecture.get("feature_names")
+    if n_features is None:
+        msg = (
+            f"estimator {name!r} has other steps before its model than the first one, and it is "
+            "not known how many columns they take"
+        )
+        raise IncompatibleEstimatorsError(msg, _POOL)
+    inputs = Inputs(int(n_features), None if own is None else tuple(own))
+    return Front(name, steps, list(kept.folded) if isinstance(kept, Steps) else [], inputs)
+
+
+def _same_inputs(fronts: Sequence[Front]) -> Inputs:
+    first = fronts[0]
+    for other in fronts[1:]:
+        if other.inputs == first.inputs:
+            continue
+        key = "n_features" if other.inputs.n_features != first.inputs.n_features else "names"
+        values = [getattr(f.inputs, key) for f in (first, other)]
+        key = "feature_names" if key == "names" else key
+        msg = (
+            f"estimators {first.name!r} and {other.name!r} cannot be averaged: their {key} differ, "
+            f"{values[0]!r} and {values[1]!r}"
+        )
+        remedy = "use members of one architecture, or method='logits'"
+        raise IncompatibleEstimatorsError(msg, remedy)
+    return first.inputs
+
+
+def _no_look_up(error: NoLookUpError, fronts: Sequence[Front]) -> IncompatibleEstimatorsError:
+    first, other, difference = describe_difference(fronts)
+    labels = [fronts[0].inputs.label(c) for c in error.columns[:3]]
+    what = f"{' and '.join(labels)} goes" if labels else "what comes from numbers goes"
+    msg = (
+        f"estimators {first!r} and {other!r} cannot be averaged: their preprocessing differs in "
+        f"{difference}, and {what} through {type(error.step).__name__}, which is neither a look-up "
+        "of categories nor affine"
+    )
+    remedy = "fit the preprocessing once and freeze it in all members, or use method='logits'"
+    return IncompatibleEstimatorsError(msg, remedy)
+
+
+def _centred(columns: Sequence[Any], fronts: Sequence[Front]) -> list[Any]:
+    """Columns of numbers with a centre and scale at which the values of the front are of order 1.
+
+    First layers are averaged, aligned, repaired and trained further: in the columns' own units
+    they would lose digits, and large units would count more.
+    """
+    numbers = [c for c in columns if isinstance(c, Numbers)]
+    base = {c.column: c.base for c in columns}
+    centres, scales = [], []
+    for front in fronts:
+        probe = MemberFront.of([*front.steps, *front.folded], front.inputs)
+        centre, scale = probe.spread_of(numbers, columns, base)
+        centres.append(centre)
+        scales.append(scale)
+    found = {}
+    for i, number in enumerate(numbers):
+        centre, scale = (_mean([values[i] for values in v]) for v in (centres, scales))
+        if np.isfinite([centre, scale]).all() and scale > 0:
+            found[number.column] = replace(number, centre=float(centre), scale=float(scale))
+    return [found.get(c.column, c) for c in columns]
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else np.nan
+
+
+def _without_idle_levels(
+    columns: Sequence[Any], effects: Sequence[Any]
+) -> tuple[list[Any], np.ndarray]:
+    """Columns without categories that all members treat as they do unknown ones."""
+    values = values_of_front(columns)
+    acts = np.zeros(len(values), dtype=bool)
+    for effect in effects:
+        acts |= np.diff(effect.indptr) > 0
+    kept = np.ones(len(values), dtype=bool)
+    levels: dict[int, list[Any]] = {}
+    open_ = {c.column for c in columns if isinstance(c, Categories) and not c.strict}
+    for place, value in enumerate(values):
+        ((column, level),) = value.items()
+        if column in open_:
+            kept[place] = acts[place]
+            levels.setdefault(column, []).extend([level] if acts[place] else [])
+    found = [
+        replace(c, levels=tuple(levels.get(c.column, ()))) if c.column in open_ else c
+        for c in columns
+    ]
+    return found, kept
+
+
+def _too_wide(width: int, columns: Sequence[Any], inputs: Inputs) -> IncompatibleEstimatorsError:
+    if width == 0:
+        return IncompatibleEstimatorsError("the members use no column of their input", _POOL)
+    widest = max(columns, key=lambda c: len(getattr(c, "levels", ())))
+    msg = (
+        f"members with preprocessing of their own need a common front of {width} columns, more "
+        f"than the {MAX_WIDTH} that are built; {inputs.label(widest.column)} has "
+        f"{len(getattr(widest, 'levels', ()))} categories"
+    )
+    remedy = (
+        "let the members' encoders keep the frequent ones (OneHotEncoder(max_categories=..., "
+        "handle_unknown='infrequent_if_exist')), or use method='logits'"
+    )
+    return IncompatibleEstimatorsError(msg, remedy)
+
+
+def _cast_to(parameters: Parameters) -> FunctionTransformer:
+    """A step that gives rows as a net takes them, and belongs to scikit-learn and numpy."""
+    first = parameters.first
+    dtype = np.dtype(np.float32) if first is None else parameters.arrays[first.weight].dtype
+    return FunctionTransformer(np.asarray, kw_args={"dtype": dtype.name}).fit(np.zeros((1, 1)))
+
+
+def _check(F: Any, effects: Any, start: Array, Z: Any, name: str) -> None:
+    """Check that the map of a member gives what its steps give, on random rows."""
+    error = np.abs((F @ effects - Z).toarray() + start)
+    size = 1 + (abs(F) @ abs(effects)).toarray() + np.abs(start)
+    worst = float((error / size).max(initial=0.0))
+    if not worst <= _ROUNDING:
+        msg = (
+            f"the preprocessing of estimator {name!r} is not the same map of each column in every "
+            f"row: on random rows it differs from one by {worst:.2g}"
+        )
+        raise IncompatibleEstimatorsError(msg, _POOL)
+
+
+def _folded(
+    parameters: Parameters, effects: Any, start: Array, steps: list[Any], name: str
+) -> Parameters:
+    first = parameters.first
+    width = None if first is None else parameters.arrays[first.weight].shape[first.feature_axis]
+    network, unknown = parameters.network, parameters.untraceable
+    if (
+        first is None
+        or unknown is not None
+        or width != len(start)
+        or not takes_rows_by(network, first.weight)
+    ):
+        why = unknown or "its first layer is not the only one that takes the rows"
+        msg = (
+            "members with unlike preprocessing need it folded into their first layer, and into "
+            f"that of estimator {name!r} it cannot be: {why}"
+        )
+        remedy = "use the same fitted preprocessing, or method='logits'"
+        raise IncompatibleEstimatorsError(msg, remedy)
+    folded = fold_affine_input(parameters, effects, start)
+    architecture = {k: v for k, v in folded.architecture.items() if k != PREPROCESSING}
+    if architecture.get("n_features") is not None:
+        architecture.update(n_features=effects.shape[0], feature_names=None)
+    return replace(folded, architecture={PREPROCESSING: Steps(steps), **architecture}, columns=None)

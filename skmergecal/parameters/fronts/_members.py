@@ -1,0 +1,231 @@
+"""The fronts of members, and the columns that they take between them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.preprocessing import FunctionTransformer
+
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters.fronts._column_uses import (
+    ColumnUse,
+    NoLookUpError,
+    is_missing,
+    uses_of_columns,
+)
+from skmergecal.parameters.fronts._columns import UNKNOWN, Categories, Numbers, sorted_levels
+from skmergecal.parameters.fronts._probe import MemberFront
+from skmergecal.parameters.fronts._rows import Inputs
+
+__all__ = ["Front", "columns_of"]
+
+
+@dataclass
+class Front:
+    """The fitted steps before one member.
+
+    Attributes
+    ----------
+    name : str
+        That of the member.
+    steps : list of transformer
+        Those that were not folded in.
+    folded : list of transformer
+        Those after them, which were.
+    inputs : Inputs
+    """
+
+    name: str
+    steps: list[Any]
+    folded: list[Any]
+    inputs: Inputs
+
+
+def columns_of(fronts: Sequence[Front]) -> list[Numbers | Categories]:
+    """The columns that any member uses, with all that any of them knows of their categories.
+
+    Steps at the end that only cast what they get are taken out of the fronts.
+
+    Raises
+    ------
+    NoLookUpError
+        If a step is not known to be an affine map of numbers or a look-up of categories.
+    IncompatibleEstimatorsError
+        If a column is a number for one and a category for another, or if some members refuse
+        values that others take and no plain model can refuse.
+    """
+    uses = [_uses_of(front) for front in fronts]
+    inputs = fronts[0].inputs
+    used = sorted(set().union(*uses))
+    columns = [
+        _column(i, inputs, {f.name: u[i] for f, u in zip(fronts, uses, strict=True) if i in u})
+        for i in used
+    ]
+    taken = [_Taken.of(front, use, columns) for front, use in zip(fronts, uses, strict=True)]
+    return [_decided(c, [t for t in taken if c.column in t.own], inputs) for c in columns]
+
+
+def _uses_of(front: Front) -> dict[int, ColumnUse]:
+    while True:
+        try:
+            return uses_of_columns(front.steps, front.inputs.n_features)
+        except NoLookUpError as error:
+            if not front.steps or error.step is not front.steps[-1] or not _may_cast(error.step):
+                raise
+            front.steps.pop()
+
+
+def _may_cast(step: Any) -> bool:
+    """Whether a step gives numbers as it gets them, in another container or precision."""
+    own = not type(step).__module__.startswith("sklearn.")
+    if not own and not isinstance(step, FunctionTransformer):
+        return False
+    rng = np.random.default_rng(0)
+    width = getattr(step, "n_features_in_", 3)
+    rows = rng.normal(size=(64, width)) * 10.0 ** rng.uniform(-6, 9, size=(64, width))
+    rows[::5] = np.round(rows[::5])
+    rows[0] = 0.0
+    try:
+        Z = step.transform(rows)
+        found = np.asarray(Z.toarray() if hasattr(Z, "toarray") else Z, dtype=np.float64)
+    except Exception:  # a step of the user's may raise anything
+        return False
+    return found.shape == rows.shape and bool(np.allclose(found, rows, rtol=1e-6, atol=0.0))
+
+
+def _column(i: int, inputs: Inputs, uses: dict[str, ColumnUse]) -> Numbers | Categories:
+    numbers = [name for name, use in uses.items() if use.number]
+    categories = [name for name, use in uses.items() if use.known]
+    if numbers and categories:
+        msg = (
+            f"{inputs.label(i)} is a number in estimator {numbers[0]!r} and a category in "
+            f"{categories[0]!r}, and no single front gives both"
+        )
+        raise IncompatibleEstimatorsError(msg, "encode it in one way, or use method='logits'")
+    if numbers:
+        return Numbers(i)
+    kinds = {name: _kind(use) for name, use in uses.items()}
+    texts, figures = ([n for n, k in kinds.items() if k == kind] for kind in ("text", "numbers"))
+    if texts and figures:
+        msg = (
+            f"{inputs.label(i)} holds text in the rows that fitted estimator {texts[0]!r} and "
+            f"numbers in those of {figures[0]!r}, so they know no category in common"
+        )
+        raise IncompatibleEstimatorsError(
+            msg, "fit both on columns of one type, or use method='logits'"
+        )
+    numeric = all(k == "numbers" for k in kinds.values())
+    levels: dict[Any, Any] = {}
+    for use in uses.values():
+        for array in use.known:
+            levels.update((_key(v), v) for v in array.tolist())
+        levels.update((_key(v), v) for v in use.sentinels)
+    levels.update((_key(v), v) for v in _missing(numeric))
+    boxed = any(array.dtype == object for use in uses.values() for array in use.known)
+    return Categories(i, sorted_levels(list(levels.values())), numeric, boxed)
+
+
+def _kind(use: ColumnUse) -> str:
+    values = [v for array in use.known for v in array.tolist() if not is_missing(v)]
+    if any(isinstance(v, str) for v in values):
+        return "text"
+    numbers = all(isinstance(v, Real) and not isinstance(v, bool) for v in values)
+    return "numbers" if numbers else "objects"
+
+
+def _key(value: Any) -> Any:
+    return ("missing", type(value).__name__) if is_missing(value) else value
+
+
+_NAN = _key(np.nan)
+
+
+def _missing(numeric: bool) -> list[Any]:
+    """The values that stand for a missing one in a column of categories."""
+    if numeric:
+        return [np.nan]
+    pandas = sys.modules.get("pandas")
+    return [None, np.nan] if pandas is None else [None, pandas.NA, np.nan]
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What one member takes.
+
+    Attributes
+    ----------
+    name : str
+    own : dict of int to set
+        Keys of the categories that it knows, for each column that it uses.
+    refused : set of (int, object)
+        Columns, and the missing or unknown values that it refuses in them.
+    """
+
+    name: str
+    own: dict[int, set[Any]]
+    refused: set[tuple[int, Any]]
+
+    @classmethod
+    def of(cls, front: Front, uses: dict[int, ColumnUse], columns: Sequence[Any]) -> _Taken:
+        own = {
+            i: {_key(v) for array in use.known for v in array.tolist()} for i, use in uses.items()
+        }
+        base = {}
+        for c in columns:
+            known = [v for v in getattr(c, "levels", ()) if _key(v) in own.get(c.column, ())]
+            base[c.column] = known[0] if known else c.base
+        changes = [
+            {c.column: value}
+            for c in columns
+            if c.column in uses
+            for value in ([np.nan] if isinstance(c, Numbers) else [UNKNOWN, *_missing(c.numeric)])
+        ]
+        accepted = MemberFront.of(front.steps, front.inputs).accepts(columns, base, changes)
+        refused = {
+            (column, _key(value))
+            for change, ok in zip(changes, accepted, strict=True)
+            for column, value in change.items()
+            if not ok
+        }
+        return cls(front.name, own, refused)
+
+
+def _decided(column: Any, members: Sequence[_Taken], inputs: Inputs) -> Numbers | Categories:
+    """A column with what is refused in it: NaN, or categories that members do not know."""
+    i = column.column
+    if isinstance(column, Numbers):
+        return replace(column, missing=not any((i, _NAN) in m.refused for m in members))
+    strict = [m for m in members if (i, UNKNOWN) in m.refused]
+    gone = {_key(v) for m in members for v in column.levels if (i, _key(v)) in m.refused}
+    if not strict:
+        picky = [m.name for m in members if (i, _NAN) in m.refused]
+        if picky:
+            msg = (
+                f"estimator {picky[0]!r} takes unknown categories in {inputs.label(i)} but no NaN, "
+                "and no single front can refuse NaN alone"
+            )
+            raise IncompatibleEstimatorsError(
+                msg, "let its imputer take NaN for a missing value, or use method='logits'"
+            )
+        return replace(column, levels=tuple(v for v in column.levels if _key(v) not in gone))
+    first = strict[0]
+    for other in members:
+        if other.own[i] != first.own[i]:
+            only = sorted(map(str, other.own[i] ^ first.own[i]))[:3]
+            msg = (
+                f"estimator {first.name!r} refuses categories of {inputs.label(i)} that it does "
+                f"not know, and it and {other.name!r} know other ones ({', '.join(only)})"
+            )
+            remedy = (
+                "fit their encoders with handle_unknown='ignore', or with the same categories=, or "
+                "use method='logits'"
+            )
+            raise IncompatibleEstimatorsError(msg, remedy)
+    levels = [v for v in column.levels if _key(v) not in gone]
+    taken = [v for v in levels if _key(v) in first.own[i] or is_missing(v)]
+    return replace(column, levels=tuple(taken), strict=True)

@@ -1,0 +1,122 @@
+"""The common front as a fitted ColumnTransformer of scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from skmergecal.parameters.fronts._columns import UNKNOWN, Categories, Numbers
+from skmergecal.parameters.fronts._rows import Inputs, as_objects
+
+__all__ = ["in_order", "plain_front", "values_of_front"]
+
+
+def in_order(columns: Sequence[Numbers | Categories]) -> list[list[Any]]:
+    """The columns in the groups that the front is made of.
+
+    Numbers that may be missing, other numbers, categories beside which others are taken, and
+    categories beside which none are.
+    """
+    numbers = [c for c in columns if isinstance(c, Numbers)]
+    categories = [c for c in columns if isinstance(c, Categories) and c.levels]
+    return [
+        [c for c in numbers if c.missing],
+        [c for c in numbers if not c.missing],
+        [c for c in categories if not c.strict],
+        [c for c in categories if c.strict],
+    ]
+
+
+def values_of_front(columns: Sequence[Numbers | Categories]) -> list[dict[int, Any]]:
+    """For each value of the front, the change of the base row that makes it 1 and no other."""
+    gappy, whole, open_, strict = in_order(columns)
+    step = [{c.column: c.centre + c.scale} for c in (*gappy, *whole)]
+    flags = [{c.column: np.nan} for c in gappy]
+    levels = [{c.column: level} for c in (*open_, *strict) for level in c.levels]
+    return [*step[: len(gappy)], *flags, *step[len(gappy) :], *levels]
+
+
+def plain_front(
+    columns: Sequence[Numbers | Categories], inputs: Inputs, *, dense: bool
+) -> ColumnTransformer:
+    """A fitted transformer that gives the values of the front, without those left out.
+
+    Parameters
+    ----------
+    columns : sequence of Numbers or Categories
+    inputs : Inputs
+    dense : bool
+        Whether its output is dense however many zeros it has.
+    """
+    gappy, whole, open_, strict = in_order(columns)
+
+    def keys(group: Sequence[Any]) -> list[Any]:
+        return [inputs.key(c.column) for c in group]
+
+    parts: list[tuple[str, Any, list[Any]]] = []
+    if gappy:
+        # Scaled first: missing values of any kind are NaN afterwards, and 0 stands for the centre.
+        scaled = ("scale", StandardScaler())
+        zero = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
+        flags = MissingIndicator(features="all")
+        parts.append(("numbers", Pipeline([scaled, ("impute", zero)]), keys(gappy)))
+        parts.append(("missing", Pipeline([scaled, ("flag", flags)]), keys(gappy)))
+    if whole:
+        moved = any(c.centre != 0.0 or c.scale != 1.0 for c in whole)
+        parts.append(("complete", StandardScaler() if moved else "passthrough", keys(whole)))
+    for name, group, unknown in (("categories", open_, "ignore"), ("known", strict, "error")):
+        if group:
+            levels = [_as_categories(c) for c in group]
+            encoder = OneHotEncoder(categories=levels, handle_unknown=unknown)
+            parts.append((name, encoder, keys(group)))
+    front = ColumnTransformer(parts, sparse_threshold=0.0 if dense else 0.3)
+    used = [c for group in (gappy, whole, open_, strict) for c in group]
+    front = front.set_output(transform="default").fit(_rows_to_fit(used, inputs))
+    for name, group in (("numbers", gappy), ("missing", gappy), ("complete", whole)):
+        part = front.named_transformers_.get(name)
+        scaler = part.named_steps["scale"] if isinstance(part, Pipeline) else part
+        if isinstance(scaler, StandardScaler):
+            scaler.mean_ = np.array([c.centre for c in group])
+            scaler.scale_ = np.array([c.scale for c in group])
+            scaler.var_ = scaler.scale_**2
+    return front
+
+
+def _as_categories(column: Categories) -> np.ndarray:
+    if column.numeric:
+        whole = all(float(v).is_integer() for v in column.levels)
+        return np.array(column.levels, dtype=np.int64 if whole else np.float64)
+    return as_objects(column.levels)
+
+
+def _rows_to_fit(columns: Sequence[Any], inputs: Inputs) -> Any:
+    """Rows with all levels of each column of categories."""
+    n_rows = max(2, *(len(getattr(c, "levels", ())) for c in columns))
+    values = {}
+    for c in columns:
+        is_number = isinstance(c, Numbers)
+        known = np.array([c.centre, c.centre + c.scale]) if is_number else _as_categories(c)
+        values[c.column] = known[np.arange(n_rows) % len(known)]
+    return inputs.rows(values, n_rows)
+
+
+def drawn_rows(
+    columns: Sequence[Any], n_rows: int, rng: np.random.Generator
+) -> list[dict[int, Any]]:
+    """Rows with random values that all members take, categories that none knows among them."""
+    return [{c.column: _draw(c, rng) for c in columns} for _ in range(n_rows)]
+
+
+def _draw(column: Numbers | Categories, rng: np.random.Generator) -> Any:
+    if isinstance(column, Numbers):
+        if column.missing and rng.random() < 0.25:
+            return np.nan
+        return column.centre + column.scale * rng.normal() * 10 ** rng.uniform(-1, 2)
+    levels = column.levels if column.strict else (*column.levels, UNKNOWN)
+    return levels[rng.integers(len(levels))]

@@ -1,0 +1,177 @@
+"""Members that each have their own fitted preprocessing become one plain Pipeline, exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+    TargetEncoder,
+)
+
+from skmergecal import MergedClassifier
+from skmergecal.parameters import (
+    average_parameters,
+    merge_logits,
+    read_parameters,
+    write_parameters,
+)
+
+NUMBERS, TEXTS = ["age", "pay", "same", "lost"], ["city", "code"]
+
+
+def people(seed, n=60, gaps=True, cities="abcdef"):
+    """Rows with numbers, one column that is constant and one without any, and categories."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(40, 10, n),
+            "city": rng.choice(list(cities), n).astype(object),
+            "pay": rng.normal(3e4, 9e3, n),
+            "code": rng.integers(0, 5, n).astype(float),
+            "same": 3.0,
+            "lost": np.nan,
+        }
+    )
+    if gaps:
+        frame = frame.mask(rng.random(frame.shape) < 0.1)
+        frame["city"] = frame["city"].astype(object).where(frame["city"].notna(), np.nan)
+    else:
+        frame = frame.fillna({"lost": 0.0})
+    z = (frame["age"].fillna(40) - 40) / 10 + (frame["city"] == "a") + rng.normal(size=n)
+    return frame, np.where(z > 0.3, "yes", "no")
+
+
+def awkward(seed=9, gaps=True):
+    """Rows to predict: with categories that no member knows, missing values, large numbers."""
+    X, y = people(seed, gaps=gaps, cities="abcdefgxyz")
+    X.loc[:5, "code"] = 77.0
+    X.loc[6:9, "age"] = 1e3
+    if gaps:
+        X.loc[10:13, "lost"] = 5.0
+        X.loc[14:18, "city"] = np.nan
+    return X, y
+
+
+def columns(numbers, texts, **settings):
+    return ColumnTransformer([("n", numbers, NUMBERS), ("t", texts, TEXTS)], **settings)
+
+
+def imputed(*steps, **settings):
+    return make_pipeline(SimpleImputer(keep_empty_features=True, **settings), *steps)
+
+
+def one_hot(**settings):
+    return OneHotEncoder(**{"handle_unknown": "ignore", **settings})
+
+
+def with_unknown():
+    return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+
+
+FRONTS = {
+    "scaler": lambda: (columns(StandardScaler(), "drop"), False),
+    "imputer": lambda: (columns(imputed(), "drop"), True),
+    "imputer that drops, scaler, one-hot": lambda: (
+        columns(make_pipeline(SimpleImputer(), StandardScaler()), one_hot()),
+        True,
+    ),
+    "drop=": lambda: (
+        columns(imputed(MinMaxScaler(), add_indicator=True), one_hot(drop="first")),
+        True,
+    ),
+    "min_frequency": lambda: (
+        columns(
+            imputed(StandardScaler(), strategy="median"),
+            one_hot(min_frequency=0.2, handle_unknown="infrequent_if_exist"),
+        ),
+        True,
+    ),
+    "ordinal": lambda: (
+        columns(
+            imputed(StandardScaler()),
+            make_pipeline(SimpleImputer(strategy="most_frequent"), with_unknown(), MinMaxScaler()),
+        ),
+        True,
+    ),
+    "target encoder": lambda: (
+        columns(imputed(StandardScaler()), TargetEncoder()),
+        True,
+    ),
+    "passthrough": lambda: (columns("passthrough", one_hot(sparse_output=False)), False),
+}
+
+
+def members_of(front, make, gaps, n=3):
+    """Members on sites with other rows, and partly other cities."""
+    found = []
+    for seed in range(n):
+        X, y = people(seed, gaps=gaps, cities="abcdef"[: 4 + seed])
+        found.append(make_pipeline(front(), make(seed)).fit(X, y))
+    return found
+
+
+def logistic(seed):
+    return LogisticRegression(C=10.0**seed, max_iter=3000)
+
+
+def perceptron(seed):
+    return MLPClassifier((4,), solver="lbfgs", alpha=1.0, max_iter=200, random_state=seed)
+
+
+def is_plain(model):
+    parts = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
+    return all(type(part).__module__.startswith(("sklearn", "skorch")) for part in parts)
+
+
+pytestmark = pytest.mark.filterwarnings(
+    # What members say at each of their own predictions.
+    "ignore:Skipping features without any observed values",
+    "ignore:Found unknown categories",
+    "ignore:lbfgs failed to converge",
+)
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_linear_members_become_one_that_is_their_pool(front):
+    gaps = FRONTS[front]()[1]
+    members = members_of(lambda: FRONTS[front]()[0], logistic, gaps)
+    plain = merge_logits(members, [0.5, 0.3, 0.2])
+    X, _ = awkward(gaps=gaps)
+    logits = [member.decision_function(X) for member in members]
+    expected = 0.5 * logits[0] + 0.3 * logits[1] + 0.2 * logits[2]
+    np.testing.assert_allclose(plain.decision_function(X), expected, atol=1e-9, rtol=1e-9)
+    assert is_plain(plain)
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_each_net_gives_the_same_on_the_common_front(front):
+    gaps = FRONTS[front]()[1]
+    members = members_of(lambda: FRONTS[front]()[0], perceptron, gaps, n=2)
+    X, _ = awkward(gaps=gaps)
+    second = average_parameters([read_parameters(m) for m in members], [0.0, 1.0])
+    plain = write_parameters(members[0], second)
+    np.testing.assert_allclose(plain.predict_proba(X), members[1].predict_proba(X), atol=1e-8)
+    assert is_plain(plain)
+
+
+def test_one_model_of_members_with_their_own_preprocessing():
+    X, y = awkward()
+    members = members_of(lambda: FRONTS["min_frequency"]()[0], logistic, gaps=True)
+    merged = MergedClassifier.from_fitted(members, X, y, method="parameters")
+    pool = MergedClassifier.from_fitted(members, X, y, method="logits", weights=merged.weights_)
+    plain = merged.to_estimator(X)
+    np.testing.assert_allclose(plain.predict_proba(X), pool.predict_proba(X), atol=1e-9)
+    assert is_plain(merged.merged_estimator_)
+    assert list(plain.feature_names_in_) == list(X.columns)
+    with pytest.raises(ValueError, match="columns are missing"):
+        plain.predict_proba(X.drop(columns="city"))
