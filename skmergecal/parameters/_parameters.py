@@ -62,6 +62,11 @@ class Parameters:
     untraceable: str | None = None
     columns: tuple[int, ...] | None = None
 
+    @property
+    def takes_any_width(self) -> bool:
+        """Whether an estimator can be written that takes an input of another width."""
+        return self.first is not None and self.architecture.get("n_features") is not None
+
     def with_input(self, n_features: int) -> Self:
         """The same arrays, described for an input of so many columns."""
         if self.network is None:

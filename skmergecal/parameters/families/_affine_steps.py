@@ -120,6 +120,8 @@ def _columns(step: ColumnTransformer) -> AffineStep | None:
     for _, part, columns in step.transformers_:
         if isinstance(part, str) and part == "drop":
             continue
+        if isinstance(columns, slice) and isinstance(columns.start or columns.stop, str):
+            return None
         numbers = column_numbers(columns, step)
         if len(numbers) == 0:
             continue

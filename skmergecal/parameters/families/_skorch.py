@@ -48,6 +48,10 @@ class _NetParameters(Parameters):
     def has_statistics(self) -> bool:
         return self.normalises and super().has_statistics
 
+    @property
+    def takes_any_width(self) -> bool:
+        return self.first is not None
+
     def with_input(self, n_features: int) -> Self:
         network, why = self.describe()
         if network is not None:

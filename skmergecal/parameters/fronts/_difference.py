@@ -8,25 +8,36 @@ from typing import Any
 from sklearn.compose import ColumnTransformer
 
 from skmergecal._pipelines import is_pipeline
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters.families import are_identical
+from skmergecal.parameters.fronts._column_uses import NoLookUpError
+from skmergecal.parameters.fronts._members import Front
 
-__all__ = ["describe_difference"]
+__all__ = ["no_look_up"]
 
 
-def describe_difference(fronts: Sequence[Any]) -> tuple[str, str, str]:
-    """Names of two members whose steps differ, and the first difference."""
+def no_look_up(error: NoLookUpError, fronts: Sequence[Front]) -> IncompatibleEstimatorsError:
+    """The error for unlike steps of which one is no look-up: which column, and what differs."""
     first = fronts[0]
-    for other in fronts[1:]:
-        difference = _of_lists(first.steps, other.steps)
-        if difference is not None:
-            return first.name, other.name, difference
-    return first.name, fronts[-1].name, "its steps"
+    other = next((f for f in fronts if f.kept != first.kept), first)
+    difference = _of_lists(first.steps, other.steps)
+    where = "" if difference is None else f" in {difference}"
+    labels = [first.inputs.label(column) for column in error.columns[:3]]
+    what = f"{', '.join(labels)} here" if labels else "a column here"
+    msg = (
+        f"estimators {first.name!r} and {other.name!r} cannot be averaged: their {PREPROCESSING} "
+        f"differ{where}, {first.kept!r} and {other.kept!r}. What {type(error.step).__name__} makes "
+        f"of {what} is neither affine in numbers nor a look-up of categories"
+    )
+    remedy = "fit the preprocessing once and freeze it in all members, or use method='logits'"
+    return IncompatibleEstimatorsError(msg, remedy)
 
 
 def _of_lists(a: Sequence[Any], b: Sequence[Any]) -> str | None:
     if [type(step) for step in a] != [type(step) for step in b]:
         types = [" and ".join(type(step).__name__ for step in s) or "no step" for s in (a, b)]
-        return f"its steps ({types[0]}; {types[1]})"
+        return f"their types ({types[0]}; {types[1]})"
     found = (_of_steps(one, other) for one, other in zip(a, b, strict=True))
     return next((f for f in found if f is not None), None)
 
@@ -37,8 +48,8 @@ def _of_steps(a: Any, b: Any) -> str | None:
     if isinstance(a, ColumnTransformer):
         if [n for n, _, _ in a.transformers_] == [n for n, _, _ in b.transformers_]:
             found = _of_lists(*([part for _, part, _ in ct.transformers_] for ct in (a, b)))
-            return found or "the columns of its ColumnTransformer"
-        return "the parts of its ColumnTransformer"
+            return found or "the columns of a ColumnTransformer"
+        return "the parts of a ColumnTransformer"
     if is_pipeline(a):
         return _of_lists(*([part for _, part in pipe.steps] for pipe in (a, b)))
     if isinstance(a, str):

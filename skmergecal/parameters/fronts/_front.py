@@ -18,7 +18,7 @@ from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters.families import Steps, steps_in_front
 from skmergecal.parameters.fronts._column_uses import NoLookUpError
 from skmergecal.parameters.fronts._columns import Categories, Numbers
-from skmergecal.parameters.fronts._difference import describe_difference
+from skmergecal.parameters.fronts._difference import no_look_up
 from skmergecal.parameters.fronts._members import Front, columns_of
 from skmergecal.parameters.fronts._plain import drawn_rows, plain_front, values_of_front
 from skmergecal.parameters.fronts._probe import MemberFront
@@ -53,11 +53,11 @@ def on_common_front(parameters: Sequence[Parameters], names: Sequence[str]) -> l
         If the steps of a member are no affine map of such a front, or take what others refuse.
     """
     fronts = [_front_of(p, name) for p, name in zip(parameters, names, strict=True)]
-    inputs = _same_inputs(fronts)
+    inputs = fronts[0].inputs
     try:
         columns = columns_of(fronts)
     except NoLookUpError as error:
-        raise _no_look_up(error, fronts) from None
+        raise no_look_up(error, fronts) from None
     columns = _centred(columns, fronts)
     probes = [MemberFront.of(front.steps, inputs) for front in fronts]
     base = {c.column: c.base for c in columns}
@@ -85,48 +85,14 @@ def _front_of(parameters: Parameters, name: str) -> Front:
     steps = [step for _, step in steps_in_front(parameters)]
     if steps:
         n_features = getattr(steps[0], "n_features_in_", None)
-        own = getattr(steps[0], "feature_names_in_", None)
+        names = getattr(steps[0], "feature_names_in_", None)
     else:
         n_features = parameters.architecture.get("n_features")
-        own = parameters.architecture.get("feature_names")
-    if n_features is None:
-        msg = (
-            f"estimator {name!r} has other steps before its model than the first one, and it is "
-            "not known how many columns they take"
-        )
-        raise IncompatibleEstimatorsError(msg, _POOL)
-    inputs = Inputs(int(n_features), None if own is None else tuple(own))
-    return Front(name, steps, list(kept.folded) if isinstance(kept, Steps) else [], inputs)
-
-
-def _same_inputs(fronts: Sequence[Front]) -> Inputs:
-    first = fronts[0]
-    for other in fronts[1:]:
-        if other.inputs == first.inputs:
-            continue
-        key = "n_features" if other.inputs.n_features != first.inputs.n_features else "names"
-        values = [getattr(f.inputs, key) for f in (first, other)]
-        key = "feature_names" if key == "names" else key
-        msg = (
-            f"estimators {first.name!r} and {other.name!r} cannot be averaged: their {key} differ, "
-            f"{values[0]!r} and {values[1]!r}"
-        )
-        remedy = "use members of one architecture, or method='logits'"
-        raise IncompatibleEstimatorsError(msg, remedy)
-    return first.inputs
-
-
-def _no_look_up(error: NoLookUpError, fronts: Sequence[Front]) -> IncompatibleEstimatorsError:
-    first, other, difference = describe_difference(fronts)
-    labels = [fronts[0].inputs.label(c) for c in error.columns[:3]]
-    what = f"{' and '.join(labels)} goes" if labels else "what comes from numbers goes"
-    msg = (
-        f"estimators {first!r} and {other!r} cannot be averaged: their preprocessing differs in "
-        f"{difference}, and {what} through {type(error.step).__name__}, which is neither a look-up "
-        "of categories nor affine"
+        names = parameters.architecture.get("feature_names")
+    inputs = Inputs(
+        -1 if n_features is None else int(n_features), None if names is None else tuple(names)
     )
-    remedy = "fit the preprocessing once and freeze it in all members, or use method='logits'"
-    return IncompatibleEstimatorsError(msg, remedy)
+    return Front(name, steps, list(kept.folded) if isinstance(kept, Steps) else [], inputs, kept)
 
 
 def _centred(columns: Sequence[Any], fronts: Sequence[Front]) -> list[Any]:
@@ -223,6 +189,7 @@ def _folded(
     network, unknown = parameters.network, parameters.untraceable
     if (
         first is None
+        or not parameters.takes_any_width
         or unknown is not None
         or width != len(start)
         or not takes_rows_by(network, first.weight)

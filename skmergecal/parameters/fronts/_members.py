@@ -38,12 +38,16 @@ class Front:
     folded : list of transformer
         Those after them, which were.
     inputs : Inputs
+        Of -1 columns if nobody tells how many.
+    kept : Steps or None
+        How an error calls the steps.
     """
 
     name: str
     steps: list[Any]
     folded: list[Any]
     inputs: Inputs
+    kept: Any
 
 
 def columns_of(fronts: Sequence[Front]) -> list[Numbers | Categories]:
@@ -60,6 +64,7 @@ def columns_of(fronts: Sequence[Front]) -> list[Numbers | Categories]:
         values that others take and no plain model can refuse.
     """
     uses = [_uses_of(front) for front in fronts]
+    _check_same_inputs(fronts)
     inputs = fronts[0].inputs
     used = sorted(set().union(*uses))
     columns = [
@@ -70,7 +75,25 @@ def columns_of(fronts: Sequence[Front]) -> list[Numbers | Categories]:
     return [_decided(c, [t for t in taken if c.column in t.own], inputs) for c in columns]
 
 
+def _check_same_inputs(fronts: Sequence[Front]) -> None:
+    first = fronts[0]
+    for other in fronts[1:]:
+        if other.inputs == first.inputs:
+            continue
+        key = "n_features" if other.inputs.n_features != first.inputs.n_features else "names"
+        values = [getattr(f.inputs, key) for f in (first, other)]
+        key = "feature_names" if key == "names" else key
+        msg = (
+            f"estimators {first.name!r} and {other.name!r} cannot be averaged: their {key} differ, "
+            f"{values[0]!r} and {values[1]!r}"
+        )
+        remedy = "use members of one architecture, or method='logits'"
+        raise IncompatibleEstimatorsError(msg, remedy)
+
+
 def _uses_of(front: Front) -> dict[int, ColumnUse]:
+    if front.inputs.n_features < 0:
+        raise NoLookUpError(front.steps[0], [])
     while True:
         try:
             return uses_of_columns(front.steps, front.inputs.n_features)
