@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from skmergecal._pipelines import steps_before
 from skmergecal.parameters.families import column_numbers, is_identity, read_affine
 
-__all__ = ["ColumnUse", "NoLookUpError", "is_missing", "uses_of_columns"]
+__all__ = ["ColumnUse", "NoLookUpError", "is_missing", "parts_of", "uses_of_columns"]
 
 #: Where a value comes from, if not from a column as it is: from numbers, or from categories only.
 _OF_NUMBERS, _OF_CATEGORIES = -1, -2
@@ -78,6 +78,14 @@ def uses_of_columns(steps: Sequence[Any], n_features: int) -> dict[int, ColumnUs
     return {i: use for i, use in enumerate(uses.columns) if use.number or use.known}
 
 
+def parts_of(step: Any) -> list[Any]:
+    """A step, or the steps that a Pipeline consists of, to any depth."""
+    if type(step) is not Pipeline:
+        return [step]
+    inner = [*steps_before(step), step.steps[-1]]
+    return [part for _, one in inner for part in parts_of(one)]
+
+
 @dataclass
 class _Uses:
     columns: list[ColumnUse]
@@ -110,7 +118,7 @@ class _Uses:
                 raise NoLookUpError(step or SimpleImputer(), [source])
 
     def _pipeline(self, step: Any, sources: list[int]) -> list[int]:
-        for _, part in [*steps_before(step), step.steps[-1]]:
+        for part in parts_of(step):
             sources = self.follow(part, sources)
         return sources
 

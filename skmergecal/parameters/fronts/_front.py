@@ -16,7 +16,7 @@ from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters._fold import fold_affine_input
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters.families import Steps, steps_in_front
-from skmergecal.parameters.fronts._column_uses import NoLookUpError
+from skmergecal.parameters.fronts._column_uses import NoLookUpError, parts_of
 from skmergecal.parameters.fronts._columns import Categories, Numbers
 from skmergecal.parameters.fronts._difference import no_look_up
 from skmergecal.parameters.fronts._members import Front, columns_of
@@ -82,7 +82,7 @@ def on_common_front(parameters: Sequence[Parameters], names: Sequence[str]) -> l
 
 def _front_of(parameters: Parameters, name: str) -> Front:
     kept = parameters.architecture.get(PREPROCESSING)
-    steps = [step for _, step in steps_in_front(parameters)]
+    steps = [part for _, step in steps_in_front(parameters) for part in parts_of(step)]
     if steps:
         n_features = getattr(steps[0], "n_features_in_", None)
         names = getattr(steps[0], "feature_names_in_", None)

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
@@ -175,3 +176,42 @@ def test_one_model_of_members_with_their_own_preprocessing():
     assert list(plain.feature_names_in_) == list(X.columns)
     with pytest.raises(ValueError, match="columns are missing"):
         plain.predict_proba(X.drop(columns="city"))
+
+
+def narrow(X):
+    return np.asarray(X, dtype=np.float32)
+
+
+def net(seed, n_features, act=None):
+    torch = pytest.importorskip("torch")
+    from tests.nets import layers
+    from tests.nets import net as classifier
+
+    torch.manual_seed(seed)
+    return classifier(layers(n_features, 2, act or torch.nn.Tanh), max_epochs=5)
+
+
+def nets_of(front, gaps, n=2):
+    found = []
+    for seed in range(n):
+        X, y = people(seed, gaps=gaps, cities="abcdef"[: 4 + seed])
+        before = make_pipeline(
+            front().set_params(sparse_threshold=0.0), FunctionTransformer(narrow)
+        )
+        width = before.fit_transform(X, y).shape[1]
+        model = net(seed, width).set_params(classes=["no", "yes"])
+        found.append(
+            make_pipeline(before, model.fit(before.transform(X), (y == "yes").astype(int)))
+        )
+    return found
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_each_torch_net_gives_the_same_on_the_common_front(front):
+    gaps = FRONTS[front]()[1]
+    members = nets_of(lambda: FRONTS[front]()[0], gaps)
+    X, _ = awkward(gaps=gaps)
+    second = average_parameters([read_parameters(m) for m in members], [0.0, 1.0])
+    plain = write_parameters(members[0], second)
+    np.testing.assert_allclose(plain.predict_proba(X), members[1].predict_proba(X), atol=1e-6)
+    assert is_plain(plain)
