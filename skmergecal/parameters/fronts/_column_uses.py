@@ -14,10 +14,10 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
-from skmergecal._pipelines import steps_before
+from skmergecal._pipelines import is_pipeline, steps_before
 from skmergecal.parameters.families import column_numbers, is_identity, read_affine
 
-__all__ = ["ColumnUse", "NoLookUpError", "is_missing", "parts_of", "uses_of_columns"]
+__all__ = ["ColumnUse", "NoLookUpError", "inner_steps", "is_missing", "parts_of", "uses_of_columns"]
 
 #: Where a value comes from, if not from a column as it is: from numbers, or from categories only.
 _OF_NUMBERS, _OF_CATEGORIES = -1, -2
@@ -76,6 +76,17 @@ def uses_of_columns(steps: Sequence[Any], n_features: int) -> dict[int, ColumnUs
         sources = uses.follow(step, sources)
     uses.take_numbers(None, sources)
     return {i: use for i, use in enumerate(uses.columns) if use.number or use.known}
+
+
+def inner_steps(step: Any) -> list[Any]:
+    """The steps directly inside of a fitted step; none where it is a single one."""
+    if hasattr(step, "transformers_"):
+        return [part for _, part, _ in step.transformers_]
+    if is_pipeline(step):
+        return [part for _, part in step.steps]
+    if isinstance(step, FrozenEstimator):
+        return [step.estimator]
+    return [part for _, part in getattr(step, "transformer_list", ())]
 
 
 def parts_of(step: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from skmergecal._pipelines import is_pipeline
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters.families import are_identical
-from skmergecal.parameters.fronts._column_uses import NoLookUpError
+from skmergecal.parameters.fronts._column_uses import NoLookUpError, inner_steps
 from skmergecal.parameters.fronts._members import Front
 
 __all__ = ["no_look_up"]
@@ -21,7 +21,8 @@ def no_look_up(error: NoLookUpError, fronts: Sequence[Front]) -> IncompatibleEst
     """The error for unlike steps of which one is no look-up: which column, and what differs."""
     first = fronts[0]
     other = next((f for f in fronts if f.kept != first.kept), first)
-    difference = _of_lists(first.steps, other.steps)
+    leaves = [[s for s in _leaves(f.steps) if type(s) is type(error.step)] for f in (first, other)]
+    difference = _of_lists(*leaves) or _of_lists(first.steps, other.steps)
     where = "" if difference is None else f" in {difference}"
     labels = [first.inputs.label(column) for column in error.columns[:3]]
     what = f"{', '.join(labels)} here" if labels else "a column here"
@@ -32,6 +33,15 @@ def no_look_up(error: NoLookUpError, fronts: Sequence[Front]) -> IncompatibleEst
     )
     remedy = "fit the preprocessing once and freeze it in all members, or use method='logits'"
     return IncompatibleEstimatorsError(msg, remedy)
+
+
+def _leaves(steps: Sequence[Any]) -> list[Any]:
+    """The steps inside of ColumnTransformers, Pipelines and unions."""
+    found: list[Any] = []
+    for step in steps:
+        inner = inner_steps(step)
+        found += _leaves(inner) if inner else [step]
+    return found
 
 
 def _of_lists(a: Sequence[Any], b: Sequence[Any]) -> str | None:

@@ -233,7 +233,7 @@ def _decided(column: Any, members: Sequence[_Taken], inputs: Inputs) -> Numbers 
                 "and no single front can refuse NaN alone"
             )
             raise IncompatibleEstimatorsError(
-                msg, "let its imputer take NaN for a missing value, or use method='logits'"
+                msg, "put a SimpleImputer for NaN before its encoder, or use method='logits'"
             )
         return replace(column, levels=tuple(v for v in column.levels if _key(v) not in gone))
     first = strict[0]

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder
 
-from skmergecal._pipelines import is_pipeline
 from skmergecal._typing import Array
+from skmergecal.parameters.fronts._column_uses import inner_steps
 from skmergecal.parameters.fronts._columns import Numbers
 from skmergecal.parameters.fronts._rows import Inputs
 
@@ -125,14 +125,8 @@ def _be_quiet(step: Any) -> None:
         if step.handle_unknown == "warn":
             step.handle_unknown = "infrequent_if_exist"
         return
-    if hasattr(step, "transformers_"):
-        parts = [part for _, part, _ in step.transformers_]
-    elif is_pipeline(step):
-        parts = [part for _, part in step.steps]
-    else:
-        parts = [part for _, part in getattr(step, "transformer_list", ())]
-    for part in parts:
-        _be_quiet(getattr(part, "estimator", part))
+    for part in inner_steps(step):
+        _be_quiet(part)
 
 
 def _as_sparse(Z: Any) -> Any:
