@@ -11,7 +11,20 @@ import numpy as np
 from skmergecal.parameters.fronts._column_uses import is_missing
 from skmergecal.parameters.fronts._rows import as_objects
 
-__all__ = ["UNKNOWN", "Categories", "Numbers", "sorted_levels", "unknown_value"]
+__all__ = [
+    "UNKNOWN",
+    "Categories",
+    "Numbers",
+    "key_of",
+    "new_text",
+    "sorted_levels",
+    "unknown_value",
+]
+
+
+def key_of(value: Any) -> Any:
+    """A value as a key: NaN is one key, whatever object it is."""
+    return ("missing", type(value).__name__) if is_missing(value) else value
 
 
 class _Unknown:
@@ -66,6 +79,8 @@ class Categories:
         Whether an encoder of some member knows them as Python objects.
     strict : bool
         Whether members refuse all other values.
+    filled : bool
+        Whether all members treat None, NaN and pd.NA as one; then pd.NA stands for these.
     """
 
     column: int
@@ -73,6 +88,7 @@ class Categories:
     numeric: bool
     boxed: bool = False
     strict: bool = False
+    filled: bool = False
 
     @property
     def base(self) -> Any:
@@ -91,10 +107,14 @@ def unknown_value(levels: Sequence[Any], *, numeric: bool) -> Any:
     """A value that is none of these."""
     if numeric:
         return max((abs(float(v)) for v in levels if not is_missing(v)), default=0.0) * 2 + 1.5
-    other = "unknown"
-    while other in [v for v in levels if isinstance(v, str)]:
-        other += "_"
-    return other
+    return new_text("unknown", levels)
+
+
+def new_text(text: str, levels: Sequence[Any]) -> str:
+    """A text that is none of these values."""
+    while text in [v for v in levels if isinstance(v, str)]:
+        text += "_"
+    return text
 
 
 def sorted_levels(levels: Sequence[Any]) -> tuple[Any, ...]:

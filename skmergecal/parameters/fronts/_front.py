@@ -17,8 +17,9 @@ from skmergecal.parameters._fold import fold_affine_input
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters.families import Steps, steps_in_front
 from skmergecal.parameters.fronts._column_uses import NoLookUpError, parts_of
-from skmergecal.parameters.fronts._columns import Categories, Numbers
+from skmergecal.parameters.fronts._columns import Numbers
 from skmergecal.parameters.fronts._difference import no_look_up
+from skmergecal.parameters.fronts._levels import needed_levels
 from skmergecal.parameters.fronts._members import Front, columns_of
 from skmergecal.parameters.fronts._plain import drawn_rows, plain_front, values_of_front
 from skmergecal.parameters.fronts._probe import MemberFront
@@ -62,9 +63,9 @@ def on_common_front(parameters: Sequence[Parameters], names: Sequence[str]) -> l
     probes = [MemberFront.of(front.steps, inputs) for front in fronts]
     base = {c.column: c.base for c in columns}
     maps = [probe.map_of(columns, base, values_of_front(columns)) for probe in probes]
-    columns, kept = _without_idle_levels(columns, [effects for effects, _ in maps])
-    if not 0 < kept.sum() <= MAX_WIDTH:
-        raise _too_wide(int(kept.sum()), columns, inputs)
+    columns, kept = needed_levels(columns, [effects for effects, _ in maps], inputs)
+    if not 0 < len(kept) <= MAX_WIDTH:
+        raise _too_wide(len(kept), columns, inputs)
     is_net = parameters[0].architecture.get("n_features") is None
     plain = plain_front(columns, inputs, dense=is_net)
     rows = drawn_rows(columns, _ROWS_TO_CHECK, np.random.default_rng(0))
@@ -74,7 +75,7 @@ def on_common_front(parameters: Sequence[Parameters], names: Sequence[str]) -> l
         steps.append(("cast", _cast_to(parameters[0])))
     found = []
     for p, front, probe, (effects, start) in zip(parameters, fronts, probes, maps, strict=True):
-        effects = effects[np.flatnonzero(kept)]
+        effects = effects[kept]
         _check(F, effects, start, probe.transform(columns, {}, rows), front.name)
         found.append(_folded(p, effects, start, steps, front.name))
     return found
@@ -120,29 +121,6 @@ def _centred(columns: Sequence[Any], fronts: Sequence[Front]) -> list[Any]:
 def _mean(values: Sequence[float]) -> float:
     known = [v for v in values if np.isfinite(v)]
     return float(np.mean(known)) if known else np.nan
-
-
-def _without_idle_levels(
-    columns: Sequence[Any], effects: Sequence[Any]
-) -> tuple[list[Any], np.ndarray]:
-    """Columns without categories that all members treat as they do unknown ones."""
-    values = values_of_front(columns)
-    acts = np.zeros(len(values), dtype=bool)
-    for effect in effects:
-        acts |= np.diff(effect.indptr) > 0
-    kept = np.ones(len(values), dtype=bool)
-    levels: dict[int, list[Any]] = {}
-    open_ = {c.column for c in columns if isinstance(c, Categories) and not c.strict}
-    for place, value in enumerate(values):
-        ((column, level),) = value.items()
-        if column in open_:
-            kept[place] = acts[place]
-            levels.setdefault(column, []).extend([level] if acts[place] else [])
-    found = [
-        replace(c, levels=tuple(levels.get(c.column, ()))) if c.column in open_ else c
-        for c in columns
-    ]
-    return found, kept
 
 
 def _too_wide(width: int, columns: Sequence[Any], inputs: Inputs) -> IncompatibleEstimatorsError:

@@ -18,7 +18,13 @@ from skmergecal.parameters.fronts._column_uses import (
     is_missing,
     uses_of_columns,
 )
-from skmergecal.parameters.fronts._columns import UNKNOWN, Categories, Numbers, sorted_levels
+from skmergecal.parameters.fronts._columns import (
+    UNKNOWN,
+    Categories,
+    Numbers,
+    key_of,
+    sorted_levels,
+)
 from skmergecal.parameters.fronts._probe import MemberFront
 from skmergecal.parameters.fronts._rows import Inputs
 
@@ -146,9 +152,10 @@ def _column(i: int, inputs: Inputs, uses: dict[str, ColumnUse]) -> Numbers | Cat
     levels: dict[Any, Any] = {}
     for use in uses.values():
         for array in use.known:
-            levels.update((_key(v), v) for v in array.tolist())
-        levels.update((_key(v), v) for v in use.sentinels)
-    levels.update((_key(v), v) for v in _missing(numeric))
+            plain = [v.item() if isinstance(v, np.generic) else v for v in array.tolist()]
+            levels.update((key_of(v), v) for v in plain)
+        levels.update((key_of(v), v) for v in use.sentinels if not (numeric and is_missing(v)))
+    levels.update((key_of(v), v) for v in _missing(numeric))
     boxed = any(array.dtype == object for use in uses.values() for array in use.known)
     return Categories(i, sorted_levels(list(levels.values())), numeric, boxed)
 
@@ -161,11 +168,7 @@ def _kind(use: ColumnUse) -> str:
     return "numbers" if numbers else "objects"
 
 
-def _key(value: Any) -> Any:
-    return ("missing", type(value).__name__) if is_missing(value) else value
-
-
-_NAN = _key(np.nan)
+_NAN = key_of(np.nan)
 
 
 def _missing(numeric: bool) -> list[Any]:
@@ -196,11 +199,11 @@ class _Taken:
     @classmethod
     def of(cls, front: Front, uses: dict[int, ColumnUse], columns: Sequence[Any]) -> _Taken:
         own = {
-            i: {_key(v) for array in use.known for v in array.tolist()} for i, use in uses.items()
+            i: {key_of(v) for array in use.known for v in array.tolist()} for i, use in uses.items()
         }
         base = {}
         for c in columns:
-            known = [v for v in getattr(c, "levels", ()) if _key(v) in own.get(c.column, ())]
+            known = [v for v in getattr(c, "levels", ()) if key_of(v) in own.get(c.column, ())]
             base[c.column] = known[0] if known else c.base
         changes = [
             {c.column: value}
@@ -210,7 +213,7 @@ class _Taken:
         ]
         accepted = MemberFront.of(front.steps, front.inputs).accepts(columns, base, changes)
         refused = {
-            (column, _key(value))
+            (column, key_of(value))
             for change, ok in zip(changes, accepted, strict=True)
             for column, value in change.items()
             if not ok
@@ -224,7 +227,7 @@ def _decided(column: Any, members: Sequence[_Taken], inputs: Inputs) -> Numbers 
     if isinstance(column, Numbers):
         return replace(column, missing=not any((i, _NAN) in m.refused for m in members))
     strict = [m for m in members if (i, UNKNOWN) in m.refused]
-    gone = {_key(v) for m in members for v in column.levels if (i, _key(v)) in m.refused}
+    gone = {key_of(v) for m in members for v in column.levels if (i, key_of(v)) in m.refused}
     if not strict:
         picky = [m.name for m in members if (i, _NAN) in m.refused]
         if picky:
@@ -235,7 +238,7 @@ def _decided(column: Any, members: Sequence[_Taken], inputs: Inputs) -> Numbers 
             raise IncompatibleEstimatorsError(
                 msg, "put a SimpleImputer for NaN before its encoder, or use method='logits'"
             )
-        return replace(column, levels=tuple(v for v in column.levels if _key(v) not in gone))
+        return replace(column, levels=tuple(v for v in column.levels if key_of(v) not in gone))
     first = strict[0]
     for other in members:
         if other.own[i] != first.own[i]:
@@ -249,6 +252,6 @@ def _decided(column: Any, members: Sequence[_Taken], inputs: Inputs) -> Numbers 
                 "use method='logits'"
             )
             raise IncompatibleEstimatorsError(msg, remedy)
-    levels = [v for v in column.levels if _key(v) not in gone]
-    taken = [v for v in levels if _key(v) in first.own[i] or is_missing(v)]
+    levels = [v for v in column.levels if key_of(v) not in gone]
+    taken = [v for v in levels if key_of(v) in first.own[i] or is_missing(v)]
     return replace(column, levels=tuple(taken), strict=True)

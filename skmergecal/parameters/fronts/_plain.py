@@ -11,7 +11,8 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skmergecal.parameters.fronts._columns import UNKNOWN, Categories, Numbers
+from skmergecal.parameters.fronts._column_uses import is_missing
+from skmergecal.parameters.fronts._columns import UNKNOWN, Categories, Numbers, new_text
 from skmergecal.parameters.fronts._rows import Inputs, as_objects
 
 __all__ = ["in_order", "plain_front", "values_of_front"]
@@ -20,25 +21,28 @@ __all__ = ["in_order", "plain_front", "values_of_front"]
 def in_order(columns: Sequence[Numbers | Categories]) -> list[list[Any]]:
     """The columns in the groups that the front is made of.
 
-    Numbers that may be missing, other numbers, categories beside which others are taken, and
-    categories beside which none are.
+    Numbers that may be missing, other numbers; categories beside which others are taken, and beside
+    which none are; the same where missing ones are filled in.
     """
     numbers = [c for c in columns if isinstance(c, Numbers)]
     categories = [c for c in columns if isinstance(c, Categories) and c.levels]
     return [
         [c for c in numbers if c.missing],
         [c for c in numbers if not c.missing],
-        [c for c in categories if not c.strict],
-        [c for c in categories if c.strict],
+        *(
+            [c for c in categories if c.strict == strict and c.filled == filled]
+            for filled in (False, True)
+            for strict in (False, True)
+        ),
     ]
 
 
 def values_of_front(columns: Sequence[Numbers | Categories]) -> list[dict[int, Any]]:
     """For each value of the front, the change of the base row that makes it 1 and no other."""
-    gappy, whole, open_, strict = in_order(columns)
+    gappy, whole, *groups = in_order(columns)
     step = [{c.column: c.centre + c.scale} for c in (*gappy, *whole)]
     flags = [{c.column: np.nan} for c in gappy]
-    levels = [{c.column: level} for c in (*open_, *strict) for level in c.levels]
+    levels = [{c.column: level} for group in groups for c in group for level in c.levels]
     return [*step[: len(gappy)], *flags, *step[len(gappy) :], *levels]
 
 
@@ -54,7 +58,7 @@ def plain_front(
     dense : bool
         Whether its output is dense however many zeros it has.
     """
-    gappy, whole, open_, strict = in_order(columns)
+    gappy, whole, *groups = in_order(columns)
 
     def keys(group: Sequence[Any]) -> list[Any]:
         return [inputs.key(c.column) for c in group]
@@ -70,13 +74,10 @@ def plain_front(
     if whole:
         moved = any(c.centre != 0.0 or c.scale != 1.0 for c in whole)
         parts.append(("complete", StandardScaler() if moved else "passthrough", keys(whole)))
-    for name, group, unknown in (("categories", open_, "ignore"), ("known", strict, "error")):
-        if group:
-            levels = [_as_categories(c) for c in group]
-            encoder = OneHotEncoder(categories=levels, handle_unknown=unknown)
-            parts.append((name, encoder, keys(group)))
+    names = ("categories", "known", "filled", "filled known")
+    parts += [(n, _encoder(g), keys(g)) for n, g in zip(names, groups, strict=True) if g]
     front = ColumnTransformer(parts, sparse_threshold=0.0 if dense else 0.3)
-    used = [c for group in (gappy, whole, open_, strict) for c in group]
+    used = [c for group in (gappy, whole, *groups) for c in group]
     front = front.set_output(transform="default").fit(_rows_to_fit(used, inputs))
     for name, group in (("numbers", gappy), ("missing", gappy), ("complete", whole)):
         part = front.named_transformers_.get(name)
@@ -86,6 +87,22 @@ def plain_front(
             scaler.scale_ = np.array([c.scale for c in group])
             scaler.var_ = scaler.scale_**2
     return front
+
+
+def _encoder(group: Sequence[Categories]) -> Any:
+    """An encoder of columns that are all strict, or all not, and all filled, or all not."""
+    unknown = "error" if group[0].strict else "ignore"
+    if not group[0].filled:
+        return OneHotEncoder(categories=[_as_categories(c) for c in group], handle_unknown=unknown)
+    # Encoders cannot sort pd.NA, so a text of its own stands for it.
+    token = new_text("<NA>", [v for c in group for v in c.levels])
+    levels = [as_objects([token if is_missing(v) else v for v in c.levels]) for c in group]
+    missing = next(v for c in group for v in c.levels if is_missing(v))
+    fill = SimpleImputer(
+        missing_values=missing, strategy="constant", fill_value=token, keep_empty_features=True
+    )
+    encoder = OneHotEncoder(categories=levels, handle_unknown=unknown)
+    return Pipeline([("fill", fill), ("encode", encoder)])
 
 
 def _as_categories(column: Categories) -> np.ndarray:
