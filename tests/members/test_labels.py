@@ -56,8 +56,16 @@ def of_plain_labels(blobs):
     return {name: model.fit(blobs.X, blobs.y) for name, model in models().items()}
 
 
-@pytest.mark.parametrize("model", list(models()))
-@pytest.mark.parametrize("encoding", list(ENCODINGS))
+# each encoding with two of the four models, each of these with five encodings
+PAIRS = [
+    (model, encoding)
+    for i, encoding in enumerate(ENCODINGS)
+    for j, model in enumerate(models())
+    if (i + j) % 2 == 0
+]
+
+
+@pytest.mark.parametrize(("model", "encoding"), PAIRS)
 def test_ten_encodings_give_the_same_probabilities(blobs, of_plain_labels, model, encoding):
     encode, columns = ENCODINGS[encoding]
     expected = of_plain_labels[model]

@@ -41,7 +41,7 @@ from skmergecal.members._fit import sample_weight_param
 from skmergecal.members._member import read_raw
 from skmergecal.members._read import choose_reader
 
-MLP = {"alpha": 1.0, "max_iter": 3000, "tol": 0.01, "random_state": 0}
+MLP = {"alpha": 1.0, "solver": "lbfgs", "tol": 0.1, "random_state": 0}
 
 # family, source for three classes, source for two classes
 FAMILIES = [

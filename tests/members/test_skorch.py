@@ -77,12 +77,12 @@ def test_whole_numbers_reach_a_net_of_linear_layers(digits):
 def test_unfitted_nets_of_float64_modules_and_on_whole_numbers(digits, whole):
     torch.manual_seed(0)
     module = layers(64, 10) if whole else layers(64, 10).double()
-    lr = 0.01 if whole else 0.5
+    settings = {"max_epochs": 12, "lr": 0.01 if whole else 0.5}
     X = (16 * digits.X).astype(int) if whole else digits.X
-    steps = make_pipeline(make_pipeline(FunctionTransformer(), net(module, max_epochs=20, lr=lr)))
-    for member in (net(module, max_epochs=20, lr=lr), steps):
+    steps = make_pipeline(make_pipeline(FunctionTransformer(), net(module, **settings)))
+    for member in (net(module, **settings), steps):
         model = TemperatureCalibrator(member, cv=2).fit(X, digits.y)
-        assert model.score(X, digits.y) > 0.3
+        assert model.score(X, digits.y) > 0.2  # what it learns in a few epochs; by chance .1
 
 
 def test_a_net_that_never_saw_a_class_has_probability_0_there(blobs):
@@ -123,7 +123,7 @@ def test_a_module_that_names_columns_gets_columns():
 @pytest.mark.parametrize("method", ["logits", "probabilities"])
 def test_unfitted_nets_learn_labels_of_any_kind(blobs, method):
     torch.manual_seed(0)
-    members = [("net", net(max_epochs=60, lr=0.5)), ("logistic", LogisticRegression())]
+    members = [("net", net(max_epochs=20, lr=0.5)), ("logistic", LogisticRegression())]
     model = MergedClassifier(members, method=method, calibrate="both", cv=2)
     model.fit(blobs.X, NAMES[blobs.y])
     assert set(model.predict(blobs.X_test)) <= set(NAMES)

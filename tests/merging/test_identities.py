@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal._numerics import log_softmax, softmax
 from tests.stand_ins import Told
-from tests.strategies import problems, seeds
+from tests.strategies import at_most, problems, seeds
 
 METHODS = ["logits", "probabilities"]
 # A few random rows may be separable, or tell nothing: T then stands at its bound, with a warning.
@@ -75,6 +75,7 @@ def test_order_of_members_and_scale_of_weights_do_not_matter(method, seed, scale
 @at_bound_too
 @pytest.mark.parametrize("weights", ["log_loss", "greedy"])
 @pytest.mark.parametrize("method", METHODS)
+@at_most(15)  # for each of four
 @given(seed=seeds)
 def test_learned_weights_follow_the_members(method, weights, seed):
     members, X, y, rng = random_members(seed, n=60)
@@ -86,6 +87,7 @@ def test_learned_weights_follow_the_members(method, weights, seed):
 
 @at_bound_too
 @pytest.mark.parametrize("method", METHODS)
+@at_most(15)  # each asks 16 times
 @given(seed=seeds)
 def test_one_row_alone_equals_the_batch_to_the_bit(method, seed):
     members, X, y, rng = random_members(seed, n=9, k=11)

@@ -30,7 +30,7 @@ SETTINGS = [
 @pytest.fixture(scope="module")
 def nets(digits):
     """Nets from three starts."""
-    how = {"hidden_layer_sizes": (12,), "tol": 0.01, "learning_rate_init": 0.01}
+    how = {"hidden_layer_sizes": (12,), "solver": "lbfgs", "tol": 0.01}
     return [MLPClassifier(random_state=k, **how).fit(digits.X, digits.y) for k in range(3)]
 
 

@@ -35,7 +35,7 @@ from skmergecal.parameters import (
 )
 from tests.strategies import at_most, seeds
 
-FEW = at_most(25)
+FEW = at_most(12)
 
 
 def both_merges(members, X, y, **params):
@@ -96,8 +96,9 @@ def fitted(blobs, binary):
     return fit
 
 
-@pytest.mark.parametrize("calibrate", [None, "both"])
-@pytest.mark.parametrize("weights", [None, "log_loss", [3, 1]])
+@pytest.mark.parametrize(
+    ("weights", "calibrate"), [("log_loss", None), (None, "both"), ([3, 1], None)]
+)
 @pytest.mark.parametrize(("n_classes", "case"), CASES)
 def test_linear_parameter_merge_is_the_logit_merge(fitted, case, n_classes, weights, calibrate):
     data, members = fitted(n_classes, case)
@@ -238,8 +239,10 @@ def siblings(digits):
     return nets
 
 
-@pytest.mark.parametrize("weights", ["log_loss", "greedy", None])
-@pytest.mark.parametrize("calibrate", [None, "members", "merged", "both"])
+@pytest.mark.parametrize(
+    ("weights", "calibrate"),
+    [("log_loss", None), ("greedy", "members"), (None, "merged"), ("log_loss", "both")],
+)
 def test_networks_of_one_start_merge_without_a_barrier(digits, siblings, weights, calibrate):
     before = pickle.dumps(siblings)
     merged = MergedClassifier.from_fitted(

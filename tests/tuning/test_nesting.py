@@ -33,7 +33,7 @@ def starts(blobs):
 
 def test_a_calibrator_around_it_learns_from_rows_it_has_not_seen(starts, blobs):
     inner = FineTunedClassifier(
-        FrozenEstimator(starts["mlp"]), epochs=40, learning_rate=0.01, cv=2, random_state=0
+        FrozenEstimator(starts["mlp"]), epochs=10, learning_rate=0.05, cv=2, random_state=0
     )
     model = TemperatureCalibrator(inner, cv=2).fit(blobs.X_held, blobs.y_held)
     on_its_own_rows = TemperatureCalibrator(FrozenEstimator(model.estimator_))

@@ -27,9 +27,7 @@ def test_barrier_counts_the_final_model_and_not_only_those_of_the_folds(digits, 
     members = [
         (
             str(n),
-            Turned(
-                (16,), max_iter=3000, learning_rate_init=0.01, random_state=0, n_iter_no_change=n
-            ),
+            Turned((16,), solver="lbfgs", tol=0.01, random_state=0, n_iter_no_change=n),
         )
         for n in (10, 11)
     ]
