@@ -66,8 +66,8 @@ def _choose_rows(codes: IntArray, share: float, rng: np.random.Generator) -> np.
     steps = np.floor(share * np.arange(len(codes) + 1) + rng.random())
     held = np.zeros(len(codes), dtype=bool)
     held[order] = np.diff(steps) > 0
-    left = np.bincount(codes[~held], minlength=int(codes.max(initial=0)) + 1)
-    held[left[codes] == 0] = False
+    classes, first = np.unique(codes[order], return_index=True)
+    held[order[first[~np.isin(classes, codes[~held])]]] = False
     return held
 
 

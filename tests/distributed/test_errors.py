@@ -48,7 +48,7 @@ WRONG = {
     ),
     "unfitted": (
         lambda: MergedClassifier({"a": LogisticRegression()}).fit(DX, DY),
-        "'a'.* are to be fitted.*from_fitted",
+        "'a'.* are to be fitted.*from_partitions.*from_fitted",
     ),
     "parameters": (lambda: fit(DX, DY, method="parameters"), "parameters'.*use method='logits'"),
     "scoring": (

@@ -226,6 +226,31 @@ def test_neighbours_are_trained_on_together_where_partitions_are_many():
     assert [number for block in blocks for number in block] == [*range(201)]
 
 
+@pytest.mark.parametrize("held_out", [0.05, 0.5, 0.95])
+def test_a_share_of_each_class_is_held_out_and_one_row_is_trained_on(held_out):
+    labels = np.repeat(["a", "b", "d"], [N - 31, 30, 1])
+    merged = fit(*arrays([], X, labels), estimator=Remembers(), held_out=held_out, weights=None)
+    counts = dict(zip(*np.unique(labels[trained_on(merged)["partition_0"]], return_counts=True)))
+    for label, count in [("a", N - 31), ("b", 30), ("d", 1)]:
+        assert counts[label] >= 1
+        assert abs(counts[label] - (1 - held_out) * count) <= 1
+
+
+def test_nets_begin_with_seeds_of_their_own_and_leave_those_of_torch():
+    torch, nets = pytest.importorskip("torch"), pytest.importorskip("tests.nets")
+    net = nets.net(nets.layers(3, 3), max_epochs=1)
+    rows = arrays([120], X.astype(np.float32), Y)
+    before = torch.get_rng_state()
+    found = []
+    for scheduler, seed in [("synchronous", 3), ("threads", 3), ("synchronous", 4)]:
+        with dask.config.set(scheduler=scheduler):
+            how = {"estimator": net, "random_state": seed, "weights": None}
+            found.append(fit(*rows, **how).predict_proba(X.astype(np.float32)))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found[0] != found[2]).any()
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_a_clone_is_fitted_on_new_rows_with_the_members_as_they_are():
     merged = fit(DX, DY)
     new_X, new_y, _ = make_rows(2)
