@@ -84,20 +84,26 @@ def test_different_architectures_name_the_first_tensor_and_both_shapes(blobs):
     nets = fitted_nets(blobs, {"hidden_layer_sizes": (5,)}, {"hidden_layer_sizes": (7,)})
     match = r"'a' and 'b'.*'coefs_\[0\]' has shape \(8, 5\) and \(8, 7\)"
     with pytest.raises(IncompatibleEstimatorsError, match=match):
-        MergedClassifier.from_fitted(nets, blobs.X_held, blobs.y_held, method="parameters")
+        MergedClassifier.from_fitted(
+            nets, blobs.X_held, blobs.y_held, method="parameters", alignment=None
+        )
 
 
 def test_different_depths_name_the_first_tensor(blobs):
     nets = fitted_nets(blobs, {"hidden_layer_sizes": (5,)}, {"hidden_layer_sizes": (5, 5)})
     match = r"'coefs_\[1\]' has shape \(5, 3\) and \(5, 5\)"
     with pytest.raises(IncompatibleEstimatorsError, match=match):
-        MergedClassifier.from_fitted(nets, blobs.X_held, blobs.y_held, method="parameters")
+        MergedClassifier.from_fitted(
+            nets, blobs.X_held, blobs.y_held, method="parameters", alignment=None
+        )
 
 
 def test_different_activations(blobs):
     nets = fitted_nets(blobs, {"activation": "relu"}, {"activation": "tanh"})
     with pytest.raises(IncompatibleEstimatorsError, match="activation differ, 'relu' and 'tanh'"):
-        MergedClassifier.from_fitted(nets, blobs.X_held, blobs.y_held, method="parameters")
+        MergedClassifier.from_fitted(
+            nets, blobs.X_held, blobs.y_held, method="parameters", alignment=None
+        )
 
 
 def test_different_feature_counts(blobs):

@@ -9,6 +9,7 @@ from skmergecal._training._synthetic import (
     SETS,
     can_be_mixed,
     check_augmentable,
+    stacked,
     synthetic_rows,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "can_be_mixed",
     "check_augmentable",
     "open_estimator",
+    "stacked",
     "synthetic_rows",
     "torch_trainee",
     "train",

@@ -39,11 +39,13 @@ class NetworkTrainee(Trainee):
         self.network: Network = parameters.network
         self.optimiser: Optimiser = Adam(parameters.arrays, self.network.statistics)
         self.rate = self.penalty = 0.0
+        self.temperature = 1.0
 
     def start_training(self, plan: TrainingPlan, *, soft: bool) -> None:
         arrays, constant = self.parameters.arrays, self.network.statistics
         own = self.estimator if is_sklearn(self.estimator, "MLPClassifier") else MLPClassifier()
         decay = plan.weight_decay
+        self.temperature = plan.temperature if soft else 1.0
         if soft:
             self.rate = DISTILLATION.learning_rate
             decay = DISTILLATION.weight_decay if decay is None else decay
@@ -73,6 +75,7 @@ class NetworkTrainee(Trainee):
             goals,
             self.rate * share,
             weight=weight,
+            temperature=self.temperature,
             penalty=self.penalty,
         )
         return cross_entropy(log_softmax(two_columns(logits)), goals, weight)

@@ -120,6 +120,24 @@ class OpenedEstimator:
             return np.empty(0, dtype=np.intp)
         return parameters.network.whole_columns()
 
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters of the net, as they are."""
+        return read_parameters(self.net)
+
+    @property
+    def is_net(self) -> bool:
+        """Whether it is a net: of skorch, or described as one by its family."""
+        if is_skorch(self.net):
+            return True
+        parameters = _read(self.net)
+        return parameters is not None and parameters.network is not None
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the net is made of."""
+        return sum(array.size for array in self.parameters.arrays.values())
+
     def trainee(self) -> Trainee:
         """A copy of the net, ready for training.
 

@@ -50,6 +50,11 @@ class TrainingPlan:
         Keep the mean of the parameters after each epoch of the second half.
     n_iter_no_change : int
         Epochs without improvement on held-out rows before it stops, where there are such rows.
+    temperature : float
+        Divides logits before they are compared with probabilities. Above 1, the less likely
+        classes count for more.
+    still : bool
+        Learn probabilities without dropout, with stored means and variances as they are.
     """
 
     epochs: int
@@ -59,6 +64,8 @@ class TrainingPlan:
     weight_decay: float | None
     average: bool
     n_iter_no_change: int
+    temperature: float = 1.0
+    still: bool = False
 
     def share(self, done: float) -> float:
         """The learning rate as a share of the largest, once this share of the run is done."""

@@ -1,16 +1,18 @@
-"""Synthetic rows for a teacher to label: mixed and jittered."""
+"""Rows to train on: stacked, and synthetic ones for a teacher to label, mixed and jittered."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from skmergecal._networks import draw_partners, moved_towards
 from skmergecal._typing import Array, IntArray
 
-__all__ = ["AUGMENTS", "SETS", "can_be_mixed", "check_augmentable", "synthetic_rows"]
+__all__ = ["AUGMENTS", "SETS", "can_be_mixed", "check_augmentable", "stacked", "synthetic_rows"]
 
 #: Number of sets of synthetic rows. In 50 epochs on two data sets a set for each epoch was better
 #: by less than one part in 250, a single one worse by up to one in 20.
@@ -93,3 +95,30 @@ def _moved(
     if noise:
         moved += noise * np.nanstd(values, axis=0) * rng.standard_normal(moved.shape)
     return moved
+
+
+def stacked(X: Any, unlabeled: Any) -> Any:
+    """Rows with further rows below them, in the container of the first.
+
+    Raises
+    ------
+    ValueError
+        If their columns differ.
+    """
+    if isinstance(X, list):
+        return [*X, *unlabeled]
+    if hasattr(X, "iloc"):
+        if list(X.columns) != list(getattr(unlabeled, "columns", [])):
+            msg = "X_unlabeled should be a DataFrame with the columns of X, in the same order"
+            raise ValueError(msg)
+        return sys.modules["pandas"].concat([X, unlabeled], ignore_index=True)
+    if np.shape(X)[1:] != np.shape(unlabeled)[1:]:
+        msg = (
+            f"X_unlabeled should have {np.shape(X)[1:]} columns, as X; "
+            f"it has {np.shape(unlabeled)[1:]}"
+        )
+        raise ValueError(msg)
+    if hasattr(X, "toarray"):
+        both: list[Any] = [X, unlabeled]
+        return scipy.sparse.vstack(both, format="csr")
+    return np.concatenate([X, unlabeled])

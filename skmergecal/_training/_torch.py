@@ -45,10 +45,12 @@ class TorchTrainee(Trainee):
         self.random = RandomNumbers()
         self.optimiser: Any = None
         self.rates: list[float] = []
-        self.soft = False
+        self.soft = self.still = False
+        self.temperature = 1.0
 
     def start_training(self, plan: TrainingPlan, *, soft: bool) -> None:
         self.soft, decay = soft, plan.weight_decay
+        self.still, self.temperature = soft and plan.still, plan.temperature
         net = self.net.initialize_optimizer()  # that of the fit has state for other weights
         if soft:
             free = [p for p in net.module_.parameters() if p.requires_grad]
@@ -82,9 +84,9 @@ class TorchTrainee(Trainee):
             X = prepared.index_select(0, rows) if prepared.is_sparse else prepared[rows]
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * share
-        net.module_.train()
+        net.module_.train(not self.still)
         if isinstance(net.criterion_, nn.Module):
-            net.criterion_.train()
+            net.criterion_.train(not self.still)
         self.optimiser.zero_grad()
         weights = None if weight is None else self._tensor(weight / weight.sum())
         with self.random.borrowed():
@@ -96,7 +98,7 @@ class TorchTrainee(Trainee):
 
     def _loss_of(self, output: Any, X: Any, goals: np.ndarray, weights: Any) -> Any:
         if self.soft:
-            losses = _soft_losses(self.net, output, self._tensor(goals))
+            losses = _soft_losses(self.net, output, self._tensor(goals), self.temperature)
             return losses.mean() if weights is None else (weights * losses).sum()
         y = goals.astype(np.float32 if is_binary_net(self.net) else np.int64)
         if weights is None:
@@ -149,20 +151,19 @@ def _parts(net: Estimator) -> list[Any]:
     return [part for part in (net.module_, net.criterion_) if isinstance(part, nn.Module)]
 
 
-def _soft_losses(net: Estimator, output: Any, goals: Any) -> Any:
-    """Cross-entropy of each row, with probabilities as goals."""
+def _soft_losses(net: Estimator, output: Any, goals: Any, temperature: float) -> Any:
+    """T^2 times the cross-entropy of each row at a temperature T, with probabilities as goals."""
     if isinstance(output, tuple):
         output = output[0]
-    if not outputs_logits(net):
-        if output.ndim == 1:
-            output = torch.stack([1 - output, output], dim=1)
-        log_proba = torch.log(output + torch.finfo(output.dtype).eps)
-    else:
-        if output.ndim == 1 or output.shape[1] == 1:
-            output = output.reshape(-1, 1)
-            output = torch.cat([torch.zeros_like(output), output], dim=1)
-        log_proba = torch.log_softmax(output, dim=1)
-    return -(goals.to(log_proba.dtype) * log_proba).sum(dim=1)
+    logits = outputs_logits(net)
+    if output.ndim == 1 or output.shape[1] == 1:
+        output = output.reshape(-1, 1)
+        output = torch.cat([torch.zeros_like(output) if logits else 1 - output, output], dim=1)
+    log_proba = output if logits else torch.log(output + torch.finfo(output.dtype).eps)
+    if logits or temperature != 1.0:
+        log_proba = torch.log_softmax(log_proba / temperature, dim=1)
+    losses = -(goals.to(log_proba.dtype) * log_proba).sum(dim=1)
+    return losses if temperature == 1.0 else temperature**2 * losses
 
 
 @contextmanager

@@ -101,10 +101,12 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         activations (which "select" does anyway), units rescaled (after "select": not), or not.
         "auto" fits all layers to the pool in a few epochs, but not where ``alignment`` is None.
     on_barrier : {"warn", "raise", "logits"}, default="warn"
-        What to do where the model of averaged parameters is worse than its members: warn, raise
+        What to do where the model of merged parameters is worse than its members are on average,
+        or than the best of them by more than two paired standard errors: warn, raise
         `MergeBarrierError`, or fall back to the logit pool (with a warning).
     barrier_tolerance : float, default=0.05
-        How much worse it may be, as a share of the members' weighted mean loss.
+        How much worse than on average it may be, as a share of the members' weighted mean loss.
+        With 1 or more, nothing is guarded, nor is it compared with the best member.
     cv : int, splitter or iterable, default=5
         How members that are not frozen are cross-fitted.
     refit : bool, default=True
@@ -167,7 +169,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         final model counts: on its own training rows it must not lose to what its members reach
         on rows they have not seen.
     merge_report_ : MergeReport
-        With ``method="parameters"`` and rows: losses of members, pool, and each step of merging.
+        With ``method="parameters"``: losses of members, pool, and each step of merging, and how far
+        the result is above the best member. Without labels they are NaN.
     loss_estimate_ : LossEstimate
         The log loss to expect on new rows, its standard error, that of each member and pool, and
         the gain over the best member. Every held-out row counts with a prediction that was learned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ __all__ = ["MergeReport"]
 class MergeReport:
     """Log losses on held-out rows, in nats, on the way from the members to one model.
 
-    ``print(report)`` gives a table.
+    All are NaN where there were no labels. ``print(report)`` gives a table.
 
     Attributes
     ----------
@@ -21,7 +22,8 @@ class MergeReport:
     stages : dict of str to float
         The models that were made: "plain" (averaged as they are), "aligned", "rescale",
         "least_squares", "select" and "distilled", as far as they were tried (in every fold, where
-        members are fitted here).
+        members are fitted here). Nets whose parameters cannot be merged are "distilled from
+        member 'x'", or "distilled from the average".
     merged : float
         The result.
     pool : float
@@ -30,6 +32,11 @@ class MergeReport:
         The stage that ``merged_estimator_`` is.
     barrier : float
         As ``barrier_``.
+    best_member_loss : float
+        The least loss of a member with positive weight.
+    z : float
+        By how many of its standard errors, paired over the rows, the mean loss of the result is
+        above that of this member; below 0 where the result is better.
     """
 
     members: Mapping[str, float]
@@ -38,11 +45,15 @@ class MergeReport:
     pool: float
     chosen: str
     barrier: float
+    best_member_loss: float = math.nan
+    z: float = math.nan
 
     def __str__(self) -> str:
         rows = [(f"member {name}", loss) for name, loss in self.members.items()]
         rows += [(f"step {name}", loss) for name, loss in self.stages.items()]
         rows += [(f"merged ({self.chosen})", self.merged), ("pool of logits", self.pool)]
-        width = max(len(name) for name, _ in rows)
+        width = max(21, *(len(name) for name, _ in rows))
         lines = [f"{name:{width}s}  {loss:.4f}" for name, loss in rows]
+        if not math.isnan(self.z):
+            lines.append(f"{'above the best member':{width}s}  {self.z:.1f} standard errors")
         return "\n".join([f"{'':{width}s}  log loss", *lines])

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._networks import as_float64, two_columns
-from skmergecal._numerics import ROWS_TO_COMPARE, SAME_IN_SINGLE_PRECISION, softmax
+from skmergecal._numerics import (
+    ROWS_TO_COMPARE,
+    SAME_IN_SINGLE_PRECISION,
+    add_weighted,
+    log_softmax,
+    softmax,
+)
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
@@ -26,6 +33,7 @@ from skmergecal.members import (
     in_known_form,
     is_skorch,
 )
+from skmergecal.merging._distil_members import DistilledMerge, Pool, distil_members, nets_of
 from skmergecal.merging._settings import Settings
 from skmergecal.parameters import (
     Parameters,
@@ -33,6 +41,7 @@ from skmergecal.parameters import (
     merge_parameters,
     on_same_columns,
     read_parameters,
+    take_same_rows,
     write_parameters,
 )
 
@@ -54,15 +63,25 @@ class MergedMember:
     stages : dict of str to Member
     chosen : str
         The stage that is the result.
+    origin : str
+        What a net was distilled from.
     """
 
     stages: Mapping[str, Member]
     chosen: str
+    origin: str = ""
 
     @property
     def member(self) -> Member:
         """The result."""
         return self.stages[self.chosen]
+
+    @property
+    def label(self) -> str:
+        """The name of the result."""
+        if self.chosen == "member":
+            return self.origin.removeprefix("from ")
+        return f"{self.chosen} {self.origin}".strip() if self.chosen == "distilled" else self.chosen
 
 
 def merge_members(
@@ -72,6 +91,9 @@ def merge_members(
     settings: Settings | None = None,
     X: Sequence[Any] = (),
     parameters: Sequence[Parameters] | None = None,
+    *,
+    goals: Array | None = None,
+    obstacle: IncompatibleEstimatorsError | None = None,
 ) -> MergedMember:
     """Merge the parameters of fitted members, temperatures folded in.
 
@@ -85,14 +107,62 @@ def merge_members(
         Blocks of rows for alignment and repair, as the members take them.
     parameters : sequence of Parameters, default=None
         Those of the members as `same_input` gives them, where they are at hand.
+    goals : ndarray of shape (n_rows, n_classes), default=None
+        Log-probabilities of the pool for the first rows, where these are known.
+    obstacle : IncompatibleEstimatorsError, default=None
+        Why parameters cannot be merged, where that is known.
 
     Raises
     ------
     IncompatibleEstimatorsError
-        If the members are not of one architecture, or cannot be aligned.
+        If the members are not of one architecture, or cannot be aligned, nor distilled.
     """
-    if parameters is None:
-        parameters = same_input(members, temperatures)
+    if obstacle is None:
+        try:
+            if parameters is None:
+                parameters = same_input(members, temperatures)
+            return _merge_parameters(members, parameters, weights, settings, X)
+        except IncompatibleEstimatorsError as error:
+            obstacle = error
+    if settings is None or not settings.distils:
+        raise obstacle
+    pool = Pool(members, weights, temperatures)
+    return MergedMember(*_distil(pool, X, goals, obstacle))
+
+
+def _distil(
+    pool: Pool, X: Sequence[Any], goals: Array | None, obstacle: IncompatibleEstimatorsError
+) -> DistilledMerge:
+    """The way out where parameters cannot be merged: one of several nets learns from their pool.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        The obstacle, for other models than nets, and nets that take other rows.
+    """
+    nets = nets_of(pool.members)
+    if nets is None or not take_same_rows([read_parameters(m.estimator) for m in pool.members]):
+        raise obstacle
+    if len(X) == 0:
+        msg = f"{obstacle.reason}. Without rows, their pool cannot be distilled into one of them"
+        remedy = "pass X, or X_unlabeled, or use alignment=None"
+        raise IncompatibleEstimatorsError(msg, remedy) from obstacle
+    try:
+        parameters = same_input(pool.members, pool.temperatures)
+        as_they_are = Settings("parameters", pool.weights, alignment=None, repair=None)
+        plain = _merge_parameters(pool.members, parameters, pool.weights, as_they_are, X)
+    except IncompatibleEstimatorsError:
+        return distil_members(pool, nets, X, goals, None)
+    return distil_members(pool, nets, X, goals, plain.member)
+
+
+def _merge_parameters(
+    members: Sequence[Member],
+    parameters: Sequence[Parameters],
+    weights: Array,
+    settings: Settings | None,
+    X: Sequence[Any],
+) -> MergedMember:
     alignment = None if settings is None else settings.alignment
     repair = None if settings is None else settings.repair
     first = members[0]
@@ -231,12 +301,28 @@ def _difference(before: Opinion, after: Opinion, t: float) -> float:
 
 @dataclass
 class FoldMerges:
-    """The merges within the folds, and of the final members, each made once."""
+    """The merges within the folds, and of the final members, each made once.
+
+    Attributes
+    ----------
+    held_out : HeldOutMembers
+    temperatures : ndarray of shape (n_members,)
+    settings : Settings
+    rows : FitRows
+    opinions : sequence of ndarray of shape (n_held_out, n_classes)
+        Log-probabilities of the members on the held-out rows, divided by their temperatures.
+    obstacle : IncompatibleEstimatorsError or None
+        Why their parameters cannot be merged, where that is known before.
+    latest : tuple
+        The latest weights with the merges within folds.
+    """
 
     held_out: HeldOutMembers
     temperatures: Array
     settings: Settings
     rows: FitRows
+    opinions: Sequence[Array]
+    obstacle: IncompatibleEstimatorsError | None = None
     latest: tuple[bytes, list[MergedMember]] = (b"", [])
     read: dict[int, list[Parameters]] = field(default_factory=dict)
 
@@ -258,10 +344,49 @@ class FoldMerges:
             )
         return self.latest[1]
 
+    @cached_property
+    def distils(self) -> bool:
+        """Whether the nets are to learn from their pool, since parameters cannot be merged."""
+        if self.obstacle is not None or not self.settings.distils:
+            return self.settings.distils
+        fold = self.held_out.folds[0]
+        few = _safe_indexing(self.rows.X, self.rows.kept[:ROWS_TO_COMPARE])
+        weights = np.full(len(fold.members), 1 / len(fold.members))
+        cheap = replace(self.settings, alignment="weights", repair=None)
+        try:
+            _merge_parameters(fold.members, self.parameters_of(fold), weights, cheap, [few])
+        except IncompatibleEstimatorsError:
+            return True
+        return False
+
     def _merge(self, members: Sequence[Member], fold: Fold | None, weights: Array) -> MergedMember:
         X = rows_to_merge_on(self.held_out, fold, self.rows, self.settings)
-        parameters = self.parameters_of(fold)
-        return merge_members(members, weights, self.temperatures, self.settings, X, parameters)
+        parameters, obstacle = None, self.obstacle
+        if obstacle is None:
+            try:
+                parameters = self.parameters_of(fold)
+            except IncompatibleEstimatorsError as error:
+                obstacle = error
+        return merge_members(
+            members,
+            weights,
+            self.temperatures,
+            self.settings,
+            X,
+            parameters,
+            goals=None if fold is not None and self.held_out.cross_fitted else self._goals(weights),
+            obstacle=obstacle,
+        )
+
+    def _goals(self, weights: Array) -> Array | None:
+        """What the pool says of the rows of ``fit``, out of fold; None if some are not held out."""
+        kept, held = self.rows.kept, self.held_out.rows
+        counts = np.bincount(np.searchsorted(kept, held), minlength=len(kept))
+        if counts.min() == 0:
+            return None
+        total = np.zeros((len(kept), self.opinions[0].shape[1]))
+        np.add.at(total, np.searchsorted(kept, held), add_weighted(self.opinions, weights))
+        return log_softmax(total / counts[:, None])
 
     def final(self, weights: Array) -> MergedMember:
         """The merge of the final members: that of the only fold, if nothing is cross-fitted."""

@@ -81,6 +81,11 @@ class Settings:
         return self.calibrate in ("merged", "both")
 
     @property
+    def distils(self) -> bool:
+        """Whether nets whose parameters cannot be merged learn from their pool."""
+        return self.method == "parameters" and self.alignment == self.repair == "auto"
+
+    @property
     def selects(self) -> bool:
         """Whether the members of a pool are selected greedily."""
         greedy = isinstance(self.weights, str) and self.weights == "greedy"

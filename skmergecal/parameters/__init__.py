@@ -13,6 +13,7 @@ from skmergecal.parameters._merge_networks import (
 from skmergecal.parameters._parameters import FirstLayer, Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
 from skmergecal.parameters._same_input import on_same_columns as on_same_columns
+from skmergecal.parameters._same_input import take_same_rows as take_same_rows
 from skmergecal.parameters._wrappers import register_wrapper
 from skmergecal.parameters._wrappers import unwrap_one as unwrap_one
 from skmergecal.parameters.averages import diagonal_fisher, fisher_average, merge_task_vectors

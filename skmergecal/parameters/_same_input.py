@@ -13,7 +13,27 @@ from skmergecal.parameters._architecture import PREPROCESSING
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters.fronts import on_common_front
 
-__all__ = ["on_same_columns"]
+__all__ = ["on_same_columns", "take_same_rows"]
+
+
+#: What has to be the same of the rows that models take.
+_INPUT = (PREPROCESSING, "n_features", "feature_names")
+
+
+def take_same_rows(parameters: Sequence[Parameters]) -> bool:
+    """Whether nets, perhaps of several families, take the same rows, by all that is known.
+
+    Not every family knows the number and the names of its features. Unlike steps before nets of
+    which one has no description are left to these nets.
+    """
+    described = all(p.first is not None and p.network is not None for p in parameters)
+    for key in _INPUT if described else _INPUT[1:]:
+        values = [p.architecture.get(key) for p in parameters]
+        if key != PREPROCESSING:
+            values = [value for value in values if value is not None]
+        if any(value != values[0] for value in values[1:]):
+            return False
+    return True
 
 
 def on_same_columns(
@@ -30,10 +50,7 @@ def on_same_columns(
         return on_common_front(parameters, check_names(names, len(parameters)))
     if all(p.columns is None for p in parameters):
         return list(parameters)
-    inputs = [
-        [p.architecture.get(key) for key in (PREPROCESSING, "n_features", "feature_names")]
-        for p in parameters
-    ]
+    inputs = [[p.architecture.get(key) for key in _INPUT] for p in parameters]
     if any(other != inputs[0] for other in inputs[1:]) or any(p.first is None for p in parameters):
         return list(parameters)
     n_features = cast(int, inputs[0][1])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 from sklearn.model_selection import train_test_split
 
 from skmergecal._compat import _num_samples, _safe_indexing
@@ -20,6 +18,7 @@ from skmergecal._training import (
     TrainingPlan,
     check_augmentable,
     open_estimator,
+    stacked,
     synthetic_rows,
     train,
 )
@@ -291,30 +290,3 @@ def _split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examp
         for rows in parts
     )
     return kept, held_out
-
-
-def stacked(X: Any, unlabeled: Any) -> Any:
-    """Rows with further rows below them, in the container of the first.
-
-    Raises
-    ------
-    ValueError
-        If their columns differ.
-    """
-    if isinstance(X, list):
-        return [*X, *unlabeled]
-    if hasattr(X, "iloc"):
-        if list(X.columns) != list(getattr(unlabeled, "columns", [])):
-            msg = "X_unlabeled should be a DataFrame with the columns of X, in the same order"
-            raise ValueError(msg)
-        return sys.modules["pandas"].concat([X, unlabeled], ignore_index=True)
-    if np.shape(X)[1:] != np.shape(unlabeled)[1:]:
-        msg = (
-            f"X_unlabeled should have {np.shape(X)[1:]} columns, as X; "
-            f"it has {np.shape(unlabeled)[1:]}"
-        )
-        raise ValueError(msg)
-    if hasattr(X, "toarray"):
-        both: list[Any] = [X, unlabeled]
-        return scipy.sparse.vstack(both, format="csr")
-    return np.concatenate([X, unlabeled])

@@ -14,6 +14,7 @@ from sklearn.model_selection import PredefinedSplit
 
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._numerics import softmax
+from skmergecal._training import stacked
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels
 from skmergecal.members import (
@@ -27,7 +28,6 @@ from skmergecal.members import (
     unfrozen,
     warn_of_names,
 )
-from skmergecal.tuning._run import stacked
 
 __all__ = ["SoftLabels", "TeacherFit", "fit_teacher", "inner_cv", "read_frozen", "seconds_per_row"]
 

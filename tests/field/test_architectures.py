@@ -152,8 +152,11 @@ def merged(nets, **settings):
 def test_nets_that_cannot_be_described_are_averaged_as_they_are(module):
     nets = from_one_start(module)
     with pytest.raises(IncompatibleEstimatorsError, match=UNTRACEABLE[module]) as error:
-        merged(nets)
+        merged(nets, alignment="weights")
     assert "Pass alignment=None" in str(error.value)
+    one_start = merged(nets)
+    assert one_start.merge_report_.chosen in ("plain", "distilled from the average")
+    assert one_start.score(X, Y) > 0.6
     model = merged(nets, alignment=None)
     mean = {
         name: (a.double() + b.double()) / 2

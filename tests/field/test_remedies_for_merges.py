@@ -240,18 +240,18 @@ CASES = [
      lambda: averaged(*linear(), X=None, y=None, weights=None),
      lambda: averaged(*linear(), weights=None)),
     ("set it to one value in both if it plays no part",
-     lambda: averaged(net(Noted("a")), net(Noted("b"))),
+     lambda: averaged(net(Noted("a")), net(Noted("b")), alignment=None),
      lambda: averaged(net(Noted("a")), net(Noted("a")))),
     ("pass alignment=None, or use method='logits'",
      lambda: averaged(*wrongly_described(), alignment="weights"),
      lambda: averaged(*wrongly_described(), alignment=None, repair=None),
      lambda: pool(*wrongly_described(), method="logits")),
     ("Scale the data before they reach the members",
-     lambda: averaged(scaled_inside(LastFirst()), scaled_inside(LastFirst())),
+     lambda: averaged(*[scaled_inside(LastFirst()) for _ in range(2)], alignment=None),
      lambda: averaged(net(LastFirst(), scaled()), net(LastFirst(), scaled()), X=scaled()),
      lambda: pool(scaled_inside(LastFirst()), scaled_inside(LastFirst()), method="logits")),
     ("use calibrate='merged'",
-     lambda: averaged(net(LastFirst()), net(LastFirst()), X=X32, calibrate="members"),
+     lambda: averaged(*lasts_first(), X=X32, calibrate="members", alignment=None),
      lambda: averaged(net(LastFirst()), net(LastFirst()), X=X32, calibrate="merged"),
      lambda: pool(net(LastFirst()), X=X32, method="logits", calibrate="members")),
     ("the networks differ in how their layers are connected: use method='logits'",
@@ -280,6 +280,10 @@ CASES = [
     ("of a list of members, pass [name for name, _ in members]", lambda: drawn_weights(PAIR),
      lambda: drawn_weights([name for name, _ in PAIR])),
 ]  # fmt: skip
+
+
+def lasts_first():
+    return [net(LastFirst()) for _ in range(2)]
 
 
 def linear():

@@ -99,7 +99,12 @@ def test_folding_into_the_wrong_layer_is_noticed(blobs):
     model = fitted(blobs, module=LastDefinedFirst())
     with pytest.raises(IncompatibleEstimatorsError, match="'odd' changes its probabilities"):
         MergedClassifier.from_fitted(
-            {"odd": model}, blobs.X_held, blobs.y_held, method="parameters", calibrate="members"
+            {"odd": model},
+            blobs.X_held,
+            blobs.y_held,
+            method="parameters",
+            calibrate="members",
+            alignment=None,
         )
     plain = MergedClassifier.from_fitted(
         {"odd": model}, blobs.X_held, blobs.y_held, method="parameters"
@@ -133,7 +138,9 @@ class Stringly(nn.Module):
 def test_different_modules_are_named(blobs, a, b, match):
     members = [fitted(blobs, module=m, max_epochs=1) for m in (a, b)]
     with pytest.raises(IncompatibleEstimatorsError, match=match):
-        MergedClassifier.from_fitted(members, blobs.X_held, blobs.y_held, method="parameters")
+        MergedClassifier.from_fitted(
+            members, blobs.X_held, blobs.y_held, method="parameters", alignment=None
+        )
 
 
 def test_integer_buffers_are_copied(blobs):

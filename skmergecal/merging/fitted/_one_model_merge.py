@@ -8,9 +8,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from skmergecal._numerics import add_weighted, log_softmax, mean_loss
+from skmergecal._numerics import (
+    add_weighted,
+    log_softmax,
+    mean_and_error,
+    mean_loss,
+    row_losses,
+)
 from skmergecal._partitions import InMemory, Partitions, Rows
-from skmergecal._typing import Array, Estimator
+from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierWarning
 from skmergecal.members import FitRows, HeldOutMembers, Member, Opinion
@@ -36,6 +42,9 @@ from skmergecal.merging.fitted._temperatures import (
 from skmergecal.pooling import fit_logarithmic_pool, greedy_soup, greedy_soup_with_replacement
 
 __all__ = ["OneModelMerge"]
+
+#: Losses that differ by less are the same, but for the rounding of parameters.
+SAME_LOSS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -75,13 +84,23 @@ class OneModelMerge(FittedMerge):
         calibrated, temperatures = calibrated_rows(held_out, settings)
         assert isinstance(calibrated, InMemory)
         z = list(calibrated.part.opinions)
-        merges = FoldMerges(held_out, temperatures, settings, rows)
-        check_rewriting(merges)
+        merges = FoldMerges(held_out, temperatures, settings, rows, z)
+        try:
+            check_rewriting(merges)
+        except IncompatibleEstimatorsError as error:
+            if not settings.distils:
+                raise
+            merges.obstacle = error
 
         def softened(opinion: Opinion) -> Array:
             return opinion.log_proba(opinion.softening(weight))
 
-        weights = _learn_weights(held_out, settings, z, lambda w: softened(merges.opinion(w)))
+        def merged_opinion(weights: Array) -> Array:
+            if merges.distils:  # not trained again for each choice: their pool is what they learn
+                return add_weighted(z, weights)
+            return softened(merges.opinion(weights))
+
+        weights = _learn_weights(held_out, settings, z, merged_opinion)
         opinion = merges.opinion(weights)
         log_proba = softened(opinion)
         final = merges.final(weights)
@@ -97,7 +116,7 @@ class OneModelMerge(FittedMerge):
         if settings.calibrates_merged:
             temperature = fit_scale(InMemory(Rows([log_proba], y, weight)))
         losses_of_stages = {
-            name: mean_loss(softened(stage), y, weight)
+            final.label if name == final.chosen else name: mean_loss(softened(stage), y, weight)
             for name, stage in merges.stage_opinions(weights).items()
         }
         report = MergeReport(
@@ -105,8 +124,9 @@ class OneModelMerge(FittedMerge):
             stages=losses_of_stages,
             merged=mean_loss(log_proba, y, weight),
             pool=mean_loss(log_softmax(add_weighted(z, weights)), y, weight),
-            chosen=final.chosen,
+            chosen=final.label,
             barrier=barrier,
+            **_against_best(log_proba, z, weights, y, weight),
         )
         fitted = cls(
             held_out.members,
@@ -143,13 +163,16 @@ class OneModelMerge(FittedMerge):
         _refuse_other_classes(members)
         ones = np.ones(len(members))
         X = [] if settings is None or settings.unlabeled is None else [settings.unlabeled]
-        merged = merge_members(members, weights, ones, settings, X).member.with_default_softening()
+        found = merge_members(members, weights, ones, settings, X)
+        merged = found.member.with_default_softening()
         warn_user(
             "without rows it cannot be measured how good the averaged parameters are "
             "(barrier_ is NaN): pass held-out X and y to from_fitted",
             MergeBarrierWarning,
         )
-        return cls(members, weights, ones, 1.0, merged)
+        unknown = dict.fromkeys([member.name for member in members], np.nan)
+        report = MergeReport(unknown, {}, np.nan, np.nan, found.label, np.nan)
+        return cls(members, weights, ones, 1.0, merged, report=report)
 
     def scores(self, read: OpinionReader) -> Array:
         """Log-probabilities of the merged model."""
@@ -162,6 +185,20 @@ class OneModelMerge(FittedMerge):
     def members_pool(self) -> FittedMerge:
         """The logit pool of the members, which the one model was made to follow."""
         return LogPoolMerge(self.members, self.weights, self.member_temperatures, 1.0)
+
+
+def _against_best(
+    log_proba: Array, z: Sequence[Array], weights: Array, y: IntArray, weight: Array | None
+) -> dict[str, float]:
+    """The loss of the best member that takes part, and how far the merged model is above it."""
+    losses = [row_losses(log_softmax(m), y) for m, w in zip(z, weights, strict=True) if w > 0]
+    best = min(losses, key=lambda own: float(np.average(own, weights=weight)))
+    above, error = mean_and_error(row_losses(log_proba, y) - best, weight)
+    if abs(above) < SAME_LOSS:
+        above = 0.0
+    with np.errstate(divide="ignore"):
+        z_of_difference = float(np.divide(above, error)) if above else 0.0
+    return {"best_member_loss": float(np.average(best, weights=weight)), "z": z_of_difference}
 
 
 def _unscaled(rows: Rows) -> Unscaled:

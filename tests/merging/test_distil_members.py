@@ -1,0 +1,149 @@
+"""Nets that cannot be aligned become one that learned from their pool."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skmergecal import MergedClassifier
+from skmergecal.exceptions import IncompatibleEstimatorsError
+from tests.nets import layers
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(360, 4)).astype(np.float32)
+Y = (X[:, 0] * X[:, 1] + 0.3 * RNG.normal(size=360) > 0).astype(np.int64) + (X[:, 2] > 1)
+TRAIN, HELD, TEST = (X[:140], Y[:140]), (X[140:240], Y[140:240]), (X[240:], Y[240:])
+
+
+class Attention(nn.Module):
+    """Each column is a token."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.tokens = nn.Parameter(torch.randn(4, width))
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.out = nn.Linear(width, 3)
+
+    def forward(self, x):
+        tokens = x[:, :, None] * self.tokens
+        return self.out(self.attention(tokens, tokens, tokens)[0].mean(1))
+
+
+class Periodic(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.angles = nn.Linear(4, width)
+        self.out = nn.Linear(2 * width, 3)
+
+    def forward(self, x):
+        angles = self.angles(x)
+        return self.out(torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.cells, self.out = nn.GRU(1, width, batch_first=True), nn.Linear(width, 3)
+
+    def forward(self, x):
+        return self.out(self.cells(x[:, :, None])[0][:, -1])
+
+
+class Experts(nn.Module):
+    """Weighted in a way that no fixed graph describes."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.choice = nn.Linear(4, 2)
+        self.experts = nn.ModuleList([nn.Linear(4, width) for _ in range(2)])
+        self.norm, self.out = nn.BatchNorm1d(width), nn.Linear(width, 3)
+
+    def forward(self, x):
+        hidden = torch.stack([expert(x) for expert in self.experts], dim=1)
+        chosen = torch.einsum("nk,nkw->nw", self.choice(x).softmax(1), hidden)
+        return self.out(torch.relu(self.norm(chosen)))
+
+
+MODULES = [Attention, Periodic, Recurrent, Experts]
+
+
+def net(module, seed=0, rows=TRAIN, **params):
+    torch.manual_seed(seed)
+    params = {"max_epochs": 12, "lr": 0.02, "batch_size": 32, **params}
+    return NeuralNetClassifier(
+        module() if isinstance(module, type) else module,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        train_split=None,
+        verbose=0,
+        **params,
+    ).fit(*rows)
+
+
+def merged(members, **settings):
+    settings = {"method": "parameters", "X_unlabeled": TRAIN[0], **settings}
+    return MergedClassifier.from_fitted(members, *HELD, **settings)
+
+
+def divergence(pool, model):
+    p, q = (np.log(m.predict_proba(TEST[0]).astype(float) + 1e-12) for m in (pool, model))
+    return float((np.exp(p) * (p - q)).sum(axis=1).mean())
+
+
+@pytest.fixture(scope="module", params=MODULES)
+def pair(request):
+    return {name: net(request.param, seed) for seed, name in enumerate("ab")}
+
+
+def test_one_net_follows_the_pool_of_nets_that_cannot_be_traced(pair):
+    """Nearer to it than they are, and they stay as they are to the byte."""
+    before = [(m.module_.training, pickle.dumps(m.module_.state_dict())) for m in pair.values()]
+    stream = torch.get_rng_state()
+    one = merged(pair, weights=None)
+    assert torch.equal(torch.get_rng_state(), stream)
+    after = [(m.module_.training, pickle.dumps(m.module_.state_dict())) for m in pair.values()]
+    assert after == before
+    report = one.merge_report_
+    assert report.chosen in ("distilled from member 'a'", "distilled from member 'b'")
+    assert report.stages[report.chosen] == report.merged < report.stages["plain"]
+    assert f"merged ({report.chosen})" in str(report)
+    pool = MergedClassifier.from_fitted(pair, *HELD, method="logits", weights=None)
+    mean = np.mean([divergence(pool, member) for member in pair.values()])
+    assert divergence(pool, one) < 0.5 * mean
+    plain = one.to_estimator(TEST[0])
+    assert type(plain) is NeuralNetClassifier
+    assert type(plain.module_) is type(pair["a"].module_)
+
+
+def mlp(*widths, seed=0, rows=TRAIN, **params):
+    params = {"max_iter": 300, "tol": 1e-3, "learning_rate_init": 0.02, **params}
+    return MLPClassifier(widths, random_state=seed, **params).fit(*rows)
+
+
+@pytest.mark.parametrize(
+    ("members", "largest"),
+    [
+        (lambda: [mlp(8), mlp(12)], 1),
+        (lambda: [mlp(6, 6), mlp(6)], 0),
+        (lambda: [mlp(8), mlp(8, activation="tanh")], 0),
+        (lambda: [net(layers(4)), net(Periodic)], 1),
+        (lambda: [make_pipeline(StandardScaler().fit(X[:80]), mlp(12)), net(layers(4)), mlp(9)], 0),
+    ],
+    ids=["widths", "depths", "activations, a tie", "modules", "libraries"],
+)
+def test_unequal_nets_are_distilled_into_the_largest(members, largest):
+    members = dict(zip("abc", members(), strict=False))
+    one = merged(members)
+    assert one.merge_report_.chosen == f"distilled from member {'abc'[largest]!r}"
+    assert list(one.merge_report_.stages) == [one.merge_report_.chosen]
+    assert one.merge_report_.merged < max(one.merge_report_.members.values())
+    with pytest.raises(IncompatibleEstimatorsError, match="cannot be averaged"):
+        merged(members, alignment=None)
