@@ -86,7 +86,7 @@ class _Finder:
     uneven: list[int] = field(default_factory=list)  # scales without positive scaling
     oriented: list[int] = field(default_factory=list)  # scales without flips
     fixed: list[int] = field(default_factory=list)  # spaces
-    marked: dict[tuple[str, int], Axis] = field(default_factory=dict)  # array, axis
+    marked: dict[tuple[str, int], tuple[Axis, int]] = field(default_factory=dict)  # array, axis
     layouts: list[Layout] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     made: int = 0
@@ -134,8 +134,8 @@ class _Finder:
 
     def mark(self, axis: Axis, name: str, along: int, power: int, compared: bool = True) -> None:
         """Note that units index an array. Layers that share an array share its units."""
-        first = self.marked.setdefault((name, along), axis)
-        if first is not axis:
+        first, before = self.marked.setdefault((name, along), (axis, power))
+        if first is not axis or before != power:
             # Tied weights may be the input side of one layer and the output side of another. Powers
             # 1 and -1 do not cancel within one array, so these units keep their scale.
             self.join(first, axis)
@@ -238,7 +238,9 @@ class _Finder:
             slots = tuple(dict.fromkeys(s for g, s in found if g == scale and s.power))
             if odd or homogeneous:
                 groups.append(ScaleGroup(slots, odd, homogeneous))
-        slots = tuple(dict.fromkeys(slot for _, slot in found))
+        # A matrix that is used in both directions has the same part of an axis twice.
+        parts = {replace(slot, power=0): slot for _, slot in reversed(found)}
+        slots = tuple(dict.fromkeys(parts[replace(slot, power=0)] for _, slot in found))
         size = found[0][1].size
         return UnitSpace(size, slots, tuple(groups), tuple(sorted(values)), tuple(sorted(places)))
 
