@@ -114,7 +114,7 @@ def names_of_the_recipes():
     return names
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:mlflow")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("number", range(len(RECIPES)))
 def test_recipes_with_other_packages_run(number, names_of_the_recipes, tmp_path, monkeypatch):
     code = textwrap.dedent(RECIPES[number])
