@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import pytest
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -59,8 +57,7 @@ CHECKED = [
         random_state=0,
     ),
 ]
-# The others of a class take the same way to the rows: they have every second check, in turns, and
-# old versions check the first alone.
+# Old versions check one of each class: the others take the same way to the rows.
 FIRST = {type(estimator): estimator for estimator in reversed(CHECKED)}
 BATCHES = "steps on batches: scikit-learn declares the same of SGDClassifier and MLPClassifier"
 
@@ -79,16 +76,6 @@ def expected_failures(estimator):
 CHECKS = parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures).mark
 
 
-def alternating(cases):
-    """All checks of the first estimator of each class, every second of each of the others."""
-    cases_of = defaultdict(list)
-    for case in cases:
-        cases_of[id(getattr(case, "values", case)[0])].append(case)
-    of_first = {id(estimator) for estimator in FIRST.values()}
-    for turn, (estimator, found) in enumerate(cases_of.items()):
-        yield from found if estimator in of_first else found[turn % 2 :: 2]
-
-
 def marked(case):
     """A case of scikit-learn, once if it is not of the first estimator of its class."""
     (estimator, check), marks = getattr(case, "values", case), list(getattr(case, "marks", ()))
@@ -100,9 +87,7 @@ def marked(case):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*MLPClassifier. does not take sample_weight:UserWarning")
-@pytest.mark.parametrize(
-    CHECKS.args[0], [*map(marked, alternating(CHECKS.args[1]))], **CHECKS.kwargs
-)
+@pytest.mark.parametrize(CHECKS.args[0], [*map(marked, CHECKS.args[1])], **CHECKS.kwargs)
 def test_scikit_learn_checks(estimator, check, request):
     expected = request.node.get_closest_marker("xfail")
     try:
