@@ -34,12 +34,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import accuracy_score, log_loss
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import cross_val_predict, train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
+from skmergecal._numerics import mean_and_error
 from skmergecal.exceptions import MergeBarrierWarning
 from skmergecal.metrics import expected_calibration_error
 
@@ -142,7 +143,26 @@ def models(
         one, seed, epochs=distil["epochs"], learning_rate=distil.get("learning_rate", 5e-3),
         schedule="one_cycle", weight_decay=1e-4).fit(X, y))  # fmt: skip
     add("net-then-tune", lambda: tuned(nets[0]))
+    # Labels and the pool's probabilities, half and half. Of all three, the first is kept unless
+    # another one is better on held-out rows by a paired standard error.
+    add("distil-with-labels", lambda: tune(
+        one, seed, target="members", label_share=0.5, **distil).fit(X, y))  # fmt: skip
+    shares = ("merge-then-distil", "distil-with-labels", "merge-then-labels")
+    losses = {name: held_out_losses(found[name][0], X_held, y_held) for name in shares}
+    best = min(losses, key=lambda name: losses[name].mean())
+    gain, error = mean_and_error(losses[shares[0]] - losses[best], None)
+    chosen = found[best if gain > error else shares[0]][0]
+    found["chosen-share"] = chosen, sum(found[name][1] for name in shares)
     return found
+
+
+def held_out_losses(model: object, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Log losses of rows, each scaled by a temperature of other rows."""
+    p = model.predict_proba(X)
+    logits = np.log(np.maximum(p, np.finfo(float).tiny))
+    calibrator = TemperatureCalibrator(classes=np.arange(p.shape[1]))
+    scaled = cross_val_predict(calibrator, logits, y, cv=5, method="predict_proba")
+    return -np.log(np.maximum(scaled[np.arange(len(y)), y], np.finfo(float).tiny))
 
 
 def predict_time(model: object, X: np.ndarray) -> float:
