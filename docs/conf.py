@@ -16,12 +16,28 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "matplotlib.sphinxext.plot_directive",
     "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "sphinxext.opengraph",
 ]
+# The inventories lie beside this file, so that no build needs the network.
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", "inventories/python.inv"),
+    "pandas": ("https://pandas.pydata.org/docs", "inventories/pandas.inv"),
+    "scipy": ("https://docs.scipy.org/doc/scipy", "inventories/scipy.inv"),
+    "sklearn": ("https://scikit-learn.org/stable", "inventories/sklearn.inv"),
+}
+# Prompts and output are not copied.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+ogp_social_cards = {"enable": False}
+ogp_use_first_image = True
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "sg_execution_times.rst"]
 default_role = "py:obj"
@@ -46,11 +62,15 @@ def own_methods(cls: type) -> list[str]:
 modules = (
     skmergecal,
     skmergecal.calibration,
+    skmergecal.candidates,
     skmergecal.display,
+    skmergecal.merging,
     skmergecal.metrics,
+    skmergecal.monitoring,
     skmergecal.parameters,
     skmergecal.pooling,
     skmergecal.report,
+    skmergecal.tuning,
 )
 # The template of a class looks up here which methods it shows.
 autosummary_context = {
@@ -84,19 +104,26 @@ plot_formats = [("png", 150)]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skmergecal {version}"
+html_logo = html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["width.css"]
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "show_nav_level": 2,
     "navbar_align": "left",
-    "header_links_before_dropdown": 4,
+    "header_links_before_dropdown": 5,
+    "logo": {"text": f"skmergecal {version}", "alt_text": "Three lines become one"},
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-PAGES = ("getting_started", "quality", "comparison", "contributing", "changes")
-html_sidebars = {page: [] for page in PAGES}
+# Pages beside which there are no others of their section show those of the whole site.
+ALONE = (
+    "getting_started", "which_settings", "when_not", "recipes", "deploying", "quality",
+    "merged_nets", "orders", "onnx", "comparison", "how_it_works", "faq", "glossary",
+    "contributing", "changes",
+)  # fmt: skip
+html_sidebars = {page: ["globaltoc.html"] for page in ALONE}
 html_copy_source = False
 
 
