@@ -12,11 +12,26 @@ from collections import OrderedDict
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-__all__ = ["copy_module", "copy_to_read", "copy_value", "with_plain_weights"]
+__all__ = ["all_parts", "copy_module", "copy_to_read", "copy_value", "with_plain_weights"]
 
 _FUNCTIONS = (type, FunctionType, BuiltinFunctionType)
 _ATOMS = frozenset({str, int, float, bool, complex, type(None), *_FUNCTIONS})
 _CONTAINERS = frozenset({dict, OrderedDict, list, tuple, set})
+
+
+def all_parts(module: Any) -> list[Any]:
+    """The module and all inside, each once, in the order of ``module.modules()``, which is slow."""
+    found: dict[int, Any] = {}
+    _add_parts(module, found)
+    return list(found.values())
+
+
+def _add_parts(module: Any, found: dict[int, Any]) -> None:
+    if id(module) not in found:
+        found[id(module)] = module
+        for part in module._modules.values():
+            if part is not None:
+                _add_parts(part, found)
 
 
 def copy_module(module: Any, memo: dict[int, Any] | None = None) -> Any:
@@ -33,7 +48,9 @@ def copy_to_read(module: Any, memo: dict[int, Any]) -> Any:
 
     A module of nothing but these shares the tensors with its copy, which so costs little.
     """
-    if all(map(_only_reads, module.modules())):
+    if id(module) in memo:  # a net has the instance that it was made with twice
+        return memo[id(module)]
+    if all(map(_only_reads, all_parts(module))):
         return _copy_structure(module, memo)
     return copy_module(module, memo)
 

@@ -38,6 +38,9 @@ _WITHOUT_NETS = (
     ModuleType,
 )
 
+#: Of most attributes of nets.
+_PLAIN = frozenset({str, int, float, bool, type(None), list, dict, tuple, type, FunctionType})
+
 #: Packages whose objects hold no nets, but are many.
 _PACKAGES = ("numpy", "scipy.", "pandas.", "sklearn.tree.", "sklearn.ensemble._hist")
 #: Modules that drew no random numbers when they were read first.
@@ -96,7 +99,11 @@ def holds_no_nets(value: Any) -> bool:
 
 def _modules(net: Estimator) -> dict[str, Any]:
     kind = sys.modules["torch"].nn.Module
-    return {name: value for name, value in vars(net).items() if isinstance(value, kind)}
+    return {
+        name: value
+        for name, value in vars(net).items()
+        if type(value) not in _PLAIN and isinstance(value, kind)
+    }
 
 
 def _private_net(net: Estimator, *, loader_draws: bool = False) -> Estimator:

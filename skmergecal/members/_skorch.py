@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skmergecal._optional import is_instance_of
-from skmergecal._torch import RandomNumbers
+from skmergecal._torch import RandomNumbers, all_parts
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import encode_labels
 from skmergecal.members._private_net import read_net
@@ -105,15 +105,17 @@ def _frame_as_array(X: Any, dtype: np.dtype, whole: bool) -> np.ndarray:
 
 def _takes_integers(module: Any) -> bool:
     nn = sys.modules["torch"].nn
-    return any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules())
+    kinds = (nn.Embedding, nn.EmbeddingBag)
+    return any(isinstance(part, kinds) for part in all_parts(module))
 
 
 def _float_type(module: Any) -> np.dtype:
     torch = sys.modules["torch"]
     names = {torch.float64: np.float64, torch.float32: np.float32}
-    for tensor in module.parameters():
-        if tensor.dtype in names:
-            return np.dtype(names[tensor.dtype])
+    for part in all_parts(module):
+        for tensor in part._parameters.values():
+            if tensor is not None and tensor.dtype in names:
+                return np.dtype(names[tensor.dtype])
     return np.dtype(np.float32)
 
 

@@ -4,8 +4,8 @@ Run it at a release, with the newest scikit-learn, numpy and skops:
 
     python -m tests.benchmarks.write_golden_files
 
-Each estimator and method has a model in the format of skops and its probabilities; there are no
-pickles. ``tests/persistence/test_golden_files.py`` reads them.
+Each estimator and method has a model in the format of skops and its probabilities; monitors and
+statistics are JSON. There are no pickles. ``tests/persistence/test_golden_files.py`` reads them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import skops.io
+from scipy.special import log_softmax
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -31,6 +32,7 @@ from skmergecal import (
     TemperatureCalibrator,
 )
 from skmergecal.calibration import ClassShift
+from skmergecal.monitoring import CalibrationMonitor
 from skmergecal.persistence import save
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -96,6 +98,22 @@ def models():
     return found, rows
 
 
+def states():
+    """Texts by name, and what each says: a monitor's evidence, a temperature."""
+    rng = np.random.default_rng(7)
+    z = log_softmax(rng.normal(size=(300, 3)) * 1.5, axis=1)
+    y = LABELS[(rng.random((300, 1)) > np.exp(z / 2).cumsum(axis=1)).sum(axis=1).clip(max=2)]
+    found = {}
+    for name, how in (("ever", {"window": 40}), ("run_length", {"alarm": "run_length"})):
+        monitor = CalibrationMonitor(classes=LABELS, tolerance=0.05, **how).update(
+            z, y, label="May"
+        )
+        found[f"monitor-{name}"] = monitor.to_json(), monitor.log_e_value_
+    calibrator = TemperatureCalibrator(classes=LABELS).partial_fit(z, y)
+    found["statistics"] = calibrator.statistics_.to_json(), calibrator.temperature_
+    return found
+
+
 def main():
     """Write the folder of this version."""
     folder = GOLDEN / skmergecal.__version__
@@ -105,7 +123,11 @@ def main():
         skops.io.dump(model, folder / f"{name}.skops", compression=zipfile.ZIP_DEFLATED)
     save(found["auto"], folder / "auto.skmergecal")
     proba = {name: model.predict_proba(rows) for name, model in found.items()}
-    np.savez_compressed(folder / "probabilities.npz", rows=rows, **proba)
+    said = states()
+    for name, (text, _) in said.items():
+        (folder / f"{name}.json").write_text(text)
+    numbers = {name: number for name, (_, number) in said.items()}
+    np.savez_compressed(folder / "probabilities.npz", rows=rows, **proba, **numbers)
     packages = ["scikit-learn", "numpy", "skops"]
     versions = {package: metadata.version(package) for package in packages}
     (folder / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")

@@ -14,7 +14,10 @@ import pytest
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
+from skmergecal import TemperatureCalibrator
+from skmergecal.calibration import TemperatureStatistics
 from skmergecal.exceptions import OtherVersionWarning
+from skmergecal.monitoring import CalibrationMonitor
 from skmergecal.persistence import TRUSTED_TYPES, load
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -46,6 +49,24 @@ def test_a_model_of_an_earlier_version_predicts_what_it_did(path):
         rows, expected = stored["rows"], stored[path.stem]
     np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=0, atol=1e-10)
     np.testing.assert_array_equal(model.predict(rows), model.classes_[expected.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*/monitor-*.json")), ids=lambda p: p.stem)
+def test_a_monitor_of_an_earlier_version_has_its_evidence_and_goes_on(path):
+    monitor = CalibrationMonitor.from_json(path.read_text())
+    with np.load(path.parent / "probabilities.npz") as stored:
+        assert monitor.log_e_value_ == pytest.approx(float(stored[path.stem]), abs=1e-10)
+    monitor.update(np.full((2, 3), 1 / 3), monitor.classes_[:2])
+    assert monitor.n_rows_ == 302
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*/statistics.json")), ids=lambda p: p.stem)
+def test_statistics_of_an_earlier_version_have_their_temperature(path):
+    calibrator = TemperatureCalibrator.from_statistics(
+        TemperatureStatistics.from_json(path.read_text())
+    )
+    with np.load(path.parent / "probabilities.npz") as stored:
+        assert calibrator.temperature_ == pytest.approx(float(stored["statistics"]), abs=1e-10)
 
 
 @pytest.mark.parametrize("folder", sorted(GOLDEN.iterdir()), ids=lambda folder: folder.name)
