@@ -154,7 +154,7 @@ class _Merge:
         if repair == "auto" and not self.is_pool(chosen):
             start = self.stages[chosen]
             self.stages["distilled"] = distil(self.network, start, self.pooled, self.X)
-            chosen = "distilled"
+            chosen = self.best() if alignment == "auto" else "distilled"
         return chosen
 
     def add_selection(self) -> None:

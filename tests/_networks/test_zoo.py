@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_wine
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
 
+from skmergecal import MergedClassifier
 from skmergecal._networks._network import as_float64
 from skmergecal._networks._reparametrise import balance, reparametrise
 from skmergecal._networks._spaces import find_spaces
@@ -105,3 +111,34 @@ def test_copies_with_units_in_another_order_become_one_again(kind):
 def test_the_layer_that_is_in_the_way_is_named(kind):
     with pytest.raises(UntraceableError, match=r"layer '.*' of type (GRU|TransformerEncoder)"):
         trace(made(kind))
+
+
+def trained(kind, X, y, seed):
+    torch.manual_seed(seed)
+    net = NeuralNetClassifier(
+        KINDS[kind](X.shape[1], 3, 12),
+        criterion=torch.nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        lr=0.01,
+        max_epochs=12,
+        batch_size=50,
+        train_split=None,
+        verbose=0,
+    )
+    return net.fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ["SELU", "SwiGLU", "DCN", "shared table", "TabM", "conv1d"])
+def test_nets_of_two_seeds_become_one_as_good_as_they_are(kind):
+    X, y = load_wine(return_X_y=True)
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    if kind in EMBEDS:
+        X[:, :N_CATEGORIES] = np.digitize(X[:, :N_CATEGORIES], [-0.7, 0.0, 0.7])
+    nets = [trained(kind, X[::2], y[::2], seed) for seed in range(2)]
+    settings = {"method": "parameters", "weights": None, "on_barrier": "raise"}
+    members = [(f"net{i}", FrozenEstimator(net)) for i, net in enumerate(nets)]
+    merged = MergedClassifier(members, **settings).fit(X[1::2], y[1::2], X_unlabeled=X[::2])
+    stages = merged.merge_report_.stages
+    assert list(stages)[:2] == ["plain", "aligned"]
+    mean = np.mean([log_loss(y[1::2], net.predict_proba(X[1::2])) for net in nets])
+    assert log_loss(y[1::2], merged.predict_proba(X[1::2])) < 1.02 * mean
