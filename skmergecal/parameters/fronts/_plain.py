@@ -95,7 +95,7 @@ def _encoder(group: Sequence[Categories]) -> Any:
     if not group[0].filled:
         return OneHotEncoder(categories=[_as_categories(c) for c in group], handle_unknown=unknown)
     # Encoders cannot sort pd.NA, so a text of its own stands for it.
-    token = new_text("<NA>", [v for c in group for v in c.levels])
+    token = new_text("<missing value>", [v for c in group for v in c.levels])
     levels = [as_objects([token if is_missing(v) else v for v in c.levels]) for c in group]
     missing = next(v for c in group for v in c.levels if is_missing(v))
     fill = SimpleImputer(
