@@ -9,6 +9,7 @@ from skmergecal._training._synthetic import (
     SETS,
     can_be_mixed,
     check_augmentable,
+    draw_mixture,
     stacked,
     synthetic_rows,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "TrainingPlan",
     "can_be_mixed",
     "check_augmentable",
+    "draw_mixture",
     "open_estimator",
     "stacked",
     "synthetic_rows",

@@ -25,6 +25,8 @@ class Examples(NamedTuple):
     """Column numbers of the true classes, or probabilities of shape (n_rows, n_classes)."""
     weight: Array | None
     """Shape (n_rows,), or None."""
+    labels: Array | None = None
+    """Part of the goals that labels are, (n_rows, n_classes): their share, in their columns."""
 
 
 class History(NamedTuple):
@@ -127,7 +129,7 @@ class _Watch:
         if self.held_out is None:
             self.best_epoch = epoch
             return
-        X, goals, weight = self.held_out
+        X, goals, weight, _ = self.held_out
         loss = cross_entropy(log_softmax(self.trainee.log_proba(X)), goals, weight)
         if loss < min(self.losses, default=np.inf):
             self.best, self.best_epoch = self.trainee.state(), epoch

@@ -45,7 +45,7 @@ from skmergecal.tuning._soft_labels import (
     read_frozen,
     seconds_per_row,
 )
-from skmergecal.tuning._soft_rows import RowCopies, copy_rows, mix_labels
+from skmergecal.tuning._soft_rows import RowCopies, copy_rows
 from skmergecal.tuning._students import fit_on_copies, is_net, without_rows_apart
 
 __all__ = ["Distillation", "DistilledModel"]
@@ -271,13 +271,15 @@ class Distillation:
             validation_fraction=None,
             seed=self.seed,
             progress=Progress(self.student, None, 0),
+            label_share=0.0 if only_labels else share,
         )
         labels = teacher.classes[soft.best_codes]
-        goals = None if only_labels else mix_labels(soft.proba, soft.codes, share)
+        goals = None if only_labels else soft.proba
         params = dict(soft.params)
         if soft.weight is not None and (name := sample_weight_param(self.student)) is not None:
             params[name] = soft.weight
-        data = TuningData(soft.X, labels, soft.weight, None, params, goals)
+        labelled = np.flatnonzero(soft.codes >= 0)
+        data = TuningData(soft.X, labels, soft.weight, None, params, goals, labelled)
         member = run.run(data).member
         return _in_columns(member.softened(0.0), member.classes, teacher.classes)
 

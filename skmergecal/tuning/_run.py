@@ -17,6 +17,7 @@ from skmergecal._training import (
     OpenedEstimator,
     TrainingPlan,
     check_augmentable,
+    draw_mixture,
     open_estimator,
     stacked,
     synthetic_rows,
@@ -36,7 +37,6 @@ from skmergecal.members import (
     frozen_members,
 )
 from skmergecal.tuning._progress import Progress
-from skmergecal.tuning._soft_rows import mix_labels
 from skmergecal.tuning._teacher import Teacher, find_teacher
 
 __all__ = ["TunedModel", "TuningData", "TuningRun"]
@@ -59,6 +59,8 @@ class TuningData:
         Parameters for the fit of an estimator that is not frozen.
     goals : ndarray of shape (n_samples, n_classes) or None
         Probabilities to learn, columns in the order of the classes; None: the teacher is asked.
+    labelled : ndarray of int or None
+        Those rows whose labels are the true ones; None: all.
     """
 
     X: Any
@@ -67,6 +69,7 @@ class TuningData:
     unlabeled: Any = None
     params: dict[str, Any] | None = None
     goals: Array | None = None
+    labelled: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -135,22 +138,26 @@ class TuningRun:
                 teacher_proba = find_teacher(self.teacher, opened, classes, data.X, data.labels)
                 teach = partial(_columns_of, teacher_proba, columns)
                 goals = teach(rows) if data.goals is None else data.goals[:, columns]
-                goals = self._with_labels(goals, data.labels, own)
+                labels = self._share_of_labels(data, goals.shape, own)
+                goals = _mixed(goals, labels)
             else:
-                goals = encode_labels(np.asarray(data.labels), own, remedy=_KNOWN)
-            estimator, history = self._train(opened, Examples(rows, goals, weight), teach)
+                labels, goals = None, encode_labels(np.asarray(data.labels), own, remedy=_KNOWN)
+            estimator, history = self._train(opened, Examples(rows, goals, weight, labels), teach)
         tuned = replace(fitted_member("estimator", estimator, member), classes=own, columns=columns)
         cache = Cache(None)
         amount = cache.softening(tuned, cache.data(rows), weight) if _num_samples(rows) else 0.0
         return TunedModel(tuned.softened(amount), classes, history)
 
-    def _with_labels(self, goals: Array, labels: np.ndarray | None, own: np.ndarray) -> Array:
-        """What a teacher gives some rows, the first of which have labels, mixed with these."""
-        if not self.label_share or labels is None:
-            return goals
-        codes = np.full(len(goals), -1, dtype=np.intp)
-        codes[: len(labels)] = encode_labels(labels, own, remedy=_KNOWN)
-        return mix_labels(goals, codes, self.label_share)
+    def _share_of_labels(
+        self, data: TuningData, shape: tuple[int, ...], own: np.ndarray
+    ) -> Array | None:
+        """What labels are of the goals; the first rows have labels, or those that are known to."""
+        if not self.label_share or data.labels is None:
+            return None
+        part = np.zeros(shape)
+        rows = np.arange(len(data.labels)) if data.labelled is None else data.labelled
+        part[rows, encode_labels(data.labels[rows], own, remedy=_KNOWN)] = self.label_share
+        return part
 
     def held_out(
         self, data: TuningData, train: IntArray, test: IntArray, classes: np.ndarray
@@ -254,28 +261,47 @@ class _Redraw:
     teach: Teacher
     augment: str
     labelled: list[tuple[Any, Array]] = field(default_factory=list)
-    """For each set the state of the generator before it, and the teacher's probabilities."""
+    """For each set the state of the generator before it, and its goals."""
 
     def __call__(self, epoch: int, rng: np.random.Generator) -> Examples:
         if len(self.labelled) < SETS:
             state = rng.bit_generator.state
             X = self._rows(rng)
-            self.labelled.append((state, self.teach(X)))
-            goals = self.labelled[-1][1]
+            goals = _mixed(self.teach(X), self._labels(state))
+            self.labelled.append((state, goals))
         else:
             state, goals = self.labelled[(epoch - 1) % SETS]
-            again = np.random.default_rng()
-            again.bit_generator.state = state
-            X = self._rows(again)
+            X = self._rows(_generator_in(state))
         return Examples(self.opened.rows(X), goals, self.examples.weight)
 
     def _rows(self, rng: np.random.Generator) -> Any:
         return synthetic_rows(self.examples.X, self.augment, self.opened.whole_columns(), rng)
 
+    def _labels(self, state: Any) -> Array | None:
+        """What labels are of the goals: those of both rows that a synthetic row lies between."""
+        own = self.examples.labels
+        if own is None:
+            return None
+        partner, share = draw_mixture(len(own), self.augment, _generator_in(state))
+        return own + share[:, None] * (own[partner] - own)
+
+
+def _generator_in(state: Any) -> np.random.Generator:
+    generator = np.random.default_rng()
+    generator.bit_generator.state = state
+    return generator
+
+
+def _mixed(proba: Array, labels: Array | None) -> Array:
+    """A teacher's probabilities, mixed with labels as far as these have a share."""
+    if labels is None:
+        return proba
+    return proba * (1 - labels.sum(axis=1, keepdims=True)) + labels
+
 
 def _split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
     """Examples to train on and to stop on, of every class in both where that is possible."""
-    X, goals, weight = examples
+    goals = examples.goals
     n_held_out = int(np.ceil(share * len(goals)))
     strata = None
     if goals.ndim == 1:
@@ -285,8 +311,15 @@ def _split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examp
     parts = train_test_split(
         np.arange(len(goals)), test_size=share, stratify=strata, random_state=seed
     )
-    kept, held_out = (
-        Examples(_safe_indexing(X, rows), goals[rows], None if weight is None else weight[rows])
-        for rows in parts
-    )
+    kept, held_out = (_rows_of(examples, rows) for rows in parts)
     return kept, held_out
+
+
+def _rows_of(examples: Examples, rows: IntArray) -> Examples:
+    X, goals, weight, labels = examples
+    return Examples(
+        _safe_indexing(X, rows),
+        goals[rows],
+        None if weight is None else weight[rows],
+        None if labels is None else labels[rows],
+    )

@@ -452,3 +452,14 @@ def test_linear_students_can_be_merged_into_one(teacher):
     merged = MergedClassifier.from_fitted(students, X, Y, method="parameters", weights=None)
     pooled = MergedClassifier.from_fitted(students, X, Y, method="logits", weights=None)
     assert np.allclose(merged.predict_proba(X), pooled.predict_proba(X), atol=1e-10)
+
+
+def test_a_net_learns_its_share_of_the_labels_from_synthetic_rows():
+    net = MLPClassifier((8,), max_iter=20, early_stopping=True, random_state=0)
+    wrong = FrozenEstimator(wrong_teacher())
+    losses = []
+    for share in (0.0, 0.5, 0.9):
+        model = DistilledClassifier(net, wrong, label_share=share, random_state=0).fit(X, Y)
+        losses.append(log_loss(Y_TEST, model.predict_proba(X_TEST)))
+    assert losses[0] > losses[1] + 0.2
+    assert losses[1] > losses[2]
