@@ -2,7 +2,7 @@
 From a search to a merge
 ========================
 
-A search fits many candidates and keeps one. Here are 40 of them, boosted trees and forests, that
+A search fits many candidates and keeps one. Here are 24 of them, boosted trees and forests, that
 predict which customers of a telephone company leave. How much better than the best one is a merge
 of the best eight? :ref:`The guide <from-searches>` says how these are chosen.
 """
@@ -26,8 +26,8 @@ X, X_test, y, y_test = train_test_split(
 )
 
 # %%
-# Two searches of twenty candidates each, scored by log loss over three folds.
-how = {"n_iter": 20, "scoring": "neg_log_loss", "cv": 3, "random_state": 0}
+# Two searches of twelve candidates each, scored by log loss over three folds.
+how = {"n_iter": 12, "scoring": "neg_log_loss", "cv": 3, "random_state": 0}
 boosting = RandomizedSearchCV(
     HistGradientBoostingClassifier(max_iter=30, random_state=0),
     {
@@ -49,7 +49,7 @@ forests = RandomizedSearchCV(
 
 # %%
 # The eight best ones of both. The merge fits them again over the same folds, to learn from rows
-# that they have not seen, and then on all rows: 32 fits beside the 122 of the searches.
+# that they have not seen, and then on all rows: 32 fits beside the 74 of the searches.
 members = members_from_search([boosting, forests], n_members=8)
 merged = MergedClassifier(members, cv=3).fit(X, y)
 
