@@ -14,6 +14,7 @@ from skmergecal.pooling import (
     fit_linear_pool,
     fit_logarithmic_pool,
 )
+from skmergecal.pooling._leave_one_out import LooOfLogPool
 from tests.pooling.test_classwise import (
     classwise_pool_with_loo,
     loo_linear_pool,
@@ -59,6 +60,32 @@ def test_leave_one_out_takes_no_more_than_the_weight_of_a_row(pool):
         errors.append(np.abs(fast[i] - exact).max())
         moves.append(np.abs(with_row[i] - exact).max())
     assert np.mean(errors) < 0.4 * np.mean(moves)
+
+
+@pytest.mark.parametrize("n_members", [1, 4, 13])
+def test_steps_of_the_log_pool_solve_the_system_of_each_row(n_members):
+    """Few unknowns are eliminated for all rows at once, many are left to LAPACK."""
+    rng = np.random.default_rng(n_members)
+    z, y = rng.normal(size=(n_members, 30, 14)), rng.integers(0, 14, 30)
+    weight, beta = rng.uniform(0.2, 3, 30), rng.uniform(0.1, 1, n_members)
+    root = rng.normal(size=(50, n_members))
+    hessian = root.T @ root + 20 * np.eye(n_members)
+    found = LooOfLogPool(beta, hessian).moves(Rows([*z], y, weight))
+    p = np.exp(log_softmax(np.tensordot(beta, z, axes=1)))
+    for i in range(30):
+        logs, taken = z[:, i], min(weight[i], 1.0)
+        left = hessian - taken * np.cov(logs, aweights=p[i], ddof=0)
+        expected = np.linalg.solve(left, taken * (logs @ p[i] - logs[:, y[i]]))
+        np.testing.assert_allclose(found[i], expected, atol=1e-12)
+
+
+def test_a_row_that_alone_sets_members_apart_leaves_them_equal():
+    """Two members that say the same, and no ridge: the system of each row is singular."""
+    z, y = np.array([[0.0, 2.0], [4.0, 0.0]]), np.array([0, 0])
+    found = LooOfLogPool(np.full(2, 0.25), np.full((2, 2), 8.0)).moves(Rows([z, z], y, None))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[:, 0], found[:, 1], rtol=1e-6)
+    assert found[0, 0] > 0 > found[1, 0]
 
 
 def test_leave_one_out_of_a_pool_that_uses_nobody_is_uniform():
