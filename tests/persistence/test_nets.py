@@ -123,6 +123,23 @@ def test_nets_come_back_to_the_last_bit(name, two, tmp_path):
     same(load(path, net=unfitted()), saved)
 
 
+def test_tensors_come_back_on_the_device_of_the_callers_net(two, tmp_path, monkeypatch):
+    """They are written from the CPU, and the file names no device: "meta" stands for another."""
+    cpu, moved = torch.Tensor.cpu, []
+
+    def to_cpu(tensor):
+        moved.append(tensor.shape)
+        return cpu(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", to_cpu)
+    save(two["a"], tmp_path / "model")
+    assert {p.shape for p in two["a"].module_.parameters()} <= set(moved)
+    for device in ("cpu", "meta"):
+        loaded = load(tmp_path / "model", net=unfitted(device=device))
+        assert loaded.device == device
+        assert {p.device.type for p in loaded.module_.parameters()} == {device}
+
+
 def test_names_are_those_of_the_members(two, tmp_path):
     save(pool(two), tmp_path / "model")
     for given in (None, {}, {"a": unfitted()}, {"a": unfitted(), "b": None}):
