@@ -188,7 +188,6 @@ class DistilledClassifier(LogProbaClassifier):
     ) -> HeldOutScores | None:
         self._forget()
         check_estimator("teacher", self.teacher)
-        check_estimator("student", self.student)
         check_student(self.student)
         params = dict(params)
         unlabelled = params.pop("X_unlabeled", None)

@@ -14,6 +14,7 @@ from skmergecal._typing import Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.members import (
     FitTask,
+    check_estimator,
     clone_member,
     cut_params,
     is_sklearn,
@@ -37,8 +38,13 @@ def is_net(student: Estimator) -> bool:
 
 
 def check_student(student: Estimator) -> None:
-    """Raise ValueError if a student cannot learn probabilities."""
+    """Raise an error if a student is no classifier, or cannot learn probabilities.
+
+    A net that is fitted may be meant to be trained further, and then has to be frozen.
+    """
+    check_estimator("student", student, will_refit=False)
     if is_net(student):
+        check_estimator("student", student)
         return
     last = unfitted_last_step(student)
     name = type(unfrozen(last)).__name__

@@ -175,6 +175,14 @@ WRONG = {
 }
 
 
+def test_remedies_for_blocks():
+    z, y, _ = opinions()
+    blocks = in_blocks(z, y, None, [])
+    expected = fit_logarithmic_pool(z, y).weights
+    for how in ((blocks,), (lambda: [(z, y)],), (lambda: [(z, y, (1e200 + y) / 1e200)],)):
+        np.testing.assert_allclose(fit_logarithmic_pool(*how).weights, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_blocks_are_errors_that_name_the_block(case):
     make, match = WRONG[case]

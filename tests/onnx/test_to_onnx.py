@@ -11,12 +11,18 @@ import pytest
 import skl2onnx
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, SplineTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
 
 import skmergecal
 from skmergecal import MergedClassifier, TemperatureCalibrator
@@ -144,6 +150,17 @@ def test_rows_that_cannot_be_inputs(pair):
         to_onnx(dated, dates)
     with pytest.raises(NotFittedError):
         to_onnx(TemperatureCalibrator(LogisticRegression()), X)
+    frame = pd.DataFrame(X, columns=["a", "b", "label"])
+    named = LogisticRegression().fit(frame, y)
+    with pytest.raises(ValueError, match=r"X has columns \['label'\].*rename them first"):
+        to_onnx(named, frame)
+    renamed = frame.rename(columns={"label": "c"})
+    same(LogisticRegression().fit(renamed, y), renamed)
+    words = pd.DataFrame({"a": X[:, 0], "word": np.where(y, "x", "z")})
+    encoder = make_column_transformer((OneHotEncoder(), ["word"]), remainder="passthrough")
+    same(make_pipeline(encoder, LogisticRegression()).fit(words, y), words)
+    days = dates.assign(on=dates["on"].astype("int64") / 1e18)
+    same(LogisticRegression().fit(days, y), days)
     column = LogisticRegression().fit(X[:, :1], y)
     with pytest.raises(ValueError, match=r"got shape \(100,\): try X.reshape\(-1, 1\)"):
         to_onnx(column, X[:, 0])

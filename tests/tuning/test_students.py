@@ -20,7 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmergecal import DistilledClassifier
+from skmergecal import DistilledClassifier, TemperatureCalibrator
 from skmergecal.exceptions import RefitWarning
 from tests.tuning.test_distilled_classifier import TREE, X_TEST, Y_TEST, X, Y
 
@@ -61,6 +61,17 @@ def test_remedies_of_what_cannot_be_distilled(teacher):
     assert search.fit(X, Y).best_estimator_.label_share_ in (0, 0.5, 1)
     with pytest.raises(ValueError, match="teaches nothing with label_share=1"):
         DistilledClassifier(TREE, frozen, label_share=1).fit(X, Y, X_unlabeled=X)
+    DistilledClassifier(TREE, frozen, label_share=1).fit(X, Y)
+    DistilledClassifier(TREE, frozen, label_share=0.5).fit(X, Y, X_unlabeled=X)
+    DistilledClassifier(teacher, frozen, label_share=0.5).fit(X, Y)
+    wrapped = TemperatureCalibrator(DistilledClassifier(TREE, frozen, label_share=0.5), cv=2)
+    assert wrapped.fit(X, Y).temperature_ > 0
+    new = np.r_[["new"], Y[1:]]
+    DistilledClassifier(TREE, frozen, label_share=0.5).fit(X[1:], new[1:])
+    with pytest.raises(ValueError, match="drop these rows, or train it on them"):
+        DistilledClassifier(TREE, frozen, label_share=0.5).fit(X, new)
+    taught = FrozenEstimator(LogisticRegression().fit(X, new))
+    DistilledClassifier(TREE, taught, label_share=0.5).fit(X, new)
     halves = [(np.arange(80), np.arange(80, 160)), (np.arange(80, 160), np.arange(80))]
     with pytest.raises(ValueError, match="three folds or more; it has 2"):
         DistilledClassifier(TREE, GaussianNB(), cv=halves).fit(X, Y)
