@@ -425,3 +425,13 @@ def test_forests_are_read_as_they_are(blobs):
     following = monitor.recalibrated()
     assert following.predict_proba(blobs.X_test).shape == (len(blobs.y_test), 3)
     assert "CalibrationMonitor(RandomForest" in repr(monitor)
+
+
+def test_where_a_temperature_and_a_shift_say_the_same_neither_is_recommended():
+    """All rows have the same probabilities."""
+    z = np.log(np.tile([0.2, 0.8], (600, 1)))
+    y = (np.random.default_rng(0).random(600) < 0.6).astype(int)
+    monitor = CalibrationMonitor(tolerance=0.05).update(z, y)
+    assert monitor.alarm_
+    assert monitor.recommendation_ == "unclear"
+    assert "less than 2 nats apart" in monitor.reasons_["unclear"]

@@ -230,6 +230,13 @@ def test_a_file_of_a_later_format_is_read_by_a_later_version(tmp_path, monkeypat
     assert load(tmp_path / "model").classes_.tolist() == model("calibrated").classes_.tolist()
 
 
+def test_a_file_of_skops_itself_is_read_by_skops(tmp_path):
+    skops.dump(GaussianNB().fit(ROWS, LABELS_OF_ROWS), tmp_path / "model")
+    with pytest.raises(ValueError, match=r"instead of .*is read by skops\.io\.load"):
+        load(tmp_path / "model")
+    assert skops.load(tmp_path / "model").score(ROWS, LABELS_OF_ROWS) > 0.4
+
+
 def test_names_of_types_are_a_list(tmp_path):
     save(model("calibrated"), tmp_path / "model")
     for wrong in ("sklearn.tree._tree.Tree", True, [LossEstimate]):
