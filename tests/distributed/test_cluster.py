@@ -11,11 +11,13 @@ import time
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
 from tests.distributed.test_fit import MEMBERS, make_rows
 
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 delayed = pytest.importorskip("dask").delayed
 
@@ -78,6 +80,16 @@ def test_a_worker_that_is_killed_changes_nothing_and_nothing_stays_on_the_worker
             break
         time.sleep(0.1)
     assert left == 0
+
+
+def test_members_that_workers_train_are_those_of_this_process():
+    X, y, _ = make_rows(1)
+    rows = da.from_array(X, (100, 3)), da.from_array(y, 100)
+    how = {"random_state": 0, "method": "logits", "weights": None}
+    found = MergedClassifier.from_partitions(DecisionTreeClassifier(), *rows, **how)
+    with dask.config.set(scheduler="synchronous"):
+        expected = MergedClassifier.from_partitions(DecisionTreeClassifier(), *rows, **how)
+    np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
 
 
 def test_a_member_that_cannot_be_pickled_is_an_error_before_any_work():
