@@ -102,7 +102,7 @@ def losses(
     found = {"soft votes": votes}
     merges: dict[str, dict[str, Any]] = {"from_partitions": {}}
     if kind == "linear":
-        merges['method="parameters"'] = {"method": "parameters"}
+        merges['method="parameters"'] = {"method": "parameters", "calibrate": "merged"}
     for name, params in merges.items():
         merged = MergedClassifier.from_partitions(model, DX, Dy, random_state=seed, **params)
         found[name] = merged.predict_proba(new)
@@ -117,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--kinds", nargs="+", default=[*KINDS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--rows", type=int, default=8_000)
     parser.add_argument("--dask-ml", action="store_true")
@@ -124,7 +125,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     rows = {}
     for name in options.sets:
-        for kind in KINDS:
+        for kind in options.kinds:
             for how in ("at random", "sorted"):
                 found = []
                 for seed in options.seeds:
