@@ -17,7 +17,7 @@ from skmergecal._partitions._dask import (
 )
 from skmergecal._partitions._lazy import refuse_other_rows
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
-from skmergecal._partitions._rounds import together
+from skmergecal._partitions._rounds import remembered, together
 from skmergecal._partitions._rows import SIZES, Rows, Sizes
 from skmergecal._partitions._softening import softenings
 from skmergecal._partitions._stream import Stream
@@ -41,6 +41,7 @@ __all__ = [
     "meta_of",
     "refuse_other_rows",
     "refuse_unlike_rows",
+    "remembered",
     "rows_in_blocks",
     "softenings",
     "together",

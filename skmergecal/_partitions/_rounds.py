@@ -6,13 +6,31 @@ import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
 
-__all__ = ["Request", "answer", "together"]
+__all__ = ["Request", "answer", "remembered", "together"]
 
 Found = TypeVar("Found")
+
+
+class remembered(Generic[Found]):  # noqa: N801
+    """A property that is found once: the one of functools without its lock.
+
+    Until Python 3.12 that lock is shared by all objects of a class. A problem that waits for a
+    round while it holds the lock would stop the others before they ask for the round.
+    """
+
+    def __init__(self, find: Callable[[Any], Found]) -> None:
+        self.find, self.__doc__ = find, find.__doc__
+
+    def __get__(self, owner: Any, _: type) -> Found:
+        found = self.find(owner)
+        # From now on Python finds it there.
+        vars(owner)[self.find.__name__] = found
+        return found
 
 
 @dataclass
@@ -43,10 +61,13 @@ class _Meeting:
         self.changed = threading.Condition()
         self.running = 0
         self.waiting: list[tuple[tuple[int, ...], Request]] = []
+        self.ended: BaseException | None = None
 
     def ask(self, place: tuple[int, ...], request: Request) -> Any:
         """In the thread of a problem: wait for the next round."""
         with self.changed:
+            if self.ended is not None:
+                raise self.ended
             self.waiting.append((place, request))
             self.running -= 1
             self.changed.notify_all()
@@ -57,24 +78,31 @@ class _Meeting:
 
     def hold_rounds(self) -> None:
         """In the thread that called `together`: rounds, until no problem asks for one."""
-        while True:
-            with self.changed:
-                self.changed.wait_for(lambda: self.running == 0)
-                asked = [request for _, request in sorted(self.waiting, key=lambda one: one[0])]
-                self.waiting = []
-            if not asked:
-                return
-            try:
-                _hold_round(asked)
-            except BaseException as error:
-                for request in asked:
-                    request.error = error
-                raise
-            finally:
+        try:
+            while True:
                 with self.changed:
-                    self.running += len(asked)
-                for request in asked:
-                    request.answered.set()
+                    self.changed.wait_for(lambda: self.running == 0)
+                    asked = [request for _, request in sorted(self.waiting, key=itemgetter(0))]
+                if not asked:
+                    return
+                try:
+                    _hold_round(asked)
+                except Exception as error:  # raised again in the threads of the problems
+                    self._answer(error)
+                self._answer(None)
+        except BaseException as error:  # an interrupt: every problem is to end
+            self.ended = error
+            self._answer(error)
+            raise
+
+    def _answer(self, error: BaseException | None) -> None:
+        """Let those who wait go on, with the results of their requests or with an error."""
+        with self.changed:
+            waiting, self.waiting = self.waiting, []
+            self.running += len(waiting)
+        for _, request in waiting:
+            request.error = error or request.error
+            request.answered.set()
 
 
 #: The meeting that a problem takes part in, and its place among the others.

@@ -12,12 +12,11 @@ their gaps block by block, so that no copy of the logits is needed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from operator import attrgetter
 
 import numpy as np
 
-from skmergecal._partitions import InMemory, Partitions, Rows
+from skmergecal._partitions import InMemory, Partitions, Rows, remembered
 from skmergecal._temperature._blocks import Block, Sums, cut, numbers, rows_of_block
 from skmergecal._temperature._limits import Limits
 from skmergecal._typing import Array, IntArray
@@ -62,12 +61,12 @@ class ScalingLoss:
         self._parts = rows.map(LossOfPart)
         self.total = self._parts.reduce(_total, what="sum of the weights")
 
-    @cached_property
+    @remembered
     def true_gap(self) -> float:
         """Sum of the true classes' gaps to the largest logit; 0 if each is the largest."""
         return float(self._parts.reduce(LossOfPart.true_gap, what="temperature"))
 
-    @cached_property
+    @remembered
     def limits(self) -> Limits:
         """Sums that show whether a finite temperature is best, and its order of magnitude."""
         sums, smallest, largest = self._parts.reduce(

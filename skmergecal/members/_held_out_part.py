@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmergecal._memory import Memo
-from skmergecal._partitions import InMemory, Partitions, Rows
+from skmergecal._partitions import InMemory, Partitions, Rows, remembered
 from skmergecal._typing import Array, IntArray
 from skmergecal.members._member import Member, Opinion
 
@@ -135,7 +134,7 @@ class HeldOutMembers:
         """Softening of each member."""
         return [member.softening for member in self.members]
 
-    @cached_property
+    @remembered
     def weight_of_classes(self) -> Array:
         """Weight of the held-out rows of each class."""
         n_classes = len(self.classes)

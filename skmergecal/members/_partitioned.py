@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -28,6 +27,7 @@ from skmergecal._partitions import (
     in_partition,
     meta_of,
     refuse_unlike_rows,
+    remembered,
     softenings,
     weights_of_part,
 )
@@ -53,7 +53,7 @@ from skmergecal.members._feature_names import warn_of_names
 from skmergecal.members._held_out_part import HeldOutMembers, HeldOutPart
 from skmergecal.members._labels import refuse_codes
 from skmergecal.members._member import AveragedOpinion, Member, Opinion
-from skmergecal.members._prediction_column import rows_for_columns
+from skmergecal.members._prediction_column import PredictionColumn, rows_for_columns
 
 __all__ = [
     "PartitionedMembers",
@@ -76,10 +76,16 @@ class PartitionedMembers(HeldOutMembers):
     partitions : Partitions of HeldOutPart
     total : float
         Sum of the weights of all rows.
+    logs : Partitions of Rows or None
+        Log-probabilities that were computed before.
+    single : bool
+        Whether log-probabilities are kept in float32, as opinions came: zeros are softened before.
     """
 
     partitions: Partitions[HeldOutPart] | None = None
     total: float = 0.0
+    logs: Partitions[Rows] | None = None
+    single: bool = False
 
     @property
     def parts(self) -> Partitions[HeldOutPart]:
@@ -87,10 +93,13 @@ class PartitionedMembers(HeldOutMembers):
         assert self.partitions is not None
         return self.partitions
 
-    @cached_property
+    @remembered
     def log_rows(self) -> Partitions[Rows]:
         """The members' log-probabilities, softened; computed once, as each round needs them."""
-        return self.parts.map(_log_rows, self.softenings).stored("log-probabilities")
+        if self.logs is not None:
+            return self.logs
+        kept = self.parts.map(_log_rows, self.softenings, self.single).stored("log-probabilities")
+        return kept.map(_in_double) if self.single else kept
 
     @property
     def read(self) -> bool:
@@ -112,9 +121,33 @@ class PartitionedMembers(HeldOutMembers):
         return self.total
 
 
-def _log_rows(part: HeldOutPart, amounts: Sequence[float]) -> Rows:
+def _log_rows(part: HeldOutPart, amounts: Sequence[float], single: bool) -> Rows:
     rows = part.log_rows(amounts)
-    return Rows(list(rows.opinions), rows.y, rows.weight)
+    kind = np.float32 if single else np.float64
+    return Rows([z.astype(kind, copy=False) for z in rows.opinions], rows.y, rows.weight)
+
+
+def _in_double(rows: Rows) -> Rows:
+    return Rows([z.astype(np.float64) for z in rows.opinions], rows.y, rows.weight)
+
+
+def _narrowed(values: Array) -> Any:
+    """The same numbers in float32, if it holds them."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    return narrow if (narrow == values).all() else values
+
+
+def _are_single(estimators: NamedEstimators, meta: Any) -> bool:
+    """Whether all opinions are stored predictions in float32."""
+    columns = [getattr(estimator, "estimator", estimator) for _, estimator in estimators]
+    if not all(isinstance(column, PredictionColumn) for column in columns):
+        return False
+    tables = meta.values() if isinstance(meta, Mapping) else [meta]
+    kinds = {
+        str(kind) for t in tables for kind in (t.dtypes if hasattr(t, "columns") else [t.dtype])
+    }
+    return kinds == {"float32"}
 
 
 class _RawPart(NamedTuple):
@@ -127,7 +160,7 @@ class _RawPart(NamedTuple):
 
     def mark(self) -> tuple[int, int, float]:
         """What tells whether the rows have come back as they were."""
-        total = sum(float(own[:, 0].sum()) for own in self.raw)
+        total = sum(float(own[:, 0].sum(dtype=np.float64)) for own in self.raw)
         if self.weight is not None:
             total += float(self.weight.sum())
         return len(self.y), int(self.y.sum()), total
@@ -142,7 +175,7 @@ class _RawPart(NamedTuple):
 
     def aligned(self, members: Sequence[Member]) -> HeldOutPart:
         """The opinions, in the columns of the merged classes."""
-        raw = iter(self.raw)
+        raw = (np.asarray(own, dtype=np.float64) for own in self.raw)
         opinions = [m.opinion_by(lambda model: model.align(next(raw))) for m in members]
         return HeldOutPart(opinions, self.y, self.weight)
 
@@ -215,9 +248,10 @@ def read_parts(
         raise ValueError(msg)
     head = rows_for_columns(head, estimators)
     members = [make_member(name, e, classes, head, None, Cache(None)) for name, e in estimators]
-    reader = delayed(_Reader(members, known, classes, drop_missing), name=f"members-{uuid4().hex}")
-    what = _opinions_of([member.name for member in members])
-    name = f"{what}-{uuid4().hex}"
+    single = _are_single(estimators, meta)
+    what = _Reader(members, known, classes, drop_missing, single)
+    reader = delayed(what, name=f"members-{uuid4().hex}")
+    name = f"{_opinions_of([member.name for member in members])}-{uuid4().hex}"
     tasks = [
         delayed(_read)(reader, number, *part, dask_key_name=(name, number))
         for number, part in enumerate(partitions)
@@ -234,7 +268,7 @@ def read_parts(
     members = _softened(members, parts, total)
     nothing: Any = None
     found = PartitionedMembers(
-        members, classes, [], nothing, nothing, nothing, [], None, parts, total
+        members, classes, [], nothing, nothing, nothing, [], None, parts, total, single=single
     )
     if missing_classes == "error":
         refuse_lacking(members, classes, found.seen_classes)
@@ -330,6 +364,7 @@ class _Reader:
     known: Known
     classes: np.ndarray
     drop_missing: bool
+    single: bool
 
 
 def _read(reader: _Reader, number: int, X: Any, y: Any, weight: Any) -> _RawPart:
@@ -357,6 +392,7 @@ def _read_rows(reader: _Reader, X: Any, y: Any, weight: Any) -> _RawPart:
         return _RawPart([], np.empty(0, dtype=np.intp), None, [])
     codes = encode_for(labels, reader.classes, reader.known)
     raw = [model.read(X) for member in reader.members for model in member.models]
+    raw = list(map(_narrowed, raw)) if reader.single else raw
     return _RawPart(raw, codes, weights, [])
 
 

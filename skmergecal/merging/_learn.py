@@ -32,13 +32,11 @@ from skmergecal.merging._loss_estimate import (
 from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted import (
-    ROWS_IN_PARTITIONS,
     FittedMerge,
     LinearPoolMerge,
     LogPoolMerge,
     LossesOfRows,
     OneModelMerge,
-    RowsInPartitionsError,
     StackedPoolsMerge,
     losses_in_folds,
 )
@@ -94,12 +92,7 @@ class LearnedMerge:
             return NO_ROWS
         names = [member.name for member in held_out.members]
         if isinstance(held_out, PartitionedMembers):
-            if self.settings.selects:
-                return ROWS_IN_PARTITIONS
-            try:
-                return summarise(names, self.losses())
-            except RowsInPartitionsError as error:
-                return str(error)
+            return summarise(names, self.losses())  # now, as the rows are there during fit only
         if self.settings.selects:
             return partial(find_estimate, names, self.losses)
         return summarise(names, self.losses())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -12,7 +13,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import check_cv
 
 from skmergecal._numerics import log_softmax, soften, softmax
-from skmergecal._partitions import InMemory, Partitions, Rows
+from skmergecal._partitions import InMemory, Partitions, Rows, together
 from skmergecal._temperature import minimise_partitions, minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal.metrics._folds import Folds
@@ -135,11 +136,9 @@ def _in_partitions(rows: Partitions[Scored], cv: Any) -> Partitions[Scored]:
         )
         raise ValueError(msg)
     folds = Folds.of(rows, int(cv))
-    temperatures = [
-        minimise_partitions(rows.map(_logits_without, folds, fold)).temperature
-        for fold in range(int(cv))
-    ]
-    return rows.map(_divided, folds, temperatures)
+    of_folds = [rows.map(_logits_without, folds, fold) for fold in range(int(cv))]
+    minima = together(rows, [partial(minimise_partitions, logits) for logits in of_folds])
+    return rows.map(_divided, folds, [minimum.temperature for minimum in minima])
 
 
 def _logits(rows: Scored) -> Rows:

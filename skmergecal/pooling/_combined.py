@@ -17,7 +17,7 @@ from skmergecal._numerics import (
     row_losses,
     soften,
 )
-from skmergecal._partitions import InMemory, Partitions, Rows, Sizes, softenings
+from skmergecal._partitions import InMemory, Partitions, Rows, Sizes, softenings, together
 from skmergecal._temperature import FitsWithoutRows, SlopesOfRows, minimise_partitions
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_lengths, check_members, check_proba
@@ -329,8 +329,9 @@ def _learn(
         stack = stack.map_with(correction.parts, _Stack.with_correction, correction.loo, wide)
     linear = []
     if proba is not None:
-        for calibrated, p in ((False, proba), (True, rows.map(_exponentials))):
-            fit, without = _fit_scaled_linear(p)
+        both = (proba, rows.map(_exponentials))
+        found = together(rows, [partial(_fit_scaled_linear, p) for p in both])
+        for calibrated, (fit, without) in zip((False, True), found, strict=True):
             linear.append(replace(fit, calibrated=calibrated))
             names.append("linear of calibrated" if calibrated else "linear")
             stack = stack.map_with(without, _Stack.with_prediction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,12 +78,27 @@ def of_true(proba: Iterable[Array], y: IntArray) -> Array:
     return np.stack([p[rows, y] for p in proba])
 
 
+class _TrueClasses(NamedTuple):
+    """What members say of the true classes of some rows: all that the fit needs to know."""
+
+    true: Array
+    y: IntArray
+    counts: Array
+
+    @classmethod
+    def of(cls, rows: Rows) -> _TrueClasses:
+        return cls(of_true(rows.opinions, rows.y), rows.y, rows.counts)
+
+    def mark(self) -> tuple[int, int, float]:
+        """What tells whether the rows have come back as they were."""
+        return len(self.y), int(self.y.sum()), float(self.true.sum() + self.counts.sum())
+
+
 class _LossOfPart:
     """The loss of the rows of a partition, in shares of the total weight of all rows."""
 
-    def __init__(self, rows: Rows, total: float) -> None:
-        self.y = rows.y
-        self.true = of_true(rows.opinions, rows.y)
+    def __init__(self, rows: _TrueClasses, total: float) -> None:
+        self.y, self.true = rows.y, rows.true
         self.share = rows.counts / total
         # Relative to its largest entry, a row's pooled probability at the optimum is at least the
         # share of the row: the barrier below only prevents overflow.
@@ -113,7 +128,8 @@ class _LossOfPart:
 def fit_linear_weights(rows: Partitions[Rows]) -> tuple[Array, float]:
     """Weights of the linear pool and its mean loss, from probabilities in partitions."""
     n_members, total = rows.reduce(_members_and_total, how=("max", "sum"), what="number of rows")
-    parts = rows.map(_LossOfPart, total)
+    of_true_classes = rows.map(_TrueClasses.of).stored("probabilities of the true classes")
+    parts = of_true_classes.map(_LossOfPart, total)
     share = parts.reduce(_LossOfPart.taking_part, what="rows that can favour weights")
 
     # Scaling w by c changes the loss by share [(c - 1) sum(w) - log(c)], lowest where the new sum,

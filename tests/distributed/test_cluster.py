@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import pickle
 import signal
@@ -14,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
-from tests.distributed.test_fit import MEMBERS, make_rows
+from tests.distributed.test_fit import MEMBERS, arrays, make_rows
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
@@ -62,24 +63,69 @@ def slow_rows(X, y, n_parts, seconds):
     return made
 
 
-def test_a_worker_that_is_killed_changes_nothing_and_nothing_stays_on_the_workers(client):
-    X, y, _ = make_rows(1)
-    whole = MergedClassifier.from_fitted(MEMBERS, X, y, method="logits")
-    rows = slow_rows(X, y, 4, 0.3)
-    pids = list(client.run(os.getpid).values())
-    killer = threading.Timer(2.0, os.kill, (pids[0], signal.SIGKILL))
+def kill_a_worker(client, seconds):
+    """A timer that kills one of the processes."""
+    pid = next(iter(client.run(os.getpid).values()))
+    killer = threading.Timer(seconds, os.kill, (pid, signal.SIGKILL))
     killer.start()
-    parts = MergedClassifier.from_fitted(MEMBERS, *rows, method="logits")
-    killer.join()
-    np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), atol=1e-9)
-    del rows
+    return killer
+
+
+def tasks_left(client):
+    """Tasks that the scheduler knows, after some time to forget them."""
     left = 1
     for _ in range(50):
         left = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
         if not left:
             break
         time.sleep(0.1)
-    assert left == 0
+    return left
+
+
+def test_a_worker_that_is_killed_changes_nothing_and_nothing_stays_on_the_workers(client):
+    X, y, _ = make_rows(1)
+    whole = MergedClassifier.from_fitted(MEMBERS, X, y, method="logits")
+    rows = slow_rows(X, y, 4, 0.3)
+    killer = kill_a_worker(client, 2.0)
+    parts = MergedClassifier.from_fitted(MEMBERS, *rows, method="logits")
+    killer.join()
+    np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), atol=1e-9)
+    killer = kill_a_worker(client, 0.5)
+    found = parts.predict_proba(rows[0]).compute()
+    killer.join()
+    np.testing.assert_allclose(found, whole.predict_proba(X), atol=1e-9)
+    del rows
+    assert tasks_left(client) == 0
+
+
+def test_an_interrupt_leaves_nothing_on_the_workers(client):
+    X, y, _ = make_rows(1)
+    rows = slow_rows(X, y, 6, 0.5)
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        MergedClassifier.from_fitted(MEMBERS, *rows, method="logits")
+    timer.join()
+    del rows
+    assert tasks_left(client) == 0
+
+
+def test_what_raises_on_a_worker_names_the_member_and_the_partition():
+    X, y, _ = make_rows(1)
+
+    class Breaks(LogisticRegression):
+        def predict_proba(self, X):
+            if len(X) == 70:
+                msg = "out of order"
+                raise RuntimeError(msg)
+            return super().predict_proba(X)
+
+    members = {"good": MEMBERS["bayes"], "broken": Breaks().fit(X, y)}
+    with pytest.raises(RuntimeError, match="out of order") as caught:
+        MergedClassifier.from_fitted(members, *arrays([50, 120], X, y), method="logits")
+    notes = " ".join(caught.value.__notes__)
+    assert "'broken'" in notes
+    assert "in partition 1" in notes
 
 
 def test_members_that_workers_train_are_those_of_this_process():

@@ -10,15 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
+from skmergecal._partitions import DaskRun
+from skmergecal.members import read_partitions
+from skmergecal.merging import PredictionColumn
 
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
-delayed = pytest.importorskip("dask").delayed
+dask = pytest.importorskip("dask")
+delayed = dask.delayed
 Callback = pytest.importorskip("dask.callbacks").Callback
 key_split = pytest.importorskip("dask.utils").key_split
 
@@ -158,11 +163,17 @@ def test_the_number_of_partitions_changes_nothing(n_parts):
 def test_greedy_selection_is_that_of_all_rows(params):
     X, y, weight = make_rows(5)
     whole = MergedClassifier.from_fitted(MEMBERS, X, y, weight, weights="greedy", **params)
-    own = arrays([30, 30, 100], X, y, weight)
-    parts = MergedClassifier.from_fitted(MEMBERS, *own, weights="greedy", **params)
-    np.testing.assert_allclose(parts.weights_, whole.weights_, rtol=1e-12)
-    with pytest.raises(AttributeError, match="rows are in partitions: pass arrays"):
-        parts.loss_estimate_  # noqa: B018
+    found = []
+    for ends in ([30, 30, 100], []):
+        own = arrays(ends, X, y, weight)
+        parts = MergedClassifier.from_fitted(MEMBERS, *own, weights="greedy", **params)
+        np.testing.assert_allclose(parts.weights_, whole.weights_, rtol=1e-12)
+        found.append(parts)
+    check_same_estimates(*found)
+    # In memory other rows are together in a fifth.
+    estimate, expected = found[0].loss_estimate_, whole.loss_estimate_
+    assert abs(estimate.loss - expected.loss) < 0.5 * expected.standard_error
+    assert abs(estimate.gain - expected.gain) < 2 * expected.gain_standard_error
 
 
 def test_frames_with_categoricals_that_know_different_categories():
@@ -292,3 +303,77 @@ def test_names_of_tasks_and_lines_tell_what_is_done(capsys):
     MergedClassifier.from_fitted(MEMBERS, *own, method="logits")
     MergedClassifier.from_fitted(MEMBERS, X, y, method="logits", verbose=1)
     assert not capsys.readouterr().out
+
+
+def test_the_estimate_of_a_pool_without_a_finite_optimum():
+    """Members are mostly wrong, so that the pool ignores them; weights are repetitions."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=60)
+    p = [0.5 + (0.5 - y) * rng.uniform(-0.1, 0.5, size=60) for _ in "ab"]
+    labels, u, v, twice = arrays([20, 21], y, *p, np.full(60, 2.0))
+    found = []
+    for data in ((labels, u, v, twice), arrays([50], *(np.tile(own, 2) for own in (y, *p)))):
+        stored, weight = {"u": data[1], "v": data[2]}, [*data[3:], None][0]
+        with pytest.warns(ConvergenceWarning, match="no finite temperature"):
+            found.append(
+                MergedClassifier.from_predictions(
+                    stored, data[0], weight, method="logits", alpha=0.0, classes=[0, 1]
+                )
+            )
+    check_same_estimates(*found)
+    assert found[0].loss_estimate_.loss == pytest.approx(np.log(2), abs=0.05)
+
+
+def rounds_of(members, **params):
+    """How often Dask computes something during a fit."""
+    computed = []
+
+    def get(graph, keys, **how):
+        computed.append(keys)
+        return dask.get(graph, keys, **how)
+
+    X, y, _ = make_rows(1)
+    with dask.config.set(scheduler=get):
+        MergedClassifier.from_fitted(members, *arrays([50, 90, 91], X, y), **params)
+    return len(computed)
+
+
+def test_temperatures_of_members_are_found_in_the_same_rounds():
+    """A search may take a step more or less; three searches do not take three times as many."""
+    how = {"method": "logits", "weights": None, "calibrate": "members"}
+    one = {"linear": MEMBERS["linear"]}
+    assert rounds_of(MEMBERS, **how) <= 1.3 * rounds_of(one, **how)
+
+
+@pytest.mark.parametrize("params", [{}, {"method": "logits"}, {"method": "probabilities"}], ids=str)
+def test_stored_predictions_in_float32_are_kept_so(params):
+    """Zeros are softened before log-probabilities are rounded."""
+    rng = np.random.default_rng(5)
+    y = rng.integers(2, size=N)
+    p = np.clip(0.5 + (y - 0.5) * 0.6 + 0.25 * rng.normal(size=(3, N)), 0, 1).astype(np.float32)
+    stored = dict(zip("uvw", p, strict=True))
+    whole = MergedClassifier.from_predictions(stored, y, **params)
+    found = []
+    for ends in ([], [20, 20, 190]):
+        labels, *columns = arrays(ends, y, *p)
+        given = dict(zip("uvw", columns, strict=True))
+        found.append(MergedClassifier.from_predictions(given, labels, **params))
+        np.testing.assert_allclose(
+            found[-1].predict_proba(stored), whole.predict_proba(stored), atol=1e-6
+        )
+    np.testing.assert_allclose(*(m.predict_proba(stored) for m in found), atol=1e-9)
+
+
+def test_what_is_kept_of_float32_takes_half_of_the_memory():
+    rng = np.random.default_rng(5)
+    y, p = rng.integers(2, size=N), rng.random(N)
+    sizes = []
+    for kind in (np.float32, np.float64):
+        run = DaskRun()
+        labels, column = arrays([50], y, p.astype(kind))
+        pair = ("u", FrozenEstimator(PredictionColumn("u", classes=[0, 1])))
+        assert read_partitions([pair], run, {"u": column}, labels, None).log_rows is not None
+        (raw, logs) = (dask.compute(*parts) for parts in run.stored)
+        sizes.append(sum(z.nbytes for part in raw for z in part.raw))
+        sizes.append(sum(z.nbytes for part in logs for z in part.opinions))
+    assert sizes == [8 * N, 8 * N, 16 * N, 16 * N]

@@ -1,11 +1,7 @@
 """Fitted merges: members with what was learned about them, one file for each method."""
 
 from skmergecal.merging.fitted._base import FittedMerge, OpinionReader
-from skmergecal.merging.fitted._folds import (
-    ROWS_IN_PARTITIONS,
-    RowsInPartitionsError,
-    losses_in_folds,
-)
+from skmergecal.merging.fitted._folds import losses_in_folds
 from skmergecal.merging.fitted._linear_pool import LinearPoolMerge
 from skmergecal.merging.fitted._log_pool import LogPoolMerge
 from skmergecal.merging.fitted._one_model_merge import OneModelMerge
@@ -13,7 +9,6 @@ from skmergecal.merging.fitted._row_losses import LossesOfRows, RowLosses
 from skmergecal.merging.fitted._stacked_pools import StackedPoolsMerge
 
 __all__ = [
-    "ROWS_IN_PARTITIONS",
     "FittedMerge",
     "LinearPoolMerge",
     "LogPoolMerge",
@@ -21,7 +16,6 @@ __all__ = [
     "OneModelMerge",
     "OpinionReader",
     "RowLosses",
-    "RowsInPartitionsError",
     "StackedPoolsMerge",
     "losses_in_folds",
 ]

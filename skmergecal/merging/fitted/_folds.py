@@ -11,21 +11,14 @@ from skmergecal._numerics import log_softmax, row_losses
 from skmergecal._partitions import InMemory, Partitions
 from skmergecal._typing import IntArray
 from skmergecal._warnings import Gathered
-from skmergecal.members import Fold, HeldOutMembers
+from skmergecal.members import Fold, HeldOutMembers, PartitionedMembers
 from skmergecal.merging.fitted._base import FittedMerge
+from skmergecal.merging.fitted._folds_in_partitions import losses_in_partitions
 from skmergecal.merging.fitted._row_losses import RowLosses
 
-__all__ = ["ROWS_IN_PARTITIONS", "RowsInPartitionsError", "losses_in_folds"]
+__all__ = ["losses_in_folds"]
 
 _FOLDS = 5
-ROWS_IN_PARTITIONS = (
-    "members are merged again without each fifth of the rows, which takes them all at once, and "
-    "these rows are in partitions: pass arrays of some of them to fit, or weights='log_loss'"
-)
-
-
-class RowsInPartitionsError(Exception):
-    """All rows are needed at once, and there are only partitions of them."""
 
 
 def losses_in_folds(
@@ -35,8 +28,8 @@ def losses_in_folds(
 
     No member is read again: their opinions are cut. Warnings of these merges are dropped.
     """
-    if not isinstance(held_out.parts, InMemory):
-        raise RowsInPartitionsError(ROWS_IN_PARTITIONS)
+    if isinstance(held_out, PartitionedMembers):
+        return losses_in_partitions(held_out, merge)
     y = held_out.y
     merged = np.empty(len(y))
     members = [np.empty(len(y)) for _ in held_out.members]

@@ -23,7 +23,7 @@ from skmergecal.merging.fitted._row_losses import (
     Unscaled,
     scaled_losses,
 )
-from skmergecal.merging.fitted._temperatures import fit_scale, member_temperature
+from skmergecal.merging.fitted._temperatures import fit_scale, member_temperatures
 from skmergecal.pooling import (
     CombinedFit,
     LooPredictions,
@@ -109,9 +109,7 @@ def _fit(
     """The members' temperatures, the pools, and what these predict of each row without it."""
     rows = held_out.log_rows
     members = [member.without_estimator() for member in held_out.members]
-    temperatures = [
-        member_temperature(held_out, k, rows, _alpha(held_out)) for k in range(len(members))
-    ]
+    temperatures = member_temperatures(held_out, rows, _alpha(held_out))
     logs = held_out.parts.map(_calibrated_rows, members, temperatures, softening)
     logs = logs.stored("calibrated opinions")
     if with_linear:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from skmergecal._numerics import log_softmax
-from skmergecal._partitions import Partitions, Rows
+from skmergecal._partitions import Partitions, Rows, together
 from skmergecal._temperature import (
     TEMPERATURE_ALPHA,
     FitsWithoutRows,
@@ -19,7 +20,7 @@ from skmergecal._typing import Array, IntArray
 from skmergecal.members import HeldOutMembers
 from skmergecal.merging._settings import Settings
 
-__all__ = ["LooOpinions", "calibrated_rows", "fit_scale", "loo_opinions", "member_temperature"]
+__all__ = ["LooOpinions", "calibrated_rows", "fit_scale", "loo_opinions", "member_temperatures"]
 
 
 def fit_scale(rows: Partitions[Rows]) -> float:
@@ -27,16 +28,21 @@ def fit_scale(rows: Partitions[Rows]) -> float:
     return minimise_partitions(rows, TEMPERATURE_ALPHA).temperature
 
 
-def member_temperature(
-    held_out: HeldOutMembers,
-    member: int,
-    rows: Partitions[Rows],
-    alpha: float = TEMPERATURE_ALPHA,
-) -> float:
-    """Temperature of a member, remembered whichever members are with it.
+def member_temperatures(
+    held_out: HeldOutMembers, rows: Partitions[Rows], alpha: float = TEMPERATURE_ALPHA
+) -> list[float]:
+    """Temperature of each member, remembered whichever members are with it.
 
     The rows have the log-probabilities of all members.
     """
+    members = range(len(held_out.members))
+    found = [partial(_member_temperature, held_out, k, rows, alpha) for k in members]
+    return together(rows, found)
+
+
+def _member_temperature(
+    held_out: HeldOutMembers, member: int, rows: Partitions[Rows], alpha: float
+) -> float:
     softening = held_out.members[member].softening
     return held_out.memo_of(member).result(
         ("temperature", softening, alpha),
@@ -57,7 +63,7 @@ def calibrated_rows(held_out: HeldOutMembers, settings: Settings) -> tuple[Parti
     n_members = len(held_out.members)
     if not settings.calibrates_members:
         return rows, np.ones(n_members)
-    temperatures = [member_temperature(held_out, k, rows) for k in range(n_members)]
+    temperatures = member_temperatures(held_out, rows)
     return rows.map(divided, temperatures), np.array(temperatures)
 
 
