@@ -249,9 +249,10 @@ def read_parts(
     head = rows_for_columns(head, estimators)
     members = [make_member(name, e, classes, head, None, Cache(None)) for name, e in estimators]
     single = _are_single(estimators, meta)
-    what = _Reader(members, known, classes, drop_missing, single)
-    reader = delayed(what, name=f"members-{uuid4().hex}")
-    name = f"{_opinions_of([member.name for member in members])}-{uuid4().hex}"
+    how = _Reader(members, known, classes, drop_missing, single)
+    reader = delayed(how, name=f"members-{uuid4().hex}")
+    what = _opinions_of([member.name for member in members])
+    name = f"{what}-{uuid4().hex}"
     tasks = [
         delayed(_read)(reader, number, *part, dask_key_name=(name, number))
         for number, part in enumerate(partitions)
