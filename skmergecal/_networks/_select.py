@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -90,7 +90,8 @@ def best_columns(
     share = share / share.sum()
     # Centred columns are the same as a free intercept; roots of the weights give weighted errors.
     root = np.sqrt(share)[:, None]
-    columns = (candidates - share @ candidates) * root
+    columns = candidates - share @ candidates
+    columns *= root
     # Let q_c be candidate c without its projection on the columns taken so far, and T the targets.
     # Then moment[c] = q_c' T and left[c] = |q_c|^2, and taking c lowers the squared error by
     # |q_c' T|^2 / |q_c|^2.
@@ -142,13 +143,14 @@ class _Selection:
     ) -> None:
         self.network, self.members, self.weights = network, members, weights
         self.spaces = find_spaces(network, members[0])
-        self.values = [network.values(arrays, X) for arrays in members]
+        self.X = X
+        self.n_axes = [value.ndim for value in network.values(members[0], X[:1])]
         self.chosen: dict[int, _Chosen] = {}
         self.blocks: list[list[tuple[int, UnitValue]]] = [[] for _ in network.nodes]
         for i, space in enumerate(self.spaces):
             for block in space.places:
                 self.blocks[block.node].append((i, block))
-        self.logits = self.pooled(len(network.nodes) - 1)
+        (self.logits,) = self.gathered([len(network.nodes) - 1]).values()
         self.row_weight = uncertainty(self.logits)
         self.summands = self.summands_of_logits()
 
@@ -161,10 +163,9 @@ class _Selection:
                 found.update(nodes[place].inputs)
         return found
 
-    def pooled(self, place: int) -> Array:
-        """Weighted mean of a node's value, for values with the same columns in all members."""
-        values = zip(self.weights, self.values, strict=True)
-        return np.sum([w * v[place] for w, v in values], axis=0)
+    def values(self) -> Iterator[list[Array]]:
+        """Values of all nodes, of one member after the other: those of all take much room."""
+        return (self.network.values(arrays, self.X) for arrays in self.members)
 
     def consumers(self, space: UnitSpace) -> list[tuple[int, UnitValue]]:
         """Affine layers that take the units as inputs, one column each."""
@@ -174,34 +175,43 @@ class _Selection:
             if isinstance(node, AffineLayer)
             for value in space.values
             if node.inputs[0] == value.node
-            and value.axis == self.values[0][value.node].ndim - 1
+            and value.axis == self.n_axes[value.node] - 1
             and value.inner == 1
         ]
 
-    def target(self, place: int) -> Array | None:
-        """Target of the layer at a place; None if the units above it are not chosen yet."""
-        node = self.network.nodes[place]
-        assert isinstance(node, AffineLayer)
-        if not self.blocks[place]:
-            value = self.pooled(place)
-            if place not in self.summands or value.shape[-1] == 1:
-                return value
-            # Softmax ignores a constant added to all logits of a row, so no unit has to explain it.
-            return value - value.mean(axis=-1, keepdims=True)
-        known = all(i in self.chosen for i, _ in self.blocks[place])
-        return self.gathered(place) if known else None
+    def is_known(self, place: int) -> bool:
+        """Whether the units above a layer, if there are some, are chosen."""
+        return all(i in self.chosen for i, _ in self.blocks[place])
 
-    def gathered(self, place: int) -> Array:
-        """A node's value in the chosen units, each as computed by its own member."""
-        out = self.pooled(place)
-        for i, block in self.blocks[place]:
-            part = np.moveaxis(out, block.axis, -1)
-            unit, member = _places(self.chosen[i], block.inner)
-            found = part[..., block.offset : block.offset + len(unit)]
-            for k, values in enumerate(self.values):
-                mine = member == k
-                own = np.moveaxis(values[place], block.axis, -1)[..., block.offset :]
-                found[..., mine] = own[..., unit[mine]]
+    def targets(self, places: Sequence[int]) -> dict[int, Array]:
+        """Targets of layers whose units above are chosen."""
+        found = self.gathered(places)
+        for place, value in found.items():
+            if not self.blocks[place] and place in self.summands and value.shape[-1] > 1:
+                # Softmax ignores a constant added to all logits of a row: no unit explains it.
+                found[place] = value - value.mean(axis=-1, keepdims=True)
+        return found
+
+    def gathered(self, places: Sequence[int]) -> dict[int, Array]:
+        """Values of nodes: of chosen units as their own members compute them, else the mean."""
+        out: dict[int, Array] = {}
+        units: dict[tuple[int, int], Array] = {}
+        for k, values in enumerate(self.values()):
+            for place in places:
+                part = self.weights[k] * values[place]
+                out[place] = out[place] + part if k else part
+                for number, (i, block) in enumerate(self.blocks[place]):
+                    unit, member = _places(self.chosen[i], block.inner)
+                    own = np.moveaxis(values[place], block.axis, -1)[..., block.offset :]
+                    found = units.setdefault(
+                        (place, number), np.empty((*own.shape[:-1], len(unit)))
+                    )
+                    found[..., member == k] = own[..., unit[member == k]]
+        for place in places:
+            for number, (_, block) in enumerate(self.blocks[place]):
+                found = units[place, number]
+                whole = np.moveaxis(out[place], block.axis, -1)
+                whole[..., block.offset : block.offset + found.shape[-1]] = found
         return out
 
     def run(self) -> None:
@@ -215,25 +225,26 @@ class _Selection:
     def share_known(self, i: int) -> float:
         """Share of the layers above a space whose targets are known."""
         places = [place for place, _ in self.consumers(self.spaces[i])]
-        known = [self.target(place) is not None for place in places]
+        known = [self.is_known(place) for place in places]
         return float(np.mean(known)) if known else 0.0
 
     def choose(self, space: UnitSpace) -> _Chosen:
-        candidates, targets, weights = [], [], []
-        for place, value in self.consumers(space):
-            target = self.target(place)
-            if target is not None:
-                units = [value.units(v[value.node], space.size) for v in self.values]
-                candidates.append(as_rows(np.concatenate(units, axis=-1)))
-                targets.append(as_rows(target))
-                # After an embedding, a row has one value per embedded column.
-                per_row = len(candidates[-1]) // len(self.row_weight)
-                weights.append(np.repeat(self.row_weight, per_row))
+        layers = [(p, value) for p, value in self.consumers(space) if self.is_known(p)]
+        targets = self.targets([place for place, _ in layers])
+        units: list[list[Array]] = [[] for _ in layers]
+        for values in self.values() if layers else ():
+            for found, (_, value) in zip(units, layers, strict=True):
+                found.append(value.units(values[value.node], space.size))
+        candidates = [as_rows(np.concatenate(units.pop(0), axis=-1)) for _ in layers]
+        # After an embedding, a row has one value per embedded column.
+        per_row = [len(found) // len(self.row_weight) for found in candidates]
+        weights = [np.repeat(self.row_weight, n) for n in per_row]
         if not candidates:  # no targets: take the member with the largest weight
             best = int(np.argmax(self.weights))
             return _Chosen(np.full(space.size, best), np.arange(space.size))
         # Candidates are the units of member 0, then those of member 1, and so on.
-        taken = _select_for_all(candidates, targets, weights, space.size)
+        goals = [as_rows(targets[place]) for place, _ in layers]
+        taken = _select_for_all(candidates, goals, weights, space.size)
         return _Chosen(taken // space.size, taken % space.size)
 
 
@@ -249,11 +260,14 @@ def _select_for_all(
         block = np.zeros((len(t), starts[-1]))
         block[:, start : start + t.shape[1]] = t - t.mean(axis=0)
         blocks.append(block)
-    rows = np.concatenate(candidates)
-    few = np.linspace(0, len(rows) - 1, min(len(rows), _ROWS_TO_CHOOSE)).astype(np.intp)
-    return best_columns(
-        rows[few], np.concatenate(blocks)[few], n_units, np.concatenate(weights)[few]
+    rows, goals, weight = (
+        parts[0] if len(parts) == 1 else np.concatenate(parts)
+        for parts in (candidates, blocks, weights)
     )
+    if len(rows) > _ROWS_TO_CHOOSE:
+        few = np.linspace(0, len(rows) - 1, _ROWS_TO_CHOOSE).astype(np.intp)
+        rows, goals, weight = rows[few], goals[few], weight[few]
+    return best_columns(rows, goals, n_units, weight)
 
 
 def select_and_merge(
@@ -339,9 +353,11 @@ def _gather_array(
 
 def _targets(selection: _Selection) -> Mapping[int, Array]:
     """Targets of layers on top of hidden units, and of sums, in the merged order of units."""
-    return {
-        place: selection.gathered(place)
-        for place, node in enumerate(selection.network.nodes)
-        if isinstance(node, Add)
-        or (isinstance(node, AffineLayer) and selection.blocks[node.inputs[0]])
-    }
+    return selection.gathered(
+        [
+            place
+            for place, node in enumerate(selection.network.nodes)
+            if isinstance(node, Add)
+            or (isinstance(node, AffineLayer) and selection.blocks[node.inputs[0]])
+        ]
+    )
