@@ -82,7 +82,9 @@ def test_the_report_tells_each_step(merged, nets):
     assert report.merged == report.stages["distilled"]
     assert report.merged == pytest.approx(member_loss + merged.barrier_)
     lines = str(report).splitlines()
-    assert len(lines) == 1 + len(nets) + 4 + 2
+    assert len(lines) == 1 + len(nets) + 4 + 3
+    assert report.best_member_loss == min(report.members.values())
+    assert lines[-1].split("  ")[-1] == f"{report.z:.1f} standard errors"
     assert f"{report.merged:.4f}" in next(s for s in lines if s.startswith("merged (distilled)"))
 
 
@@ -183,9 +185,9 @@ def test_members_fitted_here_are_merged_on_rows_that_their_fold_does_not_hold_ou
     seen = []
     real = _one_model.merge_members
 
-    def spy(members, weights, temperatures, settings=None, X=()):
+    def spy(members, weights, temperatures, settings=None, X=(), *args, **how):
         seen.append(sum(len(block) for block in X))
-        return real(members, weights, temperatures, settings, X)
+        return real(members, weights, temperatures, settings, X, *args, **how)
 
     monkeypatch.setattr(_one_model, "merge_members", spy)
     members = [
