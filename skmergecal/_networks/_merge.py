@@ -152,8 +152,7 @@ class _Merge:
         elif repair is not None:
             chosen = self.repair(aligned, self.stages[chosen], repair, chosen)
         if repair == "auto" and not self.is_pool(chosen):
-            start = self.stages[chosen]
-            self.stages["distilled"] = distil(self.network, start, self.pooled, self.X)
+            self.add_distilled(self.stages[chosen], members=alignment == "auto")
             chosen = self.best() if alignment == "auto" else "distilled"
         return chosen
 
@@ -162,6 +161,16 @@ class _Merge:
         self.stages["select"] = select_and_merge(
             self.network, self.members, self.weights, some_rows(self.X, FEW_ROWS)
         )
+
+    def add_distilled(self, start: dict[str, Array], *, members: bool) -> None:
+        """Train a net towards the pool, and the nearest member as well if it begins nearer."""
+        assert self.X is not None
+        starts = [start]
+        nearest = min(self.members, key=self.distance)
+        if members and self.distance(nearest) < self.distance(start):
+            starts.append(nearest)
+        found = [distil(self.network, arrays, self.pooled, self.X) for arrays in starts]
+        self.stages["distilled"] = min(found, key=self.distance)
 
     def repair(
         self, aligned: list[dict[str, Array]], start: dict[str, Array], repair: str, chosen: str

@@ -139,6 +139,13 @@ def _trace(module: nn.Module, n_features: int | None) -> Network:
     to_trace, to_run = copy_module(module).eval(), copy_module(module).eval()
     root = nn.Sequential(to_trace) if bare else to_trace
     graph = _Tracer().trace(root)
+    inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
+    if len(inputs) > 1:
+        msg = (
+            f"the module has {len(inputs)} inputs, {', '.join(map(repr, inputs))}, and alignment "
+            "supports one, whose columns the module may pick"
+        )
+        raise UntraceableError(msg)
     width = n_features or _input_width(to_run, graph)
     prefix = "0." if bare else ""
     names = {f"{prefix}{key}": name for key, name in first_names(module).items()}

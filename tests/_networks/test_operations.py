@@ -168,6 +168,20 @@ def test_operations_are_described_and_their_units_permuted(name):
     np.testing.assert_allclose(output(with_arrays(module, arrays), X), expected, atol=1e-10)
 
 
+class TwoInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(5, 3)
+
+    def forward(self, numbers, codes):
+        return self.out(torch.cat([numbers, codes], dim=1))
+
+
+def test_several_inputs_are_named():
+    with pytest.raises(UntraceableError, match="2 inputs, 'numbers', 'codes', and alignment"):
+        trace(TwoInputs())
+
+
 @pytest.mark.parametrize(
     ("how", "what"),
     [
