@@ -37,7 +37,7 @@ def needed_levels(
         And the rows of the effects for ``values_of_front`` of the new columns.
     """
     places = {_key(value): i for i, value in enumerate(values_of_front(columns))}
-    joint = sparse.hstack(effects).tocsr()
+    joint = sparse.csr_array(sparse.hstack(effects))
     found = [
         _needed(c, {v: joint[[places[c.column, key_of(v)]]] for v in c.levels}, inputs)
         if isinstance(c, Categories)

@@ -66,7 +66,7 @@ class MemberFront:
             for step in self.steps:
                 Z = step.transform(Z)
             blocks.append(_as_sparse(Z))
-        return sparse.vstack(blocks).tocsr()
+        return sparse.csr_array(sparse.vstack(blocks))
 
     def accepts(
         self, columns: Sequence[Any], base: dict[int, Any], changes: Sequence[dict[int, Any]]
@@ -92,7 +92,7 @@ class MemberFront:
         Z = self.transform(columns, base, [{}, *changes])
         start = Z[[0]]
         ones = sparse.csr_array(np.ones((len(changes), 1)))
-        effects = (Z[1:] - ones @ start).tocsr()
+        effects = sparse.csr_array(Z[1:] - ones @ start)
         effects.eliminate_zeros()
         return effects, np.asarray(start.todense(), dtype=np.float64).ravel()
 
@@ -110,7 +110,7 @@ class MemberFront:
             if slopes.nnz == 0:
                 continue
             place = int(np.abs(slopes.data).argmax())
-            slope, output = slopes.data[place], slopes.coords[-1][place]
+            slope, output = slopes.data[place], slopes.col[place]
             scale[i] = 1 / abs(slope)
             alone = effects[:, [output]].nnz == 1
             centre[i] = base[number.column] - start[output] / slope if alone else 0.0
