@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from importlib.util import find_spec
 from random import Random
 
 import numpy as np
@@ -19,6 +20,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.folds import FOLDS, fitted_on_folds
+
+
+def pytest_configure(config):
+    if find_spec("torch") is None:
+        from tests import without_torch
+
+        config.pluginmanager.register(without_torch)
+        config.option.doctest_ignore_import_errors = True
+
 
 # The same examples in every run; machines are noisy, so that no example is timed.
 settings.register_profile("default", max_examples=30, derandomize=True, deadline=None)
@@ -141,6 +151,9 @@ def beyond_few(cases):
 
 @pytest.fixture(scope="session", autouse=True)
 def one_torch_thread():
+    if find_spec("torch") is None:
+        yield
+        return
     import torch
 
     before = torch.get_num_threads()
