@@ -3,8 +3,8 @@ Five classifiers of real tables, and one
 ========================================
 
 Boosted trees, two forests, a linear model and nearest neighbours are trained on 60 % of a table.
-What can be made of them? The probabilities of a soft vote are their means; they can be divided by
-a temperature, or replaced by those of a logistic regression on the members' outputs (stacking); or
+How can they be combined? The probabilities of a soft vote are their means; they can be divided by a
+temperature, or replaced by those of a logistic regression on the members' outputs (stacking); or
 the members are merged. All of these learn from the same 20 % of the rows, which no member has seen,
 and are tested on the last 20 %. In five rounds each row is tested once.
 
@@ -65,7 +65,7 @@ def fit_members(X, y, seed):
 
 
 def combine(members, X, y):
-    """What can be made of fitted members with rows that they have not seen."""
+    """Ways to combine fitted members, learned from rows that they have not seen."""
     frozen = [(name, FrozenEstimator(member)) for name, member in members.items()]
     vote = VotingClassifier(frozen, voting="soft").fit(X, y)
     stack = StackingClassifier(list(members.items()), LogisticRegression(), cv="prefit")

@@ -98,6 +98,20 @@ def test_code_that_is_only_shown_is_python_with_names_that_exist(page):
                     assert hasattr(skmergecal.MergedClassifier, name)
 
 
+#: What the glossary calls otherwise, or what no sentence needs.
+OTHER_WORDS = (
+    r"sure|surer|unsure|anew|mended|miscalibration|underconfident|nobody can tell|which is none"
+)
+
+
+@pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.rst")), *GUIDE], ids=lambda path: path.stem)
+def test_pages_use_the_words_of_the_glossary(page):
+    found = re.search(rf"\b({OTHER_WORDS})\b", read(page), flags=re.IGNORECASE)
+    assert found is None, found[0]
+    # Readers search for it: the glossary names this spelling, too.
+    assert "overconfident" not in read(page) or page.stem == "glossary"
+
+
 RECIPES = re.findall(
     r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", (DOCS / "recipes.rst").read_text("utf-8")
 )
