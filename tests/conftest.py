@@ -135,14 +135,15 @@ def beyond_few(cases):
     draw different ones. Of a product of parameters each value of each parameter is kept.
     """
     order = Random(cases[0].originalname).sample(cases, len(cases))
-    # names that are given together have the same indices in all cases: they are one parameter
-    names = cases[0].callspec.indices
-    columns = {tuple(case.callspec.indices[name] for case in order) for name in names}
-    if len(columns) == 1:
+    together = defaultdict(list)  # names that are given together have the same indices
+    for name in cases[0].callspec.params:
+        together[tuple(case.callspec.indices[name] for case in order)].append(name)
+    if len(together) == 1:
         return order[max(2, round(len(order) ** 0.5)) :]
     left_out, seen = [], set()
-    for case, indices in zip(order, zip(*columns, strict=True), strict=True):
-        values = set(enumerate(indices))
+    for case in order:
+        params = case.callspec.params
+        values = {(*names, *(id(params[name]) for name in names)) for names in together.values()}
         if values <= seen:
             left_out.append(case)
         seen |= values
