@@ -32,7 +32,8 @@ DX, DY, DW = arrays(ENDS, X, Y, W)
 
 def fit(*rows, estimator=None, **params):
     how = {"random_state": 0, "method": "logits", "weights": None, **params}
-    return MergedClassifier.from_partitions(estimator or GaussianNB(), *rows, **how)
+    estimator = GaussianNB() if estimator is None else estimator
+    return MergedClassifier.from_partitions(estimator, *rows, **how)
 
 
 class Remembers(LogisticRegression):
