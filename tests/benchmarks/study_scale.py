@@ -63,7 +63,7 @@ def fit_in_partitions(folder: Path, n: int, method: str, options: argparse.Names
     import dask.dataframe as dd
     from distributed import Client, LocalCluster, wait
 
-    how = {"n_workers": options.workers, "threads_per_worker": 1, "dashboard_address": None}
+    how = {"n_workers": options.workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(memory_limit=options.memory, **how) as cluster, Client(cluster) as client:
         rows = dd.read_parquet(folder / str(n))
         if options.stored:

@@ -366,7 +366,7 @@ def test_stored_predictions_in_float32_are_kept_so(params):
 
 def test_what_is_kept_of_float32_takes_half_of_the_memory():
     rng = np.random.default_rng(5)
-    y, p = rng.integers(2, size=N), rng.random(N)
+    y, p = rng.integers(2, size=N), rng.dirichlet([1, 1], size=N)
     sizes = []
     for kind in (np.float32, np.float64):
         run = DaskRun()

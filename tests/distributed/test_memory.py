@@ -32,7 +32,7 @@ def make_part(number):
 
 
 def test_a_fit_of_two_million_rows_on_two_workers_of_400_megabytes():
-    how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(processes=True, memory_limit="400MB", **how) as cluster,
         distributed.Client(cluster) as client,

@@ -46,7 +46,8 @@ class _Contents(NamedTuple):
         found = part.y.astype(np.uint64)
         for opinion in part.opinions:
             for column in opinion.values.T:
-                single = column.astype(np.float32) + np.float32(0)  # -0.0 becomes 0.0
+                with np.errstate(over="ignore"):
+                    single = column.astype(np.float32) + np.float32(0)  # -0.0 becomes 0.0
                 found = (found ^ single.view(np.uint32)) * _FACTOR
                 found ^= found >> np.uint64(29)
         return cls(part.y, found)
