@@ -59,7 +59,8 @@ def on_common_front(parameters: Sequence[Parameters], names: Sequence[str]) -> l
         columns = columns_of(fronts)
     except NoLookUpError as error:
         raise no_look_up(error, fronts) from None
-    columns = _centred(columns, fronts)
+    if not any(p.architecture.get("type") == "MultinomialNB" for p in parameters):
+        columns = _centred(columns, fronts)  # counts cannot be negative
     probes = [MemberFront.of(front.steps, inputs) for front in fronts]
     base = {c.column: c.base for c in columns}
     maps = [probe.map_of(columns, base, values_of_front(columns)) for probe in probes]
@@ -172,7 +173,7 @@ def _folded(
         or width != len(start)
         or not takes_rows_by(network, first.weight)
     ):
-        why = unknown or "its first layer is not the only one that takes the rows"
+        why = unknown or "it has no affine layer that alone takes the rows"
         msg = (
             "members with unlike preprocessing need it folded into their first layer, and into "
             f"that of estimator {name!r} it cannot be: {why}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -120,7 +121,7 @@ def _may_cast(step: Any) -> bool:
     rows[::5] = np.round(rows[::5])
     rows[0] = 0.0
     try:
-        Z = step.transform(rows)
+        Z = copy.deepcopy(step).transform(rows)
         found = np.asarray(Z.toarray() if hasattr(Z, "toarray") else Z, dtype=np.float64)
     except Exception:  # a step of the user's may raise anything
         return False

@@ -14,6 +14,7 @@ from sklearn.preprocessing import (
 )
 
 from skmergecal import MergedClassifier
+from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import (
     average_parameters,
     merge_logits,
@@ -114,6 +115,10 @@ def narrow(X):
     return np.asarray(X, dtype=np.float32)
 
 
+def dense(X):
+    return (X.toarray() if hasattr(X, "toarray") else X).astype(np.float32)
+
+
 def net(seed, n_features, act=None):
     torch = pytest.importorskip("torch")
     from tests.nets import layers
@@ -147,3 +152,46 @@ def test_each_torch_net_gives_the_same_on_the_common_front(front):
     plain = write_parameters(members[0], second)
     np.testing.assert_allclose(plain.predict_proba(X), members[1].predict_proba(X), atol=1e-6)
     assert is_plain(plain)
+
+
+def test_nets_are_aligned_on_the_common_front():
+    X, y = awkward()
+    members = nets_of(lambda: FRONTS["imputer that drops, scaler, one-hot"]()[0], gaps=True)
+    merged = MergedClassifier.from_fitted(members, X, y, method="parameters", weights=None)
+    assert "aligned" in merged.merge_report_.stages
+    assert merged.barrier_ < 0.05
+    plain = merged.to_estimator(X)
+    np.testing.assert_allclose(plain.predict_proba(X), merged.predict_proba(X), atol=1e-6)
+    assert [type(step).__name__ for _, step in plain.steps][:2] == [
+        "ColumnTransformer",
+        "FunctionTransformer",
+    ]
+
+
+def test_a_net_whose_input_goes_two_ways_is_refused():
+    torch = pytest.importorskip("torch")
+
+    class Skips(torch.nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.hidden = torch.nn.Linear(width, width)
+            self.out = torch.nn.Linear(width, 2)
+
+        def forward(self, X):
+            return self.out(X + torch.relu(self.hidden(X)))
+
+    from tests.nets import net as classifier
+
+    members = []
+    for seed in range(2):
+        X, y = people(seed, cities="abcdef"[: 4 + seed])
+        before = make_pipeline(columns(imputed(), one_hot()), FunctionTransformer(dense))
+        width = before.fit_transform(X, y).shape[1]
+        model = classifier(Skips(width), classes=["no", "yes"], lr=1e-9)
+        model.fit(before.transform(X), (y == "yes").astype(int))
+        members.append(make_pipeline(before, model))
+    parameters = [read_parameters(member) for member in members]
+    with pytest.raises(IncompatibleEstimatorsError, match="no affine layer that alone takes"):
+        average_parameters(parameters, [0.5, 0.5])
+    merged = MergedClassifier.from_fitted(members, X, y, method="logits")  # the remedy
+    assert merged.predict_proba(X).shape == (60, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from sklearn.feature_selection import VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     MaxAbsScaler,
@@ -150,6 +153,25 @@ def test_a_member_without_preprocessing_takes_no_missing_values(bare):
     assert error_of_one(members, whole) < 1e-9
     with pytest.raises(ValueError, match="contains NaN"):  # as the member itself
         merge_logits(members, [0.5, 0.5]).predict(X)
+
+
+def test_counts_stay_counts():
+    X, y = people(0)
+    front = ColumnTransformer([("n", imputed(MinMaxScaler()), ["pay"]), ("c", one_hot(), ["city"])])
+    members = [make_pipeline(clone(front), MultinomialNB()).fit(X[i::2], y[i::2]) for i in range(2)]
+    rows = awkward()[0].assign(pay=X["pay"].clip(lower=X["pay"].median()))
+    plain = merge_logits(members, [0.5, 0.5])
+    logs = [
+        model[-1].predict_joint_log_proba(model[:-1].transform(rows)) for model in (*members, plain)
+    ]
+    np.testing.assert_allclose(logs[2], (logs[0] + logs[1]) / 2)
+
+
+def test_nothing_of_the_members_is_changed():
+    members = members_of(KINDS["few kept"], logistic, True, n=2)
+    before = [pickle.dumps(member) for member in members]
+    merge_logits(members, [0.5, 0.5])
+    assert [pickle.dumps(member) for member in members] == before
 
 
 def test_arrays_of_objects_with_none():
