@@ -106,14 +106,30 @@ def _named_nets(
     else:
         members = [*_members(value), *vars(value).get("named_estimators_", {}).items()]
         inside = [(member, (*path, name)) for name, member in members]
-        if members and "merged_estimator_" in vars(
-            value
-        ):  # it has the architecture of each of its members
-            inside.append((vars(value)["merged_estimator_"], (*path, members[0][0])))
+        if members and "merged_estimator_" in vars(value):
+            merged = vars(value)["merged_estimator_"]
+            inside.append((merged, (*path, _made_like(merged, members))))
         inside += [(item, path) for item in vars(value).values()]
     for item, place in inside:
         if hasattr(item, "__dict__") or isinstance(item, list | tuple | dict):
             yield from _named_nets(item, place, seen)
+
+
+def _made_like(merged: Estimator, members: list[tuple[str, Estimator]]) -> str:
+    """The first member with nets of the same modules as a merged one; if there is none, the first.
+
+    Mostly all are of one architecture; else the merged one was made from one of them.
+    """
+    made = _modules_of(merged)
+    return next((name for name, member in members if _modules_of(member) == made), members[0][0])
+
+
+def _modules_of(estimator: Estimator) -> list[tuple[str, dict[str, list[Any]]]]:
+    return [
+        (type_name(vars(net)["module_"]), {name: _form(t) for name, t in _tensors(net).items()})
+        for _, net in _named_nets(estimator, (), set())
+        if _is_fitted(net)
+    ]
 
 
 def _members(estimator: Estimator) -> list[tuple[str, Estimator]]:

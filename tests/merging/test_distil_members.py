@@ -7,14 +7,21 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skmergecal import MergedClassifier
-from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal import FineTunedClassifier, MergedClassifier
+from skmergecal.exceptions import (
+    IncompatibleEstimatorsError,
+    MergeBarrierError,
+    MergeBarrierWarning,
+)
+from skmergecal.persistence import load, save
 from tests.nets import layers
 
 RNG = np.random.default_rng(0)
@@ -72,9 +79,8 @@ class Ranked(nn.Module):
 MODULES = [Attention, Recurrent, Ranked]
 
 
-def net(module, seed=0, rows=TRAIN, **params):
-    torch.manual_seed(seed)
-    params = {"max_epochs": 12, "lr": 0.02, "batch_size": 32, **params}
+def unfitted(module, **params):
+    params = {"max_epochs": 12, "lr": 0.02, "batch_size": 32, "classes": [0, 1, 2], **params}
     return NeuralNetClassifier(
         module() if isinstance(module, type) else module,
         criterion=nn.CrossEntropyLoss,
@@ -82,7 +88,12 @@ def net(module, seed=0, rows=TRAIN, **params):
         train_split=None,
         verbose=0,
         **params,
-    ).fit(*rows)
+    )
+
+
+def net(module, seed=0, rows=TRAIN, **params):
+    torch.manual_seed(seed)
+    return unfitted(module, **params).fit(*rows)
 
 
 def merged(members, **settings):
@@ -144,3 +155,87 @@ def test_unequal_nets_are_distilled_into_the_largest(members, largest):
     assert one.merge_report_.merged < max(one.merge_report_.members.values())
     with pytest.raises(IncompatibleEstimatorsError, match="cannot be averaged"):
         merged(members, alignment=None)
+
+
+def branching(seed=0, **params):
+    return net(Ranked, seed, **{"max_epochs": 4, **params})
+
+
+def test_rows_without_labels_are_learned_from_too():
+    pair = [branching(seed) for seed in range(2)]
+    with_rows, without = merged(pair), merged(pair, X_unlabeled=None)
+    assert not np.array_equal(with_rows.predict_proba(X), without.predict_proba(X))
+    settings = {"method": "parameters", "weights": None}
+    with pytest.warns(MergeBarrierWarning, match="without rows it cannot be measured"):
+        unmeasured = MergedClassifier.from_fitted(pair, X_unlabeled=TRAIN[0], **settings)
+    report = unmeasured.merge_report_
+    assert report.chosen.startswith("distilled from ")
+    assert np.isnan([report.z, report.best_member_loss, report.merged]).all()
+    with pytest.raises(IncompatibleEstimatorsError, match="pass X, or X_unlabeled, or use align"):
+        MergedClassifier.from_fitted(pair, **settings)
+    with pytest.warns(MergeBarrierWarning, match="without rows"):
+        MergedClassifier.from_fitted(pair, alignment=None, **settings)
+
+
+def test_a_distilled_merge_is_saved_loaded_and_tuned(tmp_path):
+    """Also where the net that it was made from is not the first."""
+    pytest.importorskip("skops"), pytest.importorskip("safetensors")
+    one = merged({"a": branching(), "b": net(Ranked(10), max_epochs=4)})
+    assert one.merge_report_.chosen == "distilled from member 'b'"
+    save(one, tmp_path / "one")
+    loaded = load(tmp_path / "one", net={"a": unfitted(Ranked), "b": unfitted(Ranked(10))})
+    np.testing.assert_array_equal(loaded.predict_proba(TEST[0]), one.predict_proba(TEST[0]))
+    assert loaded.merge_report_ == one.merge_report_
+    settings = {"epochs": 1, "random_state": 0}
+    for target in ("labels", "members"):
+        tuned = FineTunedClassifier(FrozenEstimator(one), target=target, **settings).fit(*HELD)
+        assert tuned.score(*TEST) > 0.4
+
+
+@pytest.mark.filterwarnings("ignore::skmergecal.exceptions.MergeBarrierWarning")
+def test_members_of_unlike_widths_are_fitted_merged_and_searched():
+    """Their pool out of fold is the goal; greedy soups train one net, not one for each choice."""
+    members = [
+        (f"w{w}", MLPClassifier((w,), solver="lbfgs", alpha=1, random_state=w)) for w in (3, 4)
+    ]
+    search = GridSearchCV(
+        MergedClassifier(members, method="parameters", cv=2),
+        {"weights": [None, "greedy"]},
+        cv=2,
+    ).fit(*HELD)
+    best = search.best_estimator_
+    assert best.merge_report_.chosen.endswith("'w4'") or best.weights_.max() == 1
+    assert search.predict_proba(TEST[0]).shape == (len(TEST[0]), 3)
+
+
+def biased(seed, shift):
+    """A net whose logits are shifted, and so worse than it was."""
+    worse = branching(seed, max_epochs=12)
+    with torch.no_grad():
+        worse.module_.out.bias[0] += shift
+    return worse
+
+
+def test_a_merge_that_is_clearly_worse_than_its_best_member_is_not_silent():
+    """It is no worse than the members are on average."""
+    pair = [branching(0, max_epochs=12), biased(0, 3.0)]
+    with pytest.warns(
+        MergeBarrierWarning, match=r"best member by more than two .*merge_report_\.z"
+    ):
+        one = merged(pair, weights=None)
+    report = one.merge_report_
+    assert one.barrier_ < 0
+    y = HELD[1]
+    losses = [
+        -np.log(m.predict_proba(HELD[0])[np.arange(len(y)), y].astype(float))
+        for m in (one, pair[0])
+    ]
+    d = losses[0] - losses[1]
+    assert report.z == pytest.approx(d.mean() / d.std(ddof=1) * len(d) ** 0.5, rel=1e-4)
+    with pytest.raises(MergeBarrierError, match=r"less by [\d.]+ standard errors.*'log_loss'"):
+        merged(pair, weights=None, on_barrier="raise")
+    assert merged(pair, on_barrier="raise").merge_report_.z < 2  # the remedy: learned weights
+    with pytest.warns(MergeBarrierWarning, match="logit pool is used instead"):
+        pooled = merged(pair, weights=None, on_barrier="logits")
+    assert not hasattr(pooled, "merged_estimator_")
+    merged(pair, weights=None, barrier_tolerance=1.0)
