@@ -35,6 +35,10 @@ from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibra
 from tests.benchmarks.zoo import EMBEDS, KINDS, N_CATEGORIES, N_LEVELS
 
 
+LOSSES = ["member", "best member", "pool", "plain", "merged", "tuned"]
+COLUMNS = ["kind", "origin", "seed", *LOSSES, "1 - KL", "cost", "way", "load"]
+
+
 def load(path: Path, n_rows: int, seed: int) -> list[np.ndarray]:
     """Scaled features in single precision and labels: of training, merging and scoring."""
     frame = pd.read_csv(path)
@@ -196,7 +200,7 @@ def main() -> None:
                 except Exception as error:  # what cannot be merged is a result, too
                     row["way"] = f"{type(error).__name__}: {error}"
                 row["load"] = os.getloadavg()[0]
-                pd.DataFrame([row]).to_csv(
+                pd.DataFrame([row], columns=COLUMNS).to_csv(
                     args.out, mode="a", header=not args.out.exists(), index=False
                 )
                 print(row, flush=True)
