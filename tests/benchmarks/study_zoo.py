@@ -34,7 +34,6 @@ from torch import nn
 from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
 from tests.benchmarks.zoo import EMBEDS, KINDS, N_CATEGORIES, N_LEVELS
 
-
 LOSSES = ["member", "best member", "pool", "plain", "merged", "tuned"]
 COLUMNS = ["kind", "origin", "seed", *LOSSES, "1 - KL", "cost", "way", "load"]
 
