@@ -175,8 +175,8 @@ def _folded(
     ):
         why = unknown or "it has no affine layer that alone takes the rows"
         msg = (
-            "members with unlike preprocessing need it folded into their first layer, and into "
-            f"that of estimator {name!r} it cannot be: {why}"
+            f"the preprocessing before estimator {name!r}, which is unlike that of others, cannot be "
+            f"folded into its first layer: {why}"
         )
         remedy = "use the same fitted preprocessing, or method='logits'"
         raise IncompatibleEstimatorsError(msg, remedy)
