@@ -175,8 +175,8 @@ def _folded(
     ):
         why = unknown or "it has no affine layer that alone takes the rows"
         msg = (
-            f"the preprocessing before estimator {name!r}, which is unlike that of others, cannot be "
-            f"folded into its first layer: {why}"
+            f"the preprocessing before estimator {name!r}, unlike that of others, cannot be folded "
+            f"into its first layer: {why}"
         )
         remedy = "use the same fitted preprocessing, or method='logits'"
         raise IncompatibleEstimatorsError(msg, remedy)
