@@ -91,7 +91,7 @@ ONCE = {
     "merging/test_loss_estimate.py",
     "merging/test_one_model.py",
     "merging/test_stand_alone.py",
-    "averages/test_*.py",
+    "averages/test_task_vectors.py",
     "monitoring/test_comparison.py",
     "monitoring/test_evidence.py",
 }
