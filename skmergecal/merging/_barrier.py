@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skmergecal._warnings import warn_user
 from skmergecal.exceptions import MergeBarrierError, MergeBarrierWarning
+from skmergecal.merging._merge_report import MergeReport
 from skmergecal.merging._settings import Settings
 from skmergecal.merging.fitted import OneModelMerge
 
@@ -11,6 +12,8 @@ __all__ = ["guard_barrier"]
 
 #: Standard errors by which the merged model may be worse than its best member.
 _MAX_Z = 2.0
+#: Losses that differ by less are the same, but for the rounding of parameters.
+_SAME_LOSS = 1e-6
 #: From this tolerance on nothing is guarded.
 _ANYTHING = 1.0
 
@@ -45,7 +48,7 @@ def guard_barrier(merge: OneModelMerge, settings: Settings) -> bool:
         )
         # No numbers: Python shows warnings of the same text once, also those of a grid search.
         worse = "the averaged parameters make a model that is worse than its members by barrier_"
-    elif report is not None and report.z > _MAX_Z and settings.barrier_tolerance < _ANYTHING:
+    elif report is not None and _is_worse_than_best(report, settings):
         why = (
             ": use weights='log_loss', which gives weak members little weight, or leave these out; "
             "more rows as X_unlabeled help nets."
@@ -68,3 +71,12 @@ def guard_barrier(merge: OneModelMerge, settings: Settings) -> bool:
         msg += " The logit pool is used instead."
     warn_user(msg, MergeBarrierWarning)
     return settings.on_barrier != "logits"
+
+
+def _is_worse_than_best(report: MergeReport, settings: Settings) -> bool:
+    """Whether merging made a model that is clearly worse than the best member.
+
+    One that is the members' pool, as of linear models, is what the weights ask for.
+    """
+    loses = report.merged > report.pool + _SAME_LOSS
+    return loses and report.z > _MAX_Z and settings.barrier_tolerance < _ANYTHING

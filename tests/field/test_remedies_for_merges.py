@@ -321,7 +321,7 @@ def test_scaling_is_kept_before_a_net_whose_first_layer_is_another_one():
     scaler = StandardScaler().fit(X32[:50])
     other = make_pipeline(scaler, net(LastFirstAndNarrow(), scaler.transform(X32)))
     with pytest.raises(IncompatibleEstimatorsError, match=r"cannot be folded .*'logits'"):
-        averaged(same[0], other, X=X32)
+        averaged(same[0], other, X=X32, alignment=None)
     assert pool(same[0], other, X=X32, method="logits").score(X32, Y) > 0.2
 
 

@@ -196,13 +196,14 @@ def test_a_distilled_merge_is_saved_loaded_and_tuned(tmp_path):
 def test_members_of_unlike_widths_are_fitted_merged_and_searched():
     """Their pool out of fold is the goal; greedy soups train one net, not one for each choice."""
     members = [
-        (f"w{w}", MLPClassifier((w,), solver="lbfgs", alpha=1, random_state=w)) for w in (3, 4)
+        (f"w{w}", MLPClassifier((w,), solver="lbfgs", alpha=1, max_iter=2000, random_state=w))
+        for w in (3, 4)
     ]
     search = GridSearchCV(
         MergedClassifier(members, method="parameters", cv=2),
         {"weights": [None, "greedy"]},
         cv=2,
-    ).fit(*HELD)
+    ).fit(X[:240], Y[:240])
     best = search.best_estimator_
     assert best.merge_report_.chosen.endswith("'w4'") or best.weights_.max() == 1
     assert search.predict_proba(TEST[0]).shape == (len(TEST[0]), 3)

@@ -148,7 +148,12 @@ def test_integer_buffers_are_copied(blobs):
     start = fitted(blobs, module=with_norm)
     tuned = copy.deepcopy(start).partial_fit(blobs.X.astype(np.float32), blobs.y)
     merged = MergedClassifier.from_fitted(
-        [start, tuned], blobs.X_held, blobs.y_held, method="parameters", weights=None
+        [start, tuned],
+        blobs.X_held,
+        blobs.y_held,
+        method="parameters",
+        weights=None,
+        barrier_tolerance=9,
     )
     count = merged.merged_estimator_.module_[1].num_batches_tracked
     assert count == start.module_[1].num_batches_tracked
