@@ -78,5 +78,5 @@ def _is_worse_than_best(report: MergeReport, settings: Settings) -> bool:
 
     One that is the members' pool, as of linear models, is what the weights ask for.
     """
-    loses = report.merged > report.pool + _SAME_LOSS
-    return loses and report.z > _MAX_Z and settings.barrier_tolerance < _ANYTHING
+    is_pool = abs(report.merged - report.pool) < _SAME_LOSS
+    return not is_pool and report.z > _MAX_Z and settings.barrier_tolerance < _ANYTHING

@@ -219,7 +219,7 @@ def biased(seed, shift):
 
 def test_a_merge_that_is_clearly_worse_than_its_best_member_is_not_silent():
     """It is no worse than the members are on average."""
-    pair = [branching(0, max_epochs=12), biased(0, 3.0)]
+    pair = [branching(0, max_epochs=12), biased(1, 3.0)]
     with pytest.warns(
         MergeBarrierWarning, match=r"best member by more than two .*merge_report_\.z"
     ):
