@@ -198,7 +198,10 @@ def pooled(reader: GraphReader, below: Place, kind: str, n: int, *sizes: Any) ->
 
 
 def flattened(reader: GraphReader, below: Place, start: int, end: int) -> Place:
-    """Several axes as one."""
+    """Several axes as one; that of the rows too, where the others hold one number."""
+    whole = reader.probe[below].shape
+    if start == 0 and below not in reader.constant and whole[1:] == (1,) * (len(whole) - 1):
+        return reader.reshaped(below, ())  # the one logit of two classes
     first, last = reader.axis(below, start), reader.axis(below, end)
     shape = reader.probe[below].shape
     if (first, last) == (1, len(shape) - 1):
