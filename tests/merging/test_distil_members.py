@@ -240,3 +240,25 @@ def test_a_merge_that_is_clearly_worse_than_its_best_member_is_not_silent():
         pooled = merged(pair, weights=None, on_barrier="logits")
     assert not hasattr(pooled, "merged_estimator_")
     merged(pair, weights=None, barrier_tolerance=1.0)
+
+
+class Pooled(nn.Module):
+    """It takes rows of four columns, or of five, of which the last is not looked at."""
+
+    def __init__(self):
+        super().__init__()
+        self.window, self.out = nn.Conv1d(1, 4, 1), nn.Linear(8, 3)
+
+    def forward(self, x):
+        found = nn.functional.max_pool1d(torch.relu(self.window(x[:, None])), 2)
+        return self.out(found.flatten(1))
+
+
+def test_nets_described_for_rows_of_another_width_are_distilled():
+    wide, pair = np.hstack([X, X[:, :1]]), []
+    for seed in range(2):
+        pair.append(net(Pooled, seed, (wide[:140], Y[:140])))
+    settings = {"method": "parameters", "barrier_tolerance": 9.0}
+    one = MergedClassifier.from_fitted(pair, wide[140:240], Y[140:240], **settings)
+    assert one.merge_report_.chosen.startswith("distilled")
+    assert one.score(wide[240:], Y[240:]) > 0.4
