@@ -54,6 +54,7 @@ WORDS = {
     "digits_nets": ["pool of logits", "one net"],
     "from_search": ["merge of all eight", "randomforest criterion=", "histgradientboosting l2_"],
     "grid_search": ["calibrate", "test log loss"],
+    "one_tree": ["teacher", "tree, taught", "tree, labels only", "ms for a row"],
     "monitoring": ["keep", "shift", "months 9 to 11"],
     "reliability": ["before", "after", "Change of the log loss"],
     "sites": ["from sums", "all rows, calibrated"],

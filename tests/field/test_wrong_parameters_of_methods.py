@@ -351,8 +351,10 @@ for model, rows in ((MERGED, X), (CALIBRATED, X), (TUNED, X), (STUDENT, X), (STR
         )
 #: Names by which a message may call a parameter, besides its own.
 ALSO_CALLED = {"X": "X|logits", "results": "results|paths"}
-#: As in scikit-learn; names of features are tried in test_wrong_parameters.
+#: As in scikit-learn; names of features are tried in test_wrong_parameters, and `from_partitions`,
+#: which takes Dask collections, in tests/distributed.
 NOT_TRIED = (
+    "from_partitions",
     "fit_transform",
     "get_params",
     "set_params",

@@ -96,8 +96,6 @@ def fitted(blobs, binary):
     return fit
 
 
-# The pool of some pairs loses to its better member, too.
-@pytest.mark.filterwarnings("ignore:the merged model is worse than its best member")
 @pytest.mark.parametrize(
     ("weights", "calibrate"), [("log_loss", None), (None, "both"), ([3, 1], None)]
 )

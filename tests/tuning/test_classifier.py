@@ -358,6 +358,7 @@ def test_embedded_columns_stay_whole(blobs):
     assert model.predict_proba(Rows.X).shape == (200, 3)
 
 
+@pytest.mark.filterwarnings("ignore::skmergecal.exceptions.MergeBarrierWarning")
 def test_real_rows_and_real_gains():
     """Digits: 5 epochs on 400 new rows help a net, and its merged twin."""
     X, y = load_digits(return_X_y=True)
