@@ -109,7 +109,7 @@ class DistilledClassifier(LogProbaClassifier):
     >>> from sklearn.tree import DecisionTreeClassifier
     >>> from skmergecal import DistilledClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> forest = RandomForestClassifier(50, random_state=0)
+    >>> forest = RandomForestClassifier(20, random_state=0)
     >>> tree = DecisionTreeClassifier(max_depth=4, random_state=0)
     >>> model = DistilledClassifier(tree, forest, cv=3).fit(X, y)
     >>> model.student_.get_depth(), model.report_.student_loss < model.report_.labels_loss
