@@ -651,8 +651,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         members = collect_members(self, estimators, settings, rows, weighted, held_out, held_by)
         learned = learn_merge(members, settings, rows)
         warn_of_rows(members, settings, learned.merge)
+        self._class_counts_ = learned.class_counts(members)
         self._set_fitted(learned.merge, members.classes, learned.settings)
-        self.class_counts_ = learned.class_counts(members)
         self._loss = learned.loss_estimate(members)
         self._fitted_rows = FittedRows.of(members, rows, held_by or ())
         if learned.barrier is not None:  # also where the logit pool was the way out
@@ -671,8 +671,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     def _set_learned(self, found: LearnedInPartitions, meta: Any) -> None:
         learned, members, self._loss = found
+        self._class_counts_ = learned.class_counts(members)
         self._set_fitted(learned.merge, members.classes, learned.settings)
-        self.class_counts_ = learned.class_counts(members)
         if meta is not None:
             self._check_features(meta, reset=True)
 
@@ -750,6 +750,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             found |= {} if merge.report is None else {"merge_report_": merge.report}
         if isinstance(merge, StackedPoolsMerge):
             found["pool_"] = merge.fit
+        if hasattr(self, "_class_counts_"):  # numbers take less room in a file than an array
+            again = None if self._class_counts_ is None else np.array(self._class_counts_)
+            found["class_counts_"] = vars(self).get("class_counts_", again)
         return found
 
     @property

@@ -76,9 +76,9 @@ class LearnedMerge:
             return self.held_out_scores
         return self.merge.held_out_scores(held_out)
 
-    def class_counts(self, held_out: HeldOutMembers) -> Array | None:
+    def class_counts(self, held_out: HeldOutMembers) -> list[float] | None:
         """Weight of the held-out rows of each class, if anything was learned from them."""
-        return held_out.weight_of_classes if self.settings.needs_held_out() else None
+        return held_out.weight_of_classes.tolist() if self.settings.needs_held_out() else None
 
     def loss_estimate(
         self, held_out: HeldOutMembers

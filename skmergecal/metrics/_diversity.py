@@ -33,6 +33,12 @@ def _checked(y: Any, matrices: Sequence[Any]) -> tuple[IntArray, Sequence[Array]
     return labels, members
 
 
+def _refuse_none(y: Any) -> None:
+    if y is None:
+        msg = "y should be the labels of the rows; got None"
+        raise ValueError(msg)
+
+
 @contextmanager
 def _members_rows(y: Any, proba: Any, sample_weight: Any) -> Iterator[Partitions[Scored]]:
     """Rows with the probabilities of all members."""
@@ -43,6 +49,7 @@ def _members_rows(y: Any, proba: Any, sample_weight: Any) -> Iterator[Partitions
 
 def _shares(y: Any, proba: Sequence[Any], sample_weight: Any) -> tuple[Array, ...]:
     """For pairs of members, shares of rows: both wrong, only the first, only the second, none."""
+    _refuse_none(y)
     with _members_rows(y, proba, sample_weight) as rows:
         total = reduce_scored(rows, Scored.total)
         return rows.reduce(_shares_of_part, total, what="shared errors")
@@ -176,6 +183,7 @@ def error_correlation(y: Any, proba: Sequence[Any], *, sample_weight: Any = None
     ----------
     Kuncheva and Whitaker 2003, equation 8.
     """
+    _refuse_none(y)
     with _members_rows(y, proba, sample_weight) as rows:
         total = reduce_scored(rows, Scored.total)
         rate, varies = rows.reduce(_rates, total, how=("sum", "max"), what="error rates")
@@ -261,6 +269,7 @@ def decompose_ensemble_log_loss(
     >>> round(parts.pool_loss, 4), round(parts.member_loss - parts.ambiguity, 4)
     (0.2877, 0.2877)
     """
+    _refuse_none(y)
     with _members_rows(y, proba, sample_weight) as rows:
         names = [str(number) for number in range(len(list(proba)))]
         w = check_member_weights(np.ones(len(names)) if weights is None else weights, names)
