@@ -3,8 +3,6 @@
 Each takes the reader, and then the arguments of the function of torch, with their names there.
 """
 
-# ruff: noqa: A001, A002, A006 - the arguments have torch's names
-
 from __future__ import annotations
 
 import builtins
@@ -58,9 +56,9 @@ SIMPLE = {
 }
 
 
-def _simple(name: str) -> Any:
+def _simple(name: str, parameter: float = 0.0) -> Any:
     def make(r: GraphReader, input: Place, inplace: bool = False) -> Place:
-        return r.activation(input, name)
+        return r.activation(input, name, parameter)
 
     return make
 
@@ -125,7 +123,7 @@ for _targets, _exponent in (
     ((torch.rsqrt, "rsqrt"), -0.5),
     ((torch.reciprocal, "reciprocal"), -1.0),
 ):
-    operation(*_targets)(lambda r, input, e=_exponent: r.activation(input, "power", e))
+    operation(*_targets)(_simple("power", _exponent))
 
 
 # Sums and products
@@ -138,7 +136,7 @@ def _is_number(value: Any) -> bool:
 @operation(operator.add, operator.iadd, torch.add, "add", "add_")
 def _add(r: GraphReader, input: Any, other: Any, *, alpha: float = 1) -> Place:
     if _is_number(input):
-        input, other, alpha = other, input * 1.0, 1
+        return _add(r, other, input)
     if _is_number(other):
         return r.activation(input, "plus", alpha * other) if other else input
     other = other if alpha == 1 else r.activation(r.place(other), "times", alpha)
@@ -165,7 +163,7 @@ def _neg(r: GraphReader, input: Place) -> Place:
 @operation(operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_")
 def _mul(r: GraphReader, input: Any, other: Any) -> Place:
     if _is_number(input):
-        input, other = other, input
+        return _mul(r, other, input)
     if _is_number(other):
         return r.activation(input, "times", other)
     places, constant = r.matched([r.place(input), r.place(other)])

@@ -1,7 +1,5 @@
 """Functions and methods of torch that change the shape of values, as nodes of a network."""
 
-# ruff: noqa: A002 - the arguments have torch's names
-
 from __future__ import annotations
 
 import operator
