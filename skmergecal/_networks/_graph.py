@@ -95,7 +95,7 @@ class GraphReader:
         self.probe: list[Array] = []
         self.constant: set[int] = set()  # places whose values have no rows
         self.found: dict[fx.Node, Any] = {}
-        self.current: fx.Node | None = None
+        self.current: fx.Node  # set by `read`
 
     def read(self, graph: fx.Graph) -> Network:
         for node in graph.nodes:
@@ -124,7 +124,6 @@ class GraphReader:
     @property
     def name(self) -> str:
         """How errors call the operation that is read."""
-        assert self.current is not None
         target = self.current.target
         return getattr(target, "__name__", str(target))
 

@@ -221,7 +221,7 @@ def _chosen(r: GraphReader, place: Place, axis: int, entry: Any) -> Place:
         if chosen.ndim > 1:
             raise IndexError
     except (IndexError, TypeError, ValueError):
-        return r.fail(f"the columns {r.current.name!r} of a value")  # type: ignore[union-attr]
+        return r.fail(f"the columns {r.current.name!r} of a value")
     columns = int(chosen) if np.ndim(chosen) == 0 else tuple(int(c) for c in chosen)
     return _cut(r, place, axis, columns)
 
