@@ -215,13 +215,12 @@ class GraphReader:
 
     def add(self, node: Node, *, constant: bool = False) -> Place:
         """A new node."""
+        given = [self.probe[i] for i in node.inputs]
+        if isinstance(node, Input):
+            given = [np.zeros((_ROWS, self.width))]
         try:
             with np.errstate(all="ignore"):
-                value = (
-                    np.zeros((_ROWS, self.width))
-                    if isinstance(node, Input)
-                    else node.forward(self.arrays, *(self.probe[i] for i in node.inputs))
-                )
+                value = node.forward(self.arrays, *given)
         except (ValueError, IndexError) as error:
             self.fail(f"the operation {self.name!r}, whose values do not fit ({error})")
         self.nodes.append(node)

@@ -83,20 +83,16 @@ class Network:
         """The value of every node for the rows of X."""
         values: list[Array] = []
         for node in self.nodes:
-            if isinstance(node, Input):
-                values.append(X)
-            else:
-                values.append(node.forward(arrays, *(values[i] for i in node.inputs)))
+            given = [X] if isinstance(node, Input) else [values[i] for i in node.inputs]
+            values.append(node.forward(arrays, *given))
         return values
 
     def logits(self, arrays: Arrays, X: Array) -> Array:
         """Logits of shape (n_rows, n_outputs); values are dropped after their last use."""
         values: dict[int, Array] = {}
         for place, node in enumerate(self.nodes):
-            if isinstance(node, Input):
-                values[place] = X
-                continue
-            values[place] = node.forward(arrays, *(values[i] for i in node.inputs))
+            given = [X] if isinstance(node, Input) else [values[i] for i in node.inputs]
+            values[place] = node.forward(arrays, *given)
             for i in node.inputs:
                 if self.users[i][-1] == place:
                     values.pop(i, None)
