@@ -93,10 +93,7 @@ ACTIVATIONS = {
     ),
     "tanh": ActivationFunction(lambda x, _: np.tanh(x), lambda x, y, _: 1 - y**2, odd=True),
     "logistic": ActivationFunction(lambda x, _: expit(x), lambda x, y, _: y * (1 - y)),
-    "elu": ActivationFunction(
-        lambda x, a: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0.0))),
-        lambda x, y, a: np.where(x > 0, 1.0, a * np.exp(np.minimum(x, 0.0))),
-    ),
+    "elu": ActivationFunction(_exponential, _exponential_slope),
     "gelu": ActivationFunction(lambda x, _: x * ndtr(x), _gelu_slope),
     "gelu_tanh": ActivationFunction(_gelu_tanh, _gelu_tanh_slope),
     "silu": ActivationFunction(lambda x, _: x * expit(x), _silu_slope),

@@ -306,10 +306,8 @@ def _max(r: GraphReader, input: Place, dim: Any = None, keepdim: bool = False) -
 
 @operation(torch.sum, "sum")
 def _sum(r: GraphReader, input: Place, dim: Any = None, keepdim: bool = False) -> Place:
-    dims = dim if isinstance(dim, list | tuple) else [dim]
-    n = math.prod(r.probe[input].shape[r.axis(input, d)] for d in dims)
     mean = _reduced(r, input, dim, keepdim, "mean")
-    return r.activation(mean, "times", n)
+    return r.activation(mean, "times", r.probe[input].size / r.probe[mean].size)
 
 
 @operation(functional.softmax, torch.softmax, "softmax")

@@ -81,9 +81,6 @@ def _reshape(r: GraphReader, input: Place, *shape: Any) -> Any:
 def _unflatten(r: GraphReader, input: Place, dim: int, sizes: Any) -> Any:
     whole = list(r.shape(input))
     dim = dim % len(whole)
-    sizes = list(sizes)
-    if -1 in sizes:
-        sizes[sizes.index(-1)] = whole[dim] // -int(np.prod(sizes))
     return _reshape(r, input, *whole[:dim], *sizes, *whole[dim + 1 :])
 
 
