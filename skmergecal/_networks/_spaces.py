@@ -125,6 +125,10 @@ class _Finder:
     def lock(self, *axes: Axis) -> None:
         self.locked.extend(b.scale for axis in axes for b in axis or ())
 
+    def orient(self, *axes: Axis) -> None:
+        """Rule out flips."""
+        self.oriented.extend(b.scale for axis in axes for b in axis or ())
+
     def is_limited(self, axis: tuple[Block, ...]) -> bool:
         """Whether some scale here is known to be locked."""
         return any(
@@ -305,7 +309,9 @@ def _affine(node: AffineLayer, finder: _Finder, place: int) -> Layout:
 def _convolution(node: Convolution, finder: _Finder, place: int) -> Layout:
     ((channels, *others),) = finder.below(place)
     finder.freeze(*others)
-    if node.apart:  # a gain with a window: its scale begins anew, as behind a norm
+    if node.apart:
+        # Units stay the same, each with a window of its own: as behind a norm, the scale before it
+        # is locked, and s (w x + b) = (s w) x + s b begins a new one.
         finder.lock(channels)
         out = finder.rescaled(channels)
     else:
@@ -323,7 +329,7 @@ def _pool(node: Pool, finder: _Finder, place: int) -> Layout:
     ((channels, *others),) = finder.below(place)
     finder.freeze(*others)
     if node.kind == "max":
-        finder.oriented.extend(b.scale for b in channels or ())
+        finder.orient(channels)
     return (channels, *[None for _ in others])
 
 
@@ -357,16 +363,17 @@ def _norm(node: BatchNorm | LayerNorm, finder: _Finder, place: int) -> Layout:
 @_register(Activation)
 def _activation(node: Activation, finder: _Finder, place: int) -> Layout:
     (before,) = finder.below(place)
-    scales = [b.scale for axis in before for b in axis or ()]
-    finder.uneven.extend([] if node.shape.homogeneous else scales)
-    finder.oriented.extend([] if node.shape.odd else scales)
+    if not node.shape.homogeneous:
+        finder.uneven.extend(b.scale for axis in before for b in axis or ())
+    if not node.shape.odd:
+        finder.orient(*before)
     return before
 
 
 @_register(LearnedSlope)
 def _learned_slope(node: LearnedSlope, finder: _Finder, place: int) -> Layout:
     (before,) = finder.below(place)
-    finder.oriented.extend(b.scale for axis in before for b in axis or ())
+    finder.orient(*before)
     if finder.arrays[node.weight].size > 1:
         finder.mark(before[0], node.weight, 0, 0)
     return before
@@ -437,7 +444,7 @@ def _reduce(node: Reduce, finder: _Finder, place: int) -> Layout:
         finder.lock(before[k - 1])
         finder.note_input(node.inputs[0], k)
     if node.kind == "max":
-        finder.oriented.extend(b.scale for axis in before for b in axis or ())
+        finder.orient(*before)
     gone = None if node.keep else ...
     found = [gone if k in node.axes else axis for k, axis in enumerate(before, 1)]
     return tuple(axis for axis in found if axis is not ...)
