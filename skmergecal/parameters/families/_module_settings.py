@@ -41,8 +41,6 @@ class ModuleSettings:
         Gives the attributes that an evaluation of the whole module uses; None if it cannot be run.
     """
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __init__(
         self, root: nn.Module, name: str, part: nn.Module, uses: Callable[[], Uses | None]
     ) -> None:

@@ -37,8 +37,6 @@ class Steps:
     def __init__(self, steps: Sequence[tuple[str, Any]], folded: Sequence[Any] = ()) -> None:
         self.steps, self.folded = list(steps), list(folded)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Steps) and are_identical(
             [step for _, step in self.steps], [step for _, step in other.steps]
