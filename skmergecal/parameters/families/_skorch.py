@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -31,16 +31,17 @@ def _names(name: str) -> tuple[str, str]:
     return f"{prefix}weight", f"{prefix}bias"
 
 
+def _described(part: int) -> Any:
+    """A default that is computed where the field is read: a part of the description."""
+    return property(lambda self: self.describe()[part])
+
+
 @dataclass(frozen=True)
 class _NetParameters(Parameters):
     """Parameters of a net; a description, for which a copy runs, is made where it is needed."""
 
-    network: Network | None = field(
-        init=False, repr=False, compare=False, default=property(lambda self: self.describe()[0])
-    )  # type: ignore[assignment]
-    untraceable: str | None = field(
-        init=False, repr=False, compare=False, default=property(lambda self: self.describe()[1])
-    )  # type: ignore[assignment]
+    network: Network | None = field(init=False, repr=False, compare=False, default=_described(0))
+    untraceable: str | None = field(init=False, repr=False, compare=False, default=_described(1))
     describe: Callable[[], tuple[Network | None, str | None]] = lambda: (None, None)
     normalises: bool = False
 
