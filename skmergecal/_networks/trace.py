@@ -17,7 +17,7 @@ from skmergecal._networks._graph import GraphReader, UntraceableError
 from skmergecal._networks._network import Network, as_float64
 from skmergecal._torch import RandomNumbers, copy_module
 
-__all__ = ["UntraceableError", "first_names", "is_layer", "output", "trace"]
+__all__ = ["UntraceableError", "first_names", "is_layer", "output", "tensors_of", "trace"]
 
 #: Largest difference of a description from its module, relative to the size of the logits.
 _ROUNDING = 1e-4
@@ -52,7 +52,7 @@ class _Tracer(fx.Tracer):
         self.submodule_paths = {part: name for name, part in root.named_modules()}
         self.graph = fx.Graph()
         self.tensor_attrs: dict[Any, str] = {}
-        self.arrays = {id(t): name for name, t in _tensors(root).items()}
+        self.arrays = {id(t): name for name, t in tensors_of(root).items()}
         forward, args = self.create_args_for_root(type(root).forward, is_module=True)
         for part in list(root.modules()):
             self.intercept(part, calls=part is not root)
@@ -98,7 +98,8 @@ def first_names(module: nn.Module) -> dict[str, str]:
     return {name: first.setdefault(id(tensor), name) for name, tensor in state.items()}
 
 
-def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The state of a module, without what else it may keep there."""
     state = module.state_dict(keep_vars=True)
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
@@ -195,7 +196,7 @@ def output(module: nn.Module, X: np.ndarray) -> torch.Tensor | None:
 
 
 def _arrays(module: nn.Module) -> dict[str, np.ndarray]:
-    return as_float64({k: v.detach().cpu().numpy() for k, v in _tensors(module).items()})
+    return as_float64({k: v.detach().cpu().numpy() for k, v in tensors_of(module).items()})
 
 
 def _compare(module: nn.Module, network: Network) -> None:

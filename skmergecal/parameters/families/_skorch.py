@@ -13,7 +13,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from skmergecal._networks import Network
-from skmergecal._networks.trace import UntraceableError, first_names, trace
+from skmergecal._networks.trace import UntraceableError, first_names, tensors_of, trace
 from skmergecal._torch import with_plain_weights
 from skmergecal._typing import Estimator
 from skmergecal.members import copy_net
@@ -68,8 +68,8 @@ class _NetParameters(Parameters):
 def _read(net: NeuralNet) -> Parameters:
     module = with_plain_weights(net.module_)
     names = first_names(module)
-    tensors = _tensors(module)
-    state = {key: _as_array(tensor) for key, tensor in tensors.items() if names[key] == key}
+    tensors = tensors_of(module).items()
+    state = {key: _as_array(tensor) for key, tensor in tensors if names[key] == key}
     architecture: dict[str, object] = {
         "type": type(net).__name__,
         "classes": tuple(net.classes_.tolist()),
@@ -103,12 +103,6 @@ def _read(net: NeuralNet) -> Parameters:
     )
 
 
-def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The state of a module, without what else it may keep there."""
-    state = module.state_dict()
-    return {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
-
-
 def _as_array(tensor: torch.Tensor) -> np.ndarray:
     tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
@@ -122,7 +116,7 @@ def _write(net: NeuralNet, parameters: Parameters) -> Estimator:
     names = first_names(plain)
     changed |= _resize(plain, parameters, names)
     with torch.no_grad():
-        for key, tensor in _tensors(plain).items():
+        for key, tensor in tensors_of(plain).items():
             tensor.copy_(torch.as_tensor(parameters.arrays[names[key]]))
     if changed:
         merged.initialize_optimizer()  # the one of before trains what the weights were made from
