@@ -54,9 +54,6 @@ class Trainee(ABC):
         """Number of rows per step."""
         return plan.batch_size
 
-    def seed(self, seed: int) -> None:  # noqa: B027 -- most models draw nothing
-        """Let what the model draws at random in training follow a seed."""
-
 
 def cross_entropy(log_proba: Array, goals: np.ndarray, weight: Array | None) -> float:
     """Weighted mean of -sum_c goal_c log p_c, in nats; goals as in `Examples`."""

@@ -138,8 +138,13 @@ class OpenedEstimator:
         """How many numbers the net is made of."""
         return sum(array.size for array in self.parameters.arrays.values())
 
-    def trainee(self) -> Trainee:
+    def trainee(self, seed: int | None = None) -> Trainee:
         """A copy of the net, ready for training.
+
+        Parameters
+        ----------
+        seed : int, default=None
+            Of what the net itself draws at random in training, such as dropout.
 
         Raises
         ------
@@ -147,7 +152,7 @@ class OpenedEstimator:
             If it cannot be trained further.
         """
         if is_skorch(self.net):
-            return torch_trainee(self.net)
+            return torch_trainee(self.net, seed)
         parameters = _read(self.net)
         if parameters is not None and parameters.network is not None:
             return NetworkTrainee(self.net, parameters)
@@ -160,12 +165,12 @@ class OpenedEstimator:
         raise ValueError(msg)
 
 
-def torch_trainee(net: Estimator) -> Trainee:
+def torch_trainee(net: Estimator, seed: int | None = None) -> Trainee:
     """A skorch net in training; torch is loaded with the first."""
     optional_import("torch", extra="neural", purpose="tuning skorch nets")
     from skmergecal._training._torch import TorchTrainee
 
-    return TorchTrainee(net)
+    return TorchTrainee(net, seed)
 
 
 def _read(net: Estimator) -> Parameters | None:

@@ -38,11 +38,13 @@ class TorchTrainee(Trainee):
     ----------
     net : skorch.NeuralNet
         Fitted; not changed.
+    seed : int, default=None
+        Of dropout and other random numbers in training; None begins where torch's own stream is.
     """
 
-    def __init__(self, net: Estimator) -> None:
+    def __init__(self, net: Estimator, seed: int | None = None) -> None:
         self.net = copy_net(net)
-        self.random = RandomNumbers()
+        self.random = RandomNumbers(seed)
         self.optimiser: Any = None
         self.rates: list[float] = []
         self.soft = self.still = False
@@ -142,9 +144,6 @@ class TorchTrainee(Trainee):
         # A fitted net of skorch has an optimiser. Before each use, skorch sets the training flags.
         self.net.initialize_optimizer()
         return self.net
-
-    def seed(self, seed: int) -> None:
-        self.random = RandomNumbers(seed)
 
 
 def _parts(net: Estimator) -> list[Any]:

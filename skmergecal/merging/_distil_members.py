@@ -208,8 +208,7 @@ class _Rows:
             X = synthetic_rows(self.X, "mixup", whole, rng)
             return Examples(opened.rows(X), softened(self.pool.log_proba(X)), None)
 
-        trainee = opened.trainee()
-        trainee.seed(0)
+        trainee = opened.trainee(seed=0)
         try:
             train(trainee, examples, plan, np.random.default_rng(0), redraw=redraw)
         except Exception as error:  # whatever the module's own code raises

@@ -226,9 +226,8 @@ class TuningRun:
         if self.augment is not None and teach is not None:
             check_augmentable(examples.X)
             redraw = _Redraw(opened, examples, teach, self.augment)
-        trainee = opened.trainee()
+        trainee = opened.trainee(self.seed)
         self.progress.begin(self.plan.epochs)
-        trainee.seed(self.seed)
         history = train(
             trainee,
             examples._replace(X=opened.rows(examples.X)),
