@@ -43,7 +43,9 @@ def _exported(graph: Graph, net: Estimator, rows: Rows, link: Any) -> tuple[str,
         msg = "its module takes columns by name, not rows"
         raise TypeError(msg)
 
-    class Linked(torch.nn.Module):  # type: ignore[name-defined]
+    base: Any = torch.nn.Module  # torch is loaded at run time: no type of its own
+
+    class Linked(base):
         def __init__(self) -> None:
             super().__init__()
             self.module = net.module_
