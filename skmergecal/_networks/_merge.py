@@ -51,8 +51,8 @@ _NEAR = 0.1
 
 def has_hidden(network: Network) -> bool:
     """Whether there is a hidden layer, or a product: logits that are not linear in the arrays."""
-    layers = [AffineLayer, Embedding, Convolution, Einsum, Multiply]
-    return sum(isinstance(node, tuple(layers)) for node in network.nodes) > 1
+    layers = AffineLayer | Embedding | Convolution | Einsum | Multiply
+    return sum(isinstance(node, layers) for node in network.nodes) > 1
 
 
 def some_rows(X: Array, n_rows: int = MAX_ROWS) -> Array:

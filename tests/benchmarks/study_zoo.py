@@ -1,16 +1,17 @@
-"""Modules of thirty kinds, merged into one: from two seeds and from one start, and tuned further.
+"""Modules of many kinds, merged into one: from two seeds and from one start, and tuned further.
 
     python tests/benchmarks/study_zoo.py FOLDER --out ROWS.csv [--kinds NAME ...] [--set satimage]
         [--rows 3000] [--repeats 2] [--width 32] [--epochs 25]
 
 FOLDER holds gzipped CSV files whose last column, ``target``, is the label. Two members of each
 kind of `zoo` are fitted on 60 % of the rows, merged with equal weights on 20 % and scored on 20 %.
-From *seeds* both begin anew; from one *start*, both go on for half of the epochs from a net that
-was trained for as many, on bootstrap samples. Losses are after a temperature, fitted on the rows
-of merging. ``1 - KL`` is 1 - KL(pool, merged) / KL(pool, member) before any temperature, from
-logits; ``cost`` the processor time of merging in trainings of one member; ``tuned`` the loss after
-three more epochs on the training rows. Each line of ROWS.csv is one repeat; those that are there
-are not run again, and the table is of all that is there.
+From *seeds*, each starts from random weights of its own. From one *start*, both continue for half
+of the epochs, on bootstrap samples, from a net that was trained for the other half. Losses are
+after a temperature, fitted on the rows of merging. ``1 - KL`` is 1 - KL(pool, merged) /
+KL(pool, member) before any temperature, from logits; ``cost`` the processor time of merging in
+trainings of one member; ``tuned`` the loss after three more epochs on the training rows. Each line
+of ROWS.csv is one repeat; those that are there are not run again, and the table is of all that is
+there.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def members(kind: str, origin: str, X: np.ndarray, y: np.ndarray, seed: int, arg
 
 
 def log_proba(net, X: np.ndarray) -> np.ndarray:
-    """From logits: single-precision probabilities say nothing of confident rows."""
+    """From logits: in single precision, probabilities of confident rows are rounded to 1."""
     frozen = TemperatureCalibrator(FrozenEstimator(net), temperature=1.0)
     return frozen.fit(X, np.resize(net.classes_, len(X))).predict_log_proba(X)
 

@@ -1,4 +1,4 @@
-"""Thirty kinds of small modules that people train on tables, from the formulas of their papers.
+"""Kinds of small modules that people train on tables, from the formulas of their papers.
 
 Each takes (n_features, n_classes, width). The first `N_CATEGORIES` columns of kinds in `EMBEDS` are
 codes from 0 to `N_LEVELS` - 1.

@@ -16,7 +16,7 @@ from skmergecal._torch import RandomNumbers, copy_module
 
 __all__ = ["ModuleSettings", "module_settings"]
 
-#: The widest input that is looked for where no layer tells it.
+#: The widest input that is looked for where no layer gives it.
 _MAX_WIDTH = 256
 _NOTHING = "no such attribute"
 
