@@ -16,21 +16,25 @@ __all__ = ["Request", "answer", "remembered", "together"]
 Found = TypeVar("Found")
 
 
-class remembered(Generic[Found]):  # noqa: N801
-    """A property that is found once: the one of functools without its lock.
-
-    Until Python 3.12 that lock is shared by all objects of a class. A problem that waits for a
-    round while it holds the lock would stop the others before they ask for the round.
-    """
+class _Remembered(Generic[Found]):
+    """Has no ``__set__``: what it puts into the object is found there from then on."""
 
     def __init__(self, find: Callable[[Any], Found]) -> None:
         self.find, self.__doc__ = find, find.__doc__
 
     def __get__(self, owner: Any, _: type) -> Found:
         found = self.find(owner)
-        # From now on Python finds it there.
         vars(owner)[self.find.__name__] = found
         return found
+
+
+def remembered(find: Callable[[Any], Found]) -> _Remembered[Found]:
+    """A property that is found once: the one of functools without its lock.
+
+    Until Python 3.12 that lock is shared by all objects of a class. A problem that waits for a
+    round while it holds the lock would stop the others before they ask for the round.
+    """
+    return _Remembered(find)
 
 
 @dataclass
