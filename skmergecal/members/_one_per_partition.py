@@ -20,6 +20,7 @@ from skmergecal._partitions import (
     are_dask,
     delayed,
     delayed_partitions,
+    in_partition,
     meta_of,
     refuse_other_rows,
     refuse_unlike_rows,
@@ -240,12 +241,9 @@ def _look(parts: list[tuple[Any, ...]], held_out: float, entropy: int) -> list[S
 
 
 def _facts(y: Any, weight: Any, groups: Any, held_out: float, seed: tuple[int, int]) -> SplitFacts:
-    try:
+    with in_partition(seed[1]):
         refuse_unlike_rows(y=y, sample_weight=weight, groups=groups)
         return split_rows(y, weight, groups, held_out, seed).facts
-    except Exception as error:
-        error.add_note(f"in partition {seed[1]}")
-        raise
 
 
 def _cut(
@@ -258,15 +256,12 @@ def _cut(
     seed: tuple[int, int],
 ) -> tuple[_Part, _Part]:
     """The rows of a partition to train on, and those that are held out."""
-    try:
+    with in_partition(seed[1]):
         refuse_unlike_rows(X=X, y=y, sample_weight=weight, groups=groups)
         split = split_rows(y, weight, groups, held_out, seed)
         refuse_other_rows(f"partition {seed[1]}", split.facts.mark, mark)
         part = _Part(X, check_labels(y), weights_of_part(weight, len(y)))
         return part.rows(split.train), part.rows(split.held)
-    except Exception as error:
-        error.add_note(f"in partition {seed[1]}")
-        raise
 
 
 def _held(cut: tuple[_Part, _Part]) -> _Part:
