@@ -35,7 +35,7 @@ Asked = tuple[Expression, Callable[..., Any], tuple[Any, ...]]
 
 @dataclass
 class DaskRun:
-    """What one fit has on the workers, and how it tells what it does.
+    """What one fit has on the workers, and the lines that it prints.
 
     Attributes
     ----------
@@ -84,15 +84,15 @@ class DaskRun:
 
     @contextmanager
     def next_round(self, what: str) -> Iterator[str]:
-        """The next round: the name of its tasks; told when it is over."""
+        """The next round, under the name that its tasks get."""
         self.rounds[what] += 1
         name = f"round {self.rounds[what]} of the {what or 'sums'}"
-        with self.told(name):
+        with self.timed(name):
             yield name
 
     @contextmanager
-    def told(self, name: str) -> Iterator[None]:
-        """Work that is told when it is over."""
+    def timed(self, name: str) -> Iterator[None]:
+        """Print how long some work took, if lines are to be printed."""
         began = time.perf_counter()
         yield
         if self.verbose > 0:

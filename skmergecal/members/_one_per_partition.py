@@ -164,7 +164,7 @@ class PartitionPlan:
             )
             for (name, estimator), block in zip(self.unfitted(), self.blocks, strict=True)
         ]
-        with run.told(f"fits of {len(fits)} members"):
+        with run.timed(f"fits of {len(fits)} members"):
             stored = run.stored[run.store([*held, *fits])]
             fitted = dask.compute(*stored[len(held) :])
         del stored[len(held) :]

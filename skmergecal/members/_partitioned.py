@@ -257,7 +257,7 @@ def read_parts(
         delayed(_read)(reader, number, *part, dask_key_name=(name, number))
         for number, part in enumerate(partitions)
     ]
-    with run.told(what):
+    with run.timed(what):
         raw = DaskPartitions.of(run, tasks)
         total = float(raw.reduce(_RawPart.total, what="number of rows"))
     warn_again(raw.reduce(_RawPart.warnings, how="join", what="warnings"))

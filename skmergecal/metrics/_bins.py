@@ -58,7 +58,7 @@ class Bins:
 
 
 def check_bins(n_bins: Any, strategy: Any, *rows: Any) -> None:
-    """Raise an error if the settings of the bins are invalid, for rows in partitions for instance.
+    """Raise an error if the settings of the bins are invalid, or do not go with Dask collections.
 
     Raises
     ------

@@ -141,7 +141,7 @@ def reliability_curves(
 def check_curves(
     n_bins: int, strategy: str, band: str | None, confidence_level: float, *rows: Any
 ) -> None:
-    """Raise an error if the settings of curves are invalid, for these rows for instance."""
+    """Raise an error if the settings of curves are invalid, or do not go with Dask collections."""
     check_bins(n_bins, strategy, *rows)
     check_choice("band", band, tuple(BANDS))
     check_level(confidence_level)

@@ -173,7 +173,7 @@ def test_groups_are_trained_on_or_held_out_as_a_whole(n_groups):
         assert abs(len(held) / N - 0.2) < 0.1
 
 
-def test_groups_in_several_partitions_are_told_and_shuffle_is_the_remedy():
+def test_groups_in_several_partitions_give_a_warning_and_shuffle_is_the_remedy():
     frame = pd.DataFrame(X, columns=["p", "q", "r"]).assign(y=Y, patient=np.arange(N) // 3 % 40)
     rows = dd.from_pandas(frame, npartitions=3)
 
@@ -315,7 +315,7 @@ def test_a_fit_that_fails_names_the_member():
     assert "'partition_2'" in " ".join(caught.value.__notes__)
 
 
-def test_members_that_take_no_weights_are_told():
+def test_members_that_take_no_weights_give_a_warning():
     from sklearn.neighbors import KNeighborsClassifier
 
     with pytest.warns(UserWarning, match=r"KNeighborsClassifier\) does not take sample_weight"):
