@@ -131,12 +131,11 @@ def reduce_scored(
     rows: Partitions[Scored],
     function: Callable[..., Any],
     *arguments: Any,
-    how: Reduction = "sum",
     what: str = "scores",
 ) -> Any:
-    """What a function makes of each part, combined; warnings of the checks are repeated here."""
-    both: Reduction = (how, "join")
-    found, warned = rows.reduce(_with_warnings, function, arguments, how=both, what=what)
+    """Sums of what a function makes of each part; warnings of the checks are repeated here."""
+    how: Reduction = ("sum", "join")
+    found, warned = rows.reduce(_with_warnings, function, arguments, how=how, what=what)
     warn_again(dict.fromkeys(warned))
     return found
 
