@@ -13,12 +13,10 @@ from skmergecal._typing import IntArray
 from skmergecal._warnings import Gathered
 from skmergecal.members import Fold, HeldOutMembers, PartitionedMembers
 from skmergecal.merging.fitted._base import FittedMerge
-from skmergecal.merging.fitted._folds_in_partitions import losses_in_partitions
+from skmergecal.merging.fitted._folds_in_partitions import FOLDS, losses_in_partitions
 from skmergecal.merging.fitted._row_losses import RowLosses
 
 __all__ = ["losses_in_folds"]
-
-_FOLDS = 5
 
 
 def losses_in_folds(
@@ -76,10 +74,10 @@ def _folds(held_out: HeldOutMembers) -> Iterator[tuple[IntArray, IntArray]]:
     order = np.random.default_rng(0).permutation(len(label))
     order = order[np.argsort(label[order], kind="stable")]
     fold = np.empty(len(label), dtype=np.intp)
-    fold[order] = np.arange(len(label)) % _FOLDS
+    fold[order] = np.arange(len(label)) % FOLDS
     alone = (np.bincount(label)[label] == 1)[number.ravel()]
     of_row = fold[number.ravel()]
-    for k in range(_FOLDS):
+    for k in range(FOLDS):
         test, train = of_row == k, (of_row != k) | alone
         if test.any():
             yield np.flatnonzero(train if train.any() else test), np.flatnonzero(test)

@@ -19,9 +19,10 @@ from skmergecal.members import HeldOutMembers, HeldOutPart, PartitionedMembers
 from skmergecal.merging.fitted._base import FittedMerge, scores_of_part
 from skmergecal.merging.fitted._row_losses import RowLosses
 
-__all__ = ["losses_in_partitions"]
+__all__ = ["FOLDS", "losses_in_partitions"]
 
-_FOLDS = 5
+#: Also of rows in memory.
+FOLDS = 5
 #: Odd, with bits in no order.
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
@@ -55,7 +56,7 @@ class _Contents(NamedTuple):
     @property
     def fold(self) -> IntArray:
         """Number of the fold of each row."""
-        return (self.number >> np.uint64(11)).astype(np.intp) % _FOLDS
+        return (self.number >> np.uint64(11)).astype(np.intp) % FOLDS
 
     def ends(self, n_classes: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Smallest and largest number of each class."""
@@ -97,7 +98,7 @@ def losses_in_partitions(
         return merge(part).light()
 
     with Gathered():
-        merges = together(held_out.parts, [partial(learn, fold) for fold in range(_FOLDS)])
+        merges = together(held_out.parts, [partial(learn, fold) for fold in range(FOLDS)])
     return held_out.parts.map_with(contents, _losses, merges)
 
 
@@ -112,8 +113,8 @@ class _Totals(NamedTuple):
 
 def _totals(part: HeldOutPart, contents: _Contents, alone: np.ndarray) -> _Totals:
     weight = np.ones(len(part.y)) if part.weight is None else part.weight
-    kept = [contents.to_learn_from(fold, alone) for fold in range(_FOLDS)]
-    tested = [contents.fold == fold for fold in range(_FOLDS)]
+    kept = [contents.to_learn_from(fold, alone) for fold in range(FOLDS)]
+    tested = [contents.fold == fold for fold in range(FOLDS)]
     sums = [[weight[a].sum(), weight[b].sum()] for a, b in zip(kept, tested, strict=True)]
     return _Totals(part.y, np.array(sums))
 
