@@ -73,13 +73,15 @@ class Rows(NamedTuple):
 
     def every(self, stride: int) -> Rows:
         """A share of the rows, evenly spaced."""
-        share = slice(None, None, stride)
-        weight = None if self.weight is None else self.weight[share]
-        return Rows([z[share] for z in self.opinions], self.y[share], weight)
+        return self.take(slice(None, None, stride))
+
+    def take(self, rows: Any) -> Rows:
+        """Some of the rows, by numbers, a mask or a slice."""
+        weight = None if self.weight is None else self.weight[rows]
+        return Rows([z[rows] for z in self.opinions], self.y[rows], weight)
 
     def without_weightless(self) -> Rows:
         """The rows of positive weight."""
         if self.weight is None or self.weight.all():
             return self
-        kept = self.weight > 0
-        return Rows([z[kept] for z in self.opinions], self.y[kept], self.weight[kept])
+        return self.take(self.weight > 0)

@@ -551,12 +551,8 @@ class ChosenRows:
 
 def choose_rows(rows: Partitions[Rows], beta: Array, n_classes: int) -> ChosenRows:
     """The rows of classes that have at least two, counted by weight."""
-    weights = rows.reduce(_weights_of_classes, n_classes, what="weight of each class")
+    weights = rows.reduce(Rows.weight_of_classes, n_classes, what="weight of each class")
     columns = np.flatnonzero(weights >= _ROWS_OF_A_CLASS)
     parts = rows.map(RegressionRows.choose, beta, columns)
     total = float(parts.reduce(RegressionRows.total, what="number of rows"))
     return ChosenRows(parts, columns, len(beta), total)
-
-
-def _weights_of_classes(rows: Rows, n_classes: int) -> Array:
-    return np.asarray(np.bincount(rows.y, rows.counts, n_classes), dtype=np.float64)

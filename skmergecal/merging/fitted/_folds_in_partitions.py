@@ -133,9 +133,7 @@ def _part_to_learn_from(
 def _rows_to_learn_from(
     rows: Rows, contents: _Contents, fold: int, alone: np.ndarray, everything: bool
 ) -> Rows:
-    kept = _kept(contents, fold, alone, everything)
-    weight = None if rows.weight is None else rows.weight[kept]
-    return Rows([z[kept] for z in rows.opinions], rows.y[kept], weight)
+    return rows.take(_kept(contents, fold, alone, everything))
 
 
 def _take(part: HeldOutPart, rows: IntArray) -> HeldOutPart:
