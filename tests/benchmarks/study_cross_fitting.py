@@ -9,8 +9,6 @@ the models of five folds. All are scored on the last 20 %.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 import tempfile
@@ -27,7 +25,16 @@ from skmergecal import MergedClassifier
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks.merge_methods import log_losses
 from tests.benchmarks.rst import as_rst
-from tests.benchmarks.tabular import fit_all, load, members, prepared, split
+from tests.benchmarks.tabular import (
+    KnownResults,
+    fit_all,
+    load,
+    members,
+    prepared,
+    sets_in,
+    split,
+    study_parser,
+)
 
 FROZEN = "frozen"
 
@@ -65,25 +72,16 @@ def summarise(losses: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one split each")
-    parser.add_argument("--sets", nargs="*")
-    parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
-    options = parser.parse_args()
+    options = study_parser(__doc__).parse_args()
     warnings.simplefilter("ignore")  # iteration limits of members
-    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    paths = {path.name.removesuffix(".csv.gz"): path for path in options.folder.glob("*.csv.gz")}
+    known, paths = KnownResults(options.out), sets_in(options.folder)
     losses = {}
     for seed in options.seeds:
         for name in sorted(options.sets or paths):
             key = f"{name} {seed}"
             if key not in known:
                 known[key] = evaluate(paths[name], seed)
-                if options.out:
-                    options.out.write_text(json.dumps(known))
+                known.write()
             losses[name, seed] = known[key]
             print(f"{key:18s}  " + "  ".join(f"{v:.4f}" for v in known[key].values()), flush=True)
     summarise(pd.DataFrame(losses).T)

@@ -13,8 +13,6 @@ of the student takes as long as one of the teacher.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 import tempfile
@@ -37,7 +35,15 @@ from skmergecal._numerics import mean_and_error
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks.merge_methods import log_losses
 from tests.benchmarks.rst import as_rst
-from tests.benchmarks.tabular import drawn, load, members, prepared
+from tests.benchmarks.tabular import (
+    KnownResults,
+    drawn,
+    load,
+    members,
+    prepared,
+    sets_in,
+    study_parser,
+)
 
 N_TEST = 4_000
 
@@ -113,19 +119,12 @@ def summarise(results: dict[tuple[str, int, str], dict[str, float]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one split each")
-    parser.add_argument("--sets", nargs="*")
+    parser = study_parser(__doc__)
     parser.add_argument("--students", nargs="*", default=list(students(0)))
     parser.add_argument("--rows", type=int, default=1_500)
-    parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # iteration limits of members
-    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    paths = {path.name.removesuffix(".csv.gz"): path for path in options.folder.glob("*.csv.gz")}
+    known, paths = KnownResults(options.out), sets_in(options.folder)
     results = {}
     for seed in options.seeds:
         for name in sorted(options.sets or paths):
@@ -133,12 +132,11 @@ def main() -> None:
             done = known.setdefault(key, {})
             if lacking := [s for s in options.students if s not in done]:
                 done |= evaluate(paths[name], seed, options.rows, lacking)
-                if options.out:
-                    options.out.write_text(json.dumps(known))
+                known.write()
             for student in options.students:
                 results[name, seed, student] = done[student]
-                told = "  ".join(f"{k} {v:.4f}" for k, v in done[student].items())
-                print(f"{key:24s} {student:9s} {told}", flush=True)
+                values = "  ".join(f"{k} {v:.4f}" for k, v in done[student].items())
+                print(f"{key:24s} {student:9s} {values}", flush=True)
     summarise(results)
 
 

@@ -22,7 +22,7 @@ twenty) relative to one network's, and of fitting relative to training one netwo
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -43,6 +43,9 @@ from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibra
 from skmergecal._numerics import mean_and_error
 from skmergecal.exceptions import MergeBarrierWarning
 from skmergecal.metrics import expected_calibration_error
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.benchmarks.tabular import KnownResults
 
 SETS = (
     "adult", "bank_marketing", "contraceptive", "ctg_nsp", "german_credit", "letter", "penbased",
@@ -255,18 +258,15 @@ def main() -> None:
     arguments = parser.parse_args()
     for kind in (ConvergenceWarning, MergeBarrierWarning):
         warnings.filterwarnings("ignore", category=kind)
-    results: dict = {regime: {} for regime in REGIMES}
-    if arguments.out is not None and arguments.out.exists():
-        results |= json.loads(arguments.out.read_text())
+    results = KnownResults(arguments.out)
     for split in arguments.splits:
         for regime in arguments.regimes:
             for name in arguments.sets:
-                done = results[regime].setdefault(name, [])
+                done = results.setdefault(regime, {}).setdefault(name, [])
                 if len(done) > arguments.splits.index(split):
                     continue
                 done.append(run(arguments.folder / f"{name}.csv.gz", regime, split))
-                if arguments.out is not None:
-                    arguments.out.write_text(json.dumps(results))
+                results.write()
     printed({regime: results[regime] for regime in arguments.regimes})
 
 

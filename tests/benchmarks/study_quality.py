@@ -14,7 +14,6 @@ the same opinions. The tables are printed as docs/quality.rst has them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import warnings
@@ -40,6 +39,7 @@ from tests.benchmarks.merge_methods import (
 from tests.benchmarks.rst import as_rst
 from tests.benchmarks.tabular import (
     MAX_ROWS,
+    KnownResults,
     Problem,
     boosters,
     drawn,
@@ -47,7 +47,9 @@ from tests.benchmarks.tabular import (
     load,
     members,
     portfolio,
+    sets_in,
     split,
+    study_parser,
 )
 
 Scores = dict[str, dict[str, float]]
@@ -90,9 +92,7 @@ def missing_results(
 
 def run(options: argparse.Namespace) -> dict[Key, pd.DataFrame]:
     """All results, those of the file first; new ones are added to it as they come."""
-    out = options.out
-    known = json.loads(out.read_text()) if out and out.exists() else {}
-    paths = {path.name.removesuffix(".csv.gz"): path for path in options.folder.glob("*.csv.gz")}
+    known, paths = KnownResults(options.out), sets_in(options.folder)
     tables = {}
     for seed in options.seeds:
         for name in sorted(options.sets or paths):
@@ -104,8 +104,7 @@ def run(options: argparse.Namespace) -> dict[Key, pd.DataFrame]:
             ]
             for key, result in missing_results(paths[name], seed, new, options) if new else ():
                 known[as_text(key, options)] = result
-                if out:
-                    out.write_text(json.dumps(known))
+                known.write()
             for key in keys:
                 tables[key] = pd.DataFrame(known[as_text(key, options)]).T.loc[[*options.methods]]
                 losses = "  ".join(f"{v:.4f}" for v in tables[key]["log_loss"])
@@ -206,12 +205,7 @@ def summarise_few_rows(tables: dict[Key, pd.DataFrame]) -> None:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one split each")
-    parser.add_argument("--sets", nargs="*")
+    parser = study_parser(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", help="numbers of held-out rows")
     parser.add_argument("--draws", type=int, default=2, help="for each number of rows")
     parser.add_argument(
@@ -222,7 +216,6 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--portfolio", action="store_true", help="22 members")
     parser.add_argument("--max-rows", type=int, default=MAX_ROWS)
-    parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
     parser.add_argument("--without", nargs="*", default=[], help="beginnings of methods")
     return parser.parse_args()
 

@@ -11,8 +11,6 @@ difference of two models over the same test rows.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 import time
@@ -35,7 +33,7 @@ from skmergecal import MergedClassifier, TemperatureCalibrator, members_from_sea
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks.merge_methods import log_losses
 from tests.benchmarks.rst import as_rst
-from tests.benchmarks.tabular import load, prepared
+from tests.benchmarks.tabular import KnownResults, load, prepared, study_parser
 
 SETS = [
     "adult",
@@ -192,24 +190,16 @@ def percent(ratio: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one split each")
-    parser.add_argument("--sets", nargs="*", default=SETS)
-    parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
-    options = parser.parse_args()
+    options = study_parser(__doc__, sets=SETS).parse_args()
     warnings.simplefilter("ignore")
-    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    known = KnownResults(options.out)
     results = {}
     for seed in options.seeds:
         for name in options.sets:
             key = f"{name} {seed}"
             if key not in known:
                 known[key] = evaluate(options.folder / f"{name}.csv.gz", seed)
-                if options.out:
-                    options.out.write_text(json.dumps(known))
+                known.write()
             results[name if len(options.seeds) == 1 else key] = known[key]
             losses = "  ".join(f"{r['loss']:.4f}" for r in known[key].values())
             print(f"{key:18s}  {losses}  {known[key][SEARCH]['seconds']:.0f} s", flush=True)

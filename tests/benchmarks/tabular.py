@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +36,36 @@ MAX_ROWS = 16_000
 MIN_CLASS = 10
 #: Columns that are left out: this one is known only after the outcome.
 LEFT_OUT = {"bank_marketing": ["duration"]}
+
+
+def study_parser(doc: str | None, *, sets: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The arguments that studies of data sets share."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one split each")
+    parser.add_argument("--sets", nargs="*", default=sets)
+    parser.add_argument("--out", type=Path, help="a JSON file that is read, and gets new results")
+    return parser
+
+
+def sets_in(folder: Path) -> dict[str, Path]:
+    """The files of data sets by name."""
+    return {path.name.removesuffix(".csv.gz"): path for path in folder.glob("*.csv.gz")}
+
+
+class KnownResults(dict[str, Any]):
+    """Results by key, those of a JSON file first; without a file they are only remembered."""
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__(json.loads(path.read_text()) if path and path.exists() else {})
+        self.path = path
+
+    def write(self) -> None:
+        """Write all to the file."""
+        if self.path:
+            self.path.write_text(json.dumps(self))
 
 
 def load(path: Path, seed: int, max_rows: int = MAX_ROWS) -> tuple[pd.DataFrame, np.ndarray]:
