@@ -224,6 +224,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     #: A function where it takes long to find; a text where there is none.
     _loss: LossEstimate | Callable[[], LossEstimate | str] | str
     _fitted_rows: FittedRows | None
+    _class_counts_: list[float] | None
 
     _parameter_constraints: ClassVar[dict] = {
         "estimators": [list, tuple, Mapping],
@@ -750,10 +751,13 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             found |= {} if merge.report is None else {"merge_report_": merge.report}
         if isinstance(merge, StackedPoolsMerge):
             found["pool_"] = merge.fit
-        if hasattr(self, "_class_counts_"):  # numbers take less room in a file than an array
-            again = None if self._class_counts_ is None else np.array(self._class_counts_)
-            found["class_counts_"] = vars(self).get("class_counts_", again)
         return found
+
+    @property
+    def class_counts_(self) -> Array | None:
+        """Weight of the held-out rows of each class; AttributeError where there were no rows."""
+        counts = self._class_counts_  # a list: in a file it takes less room than an array
+        return None if counts is None else np.array(counts)
 
     @property
     def loss_estimate_(self) -> LossEstimate:
