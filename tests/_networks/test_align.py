@@ -165,7 +165,7 @@ def test_a_wrong_description_is_noticed():
         check_same_function(parts.network, arrays, flipped, X)
 
 
-class Sorted(nn.Module):
+class Cumulative(nn.Module):
     def __init__(self):
         super().__init__()
         self.a, self.out = nn.Linear(5, 4), nn.Linear(4, 3)
@@ -204,7 +204,7 @@ class Computed(nn.Module):
 
 
 UNTRACEABLE = {
-    "the operation 'cumsum'": Sorted,
+    "the operation 'cumsum'": Cumulative,
     "cannot trace Branching": Branching,
     "made of parameters before it is used": Computed,
     "'0' of type GRU": lambda: nn.Sequential(nn.GRU(5, 3)),
@@ -219,7 +219,7 @@ def test_what_cannot_be_traced_is_named(what):
 
 
 def test_a_module_that_cannot_be_traced_is_averaged_only_as_it_is():
-    parts = [read_parameters(as_net(Sorted())) for _ in range(2)]
+    parts = [read_parameters(as_net(Cumulative())) for _ in range(2)]
     with pytest.raises(IncompatibleEstimatorsError, match=r"'cumsum'.* Pass alignment=None"):
         merge_parameters(parts, HALF)
     merged = merge_parameters(parts, HALF, alignment=None)
