@@ -14,12 +14,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
-from tests.distributed.test_fit import MEMBERS, arrays, make_rows
+from tests.distributed.test_errors import check_notes_of_what_raises
+from tests.distributed.test_fit import MEMBERS, make_rows
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
-delayed = pytest.importorskip("dask").delayed
 
 pytestmark = [
     pytest.mark.thorough,
@@ -39,8 +39,6 @@ def client():
 
 @pytest.fixture(autouse=True)
 def _on_the_cluster(client, _in_this_thread):
-    import dask
-
     with dask.config.set(scheduler=client):
         yield
 
@@ -55,7 +53,7 @@ def slow_rows(X, y, n_parts, seconds):
     made = []
     for own in (X, y):
         parts = [
-            da.from_delayed(delayed(load)(part), (np.nan, *own.shape[1:]), dtype=own.dtype)
+            da.from_delayed(dask.delayed(load)(part), (np.nan, *own.shape[1:]), dtype=own.dtype)
             for part in np.array_split(own, n_parts)
         ]
         made.append(da.concatenate(parts, allow_unknown_chunksizes=True))
@@ -63,7 +61,7 @@ def slow_rows(X, y, n_parts, seconds):
 
 
 def kill_a_worker(client, seconds):
-    """A timer that kills one of the processes."""
+    """A timer that kills one of the processes after so many seconds."""
     client.wait_for_workers(2, timeout=60)
     pid = next(iter(client.run(os.getpid).values()))
     killer = threading.Timer(seconds, os.kill, (pid, signal.SIGKILL))
@@ -95,21 +93,7 @@ def test_a_worker_that_is_killed_changes_nothing_and_nothing_stays_on_the_worker
 
 
 def test_what_raises_on_a_worker_names_the_member_and_the_partition():
-    X, y, _ = make_rows(1)
-
-    class Breaks(LogisticRegression):
-        def predict_proba(self, X):
-            if len(X) == 70:
-                msg = "out of order"
-                raise RuntimeError(msg)
-            return super().predict_proba(X)
-
-    members = {"good": MEMBERS["bayes"], "broken": Breaks().fit(X, y)}
-    with pytest.raises(RuntimeError, match="out of order") as caught:
-        MergedClassifier.from_fitted(members, *arrays([50, 120], X, y), method="logits")
-    notes = " ".join(caught.value.__notes__)
-    assert "'broken'" in notes
-    assert "in partition 1" in notes
+    check_notes_of_what_raises()
 
 
 def test_members_that_workers_train_are_those_of_this_process():

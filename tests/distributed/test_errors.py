@@ -15,7 +15,7 @@ from skmergecal._partitions import DaskPartitions, DaskRun, Rows, delayed
 from skmergecal.calibration import fit_temperature
 from skmergecal.metrics import smooth_calibration_error
 from skmergecal.pooling import fit_logarithmic_pool, logarithmic_pool, soften
-from tests.distributed.test_fit import MEMBERS, arrays, make_rows
+from tests.distributed.test_fit import LABELS, MEMBERS, arrays, drawn_again, make_rows
 
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
@@ -145,23 +145,26 @@ def test_indexes_that_differ_are_an_error_and_reset_index_is_the_remedy():
     assert len(fit(rows.reset_index(drop=True), y.reset_index(drop=True)).weights_) == 3
 
 
-class Breaks(LogisticRegression):
-    """Fails where there are 70 rows."""
+def check_notes_of_what_raises():
+    """A member fails where there are 70 rows."""
 
-    def predict_proba(self, X):
-        if len(X) == 70:
-            msg = "out of order"
-            raise RuntimeError(msg)
-        return super().predict_proba(X)
+    class Breaks(LogisticRegression):
+        def predict_proba(self, X):
+            if len(X) == 70:
+                msg = "out of order"
+                raise RuntimeError(msg)
+            return super().predict_proba(X)
 
-
-def test_what_raises_names_the_member_and_the_partition():
-    broken = Breaks().fit(X, Y)
+    members = {"good": MEMBERS["bayes"], "broken": Breaks().fit(X, Y)}
     with pytest.raises(RuntimeError, match="out of order") as caught:
-        fit(DX, DY, members={"good": MEMBERS["bayes"], "broken": broken})
+        fit(DX, DY, members=members)
     notes = " ".join(caught.value.__notes__)
     assert "'broken'" in notes
     assert "in partition 1" in notes
+
+
+def test_what_raises_names_the_member_and_the_partition():
+    check_notes_of_what_raises()
 
 
 def test_rows_that_come_back_different_are_an_error():
@@ -184,15 +187,8 @@ def test_rows_that_come_back_different_are_an_error():
 
 
 def test_two_columns_of_a_source_that_draws_at_random_have_the_same_rows():
-    rng = np.random.default_rng(0)
-
-    def draw(_):
-        a = rng.normal(size=(50, 3))
-        frame = pd.DataFrame(a, columns=["p", "q", "r"])
-        return frame.assign(y=np.array(["a", "b", "d"])[a.argmax(axis=1)])
-
-    source = dd.from_map(draw, range(4), meta=draw(0).iloc[:0])
-    model = LogisticRegression().fit(X, np.array(["a", "b", "d"])[X.argmax(axis=1)])
+    source = drawn_again(4)
+    model = LogisticRegression().fit(X, LABELS[X.argmax(axis=1)])
     model = TemperatureCalibrator(FrozenEstimator(model), alpha=1.0)
     with pytest.warns(UserWarning, match="feature names"):
         model.fit(source[["p", "q", "r"]], source["y"])

@@ -66,6 +66,18 @@ def arrays(ends, *values):
     return made
 
 
+def drawn_again(n_partitions):
+    """A Dask DataFrame whose rows are drawn again each time; y is the largest of the others."""
+    rng = np.random.default_rng(0)
+
+    def draw(_):
+        a = rng.normal(size=(50, 3))
+        frame = pd.DataFrame(a, columns=["p", "q", "r"])
+        return frame.assign(y=LABELS[a.argmax(axis=1)])
+
+    return dd.from_map(draw, range(n_partitions), meta=draw(0).iloc[:0])
+
+
 def frames(ends, X, y, weight):
     """Columns of one Dask DataFrame; y a categorical that knows other categories in each part."""
     ends = [0, *sorted(ends), len(y)]

@@ -16,7 +16,7 @@ from sklearn.svm import SVC
 
 from skmergecal import MergedClassifier
 from skmergecal.members._partition_splits import SplitFacts, blocks_of_partitions
-from tests.distributed.test_fit import LABELS, N, arrays, make_rows
+from tests.distributed.test_fit import LABELS, N, arrays, drawn_again, make_rows
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -323,13 +323,6 @@ def test_members_that_take_no_weights_give_a_warning():
 
 
 def test_rows_that_come_back_different_are_an_error():
-    rng = np.random.default_rng(0)
-
-    def draw(_):
-        a = rng.normal(size=(50, 3))
-        frame = pd.DataFrame(a, columns=["p", "q", "r"])
-        return frame.assign(y=np.array(["a", "b", "d"])[a.argmax(axis=1)])
-
-    rows = dd.from_map(draw, range(2), meta=draw(0).iloc[:0])
+    rows = drawn_again(2)
     with pytest.raises(ValueError, match=r"partition \d came back different"):
         fit(rows[["p", "q", "r"]], rows["y"])
