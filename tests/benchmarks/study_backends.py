@@ -4,9 +4,8 @@
 
 Each result is compared with that of joblib's own processes (loky): the largest difference of
 probabilities or scores. ``pip install ray[data]``, or ``pyspark joblibspark`` and a Java runtime,
-in an environment of its own. Predictions are those of Spark's
-``mapInPandas``, Ray Data's ``map_batches``, or of a Dask DataFrame. The table is printed as
-docs/guide/past_one_machine.rst has it.
+in an environment of its own. Predictions are those of Spark's ``mapInPandas``, Ray Data's
+``map_batches``, or of a Dask DataFrame.
 """
 
 from __future__ import annotations
@@ -130,13 +129,12 @@ def spark_session() -> Any:
 
 def predicted(backend: str, engine: Any, merged: Any, X: pd.DataFrame) -> np.ndarray:
     """Probabilities of rows that are in Parquet files, by the engine's own frames."""
-    folder = Path(tempfile.mkdtemp()) / "rows"
-    folder.mkdir()
     table = X.assign(row=np.arange(len(X)))
-    for number, part in enumerate(np.array_split(np.arange(len(X)), 4)):
-        table.iloc[part].to_parquet(folder / f"{number}.parquet")
     ways = {"dask": of_dask, "ray": of_ray, "spark": of_spark}
-    found = ways[backend](engine, merged, str(folder)).sort_values("row")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, part in enumerate(np.array_split(np.arange(len(X)), 4)):
+            table.iloc[part].to_parquet(Path(folder) / f"{number}.parquet")
+        found = ways[backend](engine, merged, folder).sort_values("row")
     return found.drop(columns="row").to_numpy()
 
 
