@@ -70,7 +70,7 @@ for name in models:
     print(f"{name:18s} log loss {loss[name].mean():.4f}, {times[name]:5.1f} ms for a row")
 
 # %%
-# On the left is the top of the tree, its first three questions: who is orange stays, who is blue
+# On the left is the top of the tree, with up to three questions for each customer: who is orange stays, who is blue
 # leaves, and ``value`` holds both probabilities. The bars of the losses are twice the standard
 # errors of the differences to the taught tree, on the same test rows.
 fig = plt.figure(figsize=(14, 6), layout="constrained")
@@ -96,5 +96,5 @@ for place, (name, rows) in enumerate(loss.items()):
     lower.plot(times[name], place, style["fmt"], color=style["color"])
 for ax, label in ((upper, "log loss (lower is better)"), (lower, "milliseconds for one row")):
     ax.set(xlabel=label, ylim=(2.5, -0.5), yticks=range(3), yticklabels=list(models))
-lower.set_xscale("log")
+lower.set_xlim(left=0)
 plt.show()
