@@ -70,9 +70,9 @@ for name in models:
     print(f"{name:18s} log loss {loss[name].mean():.4f}, {times[name]:5.1f} ms for a row")
 
 # %%
-# On the left is the top of the tree, with up to three questions for each customer: who is orange stays, who is blue
-# leaves, and ``value`` holds both probabilities. The bars of the losses are twice the standard
-# errors of the differences to the taught tree, on the same test rows.
+# On the left is the top of the tree, with the first three questions for each customer: who is
+# orange stays, who is blue leaves, and ``value`` holds both probabilities. The bars of the losses
+# are twice the standard errors of the differences to the taught tree, on the same test rows.
 fig = plt.figure(figsize=(14, 6), layout="constrained")
 left, right = fig.subfigures(1, 2, width_ratios=[3, 1])
 plot_tree(
