@@ -2,8 +2,8 @@
 Merge, then calibrate, or calibrate, then merge?
 ================================================
 
-Five fitted classifiers for one problem, and one classifier wanted, with probabilities that can
-be trusted. ``MergedClassifier`` learns several opinion pools at once (``method="auto"``, the
+Five fitted classifiers for one problem are to become one, with probabilities that can be
+trusted. ``MergedClassifier`` learns several opinion pools at once (``method="auto"``, the
 default), or combines the members in one of three ways:
 
 - ``method="logits"`` averages log-probabilities,

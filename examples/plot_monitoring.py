@@ -4,8 +4,8 @@ A deployed model, month after month
 
 Customers of a telephone company leave, and a merged model predicts who. From month 7 on, a rival
 makes offers: more customers leave than before (two thirds of those who stay are left out of the
-table), so that all probabilities are too low. A monitor is told each month who left. When does it
-see that, what does it say, and what is it worth to follow it?
+table), so that all probabilities are too low. A monitor gets the outcomes of each month. When does
+it give an alarm, what does it recommend, and what is it worth to follow it?
 """
 
 import sys
