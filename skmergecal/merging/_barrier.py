@@ -50,8 +50,8 @@ def guard_barrier(merge: OneModelMerge, settings: Settings) -> bool:
         worse = "the averaged parameters make a model that is worse than its members by barrier_"
     elif report is not None and _is_worse_than_best(report, settings):
         why = (
-            ": use weights='log_loss', which gives weak members little weight, or leave these out; "
-            "more rows as X_unlabeled help nets."
+            ": use weights='log_loss', which gives weak members little weight, or leave these out. "
+            "More rows as X_unlabeled bring merged nets nearer to the pool of their members."
         )
         measured = (
             f"the merged model has log loss {report.merged:.4g}, its best member "

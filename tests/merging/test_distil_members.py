@@ -242,6 +242,42 @@ def test_a_merge_that_is_clearly_worse_than_its_best_member_is_not_silent():
     merged(pair, weights=None, barrier_tolerance=1.0)
 
 
+def test_without_a_weak_member_a_merge_is_about_as_good_as_the_best():
+    good = [branching(seed, max_epochs=12) for seed in range(2)]
+    with pytest.raises(MergeBarrierError, match="or leave these out"):
+        merged([*good, biased(1, 3.0)], weights=None, on_barrier="raise")
+    assert merged(good, weights=None, on_barrier="raise").merge_report_.z < 2
+
+
+@pytest.mark.filterwarnings("ignore::skmergecal.exceptions.MergeBarrierWarning")
+def test_more_rows_bring_a_merged_net_nearer_to_the_pool():
+    pair = [branching(0, max_epochs=12), biased(1, 3.0)]
+    pool = MergedClassifier.from_fitted(pair, *HELD, method="logits", weights=None)
+    few, more = (merged(pair, weights=None, X_unlabeled=rows) for rows in (None, TRAIN[0]))
+    assert divergence(pool, more) < divergence(pool, few)
+
+
+class WithoutGradients(Ranked):
+    """Once it is fitted it can only predict."""
+
+    fitted = False
+
+    def forward(self, x):
+        found = super().forward(x)
+        return found.detach() if self.fitted else found
+
+
+def test_nets_that_cannot_be_trained_are_pooled():
+    pair = [net(WithoutGradients, seed, max_epochs=4) for seed in range(2)]
+    for member in pair:
+        member.module_.fitted = True
+    refused = r"cannot be trained towards the pool: .*does not require grad.*use method='logits'"
+    with pytest.raises(IncompatibleEstimatorsError, match=refused):
+        merged(pair, weights=None)
+    pooled = merged(pair, weights=None, method="logits", X_unlabeled=None)
+    assert pooled.predict_proba(TEST[0]).shape == (len(TEST[0]), 3)
+
+
 class Pooled(nn.Module):
     """It takes rows of four columns, or of five, of which the last is not looked at."""
 
