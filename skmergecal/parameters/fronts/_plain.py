@@ -15,10 +15,10 @@ from skmergecal.parameters.fronts._column_uses import is_missing
 from skmergecal.parameters.fronts._columns import UNKNOWN, Categories, Numbers, new_text
 from skmergecal.parameters.fronts._rows import Inputs, as_objects
 
-__all__ = ["in_order", "plain_front", "values_of_front"]
+__all__ = ["drawn_rows", "plain_front", "values_of_front"]
 
 
-def in_order(columns: Sequence[Numbers | Categories]) -> list[list[Any]]:
+def _in_order(columns: Sequence[Numbers | Categories]) -> list[list[Any]]:
     """The columns in the groups that the front is made of.
 
     Numbers that may be missing, other numbers; categories beside which others are taken, and beside
@@ -39,7 +39,7 @@ def in_order(columns: Sequence[Numbers | Categories]) -> list[list[Any]]:
 
 def values_of_front(columns: Sequence[Numbers | Categories]) -> list[dict[int, Any]]:
     """For each value of the front, the change of the base row that makes it 1 and no other."""
-    gappy, whole, *groups = in_order(columns)
+    gappy, whole, *groups = _in_order(columns)
     step = [{c.column: c.centre + c.scale} for c in (*gappy, *whole)]
     flags = [{c.column: np.nan} for c in gappy]
     levels = [{c.column: level} for group in groups for c in group for level in c.levels]
@@ -58,7 +58,7 @@ def plain_front(
     dense : bool
         Whether its output is dense however many zeros it has.
     """
-    gappy, whole, *groups = in_order(columns)
+    gappy, whole, *groups = _in_order(columns)
 
     def keys(group: Sequence[Any]) -> list[Any]:
         return [inputs.key(c.column) for c in group]
