@@ -90,6 +90,15 @@ def test_a_row_is_read_once_in_all_folds(blobs, members, tmp_path, container):
         )
 
 
+def test_after_a_fit_on_all_rows_a_search_asks_no_more(blobs, members, tmp_path):
+    """A search alone asks each member twice: it hands over the first fold's rows in two parts."""
+    frozen, y = members(blobs.X), blobs.y_held[:169]
+    model = MergedClassifier(frozen, memory=tmp_path, method="logits").fit(blobs.X_held[:169], y)
+    search = GridSearchCV(model, GRID, cv=3, scoring="neg_log_loss", error_score="raise")
+    search.fit(blobs.X_held[:169], y)
+    assert [member.estimator.asked_ for _, member in frozen] == [[169], [169]]
+
+
 @pytest.mark.parametrize(
     "cv",
     [
