@@ -74,8 +74,9 @@ def fit_linear_pool(
 
 def of_true(proba: Iterable[Array], y: IntArray) -> Array:
     """Each member's probabilities of the true classes, shape (n_members, n_samples)."""
-    rows = np.arange(len(y))
-    return np.stack([p[rows, y] for p in proba])
+    matrices = list(proba)
+    place = np.arange(len(y)) * matrices[0].shape[1] + y
+    return np.stack([p.take(place) for p in matrices])
 
 
 class _TrueClasses(NamedTuple):
@@ -105,7 +106,11 @@ class _LossOfPart:
         largest = self.true.max(axis=0)
         # A row whose true class has probability 0 from all members cannot favour any weights.
         possible = largest > 0
-        self.relative, self.part = self.true[:, possible] / largest[possible], self.share[possible]
+        true, self.part = self.true, self.share
+        if not possible.all():
+            true, largest, self.part = true[:, possible], largest[possible], self.share[possible]
+        # What is known of a row lies together.
+        self.relative = np.divide(true.T, largest[:, None], order="C").T
 
     def taking_part(self) -> float:
         """Share of the rows that can favour weights."""
