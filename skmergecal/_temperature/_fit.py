@@ -261,11 +261,24 @@ class TemperatureFit:
     bound : {None, "lower", "upper"}
         The bound at which T was stopped where no finite optimum exists.
 
+    See Also
+    --------
+    skmergecal.calibration.fit_temperature : Makes one.
+
     Notes
     -----
     ``interval`` and ``loss_before`` are computed on first access. Until then the fit keeps a
     reference to the logits and weights, which should not be modified; a pickled or copied fit
     holds the numbers instead.
+
+    Examples
+    --------
+    >>> from skmergecal.calibration import fit_temperature
+    >>> fit = fit_temperature([[3, 0]] * 40, [0] * 30 + [1] * 10)  # 95 % forecast, 75 % right
+    >>> round(fit.temperature, 2), round(fit.loss_before, 3), round(fit.loss, 3)
+    (2.73, 0.799, 0.562)
+    >>> [round(end, 2) for end in fit.interval]
+    [1.61, 7.18]
     """
 
     def __init__(
@@ -348,6 +361,11 @@ def fit_temperature(
         is log(2), the loss of one undecided row (or at 1, if the loss is less there). If the logits
         carry no information about the classes, so that T would grow without bound, T stops at 1,000
         times their scale (the geometric mean of the rows' mean gaps).
+
+    See Also
+    --------
+    skmergecal.TemperatureCalibrator : The same as an estimator.
+    skmergecal.calibration.TemperatureStatistics : Sums that several sites can add up.
 
     References
     ----------

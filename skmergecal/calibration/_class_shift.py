@@ -319,6 +319,10 @@ def adjust_prior(estimator: Estimator, prior: Any, *, old_prior: Any = None) -> 
     ValueError
         If a share is not positive, or ``old_prior`` is needed.
 
+    See Also
+    --------
+    skmergecal.calibration.ClassShift : What it returns; it also learns shifts from labels.
+
     References
     ----------
     Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori

@@ -106,6 +106,12 @@ def expected_calibration_error(
     ValueError
         If ``debias`` is used with another norm, or labels, probabilities or weights are invalid.
 
+    See Also
+    --------
+    skmergecal.metrics.classwise_calibration_error : Takes every class into account.
+    skmergecal.metrics.smooth_calibration_error : Needs no bins.
+    skmergecal.metrics.calibration_test : Whether an error is more than chance.
+
     References
     ----------
     Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
@@ -154,6 +160,10 @@ def maximum_calibration_error(
     -------
     float
         In [0, 1]; 0 is best.
+
+    See Also
+    --------
+    skmergecal.metrics.expected_calibration_error : The mean gap.
 
     References
     ----------
@@ -206,6 +216,10 @@ def classwise_calibration_error(
     -------
     float
         In [0, 1]; 0 is best.
+
+    See Also
+    --------
+    skmergecal.metrics.expected_calibration_error : Of the most probable class alone.
 
     References
     ----------

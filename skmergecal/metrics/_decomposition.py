@@ -41,6 +41,21 @@ class LossDecomposition:
         The loss of the weighted frequencies of the classes, the same for every row.
     resolution : float
         How much lower the loss of the recalibrated probabilities is than ``uncertainty``.
+
+    See Also
+    --------
+    skmergecal.metrics.decompose_log_loss : Makes one, of the log loss.
+    skmergecal.metrics.decompose_brier_score : Makes one, of the Brier score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.metrics import decompose_brier_score
+    >>> parts = decompose_brier_score([0, 0, 0, 1] * 10, np.tile([0.9, 0.1], (40, 1)))
+    >>> round(parts.total, 3), round(parts.calibration, 3), round(parts.refinement, 3)
+    (0.42, 0.045, 0.375)
+    >>> round(abs(parts.resolution), 3)  # the same forecast for all rows sets none apart
+    0.0
     """
 
     total: float
@@ -136,6 +151,11 @@ def decompose_log_loss(
     LossDecomposition
         In nats.
 
+    See Also
+    --------
+    skmergecal.metrics.LossDecomposition : What it returns.
+    skmergecal.metrics.decompose_brier_score : The same for the Brier score.
+
     References
     ----------
     Berta, Holzmüller, Jordan and Bach, "Rethinking Early Stopping: Refine, Then Calibrate", 2025
@@ -186,6 +206,11 @@ def decompose_brier_score(
     Returns
     -------
     LossDecomposition
+
+    See Also
+    --------
+    skmergecal.metrics.LossDecomposition : What it returns.
+    skmergecal.metrics.decompose_log_loss : The same for the log loss.
 
     References
     ----------

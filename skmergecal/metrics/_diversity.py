@@ -91,6 +91,11 @@ def disagreement(proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
     ndarray of shape (n_members, n_members)
         Symmetric, 0 on the diagonal.
 
+    See Also
+    --------
+    skmergecal.metrics.double_fault : Counts rows that both get wrong.
+    skmergecal.metrics.error_correlation : Correlation of errors.
+
     References
     ----------
     Skalak, "The Sources of Increased Accuracy for Two Proposed Boosting Algorithms", 1996;
@@ -131,10 +136,24 @@ def double_fault(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> 
     ndarray of shape (n_members, n_members)
         Symmetric, each member's error rate on the diagonal.
 
+    See Also
+    --------
+    skmergecal.metrics.disagreement : Counts rows that both predict differently.
+    skmergecal.metrics.q_statistic : Association of being right, between -1 and 1.
+
     References
     ----------
     Giacinto and Roli, "Design of effective neural network ensembles for image classification
     purposes", Image and Vision Computing 2001.
+
+    Examples
+    --------
+    >>> from skmergecal.metrics import double_fault
+    >>> first = [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]]
+    >>> second = [[0.6, 0.4], [0.3, 0.7], [0.7, 0.3], [0.4, 0.6]]
+    >>> double_fault([0, 0, 1, 1], [first, second])  # both get the third of four rows wrong
+    array([[0.25, 0.25],
+           [0.25, 0.5 ]])
     """
     return _shares(y, proba, sample_weight)[0]
 
@@ -156,10 +175,25 @@ def q_statistic(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> A
     ndarray of shape (n_members, n_members)
         Symmetric, in [-1, 1]; NaN where a d and b c are both 0.
 
+    See Also
+    --------
+    skmergecal.metrics.error_correlation : A correlation of the same counts.
+    skmergecal.metrics.double_fault : Share of rows that both get wrong.
+
     References
     ----------
     Kuncheva and Whitaker, "Measures of Diversity in Classifier Ensembles and Their Relationship
     with the Ensemble Accuracy", Machine Learning 2003, equation 7.
+
+    Examples
+    --------
+    >>> from skmergecal.metrics import q_statistic
+    >>> first = [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.7, 0.3]]
+    >>> second = [[0.6, 0.4], [0.3, 0.7], [0.7, 0.3], [0.4, 0.6], [0.2, 0.8]]
+    >>> y = [0, 0, 1, 1, 1]  # both right: 2 rows, one of them: 1 and 1, none: 1
+    >>> q_statistic(y, [first, second]).round(2)
+    array([[1.  , 0.33],
+           [0.33, 1.  ]])
     """
     none, first, second, both = _shares(y, proba, sample_weight)
     return _ratio(both * none - first * second, both * none + first * second)
@@ -179,9 +213,23 @@ def error_correlation(y: Any, proba: Sequence[Any], *, sample_weight: Any = None
         Symmetric, in [-1, 1], 1 on the diagonal; NaN where a member is always right or always
         wrong.
 
+    See Also
+    --------
+    skmergecal.metrics.q_statistic : Association of being right, from the same counts.
+    skmergecal.metrics.decompose_ensemble_log_loss : What differences between members gain.
+
     References
     ----------
     Kuncheva and Whitaker 2003, equation 8.
+
+    Examples
+    --------
+    >>> from skmergecal.metrics import error_correlation
+    >>> first = [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]]
+    >>> second = [[0.6, 0.4], [0.3, 0.7], [0.7, 0.3], [0.4, 0.6]]
+    >>> error_correlation([0, 0, 1, 1], [first, second]).round(2)
+    array([[1.  , 0.58],
+           [0.58, 1.  ]])
     """
     _refuse_none(y)
     with _members_rows(y, proba, sample_weight) as rows:
@@ -222,6 +270,19 @@ class EnsembleDecomposition:
         Log loss of each member.
     member_ambiguities : ndarray of shape (n_members,)
         Mean KL(pool || member) of each member.
+
+    See Also
+    --------
+    skmergecal.metrics.decompose_ensemble_log_loss : Makes one.
+
+    Examples
+    --------
+    >>> from skmergecal.metrics import decompose_ensemble_log_loss
+    >>> parts = decompose_ensemble_log_loss([0], [[[0.9, 0.1]], [[0.5, 0.5]]])
+    >>> parts.member_losses.round(3).tolist()
+    [0.105, 0.693]
+    >>> round(parts.member_loss, 3), round(parts.ambiguity, 3), round(parts.pool_loss, 3)
+    (0.399, 0.112, 0.288)
     """
 
     pool_loss: float
@@ -257,6 +318,11 @@ def decompose_ensemble_log_loss(
     -------
     EnsembleDecomposition
         In nats.
+
+    See Also
+    --------
+    skmergecal.metrics.EnsembleDecomposition : What it returns.
+    skmergecal.pooling.logarithmic_pool : The pool whose loss it is.
 
     References
     ----------

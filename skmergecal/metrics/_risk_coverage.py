@@ -26,6 +26,20 @@ class RiskCoverageCurve:
         Error rate of these rows.
     threshold : ndarray of shape (n_thresholds,)
         The distinct confidences, decreasing.
+
+    See Also
+    --------
+    skmergecal.metrics.risk_coverage_curve : Makes one.
+    skmergecal.RiskCoverageDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from skmergecal.metrics import risk_coverage_curve
+    >>> curve = risk_coverage_curve([0, 1, 1], [[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
+    >>> curve.threshold.tolist(), curve.coverage.round(2).tolist(), curve.risk.round(2).tolist()
+    ([0.9, 0.8, 0.7], [0.33, 0.67, 1.0], [0.0, 0.0, 0.33])
+    >>> round(curve.area, 3)
+    0.063
     """
 
     coverage: Array
@@ -79,6 +93,12 @@ def risk_coverage_curve(
     RiskCoverageCurve
         One point for each distinct confidence: tied rows are added together.
 
+    See Also
+    --------
+    skmergecal.metrics.RiskCoverageCurve : What it returns.
+    skmergecal.metrics.area_under_risk_coverage : The curve in one number.
+    skmergecal.RiskCoverageDisplay : Draws the curves of several models.
+
     References
     ----------
     El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 2010;
@@ -119,6 +139,10 @@ def area_under_risk_coverage(
     float
         In [0, 1]; 0 is best. The integral over coverage, ties handled exactly; the usual sum over
         rows differs from it by an amount of order log(n) / n.
+
+    See Also
+    --------
+    skmergecal.metrics.risk_coverage_curve : The curve.
 
     References
     ----------

@@ -39,6 +39,18 @@ class CalibrationTest:
         statistic where it does not hold it. It is somewhat too narrow: in simulations of 150 to
         2,000 rows, 90 % intervals of errors in 10 bins covered 81 to 90 %, least where the error
         was about as small as the noise of a bin.
+
+    See Also
+    --------
+    skmergecal.metrics.calibration_test : Makes one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.metrics import calibration_test
+    >>> test = calibration_test([0] * 36 + [1] * 4, np.tile([0.9, 0.1], (40, 1)))
+    >>> round(abs(test.statistic), 2), round(test.p_value, 2)  # 90 % are right, as predicted
+    (0.0, 1.0)
     """
 
     statistic: float
@@ -84,6 +96,11 @@ def calibration_test(
     Returns
     -------
     CalibrationTest
+
+    See Also
+    --------
+    skmergecal.metrics.CalibrationTest : What it returns.
+    skmergecal.calibration_report : Applies it to a classifier.
 
     References
     ----------

@@ -85,6 +85,10 @@ def smooth_calibration_error(
         In [0, 1]; 0 is best. Computed on a grid of 16,384 cells, which changes it by less than
         1e-6 where it is above 1e-3, and by less than 1e-5 anywhere.
 
+    See Also
+    --------
+    skmergecal.metrics.expected_calibration_error : The same idea with bins.
+
     References
     ----------
     Blasiok and Nakkiran, "Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing",

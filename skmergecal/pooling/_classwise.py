@@ -165,6 +165,12 @@ def fit_classwise_pool(
     -------
     ClasswiseFit
 
+    See Also
+    --------
+    skmergecal.pooling.ClasswiseFit : What it returns.
+    skmergecal.pooling.fit_logarithmic_pool : The same weights for all classes.
+    skmergecal.pooling.fit_combined_pool : Decides between the two, and more.
+
     Notes
     -----
     Newton's method with n_classes * (2 * n_members + 1) unknowns. With more than 200 of them its
@@ -172,6 +178,21 @@ def fit_classwise_pool(
     square of the members and of the classes; memory grows as the members' matrices. Classes with
     less than two rows, counted by weight, have no coefficients of their own: they get the mean of
     the weights of the others, and no intercept.
+
+    Examples
+    --------
+    One member knows class 0, the other one class 2:
+
+    >>> import numpy as np
+    >>> from skmergecal.pooling import fit_classwise_pool
+    >>> y = np.repeat([0, 1, 2], 40)
+    >>> knows_first, knows_last = np.full((2, 120, 3), 0.25)
+    >>> knows_first[:, 0] = np.where(y == 0, 0.5, 0.1)
+    >>> knows_last[:, 2] = np.where(y == 2, 0.5, 0.1)
+    >>> z = [np.log(p / p.sum(axis=1, keepdims=True)) for p in (knows_first, knows_last)]
+    >>> fit_classwise_pool(z, y).weights.round(1)
+    array([[3.3, 3.2, 3.1],
+           [3.1, 3.2, 3.3]])
     """
     return _fit(checked_rows("log_proba", log_proba, y, sample_weight), alpha)[0]
 

@@ -32,6 +32,21 @@ class CrossClassTerms:
     ----------
     directions : ndarray of shape (n_members, n_classes, rank)
     loadings : ndarray of shape (rank, n_classes)
+
+    See Also
+    --------
+    skmergecal.pooling.ClasswiseFit : Has them as ``across``.
+
+    Examples
+    --------
+    The score of class 1 rises with what the only member thinks of class 0:
+
+    >>> import numpy as np
+    >>> from skmergecal.pooling import CrossClassTerms
+    >>> terms = CrossClassTerms(np.array([[[1.0], [0.0]]]), np.array([[0.0, 0.5]]))
+    >>> terms.maps
+    array([[[0. , 0.5],
+            [0. , 0. ]]])
     """
 
     directions: Array
@@ -82,6 +97,22 @@ class ClasswiseFit:
     across : CrossClassTerms or None
         With ``directions`` of shape (n_members, n_classes, rank) and ``loadings`` of shape (rank,
         n_classes).
+
+    See Also
+    --------
+    skmergecal.pooling.fit_classwise_pool : Makes one.
+    skmergecal.pooling.CombinedFit : One with linear pools beside it.
+
+    Examples
+    --------
+    Weights of two members that hold for all classes make a logarithmic pool:
+
+    >>> import numpy as np
+    >>> from skmergecal.pooling import ClasswiseFit
+    >>> fit = ClasswiseFit.of_pool(np.array([0.5, 0.5]), n_classes=2)
+    >>> pooled = fit.log_proba(np.log([[[0.9, 0.1]], [[0.5, 0.5]]]))
+    >>> np.exp(pooled).round(2)
+    array([[0.75, 0.25]])
     """
 
     weights: Array

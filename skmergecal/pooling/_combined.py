@@ -79,6 +79,19 @@ class ScaledLinearPool:
         Whether the pool averages the members' calibrated probabilities or their own.
     factor : float
         Factor of the pool's log-probabilities where pools are combined.
+
+    See Also
+    --------
+    skmergecal.pooling.CombinedFit : Has them as ``linear``.
+    skmergecal.pooling.linear_pool : The average of the probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.pooling import ScaledLinearPool
+    >>> pool = ScaledLinearPool(np.array([0.5, 0.5]), softening=0.0, temperature=0.5)
+    >>> np.exp(pool.log_proba(np.array([[0.7, 0.3]]))).round(3)  # .49 and .09, divided by .58
+    array([[0.845, 0.155]])
     """
 
     weights: Array
@@ -110,6 +123,24 @@ class CombinedFit:
         Average of the logarithmic and the class-wise pool.
     linear : tuple of ScaledLinearPool
         Linear pools, each with its factor.
+
+    See Also
+    --------
+    skmergecal.pooling.fit_combined_pool : Makes one.
+    skmergecal.MergedClassifier : Has one as ``pool_``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skmergecal import MergedClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> tree = DecisionTreeClassifier(max_depth=2, random_state=0)
+    >>> members = [model.fit(X[::2], y[::2]) for model in (GaussianNB(), tree)]
+    >>> merged = MergedClassifier.from_fitted(members, X[1::2], y[1::2])
+    >>> merged.pool_.classwise.weights.shape, len(merged.pool_.linear)
+    ((2, 3), 2)
     """
 
     classwise: ClasswiseFit
@@ -257,6 +288,11 @@ def fit_combined_pool(
     -------
     CombinedFit
 
+    See Also
+    --------
+    skmergecal.pooling.CombinedFit : What it returns.
+    skmergecal.MergedClassifier : ``method="auto"`` uses it.
+
     Notes
     -----
     The logarithmic pool has a ridge of strength 1. Class-wise and cross-class pools start from it,
@@ -266,6 +302,20 @@ def fit_combined_pool(
     weights are those of the members plus principal components of what is left where there would be
     more, and a cross-class pool is a regression on principal components. Classes with less than two
     rows, counted by weight, have no coefficients of their own: see `fit_classwise_pool`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.pooling import fit_combined_pool, soften
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(2, size=200)
+    >>> p = [rng.dirichlet([1, 1], size=200) * 0.8 + 0.2 * np.eye(2)[y] for _ in "ab"]
+    >>> z = [soften(own, 1 / 201) for own in p]
+    >>> fit = fit_combined_pool(z, y, proba=p)
+    >>> def loss(log_proba):
+    ...     return round(float(-log_proba[np.arange(200), y].mean()), 3)
+    >>> [loss(own) for own in z], loss(fit.log_proba(z, p))
+    ([0.606, 0.592], 0.521)
     """
     return combined_pool_with_loo(log_proba, y, sample_weight, proba=proba)[0]
 

@@ -43,9 +43,30 @@ def greedy_selection(
     ndarray of shape (n_members,)
         With sum 1.
 
+    See Also
+    --------
+    skmergecal.pooling.fit_linear_pool : The best weights rather than counts.
+    skmergecal.MergedClassifier : ``weights="greedy"`` uses it.
+
     References
     ----------
     Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004.
+
+    Examples
+    --------
+    The first two members are wrong in one row each, the third one guesses:
+
+    >>> import numpy as np
+    >>> from skmergecal.pooling import greedy_selection
+    >>> y = np.array([0, 0, 1, 1])
+    >>> p = [[0.1, 0.6, 0.8, 0.9], [0.4, 0.1, 0.9, 0.4], [0.5, 0.5, 0.5, 0.5]]  # of class 1
+    >>> opinions = [np.column_stack([1 - np.array(own), own]) for own in p]
+    >>> def loss(average):
+    ...     return -np.log(average[np.arange(4), y]).mean()
+    >>> [round(float(loss(own)), 2) for own in opinions]
+    [0.34, 0.41, 0.69]
+    >>> greedy_selection(opinions, loss, n_steps=10).round(2)
+    array([0.7, 0.3, 0. ])
     """
     opinions = check_members("opinions", opinions)
     running = np.zeros_like(opinions[0])

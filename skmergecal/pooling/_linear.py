@@ -36,9 +36,20 @@ def linear_pool(proba: Iterable[Any], weights: Sequence[float]) -> Array:
     ndarray of shape (n_samples, n_classes)
         The average; zeros stay zeros.
 
+    See Also
+    --------
+    skmergecal.pooling.fit_linear_pool : Learns the weights.
+    skmergecal.pooling.logarithmic_pool : Averages log-probabilities instead.
+
     References
     ----------
     Stone, "The Opinion Pool", Annals of Mathematical Statistics 1961.
+
+    Examples
+    --------
+    >>> from skmergecal.pooling import linear_pool
+    >>> linear_pool([[[0.9, 0.1]], [[0.5, 0.5]]], [0.5, 0.5])
+    array([[0.7, 0.3]])
     """
     return weighted_sum("proba", proba, weights, check_proba, check_shares)
 
@@ -66,6 +77,28 @@ def fit_linear_pool(
     -------
     PoolFit
         With temperature 1.
+
+    See Also
+    --------
+    skmergecal.pooling.linear_pool : The pool with given weights.
+    skmergecal.pooling.fit_logarithmic_pool : Weights of the logarithmic pool.
+
+    References
+    ----------
+    Stone, "The Opinion Pool", Annals of Mathematical Statistics 1961,
+    https://doi.org/10.1214/aoms/1177704873.
+
+    Examples
+    --------
+    A member that knows something, and one that guesses:
+
+    >>> import numpy as np
+    >>> from skmergecal.pooling import fit_linear_pool
+    >>> y = [0] * 8 + [1] * 2
+    >>> knows, guesses = np.tile([0.8, 0.2], (10, 1)), np.tile([0.5, 0.5], (10, 1))
+    >>> fit = fit_linear_pool([knows, guesses], y)
+    >>> fit.weights.round(2), round(fit.loss, 4)
+    (array([1., 0.]), 0.5004)
     """
     rows = checked_rows("proba", proba, y, sample_weight, check_proba, logs=False)
     weights, loss = fit_linear_weights(rows)

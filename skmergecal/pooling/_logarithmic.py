@@ -61,9 +61,22 @@ def logarithmic_pool(
     ndarray of shape (n_samples, n_classes)
         Each row's logsumexp is 0.
 
+    See Also
+    --------
+    skmergecal.pooling.fit_logarithmic_pool : Learns weights and temperature.
+    skmergecal.pooling.linear_pool : Averages probabilities instead.
+
     References
     ----------
     Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.pooling import logarithmic_pool
+    >>> for_it, undecided = np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])
+    >>> np.exp(logarithmic_pool([for_it, undecided], [0.5, 0.5])).round(2)  # odds: sqrt(9 * 1)
+    array([[0.75, 0.25]])
     """
     return log_softmax(weighted_sum("log_proba", log_proba, weights) / temperature)
 
@@ -107,6 +120,12 @@ def fit_logarithmic_pool(
     ------
     ValueError
         If a block comes back with other rows than in the first pass.
+
+    See Also
+    --------
+    skmergecal.pooling.logarithmic_pool : The pool with given weights.
+    skmergecal.pooling.fit_linear_pool : Weights of the linear pool.
+    skmergecal.pooling.fit_combined_pool : Several kinds of pools at once.
 
     Notes
     -----

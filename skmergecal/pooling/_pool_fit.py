@@ -60,6 +60,24 @@ class PoolFit:
         Mean log loss of the pool on the rows it was fitted on, in nats, without the ridge.
     bound : {None, "lower", "upper"}
         The bound at which the temperature was stopped if no finite optimum exists.
+
+    See Also
+    --------
+    skmergecal.pooling.fit_logarithmic_pool : Makes one.
+    skmergecal.pooling.fit_linear_pool : Makes one.
+
+    Examples
+    --------
+    A member that is right in 75 % of the rows and forecasts 95 %, and one that knows nothing:
+
+    >>> import numpy as np
+    >>> from skmergecal.pooling import fit_logarithmic_pool
+    >>> y = [0] * 30 + [1] * 10
+    >>> confident = np.tile([3.0, 0.0], (40, 1))
+    >>> noise = np.random.default_rng(0).normal(size=(40, 2))
+    >>> fit = fit_logarithmic_pool([confident, noise], y, alpha=0)
+    >>> fit.weights.round(1), round(fit.temperature, 1), round(fit.loss, 3)
+    (array([1., 0.]), 2.7, 0.562)
     """
 
     weights: Array

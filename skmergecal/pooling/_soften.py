@@ -34,6 +34,10 @@ def soften(proba: Any, amount: float) -> Array:
     ndarray of shape (n_samples, n_classes)
         Finite log-probabilities, normalised.
 
+    See Also
+    --------
+    skmergecal.pooling.logarithmic_pool : Pools what it returns.
+
     Examples
     --------
     >>> import numpy as np
