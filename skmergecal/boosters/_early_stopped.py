@@ -64,6 +64,11 @@ class EarlyStopped(ClassifierMixin, SavedStateMixin):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where the booster knows them.
 
+    Raises
+    ------
+    ValueError
+        By ``fit``, if the booster takes no rows to stop by, or there are too few rows.
+
     See Also
     --------
     skmergecal.MergedClassifier : Merges several of them.

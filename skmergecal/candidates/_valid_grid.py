@@ -38,6 +38,11 @@ def valid_grid(**lists: Any) -> list[dict[str, list[Any]]]:
     ValueError
         If a method or a way to learn weights does not exist, or if no combination is left.
 
+    See Also
+    --------
+    skmergecal.weight_distribution : Random weights, for ``RandomizedSearchCV``.
+    skmergecal.MergedClassifier : Its parameters are what the grid is of.
+
     Examples
     --------
     >>> from skmergecal import valid_grid

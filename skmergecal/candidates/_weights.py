@@ -28,6 +28,18 @@ class WeightDistribution:
     number : int
         Number of members.
     concentration : float
+
+    See Also
+    --------
+    skmergecal.weight_distribution : Makes one.
+
+    Examples
+    --------
+    >>> from skmergecal import weight_distribution
+    >>> distribution = weight_distribution(["forest", "bayes", "net"])
+    >>> weights = distribution.rvs(random_state=0)
+    >>> {name: round(weight, 2) for name, weight in weights.items()}
+    {'forest': 0.14, 'bayes': 0.02, 'net': 0.84}
     """
 
     names: tuple[str, ...] | None

@@ -81,6 +81,11 @@ class FitOrderDisplay:
             Where to draw; None: a new figure.
         plot : bool, default=True
             Whether to draw at once.
+
+        Returns
+        -------
+        FitOrderDisplay
+            Drawn, unless ``plot=False``.
         """
         wanted = {"difference", "low", "high"} | (set() if hasattr(table, "index") else {"order"})
         missing = wanted - set(table if hasattr(table, "keys") else ())

@@ -62,6 +62,10 @@ class MergePathDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
+    See Also
+    --------
+    skmergecal.merge_path : Computes a path.
+
     Examples
     --------
     >>> from skmergecal import MergePathDisplay
@@ -108,6 +112,11 @@ class MergePathDisplay:
             As in `skmergecal.merge_path`.
         metric, ax, plot
             As in `from_results`.
+
+        Returns
+        -------
+        MergePathDisplay
+            Drawn, unless ``plot=False``.
         """
         check_choice("metric", metric, tuple(LABELS))
         for name, member in (("first", first), ("second", second)):
@@ -145,6 +154,11 @@ class MergePathDisplay:
             Where to draw; None: a new figure.
         plot : bool, default=True
             Whether to draw at once.
+
+        Returns
+        -------
+        MergePathDisplay
+            Drawn, unless ``plot=False``.
         """
         check_choice("metric", metric, tuple(LABELS))
         several = isinstance(results, Mapping) and "lambdas" not in results

@@ -39,6 +39,10 @@ class MonitorDisplay:
     ax_ : ndarray of matplotlib Axes
     figure_ : matplotlib Figure
 
+    See Also
+    --------
+    skmergecal.monitoring.CalibrationMonitor : Records what it draws.
+
     Examples
     --------
     >>> from skmergecal import MonitorDisplay

@@ -52,6 +52,11 @@ class ReliabilityDisplay:
         The histograms below them.
     figure_ : matplotlib Figure
 
+    See Also
+    --------
+    skmergecal.calibration_report : The numbers in words, with a test.
+    skmergecal.metrics.expected_calibration_error : The gap in one number.
+
     Examples
     --------
     >>> from skmergecal import ReliabilityDisplay
@@ -85,6 +90,11 @@ class ReliabilityDisplay:
             Labels of the rows.
         **settings
             As in `from_predictions`.
+
+        Returns
+        -------
+        ReliabilityDisplay
+            Drawn, unless ``plot=False``.
         """
         proba, classes = predict_models(estimator, X, y, settings.pop("name", None))
         return cls.from_predictions(y, proba, classes=classes, **settings)
@@ -135,6 +145,11 @@ class ReliabilityDisplay:
             Where to draw; None: a new figure.
         plot : bool, default=True
             Whether to draw at once.
+
+        Returns
+        -------
+        ReliabilityDisplay
+            Drawn, unless ``plot=False``.
         """
         check_curves(n_bins, strategy, band, confidence_level, y, proba, sample_weight)
         models, known, check = predictions_to_check(y, proba, classes, name)

@@ -36,6 +36,10 @@ class RiskCoverageDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
+    See Also
+    --------
+    skmergecal.metrics.risk_coverage_curve : Computes a curve.
+
     Examples
     --------
     >>> from skmergecal import RiskCoverageDisplay
@@ -67,6 +71,11 @@ class RiskCoverageDisplay:
             Labels of the rows.
         **settings
             As in `from_predictions`.
+
+        Returns
+        -------
+        RiskCoverageDisplay
+            Drawn, unless ``plot=False``.
         """
         proba, classes = predict_models(estimator, X, y, settings.pop("name", None))
         return cls.from_predictions(y, proba, classes=classes, **settings)
@@ -102,6 +111,11 @@ class RiskCoverageDisplay:
             Where to draw; None: a new figure.
         plot : bool, default=True
             Whether to draw at once.
+
+        Returns
+        -------
+        RiskCoverageDisplay
+            Drawn, unless ``plot=False``.
         """
         codes, models, _ = encode_predictions(y, proba, classes, name)
         display = cls(

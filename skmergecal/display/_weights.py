@@ -46,6 +46,10 @@ class WeightsDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
+    See Also
+    --------
+    skmergecal.MergedClassifier.weight_intervals : The intervals alone.
+
     Examples
     --------
     >>> from skmergecal import WeightsDisplay
@@ -103,6 +107,11 @@ class WeightsDisplay:
             Where to draw; None: a new figure.
         plot : bool, default=True
             Whether to draw at once.
+
+        Returns
+        -------
+        WeightsDisplay
+            Drawn, unless ``plot=False``.
         """
         check_level(confidence_level)
         if not hasattr(estimator, "weight_intervals"):
@@ -167,6 +176,11 @@ class WeightsDisplay:
             Where to draw; None: a new figure.
         plot : bool, default=True
             Whether to draw at once.
+
+        Returns
+        -------
+        WeightsDisplay
+            Drawn, unless ``plot=False``.
         """
         check_level(confidence_level)
         codes, models, _ = encode_predictions(y, proba, classes, None)

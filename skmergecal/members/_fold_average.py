@@ -51,6 +51,10 @@ class FoldAverage(ClassifierMixin, SavedStateMixin):
     classes_ : ndarray of shape (n_classes,)
         All labels.
 
+    See Also
+    --------
+    skmergecal.MergedClassifier.from_cv : Makes them from models that exist.
+
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer

@@ -52,6 +52,10 @@ class PredictionColumn(ClassifierMixin, SavedStateMixin):
     classes_ : ndarray of shape (n_classes,)
         The labels in the order of the columns.
 
+    See Also
+    --------
+    skmergecal.MergedClassifier.from_predictions : Makes a merge of several.
+
     Examples
     --------
     >>> from skmergecal.merging import PredictionColumn

@@ -38,6 +38,11 @@ class Predictions(dict):
     ValueError
         If the members have different numbers of rows, or something is no table of numbers.
 
+    See Also
+    --------
+    skmergecal.MergedClassifier.from_predictions : Takes one.
+    skmergecal.merging.PredictionColumn : A classifier that reads the predictions of one name.
+
     Examples
     --------
     >>> import numpy as np

@@ -327,6 +327,11 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             If something has to be learned and there are no rows; or if a member looks as if it
             was trained on codes, and ``classes`` does not say what they mean.
 
+        See Also
+        --------
+        skmergecal.MergedClassifier.from_cv : For models of folds.
+        skmergecal.MergedClassifier.from_predictions : For predictions without models.
+
         Examples
         --------
         >>> from sklearn.datasets import load_breast_cancer
@@ -403,6 +408,11 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             models, a row is held out by two models of a member (repeated folds are several
             members, one for each repeat) or in both parts of a split, or a splitter would give
             others. Also with ``method="parameters"``.
+
+        See Also
+        --------
+        skmergecal.MergedClassifier.from_predictions : For the predictions of these models.
+        skmergecal.merging.FoldAverage : What becomes of each member.
 
         Examples
         --------
@@ -484,6 +494,11 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         ------
         ValueError
             If predictions are NaN, have different numbers of rows, or are not what they should be.
+
+        See Also
+        --------
+        skmergecal.merging.Predictions : Stored predictions that can be split into rows.
+        skmergecal.merging.PredictionColumn : What each member is.
 
         Examples
         --------
@@ -577,6 +592,10 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         UserWarning
             If partitions have rows of one class only, which join the next one; or groups have rows
             in several partitions.
+
+        See Also
+        --------
+        skmergecal.MergedClassifier.from_fitted : For members that exist, and Dask collections.
 
         Examples
         --------

@@ -58,6 +58,11 @@ class LossEstimate:
     gain_standard_error : float
         Its standard error.
 
+    See Also
+    --------
+    skmergecal.MergedClassifier : Has one as ``loss_estimate_``.
+    skmergecal.calibration_report : Compares it with the loss of other rows.
+
     Examples
     --------
     >>> from skmergecal.merging import LossEstimate

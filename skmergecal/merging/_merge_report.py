@@ -37,6 +37,27 @@ class MergeReport:
     z : float
         By how many of its standard errors, paired over the rows, the mean loss of the result is
         above that of this member; below 0 where the result is better.
+
+    See Also
+    --------
+    skmergecal.MergedClassifier : Has one as ``merge_report_``.
+    skmergecal.MergePathDisplay : Draws the loss between two members.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal import MergedClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> models = {
+    ...     f"C={C}": LogisticRegression(C=C, max_iter=500).fit(X[::2], y[::2]) for C in (1, 9)
+    ... }
+    >>> merged = MergedClassifier.from_fitted(models, X[1::2], y[1::2], method="parameters")
+    >>> report = merged.merge_report_
+    >>> {name: round(loss, 3) for name, loss in report.members.items()}
+    {'C=1': 0.164, 'C=9': 0.077}
+    >>> round(report.merged, 3), round(report.pool, 3), report.chosen  # exact for linear models
+    (0.094, 0.094, 'plain')
     """
 
     members: Mapping[str, float]

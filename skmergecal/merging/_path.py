@@ -52,6 +52,20 @@ class MergePath:
     loss : ndarray of shape (n_points,)
         Log loss in nats.
     accuracy : ndarray of shape (n_points,)
+
+    See Also
+    --------
+    skmergecal.merge_path : Makes one.
+    skmergecal.MergePathDisplay : Draws several.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.merging import MergePath
+    >>> lambdas, loss, accuracy = np.array([[0, 0.5, 1], [0.1, 1.9, 0.2], [0.97, 0.41, 0.96]])
+    >>> path = MergePath(lambdas, loss, accuracy)
+    >>> round(path.barrier, 2)  # 1.9, where the straight line is at .15
+    1.75
     """
 
     lambdas: Array
@@ -102,6 +116,11 @@ def merge_path(
     ------
     IncompatibleEstimatorsError
         If the architectures differ, or the networks cannot be aligned.
+
+    See Also
+    --------
+    skmergecal.MergePathDisplay : Draws several paths.
+    skmergecal.MergedClassifier : ``method="parameters"`` merges several members.
 
     References
     ----------

@@ -43,6 +43,20 @@ class ReliabilityCurve:
         Lower and upper ends of the band.
     histogram : ndarray of shape (20,)
         Share of the weight in bins of confidence of width 0.05.
+
+    See Also
+    --------
+    skmergecal.ReliabilityDisplay : Has them as ``curves``.
+
+    Examples
+    --------
+    >>> from skmergecal import ReliabilityDisplay
+    >>> y, p = ["no"] * 5 + ["yes"] * 5, [0.2] * 4 + [0.8] + [0.2] + [0.8] * 4
+    >>> curve = ReliabilityDisplay.from_predictions(y, p, n_bins=2, plot=False).curves[0]
+    >>> curve.facet, curve.bins.confidence.round(1), curve.bins.frequency.round(1)
+    ('class yes', array([0.2, 0.8]), array([0.2, 0.8]))
+    >>> curve.low.round(2), curve.high.round(2)  # five rows in each bin do not tell much
+    (array([0.04, 0.38]), array([0.62, 0.96]))
     """
 
     model: str

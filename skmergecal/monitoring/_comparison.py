@@ -41,6 +41,10 @@ class ModelComparison:
         Mean score of the deployed model minus that of the challenger: above 0, the challenger is
         better. They come without a guarantee.
 
+    See Also
+    --------
+    skmergecal.monitoring.CalibrationMonitor : ``compare`` makes one for the monitored model.
+
     References
     ----------
     Waudby-Smith and Ramdas, "Estimating Means of Bounded Random Variables by Betting", Journal of

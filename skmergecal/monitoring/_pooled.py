@@ -28,6 +28,23 @@ class PooledEvidence:
         Rows of all.
     alpha : float
         The smallest of the monitors.
+
+    See Also
+    --------
+    skmergecal.monitoring.CalibrationMonitor : ``a + b`` makes one.
+
+    Examples
+    --------
+    Two sites where 40 % have the outcome and 30 % were forecast, which neither can tell alone:
+
+    >>> import numpy as np
+    >>> from skmergecal.monitoring import CalibrationMonitor
+    >>> proba = np.tile([0.7, 0.3], (200, 1))
+    >>> sites = [CalibrationMonitor().update(proba, [0, 1, 0, 1, 0] * 40) for _ in range(2)]
+    >>> [site.alarm_ for site in sites], sum(sites).alarm_
+    ([False, False], True)
+    >>> sum(sites).n_rows_
+    400
     """
 
     grid: Grid

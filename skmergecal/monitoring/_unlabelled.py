@@ -100,6 +100,26 @@ class Unlabelled:
     expected_log_loss : float
         Mean log loss of the last 5,000 rows under the model's own probabilities: right only as long
         as these are true.
+
+    See Also
+    --------
+    skmergecal.monitoring.CalibrationMonitor.observe : Makes one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.monitoring import CalibrationMonitor
+    >>> rng = np.random.default_rng(0)
+    >>> def opinions(n, odds):
+    ...     p = rng.beta(2, 2, n)
+    ...     p = odds * p / (odds * p + 1 - p)
+    ...     return np.column_stack([1 - p, p])
+    >>> monitor = CalibrationMonitor()
+    >>> monitor.observe(opinions(1000, 1), reference=opinions(1000, 1)).alarm
+    False
+    >>> seen = monitor.observe(opinions(1000, 4))  # other rows: the model is far more confident
+    >>> seen.alarm, seen.n_rows
+    (True, 2000)
     """
 
     n_rows: int

@@ -64,6 +64,10 @@ def register() -> None:
     Probabilities have the type that skl2onnx gives them: single precision for inputs in single
     precision. They are not compared with anything, as `to_onnx` does.
 
+    See Also
+    --------
+    skmergecal.onnx.to_onnx : Converts, and compares probabilities.
+
     Examples
     --------
     >>> from skmergecal.onnx import register

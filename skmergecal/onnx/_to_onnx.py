@@ -58,6 +58,11 @@ def to_onnx(model: Estimator, X: Any, *, tolerance: float = 1e-5, target_opset: 
     TypeError
         If X is sparse, or has columns of dates.
 
+    See Also
+    --------
+    skmergecal.onnx.register : For ``skl2onnx.to_onnx`` and models around ours.
+    skmergecal.persistence.save : A file from which the model itself can be read.
+
     Notes
     -----
     ONNX is for latency. One row takes a small part of the time that it takes here; thousands of

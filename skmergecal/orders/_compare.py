@@ -132,6 +132,30 @@ def compare_fit_orders(
         ``fit_time`` of the order, and ``predict_time`` for the rows that a fold holds out, in
         seconds. Standard errors are corrected for the overlap of training sets between folds
         (Nadeau and Bengio, Machine Learning 2003).
+
+    See Also
+    --------
+    skmergecal.fit_orders : The orders as estimators.
+    skmergecal.FitOrderDisplay : Draws the table.
+
+    References
+    ----------
+    Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 2003,
+    https://doi.org/10.1023/A:1024068626366.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skmergecal import compare_fit_orders
+    >>> X, y = load_iris(return_X_y=True)
+    >>> tree = DecisionTreeClassifier(max_depth=2, random_state=0)
+    >>> members = {"bayes": GaussianNB(), "tree": tree}
+    >>> table = compare_fit_orders(members, X, y, orders=["merge", "merge-then-calibrate"],
+    ...                            method="logits", cv=3, random_state=0)
+    >>> table["difference"].round(3).tolist()  # of the mean log-likelihood: 0 is the baseline
+    [0.0, 0.002]
     """
     estimators = name_unnamed(estimators)
     check_named_estimators(estimators)

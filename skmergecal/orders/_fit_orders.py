@@ -82,6 +82,22 @@ def fit_orders(
         "merge"; with ``calibrate`` "calibrate-then-merge", "merge-then-calibrate" and
         "calibrate-merge-calibrate"; with ``tune`` "tune-then-merge" and "merge-then-tune"; with
         ``distil`` "merge-then-distil"; and each of the last three with "-then-calibrate".
+
+    See Also
+    --------
+    skmergecal.compare_fit_orders : Scores them on the same folds.
+
+    Examples
+    --------
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skmergecal import fit_orders
+    >>> members = [("bayes", GaussianNB()), ("tree", DecisionTreeClassifier(max_depth=2))]
+    >>> orders = fit_orders(members)
+    >>> list(orders)
+    ['merge', 'calibrate-then-merge', 'merge-then-calibrate', 'calibrate-merge-calibrate']
+    >>> orders["calibrate-then-merge"].calibrate
+    'members'
     """
     estimators = name_unnamed(estimators)
     check_pairs(estimators)
