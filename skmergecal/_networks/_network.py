@@ -43,6 +43,19 @@ class Network:
         In the order of computation. The first is the input, the last gives the logits.
     n_features : int
         Columns of the input.
+
+    See Also
+    --------
+    skmergecal.parameters.dense_network : Describes a net of dense layers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.parameters import dense_network
+    >>> network = dense_network([("w", "b"), ("v", "c")], "relu", n_features=2)
+    >>> arrays = {"w": np.eye(2), "b": np.zeros(2), "v": np.ones((2, 1)), "c": np.array([0.5])}
+    >>> network.logits(arrays, np.array([[3.0, -1.0]]))  # relu(3) + relu(-1) + .5
+    array([[3.5]])
     """
 
     nodes: tuple[Node, ...]
@@ -141,6 +154,18 @@ def dense_network(
     Returns
     -------
     Network
+
+    See Also
+    --------
+    skmergecal.parameters.Network : What it returns.
+    skmergecal.parameters.Parameters : Takes it as ``network``.
+
+    Examples
+    --------
+    >>> from skmergecal.parameters import dense_network
+    >>> network = dense_network([("w", "b"), ("v", "c")], "tanh", n_features=4)
+    >>> network.n_features, len(network.nodes)  # input, affine, tanh, affine
+    (4, 4)
     """
     what = "(weight, bias) pair of names"
     for pair in check_list("layers", layers, what):

@@ -65,10 +65,23 @@ def select_units(
         Numbers of the columns, in the order in which they were taken. Columns that add nothing
         are last, sorted by falling variance.
 
+    See Also
+    --------
+    skmergecal.parameters.merge_parameters : ``alignment="select"`` chooses hidden units by it.
+
     References
     ----------
     Chen, Billings and Luo, "Orthogonal least squares methods", International Journal of Control
     1989.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmergecal.parameters import select_units
+    >>> units = np.random.default_rng(0).normal(size=(100, 5))
+    >>> targets = units[:, [3]] * 2 + units[:, [1]]
+    >>> select_units(units, targets, 2)  # the unit that explains more is first
+    array([3, 1])
     """
     candidates = check_matrix(candidates, "candidates", "(n_rows, n_candidates)")
     targets = check_matrix(targets, "targets", "(n_rows, n_targets)")

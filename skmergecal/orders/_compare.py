@@ -1,17 +1,4 @@
-"""compare_fit_orders: cross-validated scores of every order of merging, calibrating and tuning.
-
-Each fold fits the members once, for all orders.
-
->>> from sklearn.datasets import load_breast_cancer
->>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
->>> from sklearn.naive_bayes import GaussianNB
->>> from skmergecal import compare_fit_orders
->>> members = [("lda", LinearDiscriminantAnalysis()), ("bayes", GaussianNB())]
->>> X, y = load_breast_cancer(return_X_y=True)
->>> table = compare_fit_orders(members, X, y, method="logits", weights=None, random_state=0)
->>> list(table.index[:2]), float(table["difference"]["merge"])
-(['merge', 'calibrate-then-merge'], 0.0)
-"""
+"""compare_fit_orders: cross-validated scores of every order of merging, calibrating and tuning."""
 
 from __future__ import annotations
 

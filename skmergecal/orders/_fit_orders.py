@@ -1,23 +1,4 @@
-"""fit_orders: estimators for every order of merging, calibrating and tuning, by name.
-
-They can be candidates of a grid search. The step to replace has to be a classifier from the start:
-GridSearchCV uses stratified folds only if its estimator is a classifier.
-
->>> from sklearn.datasets import load_iris
->>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
->>> from sklearn.model_selection import GridSearchCV
->>> from sklearn.naive_bayes import GaussianNB
->>> from sklearn.pipeline import Pipeline
->>> from skmergecal import fit_orders
->>> members = [("lda", LinearDiscriminantAnalysis()), ("bayes", GaussianNB())]
->>> orders = fit_orders(members, method="logits", weights=None)
->>> list(orders)
-['merge', 'calibrate-then-merge', 'merge-then-calibrate', 'calibrate-merge-calibrate']
->>> model = Pipeline([("model", orders["merge"])])
->>> search = GridSearchCV(model, {"model": list(orders.values())}, scoring="neg_log_loss", cv=3)
->>> type(search.fit(*load_iris(return_X_y=True)).best_params_["model"]).__name__
-'MergedClassifier'
-"""
+"""fit_orders: estimators for every order of merging, calibrating and tuning, by name."""
 
 from __future__ import annotations
 
@@ -86,6 +67,13 @@ def fit_orders(
     See Also
     --------
     skmergecal.compare_fit_orders : Scores them on the same folds.
+
+    Notes
+    -----
+    They can be candidates of a grid search over a step of a Pipeline:
+    ``GridSearchCV(model, {"model": list(orders.values())})`` with
+    ``model = Pipeline([("model", orders["merge"])])``. The step that is replaced has to be a
+    classifier from the start, since the search stratifies its folds only for a classifier.
 
     Examples
     --------

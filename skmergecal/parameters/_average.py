@@ -43,9 +43,27 @@ def average_parameters(
     IncompatibleEstimatorsError
         If architectures or shapes differ; the message names the first difference.
 
+    See Also
+    --------
+    skmergecal.parameters.read_parameters : Reads parameters of an estimator.
+    skmergecal.parameters.write_parameters : Makes an estimator of the average.
+    skmergecal.parameters.merge_parameters : Aligns hidden units of nets before.
+
     References
     ----------
     Wortsman et al., "Model soups", ICML 2022.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import average_parameters, read_parameters, write_parameters
+    >>> X, y = load_iris(return_X_y=True)
+    >>> models = [LogisticRegression(C=C, max_iter=500).fit(X, y) for C in (0.1, 1)]
+    >>> average = average_parameters([read_parameters(model) for model in models], [0.25, 0.75])
+    >>> merged = write_parameters(models[0], average)
+    >>> [round(float(model.coef_[0, 2]), 2) for model in (*models, merged)]  # petal length
+    [-1.18, -2.52, -2.18]
     """
     parameters = check_read(parameters)
     shares = check_shares(weights, len(parameters))

@@ -33,6 +33,22 @@ def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
     ------
     IncompatibleEstimatorsError
         If the family does not define which arrays give the logits.
+
+    See Also
+    --------
+    skmergecal.TemperatureCalibrator : Fits a temperature.
+    skmergecal.parameters.fold_affine_input : The same for the first layer.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import fold_temperature, read_parameters
+    >>> X, y = load_iris(return_X_y=True)
+    >>> parameters = read_parameters(LogisticRegression(max_iter=500).fit(X, y))
+    >>> folded = fold_temperature(parameters, 2.0)
+    >>> folded.arrays["intercept_"] / parameters.arrays["intercept_"]
+    array([0.5, 0.5, 0.5])
     """
     if temperature == 1.0:
         return parameters
@@ -67,6 +83,27 @@ def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Param
     ------
     IncompatibleEstimatorsError
         If the family does not define which arrays are the first layer.
+
+    See Also
+    --------
+    skmergecal.parameters.fold_temperature : The same for the last layer.
+    skmergecal.parameters.FirstLayer : Where the map goes.
+
+    Examples
+    --------
+    A model of standardised features becomes one of the features themselves:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skmergecal.parameters import fold_affine_input, read_parameters, write_parameters
+    >>> X, y = load_iris(return_X_y=True)
+    >>> scaler = StandardScaler().fit(X)
+    >>> model = LogisticRegression().fit(scaler.transform(X), y)
+    >>> scale, shift = 1 / scaler.scale_, -scaler.mean_ / scaler.scale_
+    >>> plain = write_parameters(model, fold_affine_input(read_parameters(model), scale, shift))
+    >>> model.predict_proba(scaler.transform(X[:1])).round(3), plain.predict_proba(X[:1]).round(3)
+    (array([[0.985, 0.015, 0.   ]]), array([[0.985, 0.015, 0.   ]]))
     """
     first = parameters.first
     if first is None:

@@ -46,6 +46,21 @@ class MergedParameters:
         "distilled" that were tried, in this order.
     chosen : str
         The stage whose parameters are the result.
+
+    See Also
+    --------
+    skmergecal.parameters.merge_parameters : Makes one.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import merge_parameters, read_parameters
+    >>> X, y = load_iris(return_X_y=True)
+    >>> models = [LogisticRegression(C=C, max_iter=500).fit(X, y) for C in (0.1, 1)]
+    >>> merged = merge_parameters([read_parameters(model) for model in models], [0.5, 0.5])
+    >>> list(merged.stages), merged.chosen  # a linear model has no hidden units to align
+    (['plain'], 'plain')
     """
 
     stages: Mapping[str, Parameters]
@@ -96,6 +111,34 @@ def merge_parameters(
     ------
     IncompatibleEstimatorsError
         If the architectures differ, or the networks are to be aligned but have no description.
+
+    See Also
+    --------
+    skmergecal.parameters.MergedParameters : What it returns.
+    skmergecal.parameters.average_parameters : The average alone.
+    skmergecal.MergedClassifier : ``method="parameters"`` learns weights, too.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> from skmergecal.parameters import merge_parameters, read_parameters, write_parameters
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = X / 16
+    >>> nets = [MLPClassifier((16,), learning_rate_init=0.02, random_state=seed) for seed in (0, 1)]
+    >>> for net in nets:
+    ...     for _ in range(15):
+    ...         _ = net.partial_fit(X[:1000], y[:1000], classes=range(10))
+    >>> read = [read_parameters(net) for net in nets]
+    >>> plain = merge_parameters(read, [0.5, 0.5], alignment=None)
+    >>> matched = merge_parameters(read, [0.5, 0.5], X=X[:1000])
+    >>> [round(net.score(X[1000:], y[1000:]), 2) for net in nets]
+    [0.93, 0.92]
+    >>> for merged in (plain, matched):
+    ...     model = write_parameters(nets[0], merged.parameters)
+    ...     print(merged.chosen, round(model.score(X[1000:], y[1000:]), 2))
+    plain 0.49
+    distilled 0.93
     """
     parameters = check_read(parameters)
     names = check_names(names, len(parameters))
@@ -152,6 +195,32 @@ def align_parameters(
     ------
     IncompatibleEstimatorsError
         If the architectures differ, or the networks have no description.
+
+    See Also
+    --------
+    skmergecal.parameters.merge_parameters : Aligns, averages and repairs.
+    skmergecal.merge_path : The loss between two estimators, aligned or not.
+
+    References
+    ----------
+    Ainsworth, Hayase and Srinivasa, "Git Re-Basin: Merging Models modulo Permutation Symmetries",
+    ICLR 2023, https://doi.org/10.48550/arXiv.2209.04836.
+
+    Examples
+    --------
+    A net whose hidden units are in another order is the same net:
+
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> from skmergecal.parameters import align_parameters, read_parameters
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net, other = (MLPClassifier((4,), tol=0.1, random_state=0).fit(X, y) for _ in "ab")
+    >>> other.coefs_ = [other.coefs_[0][:, ::-1], other.coefs_[1][::-1]]
+    >>> other.intercepts_ = [other.intercepts_[0][::-1], other.intercepts_[1]]
+    >>> first, second = align_parameters([read_parameters(net), read_parameters(other)])
+    >>> all(np.allclose(first.arrays[name], second.arrays[name]) for name in first.arrays)
+    True
     """
     parameters = check_read(parameters)
     names = check_names(names, len(parameters))

@@ -24,6 +24,17 @@ class FirstLayer:
         Names of the arrays.
     feature_axis : int
         Axis of the weight that indexes the features.
+
+    See Also
+    --------
+    skmergecal.parameters.Parameters : Has one as ``first``.
+    skmergecal.parameters.fold_affine_input : Folds scalers into it.
+
+    Examples
+    --------
+    >>> from skmergecal.parameters import FirstLayer
+    >>> FirstLayer(weight="coef_", bias="intercept_", feature_axis=1)  # of a linear model
+    FirstLayer(weight='coef_', bias='intercept_', feature_axis=1)
     """
 
     weight: str
@@ -52,6 +63,22 @@ class Parameters:
     columns : tuple of int or None
         The columns of the input that the first layer takes, in ascending order; the others, which
         may hold text, are dropped before it. None: it takes all.
+
+    See Also
+    --------
+    skmergecal.parameters.average_parameters : Averages those of several estimators.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import read_parameters
+    >>> X, y = load_iris(return_X_y=True)
+    >>> parameters = read_parameters(LogisticRegression(max_iter=500).fit(X, y))
+    >>> {name: array.shape for name, array in parameters.arrays.items()}
+    {'coef_': (3, 4), 'intercept_': (3,)}
+    >>> parameters.output, parameters.gives_linear_logits
+    (('coef_', 'intercept_'), True)
     """
 
     arrays: Mapping[str, np.ndarray]

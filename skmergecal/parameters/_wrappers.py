@@ -65,6 +65,10 @@ def register_wrapper(
         Returns the number by which a fitted wrapper divides the inner estimator's logits; None:
         the wrapper predicts the same as the inner estimator.
 
+    See Also
+    --------
+    skmergecal.parameters.read_parameters : Reads through wrappers.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris

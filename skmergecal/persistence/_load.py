@@ -72,6 +72,13 @@ def load(path: str | os.PathLike[str], *, net: Any = None, trusted: Iterable[str
     -----
     What a file can still do: hold numbers that make no sense, and trees that crash the process
     where their type is trusted. ``memory`` of a loaded model is not used for predictions.
+
+    Examples
+    --------
+    >>> from skmergecal.persistence import load
+    >>> model = load("model.skmergecal")  # doctest: +SKIP
+    >>> model.predict_proba(X[:1])  # doctest: +SKIP
+    array([[0.97, 0.03]])
     """
     names = [] if isinstance(trusted, str | bool) else list(trusted)
     if isinstance(trusted, str | bool) or not all(isinstance(name, str) for name in names):

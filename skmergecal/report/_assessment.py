@@ -39,7 +39,18 @@ _ERRORS = {
 
 
 class Interval(NamedTuple):
-    """A number and the interval around it."""
+    """A number and the interval around it.
+
+    See Also
+    --------
+    skmergecal.report.Assessment : Consists of them.
+
+    Examples
+    --------
+    >>> from skmergecal.report import Interval
+    >>> print(Interval(0.125, 0.1, 0.15))
+    0.125 (0.1 to 0.15)
+    """
 
     value: float
     low: float
@@ -76,6 +87,25 @@ class Assessment:
     missed : tuple of label
         Classes with rows whose share the mean probability misses: by more than chance, and by
         more than a tenth in odds. Classes without rows are left out of the comparison.
+
+    See Also
+    --------
+    skmergecal.calibration_report : Makes two, before and after calibration.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skmergecal import calibration_report
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = GaussianNB().fit(X[::2], y[::2])
+    >>> before = calibration_report(model, X[1::2], y[1::2], n_resamples=9).before
+    >>> print(before.temperature)
+    7.685 (5.891 to 9.967)
+    >>> print(before.scores["log loss"])
+    0.6241 (0.2716 to 0.9766)
+    >>> before.rejected
+    True
     """
 
     scores: Mapping[str, Interval]

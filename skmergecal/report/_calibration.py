@@ -84,6 +84,11 @@ def calibration_report(
         If y has a label that is not among its classes, or ``cv`` does not hold out each row
         exactly once.
 
+    See Also
+    --------
+    skmergecal.report.CalibrationReport : What it returns.
+    skmergecal.monitoring.CalibrationMonitor : Watches a deployed model, row after row.
+
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer

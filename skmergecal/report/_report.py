@@ -53,6 +53,11 @@ class CalibrationReport:
         error of the difference: about standard normal if these rows are like those of ``fit``.
         NaN where nothing was expected.
 
+    See Also
+    --------
+    skmergecal.calibration_report : Makes one.
+    skmergecal.ReliabilityDisplay : Draws the gap.
+
     Notes
     -----
     Intervals of log loss, Brier score, accuracy and mean probabilities use the normal
@@ -62,6 +67,19 @@ class CalibrationReport:
     temperatures come from the profile likelihood, of softened log-probabilities if a classifier
     gives zeros. Rows are assumed to be independent: with groups or time series, intervals are too
     narrow. Verdicts do not depend on ``confidence_level``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skmergecal import calibration_report
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = GaussianNB().fit(X[::2], y[::2])
+    >>> report = calibration_report(model, X[1::2], y[1::2], n_resamples=9)
+    >>> report.n_samples, report.verdict
+    (284.0, 'over-confident')
+    >>> print(report.change)  # of the log loss, by a temperature
+    -0.4691 (-0.7698 to -0.1684)
     """
 
     name: str

@@ -43,6 +43,10 @@ class DistillationReport:
     teacher_seconds, student_seconds : float
         Time for the prediction of a row, in a batch.
 
+    See Also
+    --------
+    skmergecal.DistilledClassifier : Has one as ``report_``.
+
     Examples
     --------
     >>> from skmergecal.tuning import DistillationReport

@@ -1,14 +1,4 @@
-"""Fisher-weighted averages of parameters, and the diagonal of the Fisher information.
-
->>> from sklearn.datasets import load_iris
->>> from sklearn.linear_model import LogisticRegression
->>> from skmergecal.parameters import fisher_average
->>> X, y = load_iris(return_X_y=True)
->>> sites = [LogisticRegression(max_iter=1000).fit(X[i::2], y[i::2]) for i in range(2)]
->>> merged = fisher_average(sites, X)
->>> merged.coef_.shape
-(3, 4)
-"""
+"""Fisher-weighted averages of parameters, and the diagonal of the Fisher information."""
 
 from __future__ import annotations
 
@@ -70,9 +60,25 @@ def fisher_average(
     IncompatibleEstimatorsError
         If the architectures differ, or the type of the estimators is not supported.
 
+    See Also
+    --------
+    skmergecal.parameters.diagonal_fisher : The weights.
+    skmergecal.parameters.average_parameters : The same weight for all parameters of a member.
+
     References
     ----------
     Matena and Raffel, "Merging Models with Fisher-Weighted Averaging", NeurIPS 2022.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import fisher_average
+    >>> X, y = load_iris(return_X_y=True)
+    >>> sites = [LogisticRegression(max_iter=500).fit(X[i::2], y[i::2]) for i in range(2)]
+    >>> merged = fisher_average(sites, X)
+    >>> [round(float(model.coef_[0, 2]), 2) for model in (*sites, merged)]
+    [-2.01, -2.12, -2.06]
     """
     estimators = check_estimators(estimators)
     names = check_names(None, len(estimators))
@@ -123,6 +129,22 @@ def diagonal_fisher(estimator: Estimator, X: Any) -> dict[str, Array]:
     ------
     IncompatibleEstimatorsError
         If the type of the estimator is not supported.
+
+    See Also
+    --------
+    skmergecal.parameters.fisher_average : Averages with it as weights.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import diagonal_fisher
+    >>> X, y = load_iris(return_X_y=True)
+    >>> fisher = diagonal_fisher(LogisticRegression(max_iter=500).fit(X, y), X)
+    >>> {name: array.shape for name, array in fisher.items()}
+    {'coef_': (3, 4), 'intercept_': (3,)}
+    >>> fisher["intercept_"].round(3)  # the mean of p (1 - p), for each class
+    array([0.015, 0.075, 0.06 ])
     """
     check_estimators([estimator], "estimator")
     return _diagonal_fisher(estimator, read_parameters(estimator), X)

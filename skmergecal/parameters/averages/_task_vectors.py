@@ -1,18 +1,4 @@
-"""Task vectors: differences of tuned members from their common start, merged and added to it.
-
->>> from sklearn.datasets import load_iris
->>> from sklearn.neural_network import MLPClassifier
->>> from skmergecal.parameters import merge_task_vectors
->>> X, y = load_iris(return_X_y=True)
->>> start, *tuned = (
-...     MLPClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2]) for _ in range(3)
-... )
->>> for i, member in enumerate(tuned):
-...     _ = member.partial_fit(X[i::2], y[i::2])
->>> merged = merge_task_vectors(tuned, start, method="ties", density=0.2)
->>> [coef.shape for coef in merged.coefs_]
-[(4, 100), (100, 3)]
-"""
+"""Task vectors: differences of tuned members from their common start, merged and added to it."""
 
 from __future__ import annotations
 
@@ -214,10 +200,31 @@ def merge_task_vectors(
     ValueError
         If a setting is out of its range.
 
+    See Also
+    --------
+    skmergecal.FineTunedClassifier : Tunes estimators from one start.
+    skmergecal.parameters.average_parameters : The average of the parameters themselves.
+
     References
     ----------
     Ilharco et al., "Editing Models with Task Arithmetic", ICLR 2023; Yadav et al., 2023; Yu et
     al., 2024.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> from skmergecal.parameters import merge_task_vectors
+    >>> X, y = load_iris(return_X_y=True)
+    >>> start, *tuned = (
+    ...     MLPClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2]) for _ in range(3)
+    ... )
+    >>> for i, member in enumerate(tuned):
+    ...     _ = member.partial_fit(X[i::2], y[i::2])
+    >>> merged = merge_task_vectors(tuned, start, method="ties", density=0.2)
+    >>> moved = [int((a != b).sum()) for a, b in zip(merged.coefs_, start.coefs_)]
+    >>> moved, [coef.size for coef in start.coefs_]  # most weights are those of the start
+    ([97, 73], [400, 300])
     """
     recipe = _Recipe(method, density, scale)
     estimators = check_estimators(estimators)

@@ -65,6 +65,10 @@ def merge_checkpoints(
     ValueError
         If a file or the weights are invalid, or ``out`` is one of the files.
 
+    See Also
+    --------
+    skmergecal.parameters.average_parameters : The same for fitted estimators.
+
     Notes
     -----
     Files are never unpickled: a malicious one can only raise an error.

@@ -53,6 +53,11 @@ def merge_logits(
     IncompatibleEstimatorsError
         If there is no such estimator; the message gives the reason.
 
+    See Also
+    --------
+    skmergecal.MergedClassifier.to_estimator : Calls it for merges of logits.
+    skmergecal.parameters.merge_probabilities : For forests.
+
     Examples
     --------
     >>> import numpy as np
@@ -141,6 +146,11 @@ def merge_probabilities(
     ------
     IncompatibleEstimatorsError
         If there is no such estimator; the message gives the reason.
+
+    See Also
+    --------
+    skmergecal.MergedClassifier.to_estimator : Calls it for merges of probabilities.
+    skmergecal.parameters.merge_logits : For models with logits.
 
     Examples
     --------
