@@ -38,6 +38,8 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import EarlyStopped, MergedClassifier, TemperatureCalibrator
+from skmergecal.exceptions import ConversionError
+from skmergecal.onnx import to_onnx
 from tests.onnx.sessions import same
 
 SGD = SGDClassifier(loss="log_loss", random_state=0)
@@ -213,3 +215,16 @@ def test_xgboost_with_and_without_early_stopping():
         whole = xgboost.XGBClassifier(n_estimators=3, max_depth=2, base_score=0.3).fit(X, y)
         pair = [("stopped", stopped), ("whole", whole)]
         same(MergedClassifier.from_fitted(pair, X, y, weights=None, method="logits"), X, 1e-5)
+
+
+def test_xgboost_with_categories_is_refused_until_they_are_encoded():
+    xgboost = pytest.importorskip("xgboost")
+    frame, y = people()
+    X, y = frame[["age", "group", "colour"]], y == "top"
+    settings = {"n_estimators": 3, "max_depth": 3, "max_cat_to_onehot": 1}
+    model = xgboost.XGBClassifier(enable_categorical=True, **settings).fit(X, y)
+    with pytest.raises(ConversionError, match="splits by categories: encode them before it"):
+        to_onnx(MergedClassifier.from_fitted({"xgb": model, "same": model}, X, y), X)
+    for encoder in (OrdinalEncoder(), OneHotEncoder()):
+        columns = make_column_transformer((encoder, ["group", "colour"]), remainder="passthrough")
+        same(make_pipeline(columns, xgboost.XGBClassifier(**settings)).fit(X, y), X, 1e-5)
