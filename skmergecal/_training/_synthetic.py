@@ -1,4 +1,4 @@
-"""Rows to train on: stacked, and synthetic ones for a teacher to label, mixed and jittered."""
+"""Rows to train on: stacked, and synthetic ones for a teacher to label: mixed, jittered, combined."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = [
     "SETS",
     "can_be_mixed",
     "check_augmentable",
+    "combined_rows",
     "draw_mixture",
     "stacked",
     "synthetic_rows",
@@ -30,6 +31,10 @@ AUGMENTS = ("mixup", "jitter", "both")
 _JITTER = 0.2
 #: Share of the rows that are mixed where rows are jittered, too.
 _MIXED_OF_BOTH = 0.5
+#: Share of the values of a combined row that come from other rows.
+_FROM_OTHERS = 0.2
+#: The most rows that are combined at once: beside many rows, more teach little.
+_MOST_COMBINED = 10_000
 
 
 def can_be_mixed(X: Any) -> bool:
@@ -109,6 +114,55 @@ def _moved(
     if noise:
         moved += noise * np.nanstd(values, axis=0) * rng.standard_normal(moved.shape)
     return moved
+
+
+def combined_rows(X: Any, weight: Array | None, times: float, seed: int) -> tuple[Any, float]:
+    """Rows of which each is a row of X with a fifth of its values from random other rows.
+
+    Their numbers depend on what the rows are and how often each counts, not on their order: a
+    weight of 2 gives what a row twice does.
+
+    Parameters
+    ----------
+    X : ndarray or DataFrame of shape (n_rows, n_features)
+        Not changed.
+    weight : ndarray of shape (n_rows,) or None
+        Positive: how often each row counts.
+    times : float
+        How many rows are made of each, 10,000 in all at most.
+    seed : int
+
+    Returns
+    -------
+    ndarray or DataFrame, float
+        Like X, of the same types; and how often each of them counts.
+    """
+    rng = np.random.default_rng(seed)
+    keys = _keys_of_rows(X)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    counts = np.bincount(inverse.ravel(), weight)
+    n_made = min(round(times * len(first)), _MOST_COMBINED)
+    ends = np.cumsum(counts)
+    ends = ends / ends[-1]
+    base = first[np.searchsorted(ends, (np.arange(n_made) + 0.5) / max(n_made, 1))]
+    drawn = []
+    for column in range(X.shape[1]):
+        other = first[np.searchsorted(ends, rng.random(n_made), side="right")]
+        rows = np.where(rng.random(n_made) < _FROM_OTHERS, other, base)
+        drawn.append(X.iloc[rows, column] if hasattr(X, "iloc") else X[rows, column])
+    each = float(counts.sum() / len(first))
+    if not hasattr(X, "iloc"):
+        return np.stack(drawn, axis=1), each
+    parts = [column.reset_index(drop=True) for column in drawn]
+    return sys.modules["pandas"].concat(parts, axis=1), each
+
+
+def _keys_of_rows(X: Any) -> np.ndarray:
+    """A number or some bytes for each row, which tell rows with other values apart."""
+    if hasattr(X, "iloc") and any(getattr(t, "kind", "O") not in "fiub" for t in X.dtypes):
+        return np.asarray(sys.modules["pandas"].util.hash_pandas_object(X, index=False))
+    whole = np.ascontiguousarray(X)  # the same for a frame and an array of the same numbers
+    return whole.view(np.dtype((np.void, whole.dtype.itemsize * X.shape[1])))[:, 0]
 
 
 def stacked(X: Any, unlabeled: Any) -> Any:

@@ -100,6 +100,8 @@ class Distillation:
         Parameters of the splitter.
     unlabelled : array-like or None
         Further rows, which only the teacher gives a goal.
+    synthetic_rows : float
+        How many times as many synthetic rows there are.
     seed : int
         For a net.
     n_jobs : int or None
@@ -113,6 +115,7 @@ class Distillation:
     params: dict[str, dict[str, Any]]
     split_params: dict[str, Any]
     unlabelled: Any
+    synthetic_rows: float
     seed: int
     n_jobs: int | None
 
@@ -179,9 +182,15 @@ class Distillation:
         proba = lesson.teacher.read(self.unlabelled)
         return lesson._replace(soft=lesson.soft.with_unlabelled(self.unlabelled, proba))
 
+    def _with_synthetic(self, lesson: _Lesson, shares: Sequence[float]) -> _Lesson:
+        """With synthetic rows, where the student learns from the teacher; nets draw their own."""
+        if is_net(self.student) or set(shares) == {1.0}:
+            return lesson
+        return lesson._replace(soft=lesson.soft.with_synthetic(lesson.teacher, self.synthetic_rows))
+
     def _final(self, lesson: _Lesson, share: float) -> tuple[Member, float]:
         """The student of all rows, softened if need be, and its time for the prediction of one."""
-        member = self._fit_student(lesson, share)
+        member = self._fit_student(self._with_synthetic(lesson, [share]), share)
         opinion = member.opinion(lesson.soft.X)
         seconds = seconds_per_row(member, lesson.soft.X)
         return member.with_softening(opinion, lesson.soft.weight), seconds
@@ -227,6 +236,7 @@ class Distillation:
                 lesson = of_fold._lesson(_some(rows, train), whole.teacher.classes)
                 lesson = self._with_unlabelled(lesson)
                 given = lesson.teacher.read(X)
+            lesson = self._with_synthetic(lesson, shares)
             students = {}
             for share in shares:
                 member = self._fit_student(lesson, share)
@@ -253,7 +263,8 @@ class Distillation:
             copies = copy_rows(soft.proba, soft.codes, soft.weight, share)
             student = without_rows_apart(student, len(copies.rows))
         labels = classes[soft.best_codes]
-        fitted = fit_on_copies(student, soft.X, labels, copies, classes, soft.params)
+        n_synthetic = soft.n_synthetic
+        fitted = fit_on_copies(student, soft.X, labels, copies, classes, soft.params, n_synthetic)
         return _as_member(fitted, classes)
 
     def _fit_net(self, soft: SoftLabels, share: float, teacher: TeacherFit) -> Member:
@@ -262,12 +273,13 @@ class Distillation:
         plan = _LABEL_PLAN if only_labels else _SOFT_PLAN
         if only_labels and not isinstance(self.student, FrozenEstimator):
             plan = replace(plan, epochs=0)  # its own fit is what learning from labels is
+        augmented = self.synthetic_rows and can_be_mixed(soft.X)
         run = TuningRun(
             estimator=self.student,
             plan=plan,
             soft=not only_labels,
             teacher=FrozenEstimator(teacher.estimator),
-            augment="both" if can_be_mixed(soft.X) and not only_labels else None,
+            augment="both" if augmented and not only_labels else None,
             validation_fraction=None,
             seed=self.seed,
             progress=Progress(self.student, None, 0),

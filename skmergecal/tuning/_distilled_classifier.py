@@ -56,8 +56,16 @@ class DistilledClassifier(LogProbaClassifier):
         without each fold, so that no row is held out from the student only.
     cv : int, splitter or iterable of (train, test), default=5
         Rows that are held out.
+    synthetic_rows : float, default=3
+        How many times as many synthetic rows as rows the student learns from, 10,000 at most: rows
+        of ``fit`` with a fifth of their values from random other rows, which the teacher labels.
+        They are made of DataFrames and dense arrays of numbers, unless a parameter of the
+        student's ``fit`` has one entry per row. For a net 0 means none, else it draws its own in
+        each epoch. 0 leaves them out: where rows so combined make no sense, as pixels of images,
+        or where predictions of the teacher take too long.
     random_state : int, RandomState instance or None, default=None
-        For batches and synthetic rows of nets; other students have their own.
+        For batches and synthetic rows of nets. Other students have their own, and the same rows
+        give them the same synthetic rows.
     n_jobs : int or None, default=None
         Number of folds that are fitted at a time.
 
@@ -121,6 +129,7 @@ class DistilledClassifier(LogProbaClassifier):
         "teacher": [HasMethods(["fit"])],
         "label_share": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "cv": ["cv_object"],
+        "synthetic_rows": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
     }
@@ -132,6 +141,7 @@ class DistilledClassifier(LogProbaClassifier):
         *,
         label_share: float | str = "auto",
         cv: Any = 5,
+        synthetic_rows: float = 3,
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -139,6 +149,7 @@ class DistilledClassifier(LogProbaClassifier):
         self.teacher = teacher
         self.label_share = label_share
         self.cv = cv
+        self.synthetic_rows = synthetic_rows
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -248,6 +259,7 @@ class DistilledClassifier(LogProbaClassifier):
             params={"teacher": by_name["teacher"], "student": student},
             split_params=split_params,
             unlabelled=unlabelled,
+            synthetic_rows=self.synthetic_rows,
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
             n_jobs=self.n_jobs,
         )

@@ -14,7 +14,7 @@ from sklearn.model_selection import PredefinedSplit
 
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._numerics import softmax
-from skmergecal._training import stacked
+from skmergecal._training import can_be_mixed, combined_rows, stacked
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels
 from skmergecal.members import (
@@ -50,6 +50,8 @@ class SoftLabels:
         Positive.
     params : dict
         Parameters of the student's ``fit``.
+    n_synthetic : int
+        How many rows, the last ones, are synthetic.
     """
 
     X: Any
@@ -57,6 +59,7 @@ class SoftLabels:
     codes: IntArray
     weight: Array | None
     params: dict[str, Any] = field(default_factory=dict)
+    n_synthetic: int = 0
 
     @property
     def best_codes(self) -> IntArray:
@@ -78,16 +81,29 @@ class SoftLabels:
         known = np.flatnonzero(self.codes >= 0)
         return self if len(known) == len(self.codes) else self.take(known)
 
-    def with_unlabelled(self, X: Any, proba: Array) -> SoftLabels:
-        """These rows and further ones without labels, each of weight 1."""
+    def with_unlabelled(self, X: Any, proba: Array, each: float = 1.0) -> SoftLabels:
+        """These rows and further ones without labels, all of one weight."""
         n_rows, weight = len(proba), self.weight
+        if weight is None and each != 1.0:
+            weight = np.ones(len(self.codes))
         return replace(
             self,
             X=stacked(self.X, X),
             proba=np.concatenate([self.proba, proba]),
             codes=np.concatenate([self.codes, np.full(n_rows, -1, dtype=np.intp)]),
-            weight=None if weight is None else np.concatenate([weight, np.ones(n_rows)]),
+            weight=None if weight is None else np.concatenate([weight, np.full(n_rows, each)]),
         )
+
+    def with_synthetic(self, teacher: TeacherFit, times: float) -> SoftLabels:
+        """These rows and synthetic ones, so many times as many, where rows can be combined."""
+        rows = np.arange(len(self.codes))
+        cut = cut_params(self.X, self.params, rows)
+        whole = all(cut[name] is value for name, value in self.params.items())
+        if not times or not whole or not can_be_mixed(self.X):
+            return self
+        X, each = combined_rows(self.X, self.weight, times, seed=0)
+        widened = self.with_unlabelled(X, teacher.read(X), each)
+        return replace(widened, n_synthetic=len(widened.codes) - len(rows))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _safe_indexing
-from skmergecal._pipelines import fit_front, is_pipeline
+from skmergecal._pipelines import fit_front, is_pipeline, transform_before
+from skmergecal._training import stacked
 from skmergecal._typing import Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.members import (
@@ -109,8 +110,11 @@ def fit_on_copies(
     copies: RowCopies,
     classes: np.ndarray,
     params: dict[str, Any],
+    n_synthetic: int = 0,
 ) -> Estimator:
     """A clone of a student, fitted on copies; the steps of a Pipeline before it see rows once.
+
+    They do not see synthetic rows.
 
     Parameters
     ----------
@@ -122,12 +126,18 @@ def fit_on_copies(
     classes : ndarray of shape (n_classes,)
     params : dict
         Other parameters of its ``fit``; what has one entry per row is copied along.
+    n_synthetic : int, default=0
+        How many rows, the last ones, are synthetic.
     """
     if is_pipeline(student):
         pipeline = clone_member(student)
-        front, Z, _ = fit_front(pipeline, X, labels)
         name, last = pipeline.steps[-1]
-        fitted = fit_on_copies(last, Z, labels, copies, classes, params)
+        own, made = np.split(np.arange(len(labels)), [len(labels) - n_synthetic])
+        front, Z, _ = fit_front(pipeline, _safe_indexing(X, own), labels[own])
+        if n_synthetic:
+            pipeline.set_params(steps=[*front, (name, last)])
+            Z = stacked(Z, transform_before(pipeline, _safe_indexing(X, made)))
+        fitted = fit_on_copies(last, Z, labels, copies, classes, params, n_synthetic)
         return pipeline.set_params(steps=[*front, (name, fitted)])
     own = cut_params(X, params, copies.rows)
     if copies.weight is not None:

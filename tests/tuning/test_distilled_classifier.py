@@ -128,11 +128,15 @@ def test_weights_reach_the_last_step_of_a_pipeline_in_any_case(teacher, share, r
         student = make_pipeline(StandardScaler(), last)
         if routing:
             last.set_fit_request(sample_weight=True)
-        model = DistilledClassifier(student, FrozenEstimator(teacher), label_share=share)
+        model = DistilledClassifier(
+            student, FrozenEstimator(teacher), label_share=share, synthetic_rows=0
+        )
         weighted = model.fit(X, Y, sample_weight=weight).predict_proba(X_TEST)
     scaled = StandardScaler().fit(X)
     plain = DistilledClassifier(clone(last), FrozenEstimator(_behind(scaled, teacher)))
-    plain.set_params(label_share=share).fit(scaled.transform(X), Y, sample_weight=weight)
+    plain.set_params(label_share=share, synthetic_rows=0).fit(
+        scaled.transform(X), Y, sample_weight=weight
+    )
     expected = plain.predict_proba(scaled.transform(X_TEST))
     np.testing.assert_allclose(weighted, expected, atol=1e-12)
 
@@ -164,12 +168,14 @@ def test_how_often_things_are_fitted_and_asked(frozen):
     model = teacher().fit(X_TEST, Y_TEST) if frozen else teacher()
     teacher.fits = 0
     given = FrozenEstimator(model) if frozen else model
-    DistilledClassifier(student(), given, cv=4).fit(X, Y)
+    student_of_all = DistilledClassifier(student(), given, cv=4).fit(X, Y)
     assert student.fits == 3 * 4 + 1
     # 4 for the soft labels of all rows, 1 for the teacher, and as many without each fold
     assert teacher.fits == (0 if frozen else 5 * 5)
     if frozen:
-        assert teacher.rows == 2 * len(X)  # once more for the time, of 1,000 rows at most
+        # once more for the time, of 1,000 rows at most; and three synthetic ones of each row
+        own = 0 if student_of_all.label_share_ == 1 else 3 * len(X)
+        assert teacher.rows == 2 * len(X) + 4 * 3 * 120 + own
     student.fits = 0
     fixed = DistilledClassifier(student(), given, cv=4, label_share=0.5).fit(X, Y)
     assert student.fits == 1
