@@ -1,4 +1,4 @@
-"""Rows to train on: stacked, and synthetic ones for a teacher to label: mixed, jittered, combined."""
+"""Rows to train on: stacked, and synthetic ones for a teacher to label, of three kinds."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmergecal._compat import _safe_indexing
-from skmergecal._training import TrainingPlan, can_be_mixed
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import encode_labels
 from skmergecal._warnings import Gathered, Warned, warn_again
@@ -26,7 +25,6 @@ from skmergecal.members import (
     cut_params,
     frozen_members,
     labels_of_codes,
-    sample_weight_param,
 )
 from skmergecal.tuning._distillation_report import (
     SHARES,
@@ -35,8 +33,7 @@ from skmergecal.tuning._distillation_report import (
     losses_of,
     report_of,
 )
-from skmergecal.tuning._progress import Progress
-from skmergecal.tuning._run import TuningData, TuningRun
+from skmergecal.tuning._net_students import fit_nets
 from skmergecal.tuning._soft_labels import (
     SoftLabels,
     TeacherFit,
@@ -49,11 +46,6 @@ from skmergecal.tuning._soft_rows import RowCopies, copy_rows
 from skmergecal.tuning._students import fit_on_copies, is_net, without_rows_apart
 
 __all__ = ["Distillation", "DistilledModel"]
-
-#: A net learns probabilities, also of synthetic rows, for as long as FineTunedClassifier advises
-#: for teachers that know the rows by heart; and labels as long as that does by default.
-_SOFT_PLAN = TrainingPlan(50, 128, 0.01, "one_cycle", None, False, 5)
-_LABEL_PLAN = TrainingPlan(5, 128, None, "constant", None, False, 5)
 
 
 class _Lesson(NamedTuple):
@@ -182,15 +174,9 @@ class Distillation:
         proba = lesson.teacher.read(self.unlabelled)
         return lesson._replace(soft=lesson.soft.with_unlabelled(self.unlabelled, proba))
 
-    def _with_synthetic(self, lesson: _Lesson, shares: Sequence[float]) -> _Lesson:
-        """With synthetic rows, where the student learns from the teacher; nets draw their own."""
-        if is_net(self.student) or set(shares) == {1.0}:
-            return lesson
-        return lesson._replace(soft=lesson.soft.with_synthetic(lesson.teacher, self.synthetic_rows))
-
     def _final(self, lesson: _Lesson, share: float) -> tuple[Member, float]:
         """The student of all rows, softened if need be, and its time for the prediction of one."""
-        member = self._fit_student(self._with_synthetic(lesson, [share]), share)
+        member = self._fit_students(lesson, [share])[share]
         opinion = member.opinion(lesson.soft.X)
         seconds = seconds_per_row(member, lesson.soft.X)
         return member.with_softening(opinion, lesson.soft.weight), seconds
@@ -236,11 +222,8 @@ class Distillation:
                 lesson = of_fold._lesson(_some(rows, train), whole.teacher.classes)
                 lesson = self._with_unlabelled(lesson)
                 given = lesson.teacher.read(X)
-            lesson = self._with_synthetic(lesson, shares)
-            students = {}
-            for share in shares:
-                member = self._fit_student(lesson, share)
-                students[share] = member, member.opinion(X)
+            fitted = self._fit_students(lesson, shares)
+            students = {share: (member, member.opinion(X)) for share, member in fitted.items()}
         return _FoldResult(students, np.log(np.maximum(given, np.finfo(float).tiny)), warned)
 
     def _inside(self, rows: FitRows, train: IntArray, cv: Any) -> Distillation:
@@ -249,51 +232,27 @@ class Distillation:
         split = cut_params(rows.X, self.split_params, train)
         return replace(self, params=named, split_params=split, cv=cv, n_jobs=None)
 
-    def _fit_student(self, lesson: _Lesson, share: float) -> Member:
-        """A student of the rows of a lesson, with some share of the labels."""
-        classes = lesson.teacher.classes
-        soft = lesson.soft.labelled() if share == 1.0 else lesson.soft
+    def _fit_students(self, lesson: _Lesson, shares: Sequence[float]) -> dict[float, Member]:
+        """Students of the rows of a lesson, by the share of the labels."""
+        teacher, soft = lesson
         if is_net(self.student):
-            return self._fit_net(soft, share, lesson.teacher)
-        student, copies = (
-            self.student,
-            RowCopies(np.arange(len(soft.codes)), soft.codes, soft.weight),
-        )
-        if share != 1.0:
+            augment = self.synthetic_rows > 0
+            nets = fit_nets(self.student, soft, teacher, shares, augment=augment, seed=self.seed)
+            return {s: _in_columns(n, n.classes, teacher.classes) for s, n in nets.items()}
+        if min(shares) < 1.0:
+            soft = soft.with_synthetic(teacher, self.synthetic_rows)
+        return {share: self._fit_on_copies(soft, teacher.classes, share) for share in shares}
+
+    def _fit_on_copies(self, soft: SoftLabels, classes: np.ndarray, share: float) -> Member:
+        """A student that is no net, with some share of the labels."""
+        student = self.student
+        if share == 1.0:
+            soft = soft.labelled()
+            copies = RowCopies(np.arange(len(soft.codes)), soft.codes, soft.weight)
+        else:
             copies = copy_rows(soft.proba, soft.codes, soft.weight, share)
             student = without_rows_apart(student, len(copies.rows))
-        labels = classes[soft.best_codes]
-        n_synthetic = soft.n_synthetic
-        fitted = fit_on_copies(student, soft.X, labels, copies, classes, soft.params, n_synthetic)
-        return _as_member(fitted, classes)
-
-    def _fit_net(self, soft: SoftLabels, share: float, teacher: TeacherFit) -> Member:
-        """A net, fitted to the labels, and trained on towards soft labels."""
-        only_labels = share == 1.0
-        plan = _LABEL_PLAN if only_labels else _SOFT_PLAN
-        if only_labels and not isinstance(self.student, FrozenEstimator):
-            plan = replace(plan, epochs=0)  # its own fit is what learning from labels is
-        augmented = self.synthetic_rows and can_be_mixed(soft.X)
-        run = TuningRun(
-            estimator=self.student,
-            plan=plan,
-            soft=not only_labels,
-            teacher=FrozenEstimator(teacher.estimator),
-            augment="both" if augmented and not only_labels else None,
-            validation_fraction=None,
-            seed=self.seed,
-            progress=Progress(self.student, None, 0),
-            label_share=0.0 if only_labels else share,
-        )
-        labels = teacher.classes[soft.best_codes]
-        goals = None if only_labels else soft.proba
-        params = dict(soft.params)
-        if soft.weight is not None and (name := sample_weight_param(self.student)) is not None:
-            params[name] = soft.weight
-        labelled = np.flatnonzero(soft.codes >= 0)
-        data = TuningData(soft.X, labels, soft.weight, None, params, goals, labelled)
-        member = run.run(data).member
-        return _in_columns(member.softened(0.0), member.classes, teacher.classes)
+        return _as_member(fit_on_copies(student, soft, copies, classes), classes)
 
 
 def _some(rows: FitRows, train: IntArray) -> FitRows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from skmergecal.members import (
     unfitted_last_step,
     unfrozen,
 )
+from skmergecal.tuning._soft_labels import SoftLabels
 from skmergecal.tuning._soft_rows import RowCopies
 
 __all__ = ["check_student", "fit_on_copies", "is_net", "without_rows_apart"]
@@ -104,43 +106,34 @@ def without_rows_apart(student: Estimator, n_copies: int) -> Estimator:
 
 
 def fit_on_copies(
-    student: Estimator,
-    X: Any,
-    labels: np.ndarray,
-    copies: RowCopies,
-    classes: np.ndarray,
-    params: dict[str, Any],
-    n_synthetic: int = 0,
+    student: Estimator, soft: SoftLabels, copies: RowCopies, classes: np.ndarray
 ) -> Estimator:
     """A clone of a student, fitted on copies; the steps of a Pipeline before it see rows once.
 
-    They do not see synthetic rows.
+    They see no synthetic rows, and labels where they make use of labels.
 
     Parameters
     ----------
     student : classifier
-    X : array-like of shape (n_samples, ...)
-    labels : ndarray of shape (n_samples,)
-        For steps that make use of labels.
+    soft : SoftLabels
+        Whose rows are copied.
     copies : RowCopies
     classes : ndarray of shape (n_classes,)
-    params : dict
-        Other parameters of its ``fit``; what has one entry per row is copied along.
-    n_synthetic : int, default=0
-        How many rows, the last ones, are synthetic.
     """
     if is_pipeline(student):
         pipeline = clone_member(student)
         name, last = pipeline.steps[-1]
-        own, made = np.split(np.arange(len(labels)), [len(labels) - n_synthetic])
-        front, Z, _ = fit_front(pipeline, _safe_indexing(X, own), labels[own])
-        if n_synthetic:
+        n_rows = len(soft.codes)
+        own, made = np.split(np.arange(n_rows), [n_rows - soft.n_synthetic])
+        labels = classes[soft.best_codes[own]]
+        front, Z, _ = fit_front(pipeline, _safe_indexing(soft.X, own), labels)
+        if len(made):
             pipeline.set_params(steps=[*front, (name, last)])
-            Z = stacked(Z, transform_before(pipeline, _safe_indexing(X, made)))
-        fitted = fit_on_copies(last, Z, labels, copies, classes, params, n_synthetic)
+            Z = stacked(Z, transform_before(pipeline, _safe_indexing(soft.X, made)))
+        fitted = fit_on_copies(last, replace(soft, X=Z), copies, classes)
         return pipeline.set_params(steps=[*front, (name, fitted)])
-    own = cut_params(X, params, copies.rows)
+    params = cut_params(soft.X, soft.params, copies.rows)
     if copies.weight is not None:
-        own[str(sample_weight_param(student))] = copies.weight
-    Z = _safe_indexing(X, copies.rows)
-    return FitTask("student", student, Z, classes[copies.codes], None, own).run()
+        params[str(sample_weight_param(student))] = copies.weight
+    Z = _safe_indexing(soft.X, copies.rows)
+    return FitTask("student", student, Z, classes[copies.codes], None, params).run()

@@ -1,7 +1,7 @@
 """Students of the default merge of eight members, beside the same students with labels only.
 
     python tests/benchmarks/study_distil.py FOLDER [--seeds 0 1] [--sets NAME ...] [--rows 1500]
-        [--students tree boosting ...] [--out FILE]
+        [--students tree boosting ...] [--label-share auto] [--synthetic 3] [--out FILE]
 
 Sets and members are those of study_quality.py. The teacher is the default merge of eight members,
 cross-fitted over three folds; it and the student are fitted on at most ``--rows`` rows, and scored
@@ -63,7 +63,9 @@ def losses_of(model: object, X: pd.DataFrame, y: np.ndarray) -> np.ndarray:
     return log_losses(y, np.clip(model.predict_proba(X), 1e-4, None))
 
 
-def evaluate(path: Path, seed: int, n_rows: int, names: list[str]) -> dict[str, dict[str, float]]:
+def evaluate(
+    path: Path, seed: int, n_rows: int, names: list[str], settings: dict[str, object]
+) -> dict[str, dict[str, float]]:
     """Results by the name of the student."""
     X, y = load(path, seed)
     train = drawn(y, min(n_rows, int(0.7 * len(y))), seed)
@@ -76,7 +78,8 @@ def evaluate(path: Path, seed: int, n_rows: int, names: list[str]) -> dict[str, 
         pool = list(prepared(members(seed), X).items())
         teacher = MergedClassifier(pool, cv=3, memory=folder)
         for name, student in prepared({n: students(seed)[n] for n in names}, X).items():
-            distilled = DistilledClassifier(student, teacher, cv=3, random_state=seed).fit(X, y)
+            distilled = DistilledClassifier(student, teacher, cv=3, random_state=seed, **settings)
+            distilled.fit(X, y)
             teaches = losses_of(distilled.teacher_, X_test, y_test)
             labels = losses_of(clone(student).fit(X, y), X_test, y_test)
             learned = losses_of(distilled, X_test, y_test)
@@ -122,21 +125,25 @@ def main() -> None:
     parser = study_parser(__doc__)
     parser.add_argument("--students", nargs="*", default=list(students(0)))
     parser.add_argument("--rows", type=int, default=1_500)
+    parser.add_argument("--label-share", default="auto", help="or a number, four times as fast")
+    parser.add_argument("--synthetic", type=float, default=3, help="synthetic rows per row")
     options = parser.parse_args()
+    share = options.label_share if options.label_share == "auto" else float(options.label_share)
+    settings = {"label_share": share, "synthetic_rows": options.synthetic}
     warnings.simplefilter("ignore")  # iteration limits of members
     known, paths = KnownResults(options.out), sets_in(options.folder)
     results = {}
     for seed in options.seeds:
         for name in sorted(options.sets or paths):
-            key = f"{name} {seed} {options.rows}"
+            key = f"{name} {seed} {options.rows} {share} {options.synthetic:g}"
             done = known.setdefault(key, {})
             if lacking := [s for s in options.students if s not in done]:
-                done |= evaluate(paths[name], seed, options.rows, lacking)
+                done |= evaluate(paths[name], seed, options.rows, lacking, settings)
                 known.write()
             for student in options.students:
                 results[name, seed, student] = done[student]
                 values = "  ".join(f"{k} {v:.4f}" for k, v in done[student].items())
-                print(f"{key:24s} {student:9s} {values}", flush=True)
+                print(f"{key:32s} {student:9s} {values}", flush=True)
     summarise(results)
 
 
