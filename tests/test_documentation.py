@@ -32,13 +32,16 @@ def read(path):
     return path.read_text(encoding="utf-8")
 
 
+LISTED = r"   ([A-Za-z_][\w.]*)$|\.\. (?:autofunction|py:data):: (\w+)"
+
+
 def in_reference():
     """Every object that the reference describes."""
     module, found = skmergecal, []
     for line in read(DOCS / "api.rst").splitlines():
         if match := re.match(r"\.\. currentmodule:: (\S+)", line):
             module = importlib.import_module(match[1])
-        elif match := re.match(r"   ([A-Za-z_][\w.]*)$|\.\. py:(?:function|data):: (\w+)", line):
+        elif match := re.match(LISTED, line):
             found.append(operator.attrgetter(match[1] or match[2])(module))
     return found
 
@@ -46,6 +49,40 @@ def in_reference():
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_in_the_reference(name):
     assert any(PUBLIC[name] is thing for thing in in_reference())
+
+
+#: What docs/contributing.rst promises of docstrings, in the codes of numpydoc: parameters (in
+#: order, with type and description), what is returned; and of what is not a method also See Also
+#: and an example.
+OF_METHODS = {"GL08", "PR01", "PR03", "PR04", "PR07", "RT01", "RT02", "RT03", "SA04"}
+OF_NAMES = OF_METHODS | {"SA01", "EX01"}
+
+
+def test_docstrings_have_the_sections_that_are_promised():
+    validate = pytest.importorskip("numpydoc.validate").validate
+    promised = {}
+    for name, thing in {id(thing): (name, thing) for name, thing in PUBLIC.items()}.values():
+        if inspect.isclass(thing):
+            promised |= {
+                f"{name}.{method}": OF_METHODS
+                for method, function in inspect.getmembers(thing, inspect.isroutine)
+                if not method.startswith("_") and is_ours(function)
+            }
+        if callable(thing):
+            # What users never make has no parameters, but attributes.
+            is_record = inspect.isclass(thing) and "\nParameters\n" not in inspect.getdoc(thing)
+            promised[name] = OF_NAMES - ({"PR01"} if is_record else set())
+    missing = [
+        f"{name}: {code} {text}"
+        for name, codes in promised.items()
+        for code, text in validate(name)["errors"]
+        if code in codes
+    ]
+    assert missing == []
+
+
+def is_ours(function):
+    return (getattr(function, "__module__", None) or "").startswith("skmergecal.")
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -71,7 +71,13 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
 
         Parameters
         ----------
-        X, y, sample_weight, **params
+        X : array-like
+            As for ``fit``.
+        y : array-like of shape (n_samples,)
+            Labels, as for ``fit``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
+        **params : dict
             As for ``fit``.
 
         Returns
@@ -123,7 +129,13 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
 
         Parameters
         ----------
-        X, y, sample_weight, **params
+        X : array-like
+            As for ``fit``.
+        y : array-like of shape (n_samples,), default=None
+            Labels, as for ``fit``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
+        **params : dict
             As for ``fit``.
 
         Returns
@@ -220,6 +232,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Columns in the order of ``classes_``; for two classes, above 0 for the second one.
         """
         if are_dask(X):
             return self._lazily("decision_function", X)
@@ -237,6 +250,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         Returns
         -------
         ndarray of shape (n_samples,)
+            Labels, of the type of ``classes_``.
         """
         if are_dask(X):
             return self._lazily("predict", X)
@@ -253,10 +267,12 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         y : array-like of shape (n_samples,)
             Labels.
         sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
 
         Returns
         -------
         float
+            Between 0 and 1.
         """
         if are_dask(X, y, sample_weight):
             check_is_fitted(self, "classes_")
@@ -285,6 +301,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         Returns
         -------
         ndarray of str objects of shape (n_classes,)
+            "mergedclassifier_versicolor", for example.
 
         Raises
         ------
@@ -306,6 +323,7 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
         Returns
         -------
         sklearn.utils.metadata_routing.MetadataRouter
+            What this estimator, its members and the splitter request.
         """
         router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
         fit_to_fit = MethodMapping().add(caller="fit", callee="fit")

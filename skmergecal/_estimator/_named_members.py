@@ -88,6 +88,7 @@ class NamedEstimatorsMixin(_BaseComposition):
         Returns
         -------
         dict
+            Values by name.
         """
         return self._get_params("_pairs", deep=deep)
 
@@ -101,7 +102,8 @@ class NamedEstimatorsMixin(_BaseComposition):
 
         Returns
         -------
-        self : MergedClassifier
+        MergedClassifier
+            This object.
         """
         if "estimators" in params:
             self.estimators = params.pop("estimators")

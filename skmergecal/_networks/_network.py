@@ -78,7 +78,13 @@ class Network:
         return frozenset([*(name for norm in norms for name in (norm.mean, norm.var)), *fixed])
 
     def whole_columns(self) -> IntArray:
-        """Columns of the input that hold whole numbers, because they are embedded."""
+        """Columns of the input that hold whole numbers, because they are embedded.
+
+        Returns
+        -------
+        ndarray of int
+            Column numbers, ascending.
+        """
         columns: Any = np.arange(self.n_features)
         found: list[int] = []
         waiting = [node.inputs[0] for node in self.nodes if isinstance(node, Embedding)]
@@ -93,7 +99,20 @@ class Network:
         return np.unique(np.array(found, dtype=np.intp))
 
     def values(self, arrays: Arrays, X: Array) -> list[Array]:
-        """The value of every node for the rows of X."""
+        """The value of every node for the rows of X.
+
+        Parameters
+        ----------
+        arrays : dict of str to ndarray
+            The parameters, by name.
+        X : ndarray of shape (n_rows, n_features)
+            Rows.
+
+        Returns
+        -------
+        list of ndarray
+            One per node, in the order of the nodes.
+        """
         values: list[Array] = []
         for node in self.nodes:
             given = [X] if isinstance(node, Input) else [values[i] for i in node.inputs]
@@ -101,7 +120,20 @@ class Network:
         return values
 
     def logits(self, arrays: Arrays, X: Array) -> Array:
-        """Logits of shape (n_rows, n_outputs); values are dropped after their last use."""
+        """Logits of shape (n_rows, n_outputs); values are dropped after their last use.
+
+        Parameters
+        ----------
+        arrays : dict of str to ndarray
+            The parameters, by name.
+        X : ndarray of shape (n_rows, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs)
+            The value of the last node.
+        """
         values: dict[int, Array] = {}
         for place, node in enumerate(self.nodes):
             given = [X] if isinstance(node, Input) else [values[i] for i in node.inputs]
@@ -112,7 +144,22 @@ class Network:
         return values[len(self.nodes) - 1]
 
     def gradients(self, arrays: Arrays, values: list[Array], gradient: Array) -> Gradients:
-        """Gradients of a loss for every array, from its gradient for the logits."""
+        """Gradients of a loss for every array, from its gradient for the logits.
+
+        Parameters
+        ----------
+        arrays : dict of str to ndarray
+            The parameters, by name.
+        values : list of ndarray
+            What `values` gave for some rows.
+        gradient : ndarray of shape (n_rows, n_outputs)
+            Derivative of the loss with respect to each logit.
+
+        Returns
+        -------
+        dict of str to ndarray
+            One per array, of its shape.
+        """
         below: list[Array | None] = [None] * len(self.nodes)
         below[-1] = gradient
         found: Gradients = {}
@@ -148,12 +195,14 @@ def dense_network(
     activation : str
         One of "identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "gelu", "silu".
     n_features : int
+        Columns of the input.
     out_axis : int, default=1
         Axis of the weights along which the outputs run.
 
     Returns
     -------
     Network
+        For `Parameters.network`.
 
     See Also
     --------

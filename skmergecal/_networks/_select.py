@@ -54,10 +54,13 @@ def select_units(
     Parameters
     ----------
     candidates : array-like of shape (n_rows, n_candidates)
+        Activations of the units to choose from.
     targets : array-like of shape (n_rows, n_targets)
+        What affine combinations of them are to explain.
     n_units : int
-        At least 1, at most n_candidates.
+        Number of units to choose: at least 1, at most n_candidates.
     sample_weight : array-like of shape (n_rows,), default=None
+        Frequency weights.
 
     Returns
     -------

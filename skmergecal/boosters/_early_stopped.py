@@ -120,7 +120,8 @@ class EarlyStopped(ClassifierMixin, SavedStateMixin):
 
         Returns
         -------
-        self : EarlyStopped
+        EarlyStopped
+            This object, fitted.
 
         Raises
         ------
@@ -155,6 +156,7 @@ class EarlyStopped(ClassifierMixin, SavedStateMixin):
         Parameters
         ----------
         X : array-like
+            Rows.
 
         Returns
         -------
@@ -171,10 +173,12 @@ class EarlyStopped(ClassifierMixin, SavedStateMixin):
         Parameters
         ----------
         X : array-like
+            Rows.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            Labels.
         """
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
@@ -205,6 +209,7 @@ class EarlyStopped(ClassifierMixin, SavedStateMixin):
         Returns
         -------
         sklearn.utils.metadata_routing.MetadataRouter
+            What the booster requests, and ``sample_weight``.
         """
         router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
         mapping = MethodMapping().add(caller="fit", callee="fit")

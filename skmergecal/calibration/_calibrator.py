@@ -215,7 +215,8 @@ class TemperatureCalibrator(LogProbaClassifier):
 
         Returns
         -------
-        self : TemperatureCalibrator
+        TemperatureCalibrator
+            This object, fitted.
 
         Warns
         -----
@@ -349,7 +350,8 @@ class TemperatureCalibrator(LogProbaClassifier):
 
         Returns
         -------
-        self
+        TemperatureCalibrator
+            This object, with the temperature of all batches so far.
 
         Raises
         ------

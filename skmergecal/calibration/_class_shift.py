@@ -158,7 +158,8 @@ class ClassShift(LogProbaClassifier):
 
         Returns
         -------
-        self : ClassShift
+        ClassShift
+            This object, fitted.
         """
         self._fit(X, y, sample_weight, params, held_out=self.shift is None)
         return self

@@ -106,6 +106,7 @@ class FitOrderDisplay:
         Returns
         -------
         DataFrame, or dict of arrays without pandas
+            Columns ``order``, ``difference``, ``low`` and ``high``.
         """
         columns: dict[str, Any] = {"order": self.names, "difference": self.differences}
         return as_frame(columns | {"low": self.intervals[:, 0], "high": self.intervals[:, 1]})

@@ -108,10 +108,16 @@ class MergePathDisplay:
         alignments : sequence of {None, "weights", "activations"}, default=(None, "weights")
             One path per entry: hidden units as they are, or matched beforehand. Linear models have
             no hidden units to match: pass ``(None,)``.
-        n_points, sample_weight
-            As in `skmergecal.merge_path`.
-        metric, ax, plot
-            As in `from_results`.
+        n_points : int, default=11
+            Points on each path, at least 2.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
+        metric : {"loss", "accuracy"}, default="loss"
+            The score to plot.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+        plot : bool, default=True
+            Whether to draw at once.
 
         Returns
         -------
@@ -183,6 +189,7 @@ class MergePathDisplay:
         Returns
         -------
         DataFrame, or dict of arrays without pandas
+            Columns ``path``, ``lambda``, ``loss`` and ``accuracy``.
         """
         sizes = {name: len(path["loss"]) for name, path in self.paths.items()}
         columns: dict[str, Any] = {"path": np.repeat(list(sizes), list(sizes.values()))}

@@ -84,6 +84,7 @@ class MonitorDisplay:
         Returns
         -------
         MonitorDisplay
+            Drawn, unless ``plot=False``.
         """
         if not hasattr(monitor, "to_frame") or not hasattr(monitor, "alarm_line_"):
             msg = f"monitor should be a CalibrationMonitor; got {type(monitor).__name__}"
@@ -105,6 +106,7 @@ class MonitorDisplay:
         Returns
         -------
         DataFrame, or dict of arrays without pandas
+            Columns as in ``to_frame`` of a monitor.
         """
         return as_frame(self.records)
 

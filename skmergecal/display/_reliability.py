@@ -132,8 +132,10 @@ class ReliabilityDisplay:
         kind : {"auto", "binary", "top-label", "class-wise"}, default="auto"
             Confidence in the second of two classes, in the most probable class, or in each class
             with one facet per class; "auto" is "binary" for two classes, else "top-label".
-        n_bins, strategy
-            As in `skmergecal.metrics.expected_calibration_error`.
+        n_bins : int, default=10
+            Number of bins.
+        strategy : {"uniform", "quantile"}, default="uniform"
+            Bins of equal width on [0, 1], or of about equal weight.
         band : {"wilson", "consistency", None}, default="wilson"
             Wilson intervals of the frequencies, drawn at the points, or the range of frequencies
             that is expected under calibration, drawn at the diagonal.
@@ -183,6 +185,8 @@ class ReliabilityDisplay:
         Returns
         -------
         DataFrame, or dict of arrays without pandas
+            Columns ``model``, ``facet``, ``lower``, ``upper``, ``weight``, ``confidence``,
+            ``frequency``, ``band_low`` and ``band_high``.
         """
         columns: dict[str, list[Any]] = {
             name: [] for name in ("model", "facet", "lower", "upper", "weight", "confidence")

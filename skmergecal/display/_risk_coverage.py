@@ -132,6 +132,7 @@ class RiskCoverageDisplay:
         Returns
         -------
         DataFrame, or dict of arrays without pandas
+            Columns ``model``, ``coverage``, ``risk`` and ``threshold``.
         """
         curves = list(self.curves.items())
         columns = {"model": np.concatenate([[name] * len(c.risk) for name, c in curves])}

@@ -101,6 +101,7 @@ class WeightsDisplay:
         confidence_level : float, default=0.95
             Level of the intervals.
         random_state : int, RandomState instance or None, default=None
+            Draws the bootstrap samples.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequency weights.
         ax : matplotlib Axes, default=None
@@ -170,6 +171,7 @@ class WeightsDisplay:
         confidence_level : float, default=0.95
             Level of the intervals.
         random_state : int, RandomState instance or None, default=None
+            Draws the bootstrap samples.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequency weights.
         ax : matplotlib Axes, default=None
@@ -204,6 +206,7 @@ class WeightsDisplay:
         Returns
         -------
         DataFrame, or dict of arrays without pandas
+            Columns ``member`` and ``weight``; with intervals ``low`` and ``high``.
         """
         columns: dict[str, Any] = {"member": self.names, "weight": self.weights}
         if self.intervals is not None:

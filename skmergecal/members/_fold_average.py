@@ -110,6 +110,7 @@ class FoldAverage(ClassifierMixin, SavedStateMixin):
         Parameters
         ----------
         X, y : array-like
+            Not looked at.
 
         Raises
         ------
@@ -128,6 +129,7 @@ class FoldAverage(ClassifierMixin, SavedStateMixin):
         Parameters
         ----------
         X : array-like
+            Rows, as the models take them.
 
         Returns
         -------
@@ -144,6 +146,7 @@ class FoldAverage(ClassifierMixin, SavedStateMixin):
         Parameters
         ----------
         X : array-like
+            Rows, as the models take them.
 
         Returns
         -------
@@ -161,10 +164,12 @@ class FoldAverage(ClassifierMixin, SavedStateMixin):
         Parameters
         ----------
         X : array-like
+            Rows, as the models take them.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            Labels, of the type of ``classes_``.
         """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 

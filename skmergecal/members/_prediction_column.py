@@ -91,12 +91,14 @@ class PredictionColumn(ClassifierMixin, SavedStateMixin):
         X : dict or DataFrame
             As for `predict_proba`; only y is looked at.
         y : array-like of shape (n_samples,)
+            Labels.
         sample_weight : array-like, default=None
             Has no effect.
 
         Returns
         -------
-        self : PredictionColumn
+        PredictionColumn
+            This object.
         """
         self.labels_ = union_of_classes(check_labels(y))
         return self
@@ -107,6 +109,7 @@ class PredictionColumn(ClassifierMixin, SavedStateMixin):
         Parameters
         ----------
         X : dict or DataFrame
+            Has predictions of this name.
 
         Returns
         -------
@@ -147,10 +150,12 @@ class PredictionColumn(ClassifierMixin, SavedStateMixin):
         Parameters
         ----------
         X : dict or DataFrame
+            Has predictions of this name.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
         """
         z = self.transform(X)
         return log_softmax(z) if self.logarithmic else z
@@ -161,10 +166,12 @@ class PredictionColumn(ClassifierMixin, SavedStateMixin):
         Parameters
         ----------
         X : dict or DataFrame
+            Has predictions of this name.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            Labels, of the type of ``classes_``.
         """
         return self.classes_[self._read(X).argmax(axis=1)]
 

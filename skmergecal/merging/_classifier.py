@@ -637,7 +637,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
         Returns
         -------
-        self : MergedClassifier
+        MergedClassifier
+            This object, fitted.
         """
         self._fit(X, y, sample_weight, {**params, "X_unlabeled": X_unlabeled}, held_out=False)
         return self
@@ -882,10 +883,16 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
         Parameters
         ----------
-        X, y, sample_weight, n_resamples, random_state
-            As for `member_report`.
+        X, y : array-like
+            Rows and labels, as for `member_report`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequency weights.
         level : float in (0, 1), default=0.95
             Confidence level.
+        n_resamples : int, default=200
+            Number of bootstrap samples.
+        random_state : int, RandomState or None, default=None
+            Draws them.
 
         Returns
         -------

@@ -124,6 +124,7 @@ class LossEstimate:
         Returns
         -------
         dict
+            By the names of the attributes.
         """
         return asdict(self)
 

@@ -105,12 +105,14 @@ def merge_path(
     alignment : {"weights", "activations"} or None, default=None
         How the hidden units of ``b`` are matched to those of ``a`` beforehand.
     n_points : int, default=11
-        At least 2.
+        Models on the line, its ends included: at least 2.
     sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
 
     Returns
     -------
     MergePath
+        Loss and accuracy of each model on the line.
 
     Raises
     ------

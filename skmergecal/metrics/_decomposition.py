@@ -206,6 +206,7 @@ def decompose_brier_score(
     Returns
     -------
     LossDecomposition
+        In units of the Brier score.
 
     See Also
     --------

@@ -167,8 +167,12 @@ def q_statistic(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> A
 
     Parameters
     ----------
-    y, proba, sample_weight
-        As in `double_fault`.
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    proba : sequence of array-like of shape (n_samples, n_classes)
+        One matrix of probabilities per member.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
 
     Returns
     -------
@@ -204,8 +208,12 @@ def error_correlation(y: Any, proba: Sequence[Any], *, sample_weight: Any = None
 
     Parameters
     ----------
-    y, proba, sample_weight
-        As in `double_fault`.
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    proba : sequence of array-like of shape (n_samples, n_classes)
+        One matrix of probabilities per member.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
 
     Returns
     -------

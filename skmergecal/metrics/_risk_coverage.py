@@ -131,8 +131,14 @@ def area_under_risk_coverage(
 
     Parameters
     ----------
-    y, proba, confidence, sample_weight
-        As in `risk_coverage_curve`.
+    y : array-like of shape (n_samples,)
+        Labels, already 0..n_classes-1.
+    proba : array-like of shape (n_samples, n_classes)
+        Probabilities; the prediction is the most probable class (ties: the first).
+    confidence : array-like of shape (n_samples,), default=None
+        Rows with larger values are kept first. None: the largest probability.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Frequency weights.
 
     Returns
     -------

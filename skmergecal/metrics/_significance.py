@@ -96,6 +96,7 @@ def calibration_test(
     Returns
     -------
     CalibrationTest
+        Statistic, p-value and interval.
 
     See Also
     --------

@@ -85,7 +85,8 @@ class ModelComparison:
 
         Returns
         -------
-        self : ModelComparison
+        ModelComparison
+            This comparison.
         """
         one, other = check_proba(deployed, "deployed"), check_proba(challenger, "challenger")
         if one.shape != other.shape:

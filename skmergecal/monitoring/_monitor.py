@@ -264,7 +264,8 @@ class CalibrationMonitor:
 
         Returns
         -------
-        self : CalibrationMonitor
+        CalibrationMonitor
+            This monitor.
 
         Raises
         ------
@@ -467,6 +468,7 @@ class CalibrationMonitor:
         y : ndarray of shape (n_rows,)
             Labels.
         sample_weight : ndarray of shape (n_rows,)
+            Weights, divided by ``max_weight``.
         """
         window = self._rows_of_window("window_rows()")
         return window.logits, self.classes_[window.y], window.weight
@@ -476,7 +478,8 @@ class CalibrationMonitor:
 
         Returns
         -------
-        self : CalibrationMonitor
+        CalibrationMonitor
+            This monitor.
         """
         if self._streams is not None:
             fresh, old = self._fresh(), self._streams
@@ -574,6 +577,7 @@ class CalibrationMonitor:
         Returns
         -------
         ModelComparison
+            Updated together with this monitor; also in ``comparisons_``.
         """
         if self._deployed is None:
             msg = (
@@ -675,7 +679,13 @@ class CalibrationMonitor:
         return pool_evidence(self) if other == 0 else NotImplemented
 
     def to_json(self) -> str:
-        """The state without the estimator, a few kilobytes besides the window."""
+        """The state without the estimator, a few kilobytes besides the window.
+
+        Returns
+        -------
+        str
+            For `from_json`.
+        """
         return write_state(self, self._SETTINGS)
 
     @classmethod
@@ -692,6 +702,7 @@ class CalibrationMonitor:
         Returns
         -------
         CalibrationMonitor
+            It goes on as the one that was written would have.
         """
         state = read_state(text)
         monitor = cls(estimator, **{name: state[name] for name in cls._SETTINGS})

@@ -132,7 +132,13 @@ class Unlabelled:
     expected_log_loss: float
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers, by name."""
+        """The numbers, by name.
+
+        Returns
+        -------
+        dict
+            By the names of the attributes.
+        """
         return dict(vars(self))
 
 

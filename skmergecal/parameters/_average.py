@@ -35,8 +35,8 @@ def average_parameters(
 
     Returns
     -------
-    average : Parameters
-        Has the architecture of the first.
+    `Parameters`
+        With the architecture of the first.
 
     Raises
     ------

@@ -22,12 +22,14 @@ def fold_temperature(parameters: Parameters, temperature: float) -> Parameters:
     Parameters
     ----------
     parameters : Parameters
+        With arrays that give the logits; not changed.
     temperature : float
         At least 1e-150.
 
     Returns
     -------
-    folded : Parameters
+    `Parameters`
+        Those of the model whose logits are divided by the temperature.
 
     Raises
     ------
@@ -71,13 +73,16 @@ def fold_affine_input(parameters: Parameters, scale: Any, shift: Array) -> Param
     Parameters
     ----------
     parameters : Parameters
+        With a first layer; not changed.
     scale : array-like of shape (n_out,), or (sparse) matrix of shape (n_in, n_out)
         A vector scales each feature, a matrix mixes them.
     shift : array-like of shape (n_out,)
+        What is added after scaling.
 
     Returns
     -------
-    folded : Parameters
+    `Parameters`
+        Those of the model that takes x.
 
     Raises
     ------

@@ -106,6 +106,7 @@ def merge_parameters(
     Returns
     -------
     MergedParameters
+        The parameters after each stage, and which of them are the result.
 
     Raises
     ------
@@ -181,6 +182,7 @@ def align_parameters(
     parameters : sequence of Parameters
         Of one architecture; not changed.
     by : {"weights", "activations"}, default="weights"
+        What hidden units are compared by: their weights, or their activations for the rows of X.
     X : ndarray of shape (n_rows, n_features), default=None
         Rows, preprocessed as the networks expect them; needed for activations.
     names : sequence of str, default=None

@@ -95,7 +95,18 @@ class Parameters:
         return self.first is not None and self.architecture.get("n_features") is not None
 
     def with_input(self, n_features: int) -> Self:
-        """The same arrays, described for an input of so many columns."""
+        """The same arrays, described for an input of so many columns.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of columns.
+
+        Returns
+        -------
+        `Parameters`
+            With ``first`` and ``network`` of that width.
+        """
         if self.network is None:
             return self
         return replace(self, network=replace(self.network, n_features=n_features))

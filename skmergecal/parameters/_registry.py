@@ -19,6 +19,7 @@ A family registers two functions, `read_parameters` and `write_parameters`, for 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
@@ -74,6 +75,7 @@ class _Registry:
     def __init__(self, function: Any, doc: str) -> None:
         self._function = function
         self.__doc__ = doc
+        self.__signature__ = inspect.signature(function)
 
     def register(self, cls: type, function: Any = None) -> Any:
         """Register a function for a class; usable as a decorator."""
@@ -96,15 +98,39 @@ class _Registry:
 
 read_parameters = _Registry(
     _read,
-    """Read the parameters of a fitted estimator: ``read_parameters(estimator) -> Parameters``.
+    """Read the parameters of a fitted estimator, which is not changed.
 
-    The estimator is not changed; arrays are copied only if necessary. Classes are added with
-    ``register``.
+    Arrays are copied only if necessary. Classes are added with ``register``.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        Of a class that is registered, or derives from one that is.
+
+    Returns
+    -------
+    Parameters
+        The arrays to average, and what must be the same in all members.
 
     Raises
     ------
     IncompatibleEstimatorsError
-        If no function is registered for the class of the estimator.
+        If no function is registered for the class, or the parameters of this estimator cannot be
+        averaged.
+
+    See Also
+    --------
+    skmergecal.parameters.write_parameters : The way back.
+    skmergecal.parameters.register_wrapper : For classes that only wrap a classifier.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import read_parameters
+    >>> model = LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
+    >>> list(read_parameters(model).arrays)
+    ['coef_', 'intercept_']
     """,
 )
 
@@ -122,10 +148,43 @@ class _Writer(_Registry):
 
 write_parameters = _Writer(
     _write,
-    """Make an estimator: ``write_parameters(like, parameters) -> estimator``.
+    """Make a new estimator that holds the parameters.
 
-    The result is a new estimator of the type of ``like`` that holds the parameters; ``like`` is
-    not changed. Classes are added with ``register``.
+    Classes are added with ``register``.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        Whose type and settings the new one gets; it is not changed.
+    parameters : Parameters
+        Those that the new estimator gets.
+
+    Returns
+    -------
+    estimator
+        Fitted. That of a Pipeline is its last step, where all before it is affine (scalers, PCA):
+        that is part of the parameters then. Other steps stay, and columns that steps dropped,
+        which may hold text, are dropped by a step in front.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If no function is registered for the class of the estimator.
+
+    See Also
+    --------
+    skmergecal.parameters.read_parameters : Reads the parameters.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skmergecal.parameters import fold_temperature, read_parameters, write_parameters
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = LogisticRegression(max_iter=500).fit(X, y)
+    >>> softer = write_parameters(model, fold_temperature(read_parameters(model), 2.0))
+    >>> model.predict_proba(X[:1]).round(2), softer.predict_proba(X[:1]).round(2)
+    (array([[0.98, 0.02, 0.  ]]), array([[0.88, 0.12, 0.  ]]))
     """,
 )
 

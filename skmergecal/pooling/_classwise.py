@@ -164,6 +164,7 @@ def fit_classwise_pool(
     Returns
     -------
     ClasswiseFit
+        The coefficients; ``log_proba`` applies them to new rows.
 
     See Also
     --------

@@ -53,11 +53,35 @@ class CrossClassTerms:
     loadings: Array
 
     def of_member(self, member: int, log_proba: Array) -> Array:
-        """One member's contribution to s, shape (n_samples, rank)."""
+        """One member's contribution to s, shape (n_samples, rank).
+
+        Parameters
+        ----------
+        member : int
+            Number of the member.
+        log_proba : ndarray of shape (n_samples, n_classes)
+            Its log-probabilities.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, rank)
+            To be added up over the members.
+        """
         return combine_columns(log_proba, self.directions[member])
 
     def scores(self, shared: Array) -> Array:
-        """Scores from s, the sum of all members' contributions."""
+        """Scores from s, the sum of all members' contributions.
+
+        Parameters
+        ----------
+        shared : ndarray of shape (n_samples, rank)
+            The sum of what `of_member` gives.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            To be added to the scores.
+        """
         return combine_columns(shared, self.loadings)
 
     @property
@@ -66,12 +90,31 @@ class CrossClassTerms:
         return np.asarray(self.directions @ self.loadings)
 
     def compact(self) -> CrossClassTerms:
-        """The same terms from fewer products, where the rank is above that of all classes."""
+        """The same terms from fewer products, where the rank is above that of all classes.
+
+        Returns
+        -------
+        CrossClassTerms
+            These, or others with as many directions as classes.
+        """
         rank, n_classes = self.loadings.shape
         return self if rank <= n_classes else CrossClassTerms(self.maps, np.eye(n_classes))
 
     def widened(self, columns: IntArray, n_classes: int) -> CrossClassTerms:
-        """The terms with further classes, which take no part."""
+        """The terms with further classes, which take no part.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n_fitted,)
+            The columns that these terms are of.
+        n_classes : int
+            Number of all columns.
+
+        Returns
+        -------
+        CrossClassTerms
+            With zeros for the other classes.
+        """
         n_members, _, rank = self.directions.shape
         directions = np.zeros((n_members, n_classes, rank))
         directions[:, columns] = self.directions
@@ -122,7 +165,20 @@ class ClasswiseFit:
 
     @classmethod
     def of_pool(cls, beta: Array, n_classes: int) -> ClasswiseFit:
-        """A logarithmic pool: the same weights for all classes."""
+        """A logarithmic pool: the same weights for all classes.
+
+        Parameters
+        ----------
+        beta : ndarray of shape (n_members,)
+            Factors of the log-probabilities: weights divided by the temperature.
+        n_classes : int
+            Number of classes.
+
+        Returns
+        -------
+        ClasswiseFit
+            Without intercept, and without terms across classes.
+        """
         weights = np.repeat(beta[:, None], n_classes, axis=1)
         return cls(weights, np.zeros_like(weights), np.zeros(n_classes))
 
@@ -131,6 +187,18 @@ class ClasswiseFit:
         """The fit whose scores are the weighted sum of those of several fits.
 
         Those with terms across classes share the directions.
+
+        Parameters
+        ----------
+        fits : sequence of ClasswiseFit
+            Of the same members and classes.
+        factors : sequence of float
+            One for each fit.
+
+        Returns
+        -------
+        ClasswiseFit
+            One fit in place of all.
         """
         weights, proba, intercept = (
             add_weighted((getattr(fit, name) for fit in fits), factors)
@@ -144,7 +212,13 @@ class ClasswiseFit:
         return cls(weights, proba, intercept, replace(shared[0][0], loadings=loadings))
 
     def compact(self) -> ClasswiseFit:
-        """The same scores from fewer products."""
+        """The same scores from fewer products.
+
+        Returns
+        -------
+        ClasswiseFit
+            This fit, with compact terms across classes.
+        """
         return self if self.across is None else replace(self, across=self.across.compact())
 
     def log_proba(self, log_proba: Sequence[Any], proba: Any = None) -> Array:
@@ -173,18 +247,55 @@ class ClasswiseFit:
         )
 
     def uses(self, member: int) -> bool:
-        """Whether a member's opinion affects the scores."""
+        """Whether a member's opinion affects the scores.
+
+        Parameters
+        ----------
+        member : int
+            Number of the member.
+
+        Returns
+        -------
+        bool
+            False where all its factors are 0.
+        """
         across = self.across is not None and self.across.directions[member].any()
         return bool(across or self.weights[member].any() or self.proba_weights[member].any())
 
     def part(self, member: int, log_proba: Array, proba: Array) -> Array:
-        """Contribution of one member to the scores, without intercept and terms across classes."""
+        """Contribution of one member to the scores, without intercept and terms across classes.
+
+        Parameters
+        ----------
+        member : int
+            Number of the member.
+        log_proba : ndarray of shape (n_samples, n_classes)
+            Its log-probabilities.
+        proba : ndarray of shape (n_samples, n_classes)
+            The exponentials of these.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            To be added up over the members.
+        """
         part: Array = log_proba * self.weights[member]
         part += proba * self.proba_weights[member]
         return part
 
     def scores(self, log_proba: Sequence[Array]) -> Array:
-        """Scores of all members' log-probabilities."""
+        """Scores of all members' log-probabilities.
+
+        Parameters
+        ----------
+        log_proba : sequence of ndarray of shape (n_samples, n_classes)
+            One matrix per member.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Scores before the softmax.
+        """
         scores = sum_of(self.part(k, z, np.exp(z)) for k, z in enumerate(log_proba))
         scores += self.intercept
         if self.across is not None:
@@ -216,6 +327,11 @@ class ClasswiseFit:
             The columns that the fit is of.
         n_classes : int
             Number of all columns.
+
+        Returns
+        -------
+        ClasswiseFit
+            With a column for every class.
         """
 
         def wide(weights: Array) -> Array:

@@ -101,15 +101,48 @@ class ScaledLinearPool:
     factor: float = 1.0
 
     def log_proba(self, proba: Array) -> Array:
-        """Log-probabilities of pooled probabilities."""
+        """Log-probabilities of pooled probabilities.
+
+        Parameters
+        ----------
+        proba : ndarray of shape (n_samples, n_classes)
+            The weighted average of the members' probabilities.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Normalised.
+        """
         return log_softmax(self.scores(proba))
 
     def scores(self, proba: Array) -> Array:
-        """The same up to a constant per row."""
+        """The same up to a constant per row.
+
+        Parameters
+        ----------
+        proba : ndarray of shape (n_samples, n_classes)
+            The weighted average of the members' probabilities.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Scores before the softmax.
+        """
         return log_of_softened(proba, self.softening) / self.temperature
 
     def uses(self, member: int) -> bool:
-        """Whether a member's probabilities affect the result."""
+        """Whether a member's probabilities affect the result.
+
+        Parameters
+        ----------
+        member : int
+            Number of the member.
+
+        Returns
+        -------
+        bool
+            False where its weight, or the pool's factor, is 0.
+        """
         return bool(self.factor * self.weights[member] > 0)
 
 
@@ -147,7 +180,18 @@ class CombinedFit:
     linear: tuple[ScaledLinearPool, ...] = ()
 
     def uses(self, member: int) -> bool:
-        """Whether a member's opinion affects the result."""
+        """Whether a member's opinion affects the result.
+
+        Parameters
+        ----------
+        member : int
+            Number of the member.
+
+        Returns
+        -------
+        bool
+            False where neither the class-wise nor a linear pool uses it.
+        """
         return self.classwise.uses(member) or any(pool.uses(member) for pool in self.linear)
 
     def scores(self, opinions: Iterable[tuple[int, Array, Array, Callable[[], Array]]]) -> Array:
@@ -163,6 +207,7 @@ class CombinedFit:
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
+            The sum of what all pools contribute.
         """
         scores: Any = 0.0
         across = self.classwise.across
@@ -287,6 +332,7 @@ def fit_combined_pool(
     Returns
     -------
     CombinedFit
+        The coefficients of all pools; ``log_proba`` applies them to new rows.
 
     See Also
     --------

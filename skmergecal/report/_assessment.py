@@ -41,6 +41,13 @@ _ERRORS = {
 class Interval(NamedTuple):
     """A number and the interval around it.
 
+    Attributes
+    ----------
+    value : float
+        The number.
+    low, high : float
+        Ends of the interval.
+
     See Also
     --------
     skmergecal.report.Assessment : Consists of them.
@@ -61,7 +68,20 @@ class Interval(NamedTuple):
 
     @classmethod
     def holding(cls, value: float, low: float, high: float) -> Interval:
-        """The interval, with an end moved to the value where it did not hold it."""
+        """The interval, with an end moved to the value where it did not hold it.
+
+        Parameters
+        ----------
+        value : float
+            The number.
+        low, high : float
+            Ends of an interval that may miss it.
+
+        Returns
+        -------
+        Interval
+            With ``low <= value <= high``.
+        """
         return cls(value, min(low, value), max(high, value))
 
 
@@ -139,7 +159,13 @@ class Assessment:
         return f"{neither}, as far as these rows can tell"
 
     def as_dict(self) -> dict[str, Any]:
-        """All values as a dict of types that ``json`` can serialise."""
+        """All values as a dict of types that ``json`` can serialise.
+
+        Returns
+        -------
+        dict
+            By the names of the attributes.
+        """
         return {
             "scores": {name: score._asdict() for name, score in self.scores.items()},
             "temperature": self.temperature._asdict(),

@@ -75,6 +75,7 @@ def calibration_report(
     Returns
     -------
     CalibrationReport
+        ``print`` it, or show it in a notebook.
 
     Raises
     ------

@@ -108,6 +108,7 @@ class CalibrationReport:
         Returns
         -------
         dict
+            By the names of the attributes.
         """
         return {
             "name": self.name,

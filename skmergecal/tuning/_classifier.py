@@ -235,7 +235,8 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
 
         Returns
         -------
-        self : FineTunedClassifier
+        FineTunedClassifier
+            This object, fitted.
 
         Raises
         ------

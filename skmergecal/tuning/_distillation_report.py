@@ -81,6 +81,7 @@ class DistillationReport:
         Returns
         -------
         dict
+            By the names of the attributes.
         """
         found = asdict(self)
         found["losses_by_share"] = {str(s): loss for s, loss in self.losses_by_share.items()}

@@ -182,7 +182,8 @@ class DistilledClassifier(LogProbaClassifier):
 
         Returns
         -------
-        self : DistilledClassifier
+        DistilledClassifier
+            This object, fitted.
 
         Raises
         ------

@@ -119,6 +119,7 @@ def diagonal_fisher(estimator: Estimator, X: Any) -> dict[str, Array]:
         As for `fisher_average`. Layers include the preprocessing that `read_parameters` folds into
         them.
     X : array-like of shape (n_samples, n_features)
+        Rows; labels are not needed.
 
     Returns
     -------
