@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from functools import cache
 from importlib.util import find_spec
 from random import Random
 
@@ -104,21 +105,31 @@ ARITHMETIC = {"_networks", "_partitions", "_temperature"}
 FUNCTIONS = {"metrics", "pooling"}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Leave doctest out here: it would read every object of each file of tests for examples."""
+    return [found for found in (yield) if isinstance(found, pytest.Module)]
+
+
+@cache
+def marks_of_file(path):
+    """Whether all tests of a file are thorough, and whether all run once."""
+    page = path.suffix == ".rst"
+    thorough = page or path.name in THOROUGH or path.match("merging/test_identities.py")
+    arithmetic = path.parent.name in ARITHMETIC and path.name.startswith("test_")
+    return thorough, page or arithmetic or any(path.match(name) for name in ONCE)
+
+
 def pytest_collection_modifyitems(config, items):
     """Mark the thorough tests; keep some cases of each test where the profile has few examples."""
     cases = defaultdict(list)
     for item in items:
         sweep = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        page = item.path.suffix == ".rst"
-        identities = item.path.match("merging/test_identities.py")
-        thorough = sweep or page or identities or item.path.name in THOROUGH
+        thorough, once = marks_of_file(item.path)
+        thorough = thorough or sweep
         if thorough:
             item.add_marker(pytest.mark.thorough)
-        folder = item.path.parent.name
-        arithmetic = folder in ARITHMETIC or (thorough and folder in FUNCTIONS)
-        in_tests = item.path.name.startswith("test_")
-        listed = any(item.path.match(name) for name in ONCE)
-        if page or (arithmetic and in_tests) or listed:
+        if once or (thorough and item.path.parent.name in FUNCTIONS):
             item.add_marker(pytest.mark.once)
         if hasattr(item, "callspec") and item.originalname != "test_scikit_learn_checks":
             cases[item.path, item.cls, item.originalname].append(item)

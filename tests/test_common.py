@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -74,6 +76,8 @@ def expected_failures(estimator):
 
 
 CHECKS = parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures).mark
+# scikit-learn writes an estimator out for each of its checks; here each comes in some seventy.
+NAMES = {**CHECKS.kwargs, "ids": cache(CHECKS.kwargs["ids"])}
 
 
 def marked(case):
@@ -87,7 +91,7 @@ def marked(case):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*MLPClassifier. does not take sample_weight:UserWarning")
-@pytest.mark.parametrize(CHECKS.args[0], [*map(marked, CHECKS.args[1])], **CHECKS.kwargs)
+@pytest.mark.parametrize(CHECKS.args[0], [*map(marked, CHECKS.args[1])], **NAMES)
 def test_scikit_learn_checks(estimator, check, request):
     expected = request.node.get_closest_marker("xfail")
     try:
