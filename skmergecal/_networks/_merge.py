@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -106,6 +106,7 @@ class _Merge:
     weights: Array
     X: Array | None
     stages: dict[str, dict[str, Array]]
+    measured: dict[int, tuple[Mapping[str, Array], float]] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -152,7 +153,9 @@ class _Merge:
         elif repair is not None:
             chosen = self.repair(aligned, self.stages[chosen], repair, chosen)
         if repair == "auto" and not self.is_pool(chosen):
-            self.add_distilled(self.stages[chosen], members=alignment == "auto")
+            starts = [self.stages[chosen], *(self.members if alignment == "auto" else ())]
+            start = min(starts, key=self.distance)  # a member, where that is nearer to the pool
+            self.stages["distilled"] = distil(self.network, start, self.pooled, self.X)
             chosen = self.best() if alignment == "auto" else "distilled"
         return chosen
 
@@ -161,16 +164,6 @@ class _Merge:
         self.stages["select"] = select_and_merge(
             self.network, self.members, self.weights, some_rows(self.X, FEW_ROWS)
         )
-
-    def add_distilled(self, start: dict[str, Array], *, members: bool) -> None:
-        """Train a net towards the pool, and the nearest member as well if it begins nearer."""
-        assert self.X is not None
-        starts = [start]
-        nearest = min(self.members, key=self.distance)
-        if members and self.distance(nearest) < self.distance(start):
-            starts.append(nearest)
-        found = [distil(self.network, arrays, self.pooled, self.X) for arrays in starts]
-        self.stages["distilled"] = min(found, key=self.distance)
 
     def repair(
         self, aligned: list[dict[str, Array]], start: dict[str, Array], repair: str, chosen: str
@@ -213,10 +206,14 @@ class _Merge:
         return X, log_softmax(two_columns(self.pooled(X)))
 
     def distance(self, arrays: Mapping[str, Array]) -> float:
-        """Mean Kullback-Leibler divergence of a network from the pool."""
-        X, pool = self.judged
-        found = log_softmax(two_columns(self.network.logits(arrays, X)))
-        return float((np.exp(pool) * (pool - found)).sum(axis=1).mean())
+        """Mean Kullback-Leibler divergence of a network from the pool, computed once."""
+        if id(arrays) not in self.measured:
+            X, pool = self.judged
+            found = log_softmax(two_columns(self.network.logits(arrays, X)))
+            divergence = float((np.exp(pool) * (pool - found)).sum(axis=1).mean())
+            # The arrays are kept, too, so that no others can take their number.
+            self.measured[id(arrays)] = arrays, divergence
+        return self.measured[id(arrays)][1]
 
     def is_pool(self, name: str) -> bool:
         """Whether a stage is nearly the pool, compared to the members' distances from it."""

@@ -6,6 +6,7 @@ Imported with the first skorch net only, because it imports torch.
 from __future__ import annotations
 
 from functools import partial
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -53,10 +54,15 @@ class _Tracer(fx.Tracer):
         self.graph = fx.Graph()
         self.tensor_attrs: dict[Any, str] = {}
         self.arrays = {id(t): name for name, t in tensors_of(root).items()}
-        forward, args = self.create_args_for_root(type(root).forward, is_module=True)
+        # What has a default is left to it: such as a mask that is not given.
+        args = [
+            self.create_proxy("placeholder", name, (), {})
+            for name, parameter in signature(root.forward).parameters.items()
+            if parameter.default is Parameter.empty
+        ]
         for part in list(root.modules()):
             self.intercept(part, calls=part is not root)
-        output = self.create_arg(forward(*args))
+        output = self.create_arg(type(root).forward(root, *args))
         self.create_node("output", "output", (output,), {})
         return self.graph
 

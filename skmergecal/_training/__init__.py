@@ -13,6 +13,7 @@ from skmergecal._training._synthetic import (
     draw_mixture,
     stacked,
     synthetic_rows,
+    whole_columns,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "synthetic_rows",
     "torch_trainee",
     "train",
+    "whole_columns",
 ]

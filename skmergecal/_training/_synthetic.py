@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "draw_mixture",
     "stacked",
     "synthetic_rows",
+    "whole_columns",
 ]
 
 #: Number of sets of synthetic rows. In 50 epochs on two data sets a set for each epoch was better
@@ -38,9 +39,32 @@ _MOST_COMBINED = 10_000
 
 
 def can_be_mixed(X: Any) -> bool:
-    """Whether synthetic rows can be made of some rows: of a frame, or a dense array of numbers."""
+    """Whether synthetic rows can be made of some rows: of frames, and of dense arrays of numbers.
+
+    A SliceDict has such arrays, perhaps with more axes.
+    """
+    if isinstance(X, Mapping):
+        return all(isinstance(a, np.ndarray) and a.dtype.kind in "fiub" for a in X.values())
     dense = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"
     return dense or hasattr(X, "iloc")
+
+
+def whole_columns(X: Any) -> IntArray:
+    """Columns of whole numbers only: codes and counts, which are not mixed.
+
+    Those of a SliceDict are counted through all its arrays.
+    """
+    if hasattr(X, "iloc"):
+        columns = [X.iloc[:, i] for i in range(X.shape[1])]
+    else:
+        arrays = X.values() if isinstance(X, Mapping) else [X]
+        columns = [column for array in arrays for column in array.reshape(len(array), -1).T]
+    return np.array([i for i, column in enumerate(columns) if _is_whole(column)], dtype=np.intp)
+
+
+def _is_whole(column: Any) -> bool:
+    values = np.asarray(column)
+    return values.dtype.kind not in "f" or bool((values == np.floor(values)).all())
 
 
 def check_augmentable(X: Any) -> None:
@@ -69,19 +93,19 @@ def synthetic_rows(X: Any, augment: str, whole: Collection[int], rng: np.random.
 
     Parameters
     ----------
-    X : ndarray or DataFrame of shape (n_rows, n_features)
+    X : ndarray, DataFrame or SliceDict of shape (n_rows, n_features)
         Not changed.
     augment : {"mixup", "jitter", "both"}
         "mixup": each row moves up to half of the way to a random other one. "jitter": normal noise
         with a fifth of each column's deviation. "both": the noise, on rows half of which moved.
     whole : collection of int
         Columns that are not numbers to calculate with: they come from one of the two rows. In a
-        DataFrame so do all columns that are not of a floating type.
+        DataFrame or a SliceDict so do all columns that are not of a floating type.
     rng : numpy Generator
 
     Returns
     -------
-    ndarray or DataFrame
+    ndarray, DataFrame or SliceDict
         Like X; whole numbers become floating ones where they are calculated with.
 
     References
@@ -92,6 +116,17 @@ def synthetic_rows(X: Any, augment: str, whole: Collection[int], rng: np.random.
     partner, share = draw_mixture(n_rows, augment, rng)
     swapped = np.where(rng.random(n_rows) < share, partner, np.arange(n_rows))
     noise = 0.0 if augment == "mixup" else _JITTER
+    if isinstance(X, Mapping):
+        parts, start = {}, 0
+        for name, array in X.items():
+            flat = array.reshape(n_rows, -1)
+            drawn = flat[swapped]
+            if array.dtype.kind == "f":
+                numbers = np.setdiff1d(np.arange(flat.shape[1]), np.subtract(list(whole), start))
+                drawn[:, numbers] = _moved(flat[:, numbers], partner, share, noise, rng)
+            parts[name] = drawn.reshape(array.shape)
+            start += flat.shape[1]
+        return type(X)(**parts)
     if not hasattr(X, "iloc"):
         drawn = X[swapped].astype(np.result_type(X.dtype, np.float32))
         numbers = np.setdiff1d(np.arange(X.shape[1]), list(whole))
@@ -175,6 +210,11 @@ def stacked(X: Any, unlabeled: Any) -> Any:
     """
     if isinstance(X, list):
         return [*X, *unlabeled]
+    if isinstance(X, Mapping):
+        if set(X) != set(unlabeled if isinstance(unlabeled, Mapping) else ()):
+            msg = f"X_unlabeled should be a {type(X).__name__} with the inputs of X: {', '.join(X)}"
+            raise ValueError(msg)
+        return type(X)(**{name: stacked(part, unlabeled[name]) for name, part in X.items()})
     if hasattr(X, "iloc"):
         if list(X.columns) != list(getattr(unlabeled, "columns", [])):
             msg = "X_unlabeled should be a DataFrame with the columns of X, in the same order"

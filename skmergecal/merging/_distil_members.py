@@ -19,6 +19,7 @@ from skmergecal._training import (
     stacked,
     synthetic_rows,
     train,
+    whole_columns,
 )
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -200,7 +201,7 @@ class _Rows:
         plan = TrainingPlan(
             2 * epochs, batch, _STEP, "one_cycle", None, False, epochs, _TEMPERATURE, still=True
         )
-        whole = _whole_columns(self.X) if mixes else np.empty(0, dtype=np.intp)
+        whole = whole_columns(self.X) if mixes else np.empty(0, dtype=np.intp)
 
         def redraw(epoch: int, rng: np.random.Generator) -> Examples:
             if epoch % 2 or not mixes:
@@ -215,14 +216,3 @@ class _Rows:
             msg = f"{type(opened.net).__name__} cannot be trained towards the pool: {error}"
             raise IncompatibleEstimatorsError(msg, "use method='logits'") from error
         return opened.rebuilt(trainee.to_estimator())
-
-
-def _whole_columns(X: Any) -> IntArray:
-    """Columns of whole numbers only: codes and counts, which are not mixed."""
-    columns = [X.iloc[:, i] for i in range(X.shape[1])] if hasattr(X, "iloc") else list(X.T)
-    return np.array([i for i, column in enumerate(columns) if _is_whole(column)], dtype=np.intp)
-
-
-def _is_whole(column: Any) -> bool:
-    values = np.asarray(column)
-    return values.dtype.kind not in "f" or bool((values == np.floor(values)).all())

@@ -227,10 +227,22 @@ def _check_widths(blocks: Sequence[Array]) -> None:
 
 
 def network_rows(estimator: Estimator, X: Any) -> Array:
-    """The rows as the network of an estimator takes them, in float64."""
+    """The rows as the network of an estimator takes them, in float64.
+
+    Raises
+    ------
+    IncompatibleEstimatorsError
+        If they have several inputs, of which a description knows one.
+    """
     final, Z = fitted_last_step(estimator, in_known_form(estimator, X))
     if is_skorch(final):
         Z = as_net_input(final, Z)
+    if isinstance(Z, Mapping):
+        inputs = list(Z.values())  # the length of a SliceDict is that of its arrays
+        if len(inputs) > 1:
+            msg = f"rows have {len(inputs)} inputs ({', '.join(Z)}), and alignment supports one"
+            raise IncompatibleEstimatorsError(msg, "use alignment=None, or method='logits'")
+        (Z,) = inputs
     return np.asarray(Z.toarray() if hasattr(Z, "toarray") else Z, dtype=np.float64)
 
 

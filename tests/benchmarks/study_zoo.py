@@ -8,10 +8,11 @@ kind of `zoo` are fitted on 60 % of the rows, merged with equal weights on 20 % 
 From *seeds*, each starts from random weights of its own. From one *start*, both continue for half
 of the epochs, on bootstrap samples, from a net that was trained for the other half. Losses are
 after a temperature, fitted on the rows of merging. ``1 - KL`` is 1 - KL(pool, merged) /
-KL(pool, member) before any temperature, from logits; ``cost`` the processor time of merging in
-trainings of one member; ``tuned`` the loss after three more epochs on the training rows. Each line
-of ROWS.csv is one repeat; those that are there are not run again, and the table is of all that is
-there.
+KL(pool, member) before any temperature, from logits; ``z`` how many paired standard errors the
+merged net is above the member that is best on the rows of merging; ``cost`` the processor time of
+merging in trainings of one member; ``tuned`` the loss after three more epochs on the training rows.
+Each line of ROWS.csv is one repeat; those that are there are not run again, and the table is of all
+that is there.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibra
 from tests.benchmarks.zoo import EMBEDS, KINDS, N_CATEGORIES, N_LEVELS
 
 LOSSES = ["member", "best member", "pool", "plain", "merged", "tuned"]
-COLUMNS = ["kind", "origin", "seed", *LOSSES, "1 - KL", "cost", "way", "load"]
+COLUMNS = ["kind", "origin", "seed", *LOSSES, "z", "1 - KL", "cost", "way", "load"]
 
 
 def load(path: Path, n_rows: int, seed: int) -> list[np.ndarray]:
@@ -99,13 +100,13 @@ def log_proba(net, X: np.ndarray) -> np.ndarray:
     return frozen.fit(X, np.resize(net.classes_, len(X))).predict_log_proba(X)
 
 
-def loss(model, data: list[np.ndarray]) -> float:
-    """Log loss of the rows of scoring, after a temperature."""
+def losses(model, data: list[np.ndarray]) -> np.ndarray:
+    """Log loss of each row of scoring, after a temperature."""
     _, _, X_held, y_held, X_test, y_test = data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = TemperatureCalibrator(FrozenEstimator(model)).fit(X_held, y_held)
-    return float(-model.predict_log_proba(X_test)[np.arange(len(y_test)), y_test].mean())
+    return -model.predict_log_proba(X_test)[np.arange(len(y_test)), y_test]
 
 
 def divergence(pool: np.ndarray, other: np.ndarray) -> float:
@@ -136,16 +137,21 @@ def run(kind: str, origin: str, seed: int, data: list[np.ndarray], args) -> dict
     pooled = np.mean(own, axis=0)
     pooled -= np.log(np.exp(pooled).sum(axis=1, keepdims=True))
     left = divergence(pooled, log_proba(merged.merged_estimator_, X_test))
+    held_out = list(merged.merge_report_.members.values())
+    of_members = [losses(net, data) for net in nets]
+    best, of_merged = of_members[int(np.argmin(held_out))], losses(merged, data)
+    difference = of_merged - best
     return {
-        "member": np.mean([loss(net, data) for net in nets]),
-        "best member": min(loss(net, data) for net in nets),
-        "pool": loss(pool, data),
-        "plain": loss(plain, data),
-        "merged": loss(merged, data),
-        "tuned": loss(tuned, data),
+        "member": np.mean(of_members),
+        "best member": best.mean(),
+        "pool": losses(pool, data).mean(),
+        "plain": losses(plain, data).mean(),
+        "merged": of_merged.mean(),
+        "tuned": losses(tuned, data).mean(),
+        "z": difference.mean() / difference.std(ddof=1) * len(difference) ** 0.5,
         "1 - KL": 1 - left / np.mean([divergence(pooled, z) for z in own]),
         "cost": cost,
-        "way": " ".join(merged.merge_report_.stages),
+        "way": merged.merge_report_.chosen,
     }
 
 
@@ -153,17 +159,23 @@ def table(found: pd.DataFrame) -> str:
     """Means over repeats, as docs/merged_nets.rst has them."""
     from tests.benchmarks.rst import as_rst
 
-    numbers = ["member", "pool", "plain", "merged", "tuned", "1 - KL", "cost"]
+    numbers = ["member", "pool", "plain", "merged", "z", "tuned", "1 - KL", "cost"]
     parts = []
     for origin, rows in found.groupby("origin", sort=False):
         means = rows.groupby("kind", sort=False)[numbers].mean()
         means.insert(4, "ratio", means["merged"] / means["member"])
-        means["cost"] = means["cost"].map("{:.1f}".format)
+        for name in ("z", "cost"):
+            means[name] = means[name].map("{:.1f}".format)
         parts.append(f"From {origin}\n\n{as_rst(means, 'kind', 3)}")
         within = (means["ratio"] <= 1.02).sum()
+        distilled = rows["way"].str.startswith("distilled from")
+        medians = rows.groupby(distilled)["1 - KL"].median()
         parts.append(
             f"merged / member: at most 1.02 in {within} of {len(means)}, largest "
-            f"{means['ratio'].max():.3f}; 1 - KL: median {means['1 - KL'].median():.2f}"
+            f"{means['ratio'].max():.3f}; z above 2 in {(rows['z'] > 2).sum()} of {len(rows)} "
+            f"runs, largest {rows['z'].max():.1f}; 1 - KL: median "
+            f"{medians.get(False, np.nan):.2f}, of distilled modules "
+            f"{medians.get(True, np.nan):.2f}; cost: largest {rows['cost'].max():.1f}"
         )
     return "\n\n".join(parts)
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
+from skorch.helper import SliceDict
 from torch import nn
 
 from skmergecal import FineTunedClassifier, MergedClassifier
@@ -298,3 +300,74 @@ def test_nets_described_for_rows_of_another_width_are_distilled():
     one = MergedClassifier.from_fitted(pair, wide[140:240], Y[140:240], **settings)
     assert one.merge_report_.chosen.startswith("distilled")
     assert one.score(wide[240:], Y[240:]) > 0.4
+
+
+class TwoInputs(nn.Module):
+    """Numbers, and codes of two categories."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.hidden = nn.Embedding(3, 2), nn.Linear(6, 8)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, num, cat):
+        codes = self.table(cat.long()).flatten(1)
+        return self.out(torch.relu(self.hidden(torch.cat([num, codes], dim=1))))
+
+
+class Masked(nn.Module):
+    """The second input may be left out."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x, mask=None):
+        h = torch.relu(self.hidden(x))
+        return self.out(h if mask is None else h * mask)
+
+
+def two_inputs(x):
+    return SliceDict(num=x[:, :2], cat=np.digitize(x[:, 2:], [-0.5, 0.5]))
+
+
+def masked(x):
+    return SliceDict(x=x, mask=np.ones((len(x), 8), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("module", "inputs", "distilled"),
+    [
+        (TwoInputs, two_inputs, True),
+        (Masked, masked, True),
+        (Masked, lambda x: SliceDict(x=x), False),
+        (Masked, lambda x: x, False),
+    ],
+    ids=["numbers and codes", "a mask", "one input by name", "without the mask"],
+)
+def test_nets_of_several_inputs_become_one(module, inputs, distilled):
+    """Those of one input are aligned, whatever else their modules could take."""
+    train, held, test = ((inputs(x), y) for x, y in (TRAIN, HELD, TEST))
+    pair = [net(module, seed, train) for seed in range(2)]
+    before = pickle.dumps((train[0], held[0], [member.module_.state_dict() for member in pair]))
+    settings = {"weights": None, "barrier_tolerance": 9.0}
+    one = MergedClassifier.from_fitted(
+        pair, *held, method="parameters", X_unlabeled=train[0], **settings
+    )
+    after = pickle.dumps((train[0], held[0], [member.module_.state_dict() for member in pair]))
+    assert after == before
+    assert one.merge_report_.chosen.startswith("distilled from ") == distilled
+    assert ("aligned" in one.merge_report_.stages) != distilled
+    losses = [log_loss(test[1], m.predict_proba(test[0])) for m in (one, *pair)]
+    assert losses[0] < 1.05 * np.mean(losses[1:])
+
+
+def test_rows_without_labels_have_the_inputs_of_the_others():
+    pair = [net(TwoInputs, seed, (two_inputs(TRAIN[0]), TRAIN[1]), max_epochs=1) for seed in (0, 1)]
+    settings = {"method": "parameters", "barrier_tolerance": 9.0}
+    held = two_inputs(HELD[0])
+    for other in (SliceDict(num=TRAIN[0][:, :2]), TRAIN[0]):
+        with pytest.raises(
+            ValueError, match="should be a SliceDict with the inputs of X: num, cat"
+        ):
+            MergedClassifier.from_fitted(pair, held, HELD[1], X_unlabeled=other, **settings)
