@@ -55,15 +55,9 @@ def fit_nets(
     labelled = soft.labelled() if (soft.codes >= 0).any() else soft
     if isinstance(student, FrozenEstimator):
         return {share: training.trained(student, soft, share) for share in shares}
-    complete = _with_all_classes(labelled)
-    found: dict[float, Member] = {}
-    if 1.0 in shares:
-        found[1.0] = training.fitted(labelled)
-    if set(shares) - {1.0}:
-        same = complete is labelled and 1.0 in found
-        start = _frozen(found[1.0] if same else training.fitted(complete))
-        found |= {s: training.trained(start, soft, s) for s in shares if s < 1.0}
-    return found
+    own = training.fitted(_with_all_classes(labelled))
+    start = _frozen(own)
+    return {s: own if s == 1.0 else training.trained(start, soft, s) for s in shares}
 
 
 def _with_all_classes(soft: SoftLabels) -> SoftLabels:

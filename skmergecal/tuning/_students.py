@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _safe_indexing
-from skmergecal._pipelines import fit_front, is_pipeline, transform_before
+from skmergecal._pipelines import fit_front, is_pipeline, resamples, transform_before
 from skmergecal._training import stacked
 from skmergecal._typing import Estimator
 from skmergecal._warnings import warn_user
@@ -46,6 +46,12 @@ def check_student(student: Estimator) -> None:
     A net that is fitted may be meant to be trained further, and then has to be frozen.
     """
     check_estimator("student", student, will_refit=False)
+    if resamples(student):
+        msg = (
+            "a step of the student draws other rows (fit_resample), and each row has probabilities "
+            "of its own to learn: leave it out, or weigh rows with sample_weight"
+        )
+        raise ValueError(msg)
     if is_net(student):
         check_estimator("student", student)
         return
