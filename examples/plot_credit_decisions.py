@@ -68,9 +68,11 @@ print(f"share of defaults: {y_test.mean():.2f}")
 # from the costs.
 fig, ax = plt.subplots(figsize=(6.5, 4.5), layout="constrained")
 thresholds = np.geomspace(0.01, 0.99, 100)
-for (name, p), line in zip(default.items(), ("k-", "C1--", "C0-."), strict=True):
-    ax.plot(thresholds, [profit(p, t) for t in thresholds], line, label=name, linewidth=2)
-ax.axvline(THRESHOLD, color="0.6", linestyle=":", label="threshold of the costs, 1/11")
+for name, colour, line in zip(models, ("0.5", "0.5", "#D55E00"), ("--", ":", "-"), strict=True):
+    earned = [profit(default[name], t) for t in thresholds]
+    ax.plot(thresholds, earned, color=colour, linestyle=line, label=name, linewidth=2.5)
+ax.axvline(THRESHOLD, color="k", linewidth=1)
+ax.text(0.97 * THRESHOLD, 0.5, "costs say: 1/11", ha="right")
 ax.set(xscale="log", ylim=(-0.2, None), title="Profit per application")
 ax.set_xticks([0.01, 0.1, 0.5], ["0.01", "0.1", "0.5"])
 ax.minorticks_off()
@@ -81,6 +83,7 @@ plt.show()
 # %%
 # Why: class weights shift the probabilities of the linear model. What the package does about this
 # and other pitfalls: :doc:`/guide/pitfalls`.
-display = ReliabilityDisplay.from_estimator(models, X_test, y_test)
+shown = {name: models[name] for name in ("balanced linear", "merged", "forest")}
+display = ReliabilityDisplay.from_estimator(shown, X_test, y_test)
 display.ax_.set_title("Default")
 plt.show()

@@ -39,5 +39,5 @@ print(f"temperature {merged.temperature_:.2f}; {plain}")
 # differ, but their bootstrap intervals are wide, and most hold equal weights.
 proba = {name: model.predict_proba(X_held) for name, model in folds.items()}
 display = WeightsDisplay.from_predictions(y_held, proba, n_resamples=50, random_state=0)
-display.ax_.set_title("Weights of the folds")
+display.ax_.set_title("Five folds: their weights can hardly be told apart")
 plt.show()

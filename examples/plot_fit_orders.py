@@ -184,7 +184,7 @@ def print_table(title: str, results: Results) -> None:
 
 def draw_reliability(ax: Axes, title: str, results: Results) -> None:
     """Reliability before and after; bars show what the rows of a bin can tell."""
-    names = {VOTE: VOTE, CALIBRATED_VOTE: CALIBRATED_VOTE, DEFAULT: "MergedClassifier"}
+    names = {VOTE: VOTE, DEFAULT: "MergedClassifier", CALIBRATED_VOTE: CALIBRATED_VOTE}
     shown = {label: results.proba[name] for name, label in names.items()}
     display = ReliabilityDisplay.from_predictions(
         results.y, shown, kind="top-label", strategy="quantile", n_bins=15, ax=ax
@@ -234,7 +234,7 @@ def conclude(title: str, results: Results) -> Iterator[str]:
 
 def main() -> None:
     """Run everything."""
-    fig, axes = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
+    fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     lines: list[str] = []
     for ax, load in zip(axes, (load_digits, load_breast_cancer), strict=True):
         title = load.__name__.removeprefix("load_").replace("_", " ")

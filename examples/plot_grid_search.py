@@ -43,6 +43,7 @@ print(f"test log loss {log_loss(y_test, search.predict_proba(X_test)):.4f}")
 # %%
 # Log loss of each candidate over the folds, with the standard error of its mean. Those of one
 # picture are scored on the same folds, so that differences are more certain than the lines suggest.
+# The square is the candidate that the search takes.
 found = search.cv_results_
 labels = [f"{p['method']}, {p['calibrate']}" for p in found["params"]]
 order = np.argsort(found["mean_test_score"])
@@ -51,8 +52,12 @@ ax.errorbar(
     -found["mean_test_score"][order],
     range(len(order)),
     xerr=found["std_test_score"][order] / 5**0.5,
-    fmt="ko",
+    fmt="o",
+    color="0.5",
 )
+best = list(order).index(search.best_index_)
+ax.plot(-search.best_score_, best, "s", color="#D55E00", markersize=9)
 ax.set_yticks(range(len(order)), [labels[i] for i in order])
-ax.set(xlabel="log loss over five folds", title="method, calibrate")
+ax.get_yticklabels()[best].set_fontweight("bold")
+ax.set(xlabel="log loss over five folds (lower is better)", title="method, calibrate")
 plt.show()

@@ -38,7 +38,7 @@ print(calibration_report(bayes, X_held, y_held))
 calibrated = TemperatureCalibrator(FrozenEstimator(bayes)).fit(X_held, y_held)
 members = {"naive Bayes": bayes, "trees": trees}
 merged = MergedClassifier.from_fitted(members, X_held, y_held)
-models = {"before": bayes, "after": calibrated, "trees": trees, "merged": merged}
+models = {"before": bayes, "merged": merged, "after": calibrated, "trees": trees}
 display = ReliabilityDisplay.from_estimator(models, X_test, y_test, strategy="quantile", n_bins=8)
 display.ax_.set_title("Digits: the most probable class")
 plt.show()

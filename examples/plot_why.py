@@ -51,16 +51,20 @@ for name, model in models.items():
 
 # %%
 # On the left, points above the diagonal are under-confident, points below it over-confident. On the
-# right, the log loss, which depends on accuracy and calibration, with twice its standard error.
-fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
-shown = {name: models[name] for name in ("forest", "naive Bayes", "vote", "merged")}
+# right, the log loss, which depends on accuracy and calibration, with twice its standard error;
+# members are grey.
+fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
+shown = {name: models[name] for name in ("vote", "merged", "naive Bayes", "forest")}
 ReliabilityDisplay.from_estimator(shown, X_test, y_test, strategy="quantile", n_bins=6, ax=left)
 for place, (name, model) in enumerate(models.items()):
     loss = losses(model)
     margin = 2 * loss.std() / len(loss) ** 0.5
-    right.errorbar(loss.mean(), place, xerr=margin, fmt="s" if name == "merged" else "o", color="k")
+    colour = {"merged": "#D55E00", **dict.fromkeys(members, "0.5")}.get(name, "k")
+    marker = "s" if name == "merged" else "o"
+    right.errorbar(loss.mean(), place, xerr=margin, fmt=marker, color=colour)
 right.set_yticks(range(len(models)), models)
-right.set(xlabel="log loss", xscale="log", ylim=(len(models) - 0.5, -0.5))
+right.get_yticklabels()[-1].set_fontweight("bold")
+right.set(xlabel="log loss (lower is better)", xscale="log", ylim=(len(models) - 0.5, -0.5))
 right.set_xticks([0.2, 0.5, 1, 2], ["0.2", "0.5", "1", "2"])
 right.minorticks_off()
 plt.show()
