@@ -28,7 +28,7 @@ nets = [
 ]
 
 # %%
-# The loss of the nets between the two. As they are, the mean of both is worse than either; with units
+# The loss of nets between the two. As they are, their mean is worse than either; with units
 # matched, it is better.
 display = MergePathDisplay.from_estimators(
     *nets, X_test, y_test, alignments=(None, "weights", "activations")

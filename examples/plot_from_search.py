@@ -69,7 +69,7 @@ for name, rows in loss.items():
 # %%
 # The picture has what each candidate loses more than the merge on the same rows, with twice the
 # standard error: an interval beyond the line says that the merge is better, and not by chance.
-# Intervals of the losses themselves would overlap: rows that are hard for one model are hard for all.
+# Intervals of the losses would overlap: rows that are hard for one model are hard for all.
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 labels = [f"{rank}. {name.split('gradient')[-1].split()[0]}" for rank, name in enumerate(loss)]
 labels[:2] = "merged", labels[1] + ", best of search"
