@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 
 import skmergecal
 
@@ -17,7 +21,6 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "matplotlib.sphinxext.plot_directive",
     "numpydoc",
@@ -102,6 +105,7 @@ plot_html_show_source_link = False
 plot_html_show_formats = False
 plot_formats = [("png", 150)]
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = f"skmergecal {version}"
 html_logo = html_favicon = "_static/logo.svg"
@@ -127,8 +131,25 @@ html_sidebars = {page: ["globaltoc.html"] for page in ALONE}
 html_copy_source = False
 
 
+def write_inline_math(writer: object, node: nodes.math) -> None:
+    """MathML, which browsers draw themselves: no script, and no network."""
+    writer.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def write_display_math(writer: object, node: nodes.math_block) -> None:
+    """A formula of its own, in lines where there are some."""
+    tex = node.astext()
+    if r"\\" in tex:
+        tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
+    formula = re.sub("<math ", '<math display="block" ', tex2mathml(tex), count=1)
+    writer.body.append(f'<div class="math">{formula}</div>')
+    raise nodes.SkipNode
+
+
 def setup(app: object) -> None:
-    """Warnings are errors while the examples run, except those about deprecations elsewhere."""
+    """Formulas as MathML; warnings are errors in the examples, but for deprecations elsewhere."""
+    app.add_html_math_renderer("mathml", (write_inline_math, None), (write_display_math, None))
     strict = warnings.catch_warnings()
 
     def begin(app: object) -> None:

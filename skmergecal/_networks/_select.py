@@ -75,7 +75,7 @@ def select_units(
     References
     ----------
     Chen, Billings and Luo, "Orthogonal least squares methods", International Journal of Control
-    1989.
+    1989, https://doi.org/10.1080/00207178908953472.
 
     Examples
     --------

@@ -369,7 +369,8 @@ def fit_temperature(
 
     References
     ----------
-    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2,
+    https://doi.org/10.48550/arXiv.1706.04599.
 
     Examples
     --------

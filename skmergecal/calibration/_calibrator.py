@@ -147,7 +147,8 @@ class TemperatureCalibrator(LogProbaClassifier):
 
     References
     ----------
-    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+    https://doi.org/10.48550/arXiv.1706.04599.
 
     Examples
     --------

@@ -99,7 +99,7 @@ class ClassShift(LogProbaClassifier):
     References
     ----------
     Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
-    Probabilities", Neural Computation 2002, doi 10.1162/089976602753284446.
+    Probabilities", Neural Computation 2002, https://doi.org/10.1162/089976602753284446.
 
     Examples
     --------
@@ -327,7 +327,7 @@ def adjust_prior(estimator: Estimator, prior: Any, *, old_prior: Any = None) -> 
     References
     ----------
     Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
-    Probabilities", Neural Computation 2002, doi 10.1162/089976602753284446.
+    Probabilities", Neural Computation 2002, https://doi.org/10.1162/089976602753284446.
 
     Examples
     --------

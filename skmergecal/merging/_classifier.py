@@ -199,9 +199,16 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
     References
     ----------
-    Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986; Caruana et
-    al., "Ensemble Selection from Libraries of Models", ICML 2004; Guo et al., "On Calibration of
-    Modern Neural Networks", ICML 2017; Wortsman et al., "Model soups", ICML 2022.
+    Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986,
+    https://doi.org/10.1214/ss/1177013825.
+
+    Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004,
+    https://doi.org/10.1145/1015330.1015432.
+
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+    https://doi.org/10.48550/arXiv.1706.04599.
+
+    Wortsman et al., "Model soups", ICML 2022, https://doi.org/10.48550/arXiv.2203.05482.
 
     Examples
     --------

@@ -126,7 +126,8 @@ def merge_path(
 
     References
     ----------
-    Frankle et al., "Linear mode connectivity and the lottery ticket hypothesis", ICML 2020.
+    Frankle et al., "Linear mode connectivity and the lottery ticket hypothesis", ICML 2020,
+    https://doi.org/10.48550/arXiv.1912.05671.
 
     Examples
     --------

@@ -114,9 +114,14 @@ def expected_calibration_error(
 
     References
     ----------
-    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
-    The debiased square: Kumar et al., "Verified Uncertainty Calibration", NeurIPS 2019, section
-    4; Ferro and Fricker, "A bias-corrected decomposition of the Brier score", QJRMS 2012.
+    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015,
+    https://doi.org/10.1609/aaai.v29i1.9602.
+
+    The debiased square: Kumar et al., "Verified Uncertainty Calibration", NeurIPS 2019, section 4,
+    https://doi.org/10.48550/arXiv.1909.10155.
+
+    Ferro and Fricker, "A bias-corrected decomposition of the Brier score", QJRMS 2012,
+    https://doi.org/10.1002/qj.1924.
 
     Examples
     --------
@@ -167,7 +172,8 @@ def maximum_calibration_error(
 
     References
     ----------
-    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
+    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015,
+    https://doi.org/10.1609/aaai.v29i1.9602.
 
     Examples
     --------
@@ -223,9 +229,11 @@ def classwise_calibration_error(
 
     References
     ----------
-    Kull et al., "Beyond temperature scaling", NeurIPS 2019, equation 2 (uniform bins); Nixon et
-    al., "Measuring Calibration in Deep Learning", CVPR workshops 2019 (quantile bins: adaptive
-    calibration error).
+    Kull et al., "Beyond temperature scaling", NeurIPS 2019, equation 2 (uniform bins),
+    https://doi.org/10.48550/arXiv.1910.12656.
+
+    Nixon et al., "Measuring Calibration in Deep Learning", CVPR workshops 2019 (quantile bins:
+    adaptive calibration error), https://doi.org/10.48550/arXiv.1904.01685.
 
     Examples
     --------

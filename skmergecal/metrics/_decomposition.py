@@ -159,8 +159,11 @@ def decompose_log_loss(
     References
     ----------
     Berta, Holzmüller, Jordan and Bach, "Rethinking Early Stopping: Refine, Then Calibrate", 2025
-    (refinement as the loss after the best recalibration); Bröcker, "Reliability, sufficiency,
-    and the decomposition of proper scores", QJRMS 2009.
+    (refinement as the loss after the best recalibration),
+    https://doi.org/10.48550/arXiv.2501.19195.
+
+    Bröcker, "Reliability, sufficiency, and the decomposition of proper scores", QJRMS 2009,
+    https://doi.org/10.1002/qj.456.
 
     Examples
     --------
@@ -215,8 +218,11 @@ def decompose_brier_score(
 
     References
     ----------
-    Murphy, "A New Vector Partition of the Probability Score", 1973; Dimitriadis, Gneiting and
-    Jordan, "Stable reliability diagrams for probabilistic classifiers", PNAS 2021.
+    Murphy, "A New Vector Partition of the Probability Score", Journal of Applied Meteorology 1973,
+    https://doi.org/10.1175/1520-0450(1973)012%3C0595:ANVPOT%3E2.0.CO;2.
+
+    Dimitriadis, Gneiting and Jordan, "Stable reliability diagrams for probabilistic classifiers",
+    PNAS 2021, https://doi.org/10.1073/pnas.2016191118.
 
     Examples
     --------

@@ -98,9 +98,11 @@ def disagreement(proba: Sequence[Any], *, sample_weight: Any = None) -> Array:
 
     References
     ----------
-    Skalak, "The Sources of Increased Accuracy for Two Proposed Boosting Algorithms", 1996;
-    for several classes: Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty
-    Estimation using Deep Ensembles", NeurIPS 2017.
+    Skalak, "The Sources of Increased Accuracy for Two Proposed Boosting Algorithms", AAAI workshop
+    1996.
+
+    For several classes: Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty
+    Estimation using Deep Ensembles", NeurIPS 2017, https://doi.org/10.48550/arXiv.1612.01474.
 
     Examples
     --------
@@ -144,7 +146,7 @@ def double_fault(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> 
     References
     ----------
     Giacinto and Roli, "Design of effective neural network ensembles for image classification
-    purposes", Image and Vision Computing 2001.
+    purposes", Image and Vision Computing 2001, https://doi.org/10.1016/S0262-8856(01)00045-2.
 
     Examples
     --------
@@ -187,7 +189,8 @@ def q_statistic(y: Any, proba: Sequence[Any], *, sample_weight: Any = None) -> A
     References
     ----------
     Kuncheva and Whitaker, "Measures of Diversity in Classifier Ensembles and Their Relationship
-    with the Ensemble Accuracy", Machine Learning 2003, equation 7.
+    with the Ensemble Accuracy", Machine Learning 2003, equation 7,
+    https://doi.org/10.1023/A:1022859003006.
 
     Examples
     --------
@@ -228,7 +231,9 @@ def error_correlation(y: Any, proba: Sequence[Any], *, sample_weight: Any = None
 
     References
     ----------
-    Kuncheva and Whitaker 2003, equation 8.
+    Kuncheva and Whitaker, "Measures of Diversity in Classifier Ensembles and Their Relationship
+    with the Ensemble Accuracy", Machine Learning 2003, equation 8,
+    https://doi.org/10.1023/A:1022859003006.
 
     Examples
     --------

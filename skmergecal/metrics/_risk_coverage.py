@@ -101,8 +101,10 @@ def risk_coverage_curve(
 
     References
     ----------
-    El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 2010;
-    Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", NeurIPS 2017.
+    El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 2010.
+
+    Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", NeurIPS 2017,
+    https://doi.org/10.48550/arXiv.1705.08500.
 
     Examples
     --------
@@ -152,8 +154,8 @@ def area_under_risk_coverage(
 
     References
     ----------
-    Geifman, Uziel and El-Yaniv, "Bias-Reduced Uncertainty Estimation for Deep Neural
-    Classifiers", ICLR 2019.
+    Geifman, Uziel and El-Yaniv, "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers",
+    ICLR 2019, https://doi.org/10.48550/arXiv.1805.08206.
 
     Examples
     --------

@@ -105,10 +105,15 @@ def calibration_test(
 
     References
     ----------
-    Spiegelhalter, "Probabilistic prediction in patient management and clinical trials", 1986.
-    Bröcker and Smith, "Increasing the Reliability of Reliability Diagrams", 2007 (consistency
-    resampling; here the probabilities themselves are not resampled, so that p is exact).
-    Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2.
+    Spiegelhalter, "Probabilistic prediction in patient management and clinical trials", Statistics
+    in Medicine 1986, https://doi.org/10.1002/sim.4780050506.
+
+    Bröcker and Smith, "Increasing the Reliability of Reliability Diagrams", Weather and
+    Forecasting 2007 (consistency resampling; here the probabilities themselves are not resampled,
+    so that p is exact), https://doi.org/10.1175/WAF993.1.
+
+    Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2,
+    https://doi.org/10.1017/CBO9780511802843.
 
     Examples
     --------

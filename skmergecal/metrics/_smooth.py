@@ -91,8 +91,8 @@ def smooth_calibration_error(
 
     References
     ----------
-    Blasiok and Nakkiran, "Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing",
-    ICLR 2024, definitions 2 and 3.
+    Blasiok and Nakkiran, "Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing", ICLR
+    2024, definitions 2 and 3, https://doi.org/10.48550/arXiv.2309.12236.
 
     Examples
     --------

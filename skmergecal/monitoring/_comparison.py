@@ -48,7 +48,7 @@ class ModelComparison:
     References
     ----------
     Waudby-Smith and Ramdas, "Estimating Means of Bounded Random Variables by Betting", Journal of
-    the Royal Statistical Society B 2024.
+    the Royal Statistical Society B 2024, https://doi.org/10.1093/jrsssb/qkad009.
 
     Examples
     --------

@@ -150,9 +150,11 @@ class CalibrationMonitor:
 
     References
     ----------
-    Ville, "Etude critique de la notion de collectif", 1939; Shin, Ramdas and Rinaldo, "E-detectors:
-    A Nonparametric Framework for Sequential Change Detection", New England Journal of Statistics in
-    Data Science 2024.
+    Ville, "Etude critique de la notion de collectif", 1939.
+
+    Shin, Ramdas and Rinaldo, "E-detectors: A Nonparametric Framework for Sequential Change
+    Detection", New England Journal of Statistics in Data Science 2024,
+    https://doi.org/10.51387/23-NEJSDS51.
 
     Examples
     --------

@@ -51,7 +51,7 @@ def average_parameters(
 
     References
     ----------
-    Wortsman et al., "Model soups", ICML 2022.
+    Wortsman et al., "Model soups", ICML 2022, https://doi.org/10.48550/arXiv.2203.05482.
 
     Examples
     --------

@@ -349,6 +349,11 @@ def fit_combined_pool(
     more, and a cross-class pool is a regression on principal components. Classes with less than two
     rows, counted by weight, have no coefficients of their own: see `fit_classwise_pool`.
 
+    References
+    ----------
+    Wolpert, "Stacked generalization", Neural Networks 1992,
+    https://doi.org/10.1016/S0893-6080(05)80023-1.
+
     Examples
     --------
     >>> import numpy as np

@@ -50,7 +50,8 @@ def greedy_selection(
 
     References
     ----------
-    Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004.
+    Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004,
+    https://doi.org/10.1145/1015330.1015432.
 
     Examples
     --------

@@ -43,7 +43,8 @@ def linear_pool(proba: Iterable[Any], weights: Sequence[float]) -> Array:
 
     References
     ----------
-    Stone, "The Opinion Pool", Annals of Mathematical Statistics 1961.
+    Stone, "The Opinion Pool", Annals of Mathematical Statistics 1961,
+    https://doi.org/10.1214/aoms/1177704873.
 
     Examples
     --------

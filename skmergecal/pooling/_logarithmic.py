@@ -68,7 +68,8 @@ def logarithmic_pool(
 
     References
     ----------
-    Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986.
+    Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986,
+    https://doi.org/10.1214/ss/1177013825.
 
     Examples
     --------
@@ -130,6 +131,11 @@ def fit_logarithmic_pool(
     Notes
     -----
     Time grows about as the rows and the classes, and at most as the square of the members.
+
+    References
+    ----------
+    Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986,
+    https://doi.org/10.1214/ss/1177013825.
 
     Examples
     --------

@@ -130,9 +130,14 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
 
     References
     ----------
-    Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; Izmailov et
-    al., "Averaging weights leads to wider optima and better generalization", UAI 2018; Zhang et
-    al., "mixup: Beyond empirical risk minimization", ICLR 2018.
+    Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015,
+    https://doi.org/10.48550/arXiv.1503.02531.
+
+    Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018,
+    https://doi.org/10.48550/arXiv.1803.05407.
+
+    Zhang et al., "mixup: Beyond empirical risk minimization", ICLR 2018,
+    https://doi.org/10.48550/arXiv.1710.09412.
 
     Examples
     --------

@@ -107,8 +107,10 @@ class DistilledClassifier(LogProbaClassifier):
     References
     ----------
     Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015,
-    https://doi.org/10.48550/arXiv.1503.02531. Bucila, Caruana and Niculescu-Mizil, "Model
-    compression", KDD 2006, https://doi.org/10.1145/1150402.1150464.
+    https://doi.org/10.48550/arXiv.1503.02531.
+
+    Bucila, Caruana and Niculescu-Mizil, "Model compression", KDD 2006,
+    https://doi.org/10.1145/1150402.1150464.
 
     Examples
     --------

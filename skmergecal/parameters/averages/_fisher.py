@@ -67,7 +67,8 @@ def fisher_average(
 
     References
     ----------
-    Matena and Raffel, "Merging Models with Fisher-Weighted Averaging", NeurIPS 2022.
+    Matena and Raffel, "Merging Models with Fisher-Weighted Averaging", NeurIPS 2022,
+    https://doi.org/10.48550/arXiv.2111.09832.
 
     Examples
     --------

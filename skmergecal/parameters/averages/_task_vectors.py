@@ -207,8 +207,13 @@ def merge_task_vectors(
 
     References
     ----------
-    Ilharco et al., "Editing Models with Task Arithmetic", ICLR 2023; Yadav et al., 2023; Yu et
-    al., 2024.
+    Ilharco et al., "Editing Models with Task Arithmetic", ICLR 2023,
+    https://doi.org/10.48550/arXiv.2212.04089.
+
+    Yadav et al., "TIES-Merging", NeurIPS 2023, https://doi.org/10.48550/arXiv.2306.01708.
+
+    Yu et al., "Language Models are Super Mario" (DARE), ICML 2024,
+    https://doi.org/10.48550/arXiv.2311.03099.
 
     Examples
     --------
