@@ -16,6 +16,8 @@ __all__ = ["in_known_form", "warn_of_names"]
 
 #: What LightGBM calls the columns of an array.
 _GENERATED = "Column_"
+#: Kinds of types that are numbers.
+_NUMBERS = "fiub"
 
 
 def in_known_form(estimator: Estimator, X: Any) -> Any:
@@ -31,10 +33,7 @@ def in_known_form(estimator: Estimator, X: Any) -> Any:
         if names is None or X.ndim != 2 or len(names) != X.shape[1] or frames is None:
             return X
         return frames.DataFrame(X, columns=names, copy=False)
-    if _knows_none(inner) and _is_named(X):
-        values = X.to_numpy()
-        return values if values.dtype.kind in "fiub" else X
-    return X
+    return _without_names(X) if _knows_none(inner) and _is_named(X) else X
 
 
 def warn_of_names(estimators: Iterable[tuple[str, Estimator]], X: Any) -> None:
@@ -51,6 +50,16 @@ def warn_of_names(estimators: Iterable[tuple[str, Estimator]], X: Any) -> None:
         if message is not None:
             remedy = "columns are taken in their order. Pass rows of the kind that fitted the model"
             warn_user(f"{message}: {remedy}.", who=f"estimator {name!r}")
+
+
+def _without_names(X: Any) -> Any:
+    """The numbers of a frame as an array; a frame that holds something else as it is."""
+    values = X.to_numpy()
+    if values.dtype.kind in _NUMBERS:
+        return values
+    # Columns of several types, and those of pandas, come as objects.
+    numbers = all(getattr(dtype, "kind", "O") in _NUMBERS for dtype in X.dtypes)
+    return X.to_numpy(dtype=np.float64, na_value=np.nan) if numbers else X
 
 
 def _inside(estimator: Estimator) -> Estimator:

@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -83,6 +84,21 @@ def test_members_with_other_names_are_told_of_once(known, given, start, how):
     np.testing.assert_array_equal(same.predict_proba(known), p)
     _, texts = warned(lambda: merged.member_report(given, y))
     assert len(texts) == 1
+
+
+def test_frames_of_other_number_types_are_told_of_once_too():
+    """Types of pandas, and truth values beside numbers, come as objects of its frames."""
+    flag = FRAME.assign(dose=FRAME["dose"] > 1)
+    whole = FRAME.round().astype({"age": int}).convert_dtypes()
+    missing = whole.assign(age=whole["age"].mask(np.arange(90) % 7 == 0))
+    for given in (flag, whole, missing):
+        known = given.to_numpy(dtype=float, na_value=np.nan)
+        trees = HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=5)
+        members = {str(n): clone(trees).set_params(max_depth=n).fit(known, y) for n in (2, 3)}
+        merged, (text,) = warned(lambda g=given, m=members: MergedClassifier.from_fitted(m, g, y))
+        assert text.startswith("X has feature names, but")
+        same = MergedClassifier.from_fitted(members, known, y)
+        np.testing.assert_array_equal(merged.predict_proba(given), same.predict_proba(known))
 
 
 def test_a_merge_that_knows_names_warns_in_its_own_name_only():
