@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -38,16 +39,22 @@ class ActivationFunction(NamedTuple):
 
 
 def _gelu_slope(x: Array, y: Array, _: float) -> Array:
-    return ndtr(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    slope = x**2  # ndtr(x) + x * exp(-x**2 / 2) / sqrt(2 pi), in place
+    slope /= -2
+    np.exp(slope, out=slope)
+    slope *= x
+    slope /= sqrt(2 * pi)
+    slope += ndtr(x)
+    return slope
 
 
 def _gelu_tanh(x: Array, _: float) -> Array:
-    return x * expit(np.sqrt(8 / np.pi) * (x + 0.044715 * x**3))
+    return x * expit(sqrt(8 / pi) * (x + 0.044715 * x**3))
 
 
 def _gelu_tanh_slope(x: Array, y: Array, _: float) -> Array:
-    s = expit(np.sqrt(8 / np.pi) * (x + 0.044715 * x**3))
-    return s + x * s * (1 - s) * np.sqrt(8 / np.pi) * (1 + 3 * 0.044715 * x**2)
+    s = expit(sqrt(8 / pi) * (x + 0.044715 * x**3))
+    return s + x * s * (1 - s) * sqrt(8 / pi) * (1 + 3 * 0.044715 * x**2)
 
 
 def _silu_slope(x: Array, y: Array, _: float) -> Array:

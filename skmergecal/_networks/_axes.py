@@ -145,9 +145,11 @@ class Softmax(Node):
     def forward(self, arrays: Arrays, *values: Array) -> Array:
         """Shifted by the maximum first, so that nothing overflows."""
         x = values[0] - values[0].max(axis=self.axis, keepdims=True)
-        e = np.exp(x)
-        total = e.sum(axis=self.axis, keepdims=True)
-        return x - np.log(total) if self.log else e / total
+        if self.log:
+            return x - np.log(np.exp(x).sum(axis=self.axis, keepdims=True))
+        np.exp(x, out=x)
+        x /= x.sum(axis=self.axis, keepdims=True)
+        return x
 
     def backward(
         self, arrays: Arrays, gradient: Array, values: Sequence[Array], out: Array
@@ -155,7 +157,9 @@ class Softmax(Node):
         """Gradient of the normalisation."""
         if self.log:
             return [gradient - np.exp(out) * gradient.sum(axis=self.axis, keepdims=True)], {}
-        return [out * (gradient - (out * gradient).sum(axis=self.axis, keepdims=True))], {}
+        inner: Array = gradient - (out * gradient).sum(axis=self.axis, keepdims=True)
+        inner *= out
+        return [inner], {}
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,11 @@ def boundaries(axis: tuple[Block, ...]) -> set[int]:
 
 def reshaped(
     layout: Layout, before: Sequence[int], after: Sequence[int]
-) -> tuple[Layout, list[Axis]]:
+) -> tuple[Layout, list[tuple[Axis, int]]]:
     """The layout of a value in another shape, and axes whose units have to keep their places.
+
+    Each of these comes with the number of places that stay next to each other, such as those of a
+    head where an axis is split into heads: so many can move together.
 
     Parameters
     ----------
@@ -68,14 +71,16 @@ def reshaped(
         Lengths of the axes.
     """
     new: list[Axis] = [None] * len(after)
-    lost: list[Axis] = []
+    lost: list[tuple[Axis, int]] = []
     for inside, outside in _groups(before, after):
         filled = [i for i in inside if layout[i] is not None]
         found = None
         if len(filled) == 1:
             found = _moved(layout, before, after, inside, outside, filled[0])
         if found is None:
-            lost.extend(layout[i] for i in filled)
+            lengths = [after[j] for j in outside if after[j] > 1]
+            together = prod(lengths[1:]) if len(inside) == 1 else 1
+            lost.extend((layout[i], together) for i in filled)
         else:
             new[found[0]] = found[1]
     return tuple(new), lost

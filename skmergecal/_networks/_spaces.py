@@ -64,7 +64,15 @@ class _Union:
 
 
 class _CutError(Exception):
-    """Units of one axis turn out to be in two spaces: begin again, with this cut."""
+    """Units of one axis are in two spaces, or move together: begin again, with what is known."""
+
+
+@dataclass
+class _Parts:
+    """How the axes that are made consist of units, by their numbers."""
+
+    cuts: dict[int, set[int]] = field(default_factory=dict)  # first units of more blocks
+    inner: dict[int, int] = field(default_factory=dict)  # places of each unit, where more than one
 
 
 @dataclass
@@ -77,7 +85,7 @@ class _Finder:
 
     network: Network
     arrays: Arrays
-    cuts: dict[int, set[int]]  # by the number of an axis that is made: first units of more blocks
+    parts: _Parts
     spaces: _Union = field(default_factory=_Union)
     scales: _Union = field(default_factory=_Union)
     slots: list[tuple[int, int, AxisSlice]] = field(default_factory=list)  # space, scale
@@ -89,7 +97,7 @@ class _Finder:
     marked: dict[tuple[str, int], tuple[Axis, int]] = field(default_factory=dict)  # array, axis
     layouts: list[Layout] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
-    made: int = 0
+    made: list[int] = field(default_factory=list)  # places along each axis that was made
 
     def run(self) -> None:
         # Only the shapes of the values matter; zeros are also valid numbers for an embedding.
@@ -105,11 +113,13 @@ class _Finder:
         return [self.layouts[i] for i in self.network.nodes[place].inputs]
 
     def new(self, size: int) -> tuple[Block, ...]:
-        number, self.made = self.made, self.made + 1
-        starts = sorted({0, *self.cuts.get(number, ())})
+        number = len(self.made)
+        self.made.append(size)
+        inner = self.parts.inner.get(number, 1)
+        starts = sorted({0, *self.parts.cuts.get(number, ())})
         return tuple(
-            Block(self.spaces.new(), self.scales.new(), stop - start, (number, start))
-            for start, stop in zip(starts, [*starts[1:], size], strict=True)
+            Block(self.spaces.new(), self.scales.new(), stop - start, (number, start), inner)
+            for start, stop in zip(starts, [*starts[1:], size // inner], strict=True)
         )
 
     def rescaled(self, axis: Axis) -> Axis:
@@ -183,10 +193,22 @@ class _Finder:
             if (place - offset) % block.inner:
                 return False
             number, start = block.origin
-            self.cuts.setdefault(number, set()).add(start + (place - offset) // block.inner)
+            first = start + (place - offset) // block.inner
+            self.parts.cuts.setdefault(number, set()).add(first)
         if missing:
             raise _CutError
         return True
+
+    def gather(self, axis: Axis, together: int) -> None:
+        """Let units move so many together, where they cannot move one by one."""
+        if axis is None or len(axis) > 1 or axis[0].inner > 1 or together == 1:
+            return
+        number, _ = axis[0].origin
+        cuts = self.parts.cuts.get(number, set())
+        if not any(place % together for place in (self.made[number], *cuts)):
+            self.parts.inner[number] = together
+            self.parts.cuts[number] = {place // together for place in cuts}
+            raise _CutError
 
     def combine(self, place: int, product: bool) -> Layout:
         """Layout of a sum or a product of two values; axes of length 1 are repeated."""
@@ -427,7 +449,9 @@ def _reshape(node: Reshape, finder: _Finder, place: int) -> Layout:
     (before,) = finder.below(place)
     shape, source = finder.shapes[place], finder.shapes[node.inputs[0]]
     found, lost = reshaped(before, source[1:], shape[1:])
-    finder.freeze(*lost)
+    for axis, together in lost:
+        finder.gather(axis, together)
+        finder.freeze(axis)
     return found
 
 
@@ -487,11 +511,11 @@ def find_spaces(network: Network, arrays: Arrays) -> list[UnitSpace]:
     -------
     list of UnitSpace
     """
-    cuts: dict[int, set[int]] = {}
+    parts = _Parts()
     while True:
-        finder = _Finder(network, arrays, cuts)
+        finder = _Finder(network, arrays, parts)
         try:
             finder.run()
-        except _CutError:  # each adds a cut, and there are at most as many as units
+        except _CutError:  # at most one for each unit, and one for each axis
             continue
         return list(finder.collect())

@@ -102,6 +102,26 @@ class OneLayerBlocks(nn.Module):
         return self.out(x)
 
 
+class Heads(nn.Module):
+    """Attention of two heads over the columns; a head's units stay together."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.Parameter(torch.randn(5, 4))
+        self.qkv, self.join, self.out = nn.Linear(4, 12), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = x.unsqueeze(-1) * self.tokens
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = self.parted(q), self.parted(k), self.parted(v)
+        z = torch.softmax(q @ k.transpose(-1, -2), dim=-1) @ v
+        return self.out((x + self.join(z.transpose(1, 2).flatten(2))).mean(dim=1))
+
+    @staticmethod
+    def parted(x):
+        return x.reshape(x.shape[0], x.shape[1], 2, 2).transpose(1, 2)
+
+
 #: The sizes of the spaces whose units can be permuted.
 SIZES = {
     TiedLayers: [4],
@@ -110,6 +130,7 @@ SIZES = {
     NamedArguments: [4],
     ColumnsOfColumns: [2, 2, 2, 6],
     OneLayerBlocks: [6],
+    Heads: [4, 2],
 }
 MODULES = list(SIZES)
 

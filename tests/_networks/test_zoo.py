@@ -34,7 +34,7 @@ SIZES = {
     "shared table": [3, 8, 8],
     "DeepFM": [6, 8, 8],
     "TabM": [4, 8, 8],
-    "conv1d": [8],
+    "conv1d": [4, 8],
     "LeNet": [6, 12, 8],
     "attention": [8, 8, 8, 16],
     "wide & deep": [8, 8, 8],
