@@ -80,12 +80,12 @@ def uses_of_columns(steps: Sequence[Any], n_features: int) -> dict[int, ColumnUs
 
 def inner_steps(step: Any) -> list[Any]:
     """The steps directly inside of a fitted step; none where it is a single one."""
+    if isinstance(step, FrozenEstimator):
+        return [step.estimator]
     if hasattr(step, "transformers_"):
         return [part for _, part, _ in step.transformers_]
     if is_pipeline(step):
         return [part for _, part in step.steps]
-    if isinstance(step, FrozenEstimator):
-        return [step.estimator]
     return [part for _, part in getattr(step, "transformer_list", ())]
 
 

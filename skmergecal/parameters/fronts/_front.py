@@ -54,11 +54,11 @@ def on_common_front(parameters: Sequence[Parameters], names: Sequence[str]) -> l
         If the steps of a member are no affine map of such a front, or take what others refuse.
     """
     fronts = [_front_of(p, name) for p, name in zip(parameters, names, strict=True)]
-    inputs = fronts[0].inputs
     try:
         columns = columns_of(fronts)
     except NoLookUpError as error:
         raise no_look_up(error, fronts) from None
+    inputs = fronts[0].inputs
     if not any(p.architecture.get("type") == "MultinomialNB" for p in parameters):
         columns = _centred(columns, fronts)  # counts cannot be negative
     probes = [MemberFront.of(front.steps, inputs) for front in fronts]

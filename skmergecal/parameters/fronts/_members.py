@@ -10,12 +10,16 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import FunctionTransformer
 
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters.fronts._column_uses import (
     ColumnUse,
     NoLookUpError,
+    inner_steps,
     is_missing,
     uses_of_columns,
 )
@@ -60,7 +64,8 @@ class Front:
 def columns_of(fronts: Sequence[Front]) -> list[Numbers | Categories]:
     """The columns that any member uses, with all that any of them knows of their categories.
 
-    Steps at the end that only cast what they get are taken out of the fronts.
+    Steps at the end that only cast what they get are taken out of the fronts, and all fronts get
+    the same inputs: of frames whose columns are picked by name, all columns.
 
     Raises
     ------
@@ -70,9 +75,11 @@ def columns_of(fronts: Sequence[Front]) -> list[Numbers | Categories]:
         If a column is a number for one and a category for another, or if some members refuse
         values that others take and no plain model can refuse.
     """
-    uses = [_uses_of(front) for front in fronts]
-    _check_same_inputs(fronts)
-    inputs = fronts[0].inputs
+    own = [front.inputs for front in fronts]
+    inputs = _joint_inputs(fronts)
+    for front in fronts:
+        front.inputs = inputs
+    uses = [_uses_of(front, columns) for front, columns in zip(fronts, own, strict=True)]
     used = sorted(set().union(*uses))
     columns = [
         _column(i, inputs, {f.name: u[i] for f, u in zip(fronts, uses, strict=True) if i in u})
@@ -82,11 +89,15 @@ def columns_of(fronts: Sequence[Front]) -> list[Numbers | Categories]:
     return [_decided(c, [t for t in taken if c.column in t.own], inputs) for c in columns]
 
 
-def _check_same_inputs(fronts: Sequence[Front]) -> None:
+def _joint_inputs(fronts: Sequence[Front]) -> Inputs:
+    """The inputs of all, if they are the same or columns are picked by name."""
     first = fronts[0]
     for other in fronts[1:]:
         if other.inputs == first.inputs:
             continue
+        if all(front.inputs.names and _pick_by_name(front.steps[:1]) for front in fronts):
+            names = dict.fromkeys(name for front in fronts for name in front.inputs.names or ())
+            return Inputs(len(names), tuple(names))
         key = "n_features" if other.inputs.n_features != first.inputs.n_features else "names"
         values = [getattr(f.inputs, key) for f in (first, other)]
         key = "feature_names" if key == "names" else key
@@ -96,17 +107,33 @@ def _check_same_inputs(fronts: Sequence[Front]) -> None:
         )
         remedy = "use members of one architecture, or method='logits'"
         raise IncompatibleEstimatorsError(msg, remedy)
+    return first.inputs
 
 
-def _uses_of(front: Front) -> dict[int, ColumnUse]:
-    if front.inputs.n_features < 0:
+def _pick_by_name(steps: Sequence[Any]) -> bool:
+    """Whether steps take the columns of a frame by their names, and others may be beside them."""
+    return len(steps) > 0 and all(
+        isinstance(step, ColumnTransformer)
+        or (isinstance(step, FeatureUnion | FrozenEstimator) and _pick_by_name(inner_steps(step)))
+        for step in steps
+    )
+
+
+def _uses_of(front: Front, own: Inputs) -> dict[int, ColumnUse]:
+    """The use of each column of the joint inputs by a front, given the inputs that it knows."""
+    if own.n_features < 0:
         raise NoLookUpError(front.steps[0], [])
+    places: Sequence[int] = range(own.n_features)
+    if own != front.inputs:
+        joint = front.inputs.names or ()
+        places = [joint.index(name) for name in own.names or ()]
     while True:
         try:
-            return uses_of_columns(front.steps, front.inputs.n_features)
+            found = uses_of_columns(front.steps, own.n_features)
+            return {places[column]: use for column, use in found.items()}
         except NoLookUpError as error:
             if not front.steps or error.step is not front.steps[-1] or not _may_cast(error.step):
-                raise
+                raise NoLookUpError(error.step, [places[c] for c in error.columns]) from None
             front.steps.pop()
 
 

@@ -16,8 +16,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import (
+    FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
     OrdinalEncoder,
@@ -347,11 +348,38 @@ def test_pandas_na_beside_other_missing_values():
     assert error_of_one(members, plain) < 1e-9
 
 
-def test_members_of_other_frames():
+@pytest.mark.parametrize("rest", ["drop", "passthrough"])
+def test_members_of_frames_with_other_columns_in_another_order(rest):
+    X, y = people(0)
+    more = X.assign(first=np.arange(60.0))
+    frames = [X, more[["first", *X.columns[::-1]]], more.drop(columns="lost")]
+    parts = [
+        columns(imputed(StandardScaler()), one_hot(), remainder=rest),
+        make_union(columns(imputed(MinMaxScaler()), one_hot(), remainder=rest)),
+        FrozenEstimator(ColumnTransformer([("n", imputed(), ["pay"]), ("c", one_hot(), [1, -3])])),
+    ]
+    parts[2].estimator.fit(frames[2])
+    members = [
+        make_pipeline(part, logistic(0)).fit(frame, y)
+        for part, frame in zip(parts, frames, strict=True)
+    ]
+    rows = awkward()[0].assign(first=np.linspace(-5, 5, 60))
+    for pair in (members[:2], members[1:], members[::2]):
+        assert error_of_one(pair, rows) < 1e-9
+        assert error_of_one(pair, rows[rows.columns[::-1]]) < 1e-9
+    merged = MergedClassifier.from_fitted(members, more, y, method="parameters", weights=None)
+    pooled = MergedClassifier.from_fitted(members, more, y, method="logits", weights=None)
+    np.testing.assert_allclose(merged.predict_proba(rows), pooled.predict_proba(rows), atol=1e-9)
+
+
+def test_members_whose_columns_are_not_picked_by_name():
     X, y = people(0)
     members = [
-        make_pipeline(columns(imputed(), one_hot()), logistic(0)).fit(F, y)
-        for F in (X, X[X.columns[::-1]])
+        make_pipeline(*steps, columns(imputed(), one_hot()), logistic(0)).fit(frame, y)
+        for steps, frame in (
+            ([], X),
+            ([FunctionTransformer(feature_names_out="one-to-one")], X[X.columns[::-1]]),
+        )
     ]
     with pytest.raises(IncompatibleEstimatorsError, match="feature_names differ"):
         merge_logits(members, [0.5, 0.5])
