@@ -29,7 +29,7 @@ nets = [
 
 # %%
 # The loss of nets between the two. As they are, their mean is worse than either; with units
-# matched, it is better.
+# matched by weights, it is better.
 display = MergePathDisplay.from_estimators(
     *nets, X_test, y_test, alignments=(None, "weights", "activations")
 )

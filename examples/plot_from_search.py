@@ -81,8 +81,8 @@ for place, rows in enumerate(loss.values()):
 ax.axvline(0, color="#D55E00", linewidth=1, linestyle="--", zorder=0)
 ax.set_yticks(range(len(loss)), labels)
 ax.get_yticklabels()[0].set_fontweight("bold")
-ax.set(xlabel="log loss minus that of the merge", title="Customers who leave: eight candidates")
-ax.invert_yaxis()
+ax.set(xlabel="log loss minus that of the merge", ylim=(len(loss) - 0.5, -0.5))
+ax.set_title("Customers who leave: eight candidates, and merged")
 plt.show()
 
 # %%

@@ -80,6 +80,6 @@ for place, (name, model) in enumerate(models.items()):
 ax.axvline(losses(calibrated).mean(), color="#D55E00", linewidth=1, linestyle="--", zorder=0)
 ax.set_yticks(range(len(models)), models)
 ax.get_yticklabels()[list(models.values()).index(calibrated)].set_fontweight("bold")
-ax.set(xlabel="log loss (lower is better)", title="Breast cancer, three hospitals")
-ax.invert_yaxis()
+ax.set(xlabel="log loss (lower is better)", ylim=(len(models) - 0.5, -0.5))
+ax.set_title("Breast cancer, three hospitals")
 plt.show()

@@ -34,7 +34,7 @@ with warnings.catch_warnings():
         y,
         calibrate=False,
         method="parameters",
-        weights=None,
+        weights="log_loss",
         tune={"epochs": 30, **further},
         distil={"epochs": 30, **further},
         cv=3,
