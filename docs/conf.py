@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import re
 import warnings
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.errors import ExtensionError
 
 import skmergecal
 
@@ -147,6 +152,46 @@ def write_display_math(writer: object, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+def correct_links_from_source(
+    app: object, page: str, template: str, context: dict, doctree: object
+) -> None:
+    """Anchors of the links from source to reference begin with the name of the page.
+
+    viewcode takes one module for all names of a file, and `skmergecal.merge_path` and
+    `skmergecal.merging.MergePath` are in the same.
+    """
+    if page.startswith("_modules/"):
+        wrong = r"/([\w.]+\.(\w+))\.html#[\w.]*?\.\2\b"
+        context["body"] = re.sub(wrong, r"/\1.html#\1", context["body"])
+
+
+def check_links(app: object, exception: Exception | None) -> None:
+    """Each link within the site leads to a page that exists, and to an anchor on it."""
+    if exception is not None or app.builder.format != "html":
+        return
+    site = Path(app.outdir)
+
+    @cache
+    def anchors(page: Path) -> set[str]:
+        return set(re.findall(r'\s(?:id|name)="([^"]+)"', page.read_text(encoding="utf-8")))
+
+    broken = []
+    for page in site.rglob("*.html"):
+        if page.relative_to(site).parts[0] == "_static":
+            continue
+        for link in set(re.findall(r'href="([^"]+)"', page.read_text(encoding="utf-8"))):
+            path, _, anchor = unquote(html.unescape(link)).partition("#")
+            if re.match(r"[a-z]+:", path):
+                continue
+            target = (page.parent / path.partition("?")[0]).resolve() if path else page
+            has_anchor = not anchor or target.suffix != ".html"
+            if not target.exists() or not (has_anchor or anchor in anchors(target)):
+                broken.append(f"{page.relative_to(site)}: {link}")
+    if broken:
+        msg = "links that lead nowhere:\n" + "\n".join(sorted(broken))
+        raise ExtensionError(msg)
+
+
 def setup(app: object) -> None:
     """Formulas as MathML; warnings are errors in the examples, but for deprecations elsewhere."""
     app.add_html_math_renderer("mathml", (write_inline_math, None), (write_display_math, None))
@@ -162,3 +207,5 @@ def setup(app: object) -> None:
 
     app.connect("builder-inited", begin, priority=1)  # the gallery runs at the priority between
     app.connect("builder-inited", end, priority=999)
+    app.connect("html-page-context", correct_links_from_source)
+    app.connect("build-finished", check_links)
