@@ -148,7 +148,7 @@ def write_display_math(writer: object, node: nodes.math_block) -> None:
     if r"\\" in tex:
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
     formula = re.sub("<math ", '<math display="block" ', tex2mathml(tex), count=1)
-    writer.body.append(f'<div class="math">{formula}</div>')
+    writer.body.append(f'<div class="formula">{formula}</div>')
     raise nodes.SkipNode
 
 
