@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -159,8 +161,10 @@ def test_unequal_nets_are_distilled_into_the_largest(members, largest):
         merged(members, alignment=None)
 
 
-def branching(seed=0, **params):
-    return net(Ranked, seed, **{"max_epochs": 4, **params})
+@cache
+def branching(seed=0, max_epochs=4):
+    """The same net for each test that asks; none changes it."""
+    return net(Ranked, seed, max_epochs=max_epochs)
 
 
 def test_rows_without_labels_are_learned_from_too():
@@ -198,7 +202,7 @@ def test_a_distilled_merge_is_saved_loaded_and_tuned(tmp_path):
 def test_members_of_unlike_widths_are_fitted_merged_and_searched():
     """Their pool out of fold is the goal; greedy soups train one net, not one for each choice."""
     members = [
-        (f"w{w}", MLPClassifier((w,), solver="lbfgs", alpha=1, max_iter=2000, random_state=w))
+        (f"w{w}", MLPClassifier((w,), solver="lbfgs", alpha=1, tol=0.1, random_state=w))
         for w in (3, 4)
     ]
     search = GridSearchCV(
@@ -211,9 +215,10 @@ def test_members_of_unlike_widths_are_fitted_merged_and_searched():
     assert search.predict_proba(TEST[0]).shape == (len(TEST[0]), 3)
 
 
+@cache
 def biased(seed, shift):
     """A net whose logits are shifted, and so worse than it was."""
-    worse = branching(seed, max_epochs=12)
+    worse = copy.deepcopy(branching(seed, 12))
     with torch.no_grad():
         worse.module_.out.bias[0] += shift
     return worse
@@ -221,11 +226,12 @@ def biased(seed, shift):
 
 def test_a_merge_that_is_clearly_worse_than_its_best_member_is_not_silent():
     """It is no worse than the members are on average."""
-    pair = [branching(0, max_epochs=12), biased(1, 3.0)]
+    pair = [branching(0, 12), biased(1, 3.0)]
+    on_held = partial(merged, X_unlabeled=None)
     with pytest.warns(
         MergeBarrierWarning, match=r"best member by more than two .*merge_report_\.z"
     ):
-        one = merged(pair, weights=None)
+        one = on_held(pair, weights=None)
     report = one.merge_report_
     assert one.barrier_ < 0
     y = HELD[1]
@@ -236,16 +242,16 @@ def test_a_merge_that_is_clearly_worse_than_its_best_member_is_not_silent():
     d = losses[0] - losses[1]
     assert report.z == pytest.approx(d.mean() / d.std(ddof=1) * len(d) ** 0.5, rel=1e-4)
     with pytest.raises(MergeBarrierError, match=r"less by [\d.]+ standard errors.*'log_loss'"):
-        merged(pair, weights=None, on_barrier="raise")
-    assert merged(pair, on_barrier="raise").merge_report_.z < 2  # the remedy: learned weights
+        on_held(pair, weights=None, on_barrier="raise")
+    assert on_held(pair, on_barrier="raise").merge_report_.z < 2  # the remedy: learned weights
     with pytest.warns(MergeBarrierWarning, match="logit pool is used instead"):
-        pooled = merged(pair, weights=None, on_barrier="logits")
+        pooled = on_held(pair, weights=None, on_barrier="logits")
     assert not hasattr(pooled, "merged_estimator_")
-    merged(pair, weights=None, barrier_tolerance=1.0)
+    on_held(pair, weights=None, barrier_tolerance=1.0)
 
 
 def test_without_a_weak_member_a_merge_is_about_as_good_as_the_best():
-    good = [branching(seed, max_epochs=12) for seed in range(2)]
+    good = [branching(seed, 12) for seed in range(2)]
     with pytest.raises(MergeBarrierError, match="or leave these out"):
         merged([*good, biased(1, 3.0)], weights=None, on_barrier="raise")
     assert merged(good, weights=None, on_barrier="raise").merge_report_.z < 2
@@ -253,7 +259,7 @@ def test_without_a_weak_member_a_merge_is_about_as_good_as_the_best():
 
 @pytest.mark.filterwarnings("ignore::skmergecal.exceptions.MergeBarrierWarning")
 def test_more_rows_bring_a_merged_net_nearer_to_the_pool():
-    pair = [branching(0, max_epochs=12), biased(1, 3.0)]
+    pair = [branching(0, 12), biased(1, 3.0)]
     pool = MergedClassifier.from_fitted(pair, *HELD, method="logits", weights=None)
     few, more = (merged(pair, weights=None, X_unlabeled=rows) for rows in (None, TRAIN[0]))
     assert divergence(pool, more) < divergence(pool, few)

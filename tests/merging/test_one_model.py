@@ -190,9 +190,8 @@ def test_members_fitted_here_are_merged_on_rows_that_their_fold_does_not_hold_ou
         return real(members, weights, temperatures, settings, X, *args, **how)
 
     monkeypatch.setattr(_one_model, "merge_members", spy)
-    members = [
-        (f"{s}", MLPClassifier((8,), random_state=s, max_iter=600, tol=1e-3)) for s in range(2)
-    ]
+    how = {"solver": "lbfgs", "alpha": 1.0, "tol": 0.05}
+    members = [(f"{s}", MLPClassifier((8,), random_state=s, **how)) for s in range(2)]
     model = MergedClassifier(members, cv=4, barrier_tolerance=1e9, **PARAMETERS)
     model.fit(blobs.X, blobs.y)
     assert [n for n in seen if n] == [150] * 4 + [200]
@@ -231,13 +230,13 @@ def test_skorch_nets_of_different_seeds_do_not_collapse(digits, kind):
             criterion=nn.CrossEntropyLoss,
             optimizer=torch.optim.Adam,
             lr=0.01,
-            max_epochs=12,
+            max_epochs=8,
             train_split=None,
             verbose=0,
         )
         return net.fit(digits.X.astype(np.float32), digits.y)
 
-    nets = [fit(s) for s in range(3)]
+    nets = [fit(s) for s in range(2)]
     random_state = torch.get_rng_state()
     state = [{k: v.clone() for k, v in n.module_.state_dict().items()} for n in nets]
     model = MergedClassifier.from_fitted(
