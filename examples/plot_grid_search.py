@@ -35,7 +35,7 @@ search = GridSearchCV(
     MergedClassifier(frozen),
     {"method": METHODS, "calibrate": ORDERS},
     scoring="neg_log_loss",
-    cv=5,
+    cv=3,
 ).fit(X_held, y_held)
 print(search.best_params_)
 print(f"test log loss {log_loss(y_test, search.predict_proba(X_test)):.4f}")
@@ -51,7 +51,7 @@ fig, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 ax.errorbar(
     -found["mean_test_score"][order],
     range(len(order)),
-    xerr=found["std_test_score"][order] / 5**0.5,
+    xerr=found["std_test_score"][order] / 3**0.5,
     fmt="o",
     color="0.5",
 )
@@ -59,5 +59,5 @@ best = list(order).index(search.best_index_)
 ax.plot(-search.best_score_, best, "s", color="#D55E00", markersize=9)
 ax.set_yticks(range(len(order)), [labels[i] for i in order])
 ax.get_yticklabels()[best].set_fontweight("bold")
-ax.set(xlabel="log loss over five folds (lower is better)", title="method, calibrate")
+ax.set(xlabel="log loss over three folds (lower is better)", title="method, calibrate")
 plt.show()
