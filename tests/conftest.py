@@ -88,6 +88,7 @@ ONCE = {
     "test_rounded_probabilities.py",
     "test_architectures.py",
     "calibration/test_penalty.py",
+    "merging/test_distil_members.py",
     "merging/test_identities.py",
     "merging/test_loss_estimate.py",
     "merging/test_one_model.py",
