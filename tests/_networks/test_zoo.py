@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 
-from skmergecal import MergedClassifier
+from skmergecal import FineTunedClassifier, MergedClassifier
 from skmergecal._networks._network import as_float64
 from skmergecal._networks._reparametrise import balance, reparametrise
 from skmergecal._networks._spaces import find_spaces
@@ -128,17 +131,46 @@ def trained(kind, X, y, seed):
     return net.fit(X, y)
 
 
-@pytest.mark.parametrize("kind", ["SELU", "SwiGLU", "DCN", "shared table", "TabM"])
-def test_nets_of_two_seeds_become_one_as_good_as_they_are(kind):
+@pytest.mark.parametrize(
+    "kind", ["SELU", "SwiGLU", "DCN", "shared table", "TabM", "FT-Transformer"]
+)
+def test_nets_become_one_as_good_as_they_are(kind):
+    """From two seeds and from one start, pooled, merged and tuned: what users hold stays the same.
+
+    The average of nets from one start is near their pool, and what is nearest of all is trained.
+    """
     X, y = load_wine(return_X_y=True)
     X = StandardScaler().fit_transform(X).astype(np.float32)
     if kind in EMBEDS:
         X[:, :N_CATEGORIES] = np.digitize(X[:, :N_CATEGORIES], [-0.7, 0.0, 0.7])
-    nets = [trained(kind, X[::2], y[::2], seed) for seed in range(2)]
-    settings = {"method": "parameters", "weights": None, "on_barrier": "raise"}
-    members = [(f"net{i}", FrozenEstimator(net)) for i, net in enumerate(nets)]
-    merged = MergedClassifier(members, **settings).fit(X[1::2], y[1::2], X_unlabeled=X[::2])
-    stages = merged.merge_report_.stages
-    assert list(stages)[:2] == ["plain", "aligned"]
-    mean = np.mean([log_loss(y[1::2], net.predict_proba(X[1::2])) for net in nets])
-    assert log_loss(y[1::2], merged.predict_proba(X[1::2])) < 1.02 * mean
+    rows, labels, held, held_labels = X[::2], y[::2], X[1::2], y[1::2]
+    nets = [trained(kind, rows, labels, seed) for seed in range(2)]
+    tuned = [copy.deepcopy(nets[0]).partial_fit(rows[k:], labels[k:], epochs=3) for k in range(2)]
+
+    def contents():
+        states = [
+            (net.module_.training, net.module_.state_dict(), net.optimizer_.state_dict())
+            for net in (*nets, *tuned)
+        ]
+        return pickle.dumps((X, y, torch.get_rng_state().numpy())), [*map(pickle.dumps, states)]
+
+    def merge(pair, **settings):
+        settings = {"weights": None, "X_unlabeled": rows, **settings}
+        one = MergedClassifier.from_fitted(pair, held, held_labels, **settings)
+        return one, log_loss(held_labels, one.predict_proba(held))
+
+    before = contents()
+    for pair in (nets, tuned):
+        one, loss = merge(pair, method="parameters", on_barrier="raise")
+        stages = one.merge_report_.stages
+        assert next(iter(stages)) == "plain"
+        assert ("aligned" in stages) == (kind not in UNTRACEABLE)
+        mean = np.mean(list(one.merge_report_.members.values()))
+        assert loss < 1.02 * mean
+        assert (stages["plain"] < 1.02 * mean) == (pair is tuned)
+    settings = {"epochs": 1, "teacher": FrozenEstimator(merge(nets, method="logits")[0])}
+    further = FineTunedClassifier(
+        FrozenEstimator(one), target="members", random_state=0, **settings
+    )
+    assert further.fit(held, held_labels).score(held, held_labels) > 0.8
+    assert contents() == before
