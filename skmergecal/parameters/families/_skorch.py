@@ -20,6 +20,7 @@ from skmergecal.members import copy_net
 from skmergecal.parameters._parameters import FirstLayer, Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
 from skmergecal.parameters.families._module_settings import ModuleSettings, module_settings
+from skmergecal.parameters.families._module_sizes import keep_sizes
 
 
 def _layers(module: nn.Module) -> list[tuple[str, nn.Linear]]:
@@ -114,7 +115,9 @@ def _write(net: NeuralNet, parameters: Parameters) -> Estimator:
     changed = plain is not merged.module_
     merged.module_ = plain
     names = first_names(plain)
-    changed |= _resize(plain, parameters, names)
+    if _resize(plain, parameters, names):
+        changed = True
+        keep_sizes(merged)
     with torch.no_grad():
         for key, tensor in tensors_of(plain).items():
             tensor.copy_(torch.as_tensor(parameters.arrays[names[key]]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -167,6 +168,52 @@ def test_nets_are_aligned_on_the_common_front():
         "ColumnTransformer",
         "FunctionTransformer",
     ]
+
+
+def sized(kind, width):
+    """A module, and the parameters of a net that give it its number of inputs."""
+    torch = pytest.importorskip("torch")
+
+    class Sized(torch.nn.Module):
+        def __init__(self, first=3, sizes=(3, 4), hidden=4):
+            super().__init__()
+            self.inner = torch.nn.Linear(sizes[0] if kind == "first of a list" else first, hidden)
+            self.out = torch.nn.Linear(hidden, 2)
+
+        def forward(self, X):
+            return self.out(torch.tanh(self.inner(X)))
+
+    if kind == "module":
+        return Sized(width), {}
+    sizes = {"module__sizes": [width, 4]} if kind == "first of a list" else {"module__first": width}
+    return Sized, {**sizes, "module__hidden": width if kind == "one of two" else 4}
+
+
+@pytest.mark.parametrize("kind", ["one size", "one of two", "first of a list", "module"])
+def test_a_merged_net_can_be_cloned_and_fitted_again(kind):
+    torch = pytest.importorskip("torch")
+    from skorch import NeuralNetClassifier
+
+    members = []
+    for seed in range(2):
+        X, y = people(seed, n=30, cities="abcdef"[: 5 + seed])
+        # Hidden layers as wide as the input have to agree, and so do the widths of the members.
+        few = {"max_categories": 3} if kind == "one of two" else {}
+        front = columns(imputed(), one_hot(**few), sparse_threshold=0.0)
+        before = make_pipeline(front, FunctionTransformer(narrow))
+        module, sizes = sized(kind, before.fit_transform(X, y).shape[1])
+        settings = {"criterion": torch.nn.CrossEntropyLoss, "train_split": None, "verbose": 0}
+        net = NeuralNetClassifier(module, max_epochs=1, classes=[0, 1], **sizes, **settings)
+        members.append(make_pipeline(before, net.fit(before.transform(X), (y == "yes") * 1)))
+    state = torch.get_rng_state()
+    second = average_parameters([read_parameters(m) for m in members], [0.0, 1.0])
+    plain = write_parameters(members[0], second)
+    assert torch.equal(state, torch.get_rng_state())
+    width = plain[-1].module_.inner.weight.shape[1]
+    assert width != members[0][-1].module_.inner.weight.shape[1]
+    again = clone(plain).fit(X.fillna({"lost": 0.0}), (y == "yes") * 1)
+    assert again[-1].module_.inner.weight.shape[1] == width
+    assert members[0][-1].module_.inner.weight.shape[1] != width
 
 
 def test_a_net_whose_input_goes_two_ways_is_refused():
