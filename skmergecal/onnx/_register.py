@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import MissingIndicator
 
 from skmergecal._typing import Estimator
 from skmergecal.boosters import EarlyStopped
@@ -58,7 +59,8 @@ def register() -> None:
     and tuned classifiers in them, and with members of LightGBM, XGBoost and skorch, where these
     packages are loaded and you have registered no other converter. It replaces skl2onnx's own
     converters of `LinearDiscriminantAnalysis` and `HistGradientBoostingClassifier`, of which
-    version 1.20 converts the first wrongly for two classes, and fails on the second. Nothing is
+    version 1.20 converts the first wrongly for two classes, and fails on the second, and adds one
+    of `MissingIndicator`, which it lacks. Nothing is
     registered by an import; `to_onnx` calls it.
 
     Probabilities have the type that skl2onnx gives them: single precision for inputs in single
@@ -84,6 +86,8 @@ def register() -> None:
             parser=_parse,
             options={"zipmap": [True, False, "columns"], "raw_scores": [True, False]},
         )
+    if MissingIndicator not in known:  # in front of models that are merged from Pipelines
+        update(MissingIndicator, "SkmergecalMissingIndicator", _flag_shapes, _convert_flags)
 
 
 def _loaded() -> Iterator[type]:
@@ -152,6 +156,37 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     used = {node.domain for node in graph.nodes}
     versions = {(d, version) for d, version in graph.opsets.items() if d in used}
     container.node_domain_version_pair_sets.update(versions)
+
+
+def _flag_shapes(operator: Any) -> None:
+    """Type and shape of the flags: numbers, which other columns can stand beside."""
+    given = operator.inputs[0].type
+    operator.outputs[0].type = need("skl2onnx.common.data_types").guess_tensor_type(given)
+    operator.outputs[0].type.shape = [given.shape[0], len(operator.raw_operator.features_)]
+
+
+def _convert_flags(scope: Any, operator: Any, container: Any) -> None:
+    """Add what says which numbers are missing."""
+    step, given, found = operator.raw_operator, operator.inputs[0], operator.outputs[0]
+    numpy_helper, helper = need("onnx.numpy_helper"), need("onnx.helper")
+    kind = need("skl2onnx.common.data_types").guess_proto_type(given.type)
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+    if dtype.kind != "f":
+        msg = f"flags of missing values among {dtype} values are not converted: make them floating"
+        raise TypeError(msg)
+    names = [_unique(scope, stem) for stem in ("columns", "picked", "missing", "flags")]
+    columns, picked, missing, flags = names
+    constants = [numpy_helper.from_array(np.asarray(step.features_, dtype=np.int64), columns)]
+    test = helper.make_node("IsNaN", [picked], [flags], name=flags)
+    if step.missing_values == step.missing_values:
+        constants.append(numpy_helper.from_array(np.array(step.missing_values, dtype), missing))
+        test = helper.make_node("Equal", [picked, missing], [flags], name=flags)
+    pick = helper.make_node("Gather", [given.onnx_name, columns], [picked], name=picked, axis=1)
+    to = need("skl2onnx.common.data_types").guess_proto_type(found.type)
+    cast = helper.make_node("Cast", [flags], [found.onnx_name], name=_unique(scope, "cast"), to=to)
+    container.nodes.extend([pick, test, cast])
+    container.initializers.extend(constants)
+    container.node_domain_version_pair_sets.add(("", container.target_opset_any_domain("")))
 
 
 def _unique(scope: Any, stem: str) -> str:

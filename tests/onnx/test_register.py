@@ -9,18 +9,20 @@ import pytest
 import skl2onnx
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import make_column_transformer
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
-from skmergecal.onnx import register
-from tests.onnx.sessions import feeds
+from skmergecal.exceptions import ConversionError
+from skmergecal.onnx import register, to_onnx
+from tests.onnx.sessions import feeds, same
 
 BOTH = [("linear", LogisticRegression()), ("bayes", GaussianNB())]
 MERGED = MergedClassifier(BOTH, method="logits", cv=2)
@@ -94,3 +96,40 @@ def test_a_frozen_transformer_passes(data):
     X, y = data
     model = make_pipeline(FrozenEstimator(StandardScaler().fit(X)), clone(MERGED)).fit(X, y)
     np.testing.assert_allclose(by_skl2onnx(model, X)[1], model.predict_proba(X), atol=1e-6)
+
+
+def test_fronts_of_merged_pipelines_flag_missing_numbers():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(60, 2)), columns=["age", "pay"]).mask(
+        rng.random((60, 2)) < 0.2
+    )
+    X["city"] = rng.choice(list("abc"), 60)
+    y = (X["age"].fillna(1.0) > 0).astype(int)
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    steps = make_pipeline(SimpleImputer(), StandardScaler())
+    front = ColumnTransformer([("n", steps, ["age", "pay"]), ("c", encoder, ["city"])])
+    members = [
+        make_pipeline(clone(front), LogisticRegression()).fit(X[i::2], y[i::2]) for i in range(2)
+    ]
+    merged = MergedClassifier.from_fitted(members, X, y, method="parameters")
+    assert "MissingIndicator" in repr(merged.merged_estimator_)
+    for model in (merged, merged.to_estimator(X)):
+        same(model, X)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("missing", [np.nan, -1.0])
+def test_flags_of_missing_values(kind, missing):
+    X = np.array([[0.5, missing, 1.0], [missing, 2.0, 3.0]] * 10, dtype=kind)
+    flags = MissingIndicator(missing_values=missing)
+    model = make_pipeline(flags, LogisticRegression()).fit(X, np.arange(20) % 2)
+    same(model, X)
+
+
+def test_flags_of_whole_numbers_in_columns_are_refused():
+    X = pd.DataFrame({"a": np.arange(20) % 3, "b": np.linspace(0, 1, 20)})
+    flags = MissingIndicator(missing_values=0, features="all")
+    model = make_pipeline(make_column_transformer((flags, ["a"])), LogisticRegression())
+    with pytest.raises(ConversionError, match="make them floating"):
+        to_onnx(model.fit(X, X["a"] == 0), X)
+    same(model.fit(X.astype(float), X["a"] == 0), X.astype(float))
