@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.errors import ExtensionError
+from sphinx_gallery.sorting import ExplicitOrder
 
 import skmergecal
 
@@ -90,15 +91,20 @@ autosummary_context = {
     }
 }
 
-# Every example is run; tests/test_examples.py reads what they printed.
+# Every example is run; tests/test_examples.py reads what they printed. Sections, and the order of
+# the examples in them, are those of examples/index.rst.
+EXAMPLES = Path(__file__).parents[1] / "examples"
+order = re.findall(r"plot_\w+\.py", (EXAMPLES / "index.rst").read_text(encoding="utf-8"))
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
+    "copyfile_regex": r"index\.rst",
+    "minigallery_sort_order": ExplicitOrder([str(EXAMPLES / name) for name in order]),
     "abort_on_example_error": True,
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
-    "thumbnail_size": (500, 350),
+    "thumbnail_size": (640, 448),
     # Examples link to the reference, and the reference to the examples that use a name.
     "doc_module": ("skmergecal",),
     "reference_url": {"skmergecal": None},

@@ -85,4 +85,5 @@ for month, rows in enumerate(months, start=1):
 # Log loss of the last three months, with and without following the monitor.
 kept, followed = np.mean(losses[8:], axis=0)
 print(f"log loss, months 9 to 11: deployed {kept:.3f}, recalibrated {followed:.3f}")
-MonitorDisplay.from_monitor(first)
+display = MonitorDisplay.from_monitor(first)
+display.ax_[0].set_title("Customers who leave: the monitor")

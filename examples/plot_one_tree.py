@@ -73,6 +73,7 @@ for name in models:
 # The top of the tree has the first three questions for each customer: who is orange stays, who is
 # blue leaves, and ``value`` holds both probabilities.
 fig, ax = plt.subplots(figsize=(10, 5), layout="constrained")
+ax.set_title("The first questions of the tree")
 plot_tree(
     model.student_,
     max_depth=2,
@@ -97,7 +98,7 @@ for place, (name, rows) in enumerate(loss.items()):
     colour, marker = ("#D55E00", "s") if name == "tree, taught" else ("k", "o")
     left.errorbar(rows.mean(), place, xerr=2 * error, fmt=marker, color=colour, markersize=7)
     right.plot(times[name], place, marker, color=colour, markersize=7)
-left.set(xlabel="log loss (lower is better)", ylim=(2.5, -0.5))
+left.set(xlabel="log loss (lower is better)", ylim=(2.5, -0.5), title="What it loses")
 left.set_yticks(range(3), models)
-right.set(xlabel="milliseconds for one row", xlim=(0, None))
+right.set(xlabel="milliseconds for one row", xlim=(0, None), title="What it costs")
 plt.show()

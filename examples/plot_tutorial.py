@@ -188,7 +188,8 @@ for name, model in {"as deployed": merged, "recalibrated": following}.items():
     loss = log_loss(y_later.iloc[rows], p)
     print(f"{name:12s} log loss {loss:.3f}; {p[:, 1].mean():.0%} will leave")
 print(f"{y_later.iloc[rows].mean():.0%} left")
-MonitorDisplay.from_monitor(monitor)
+display = MonitorDisplay.from_monitor(monitor)
+display.ax_[0].set_title("Customers who leave: the monitor")
 plt.show()
 
 # %%

@@ -63,6 +63,8 @@ for place, (name, model) in enumerate(models.items()):
     marker = "s" if name == "merged" else "o"
     right.errorbar(loss.mean(), place, xerr=margin, fmt=marker, color=colour)
 right.set_yticks(range(len(models)), models)
+left.set_title("Digits: the most probable class")
+right.set_title("Log loss")
 right.get_yticklabels()[-1].set_fontweight("bold")
 right.set(xlabel="log loss (lower is better)", xscale="log", ylim=(len(models) - 0.5, -0.5))
 right.set_xticks([0.2, 0.5, 1, 2], ["0.2", "0.5", "1", "2"])
