@@ -91,15 +91,14 @@ autosummary_context = {
     }
 }
 
-# Every example is run; tests/test_examples.py reads what they printed. Sections, and the order of
-# the examples in them, are those of examples/index.rst.
-EXAMPLES = Path(__file__).parents[1] / "examples"
-order = re.findall(r"plot_\w+\.py", (EXAMPLES / "index.rst").read_text(encoding="utf-8"))
+# Every example is run; tests/test_examples.py reads what they printed. examples.rst shows them, in
+# its own order.
+DOCS = Path(__file__).parent
+shown = re.findall(r"\.\./examples/\w+\.py", (DOCS / "examples.rst").read_text(encoding="utf-8"))
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "copyfile_regex": r"index\.rst",
-    "minigallery_sort_order": ExplicitOrder([str(EXAMPLES / name) for name in order]),
+    "minigallery_sort_order": ExplicitOrder([str((DOCS / name).resolve()) for name in shown]),
     "abort_on_example_error": True,
     "show_memory": False,
     "show_signature": False,
