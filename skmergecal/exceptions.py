@@ -20,8 +20,8 @@ class IncompatibleEstimatorsError(ValueError):
     reason : str
         Why.
     remedy : str, default=""
-        What to do, as the end of the same sentence. Who asked for something else than an average
-        may know a better one.
+        What to do, as the end of the same sentence. A caller that makes something else than an
+        average may pass a better one.
 
     See Also
     --------

@@ -42,19 +42,19 @@ class EarlyStopped(ClassifierMixin, SavedStateMixin):
     Parameters
     ----------
     estimator : classifier
-        Its ``fit`` takes ``eval_set``: that of LightGBM, XGBoost, CatBoost, or one alike. Or a
-        Pipeline that ends in one: its other steps are fitted to the rows that are not set apart.
-        The number of rounds without gain after which it stops is its own parameter
-        (``early_stopping_rounds``, LightGBM: ``early_stopping_round``), 50 if that is not set.
+        One whose ``fit`` takes ``eval_set``, as in LightGBM, XGBoost and CatBoost. Or a Pipeline
+        that ends in one: its other steps are fitted to the rows that are not set apart. The number
+        of rounds without gain after which it stops is its own parameter (``early_stopping_rounds``,
+        LightGBM: ``early_stopping_round``), 50 if that is not set.
     validation_fraction : float in (0, 1), default=0.1
-        Share of the rows to stop by. The last row of a class is never one.
+        Share of the rows that are set apart. At least one row of each class stays for training.
     random_state : int, RandomState or None, default=None
         Draws them.
 
     Attributes
     ----------
     estimator_ : classifier
-        Fitted. XGBoost, which takes no labels but 0..k-1, knows these codes.
+        Fitted. XGBoost takes only the labels 0..k-1: it was fitted to these codes.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_rounds_ : int
@@ -75,9 +75,9 @@ class EarlyStopped(ClassifierMixin, SavedStateMixin):
 
     Notes
     -----
-    Sample weights are cut along. Rows of weight 0 are left out. Rows are set apart one by one: if
-    they come in groups that must stay together, split them yourself and pass ``eval_set`` through
-    metadata routing.
+    Sample weights are split in the same way. Rows of weight 0 are left out. Rows are set apart one
+    by one: if they come in groups that must stay together, split them yourself and pass
+    ``eval_set`` through metadata routing.
 
     Examples
     --------
@@ -116,7 +116,8 @@ class EarlyStopped(ClassifierMixin, SavedStateMixin):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         **params : dict
-            Other parameters of the booster's ``fit``; what has one entry per row is cut along.
+            Other parameters of the booster's ``fit``; what has one entry per row is split in the
+            same way.
 
         Returns
         -------

@@ -99,8 +99,8 @@ class TemperatureCalibrator(LogProbaClassifier):
         held-out log-probabilities of its own (`MergedClassifier`).
     alpha : float, default=1.0
         Strength of a penalty alpha * log(T)^2 / (2 n) that pulls T towards 1, n the sum of the
-        weights. On few rows, with hardly an error among them, log loss alone would take T far down;
-        on thousands of rows the penalty changes next to nothing. 0 is maximum likelihood.
+        weights. On few rows with hardly an error among them, log loss alone would make T far too
+        small; on thousands of rows the penalty hardly changes T. 0 is maximum likelihood.
     classes : array-like of shape (n_classes,), default=None
         The labels in the order of the columns. With ``estimator=None``, None takes the sorted
         labels of y, which then must show every class. A ``FrozenEstimator`` needs them where it

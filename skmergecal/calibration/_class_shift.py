@@ -295,9 +295,9 @@ def shifted_member(shifted: ClassShift) -> Member | None:
 
 
 def adjust_prior(estimator: Estimator, prior: Any, *, old_prior: Any = None) -> ClassShift:
-    """Probabilities of a fitted classifier where the class shares are others, and known.
+    """Adapt the probabilities of a fitted classifier to other class shares, which are known.
 
-    Exact if rows within each class are as they were: then only the shares have changed.
+    Exact if only the shares have changed, and rows within each class are distributed as before.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def members_from_search(
     sample_weight: Any = None,
     **params: Any,
 ) -> NamedEstimators:
-    """The best candidates of a search, which all but one are thrown away otherwise.
+    """Take the best candidates of a search as members, and not only the single best one.
 
     Parameters
     ----------

@@ -35,8 +35,8 @@ def members_from_study(
     study : optuna.Study
         With one objective, to be minimised or maximised.
     make_estimator : callable
-        Returns the estimator of a trial: the function that the objective calls itself, with a
-        trial of the past, whose ``suggest_float`` and others return what they did return.
+        Returns the estimator of a trial: the function that the objective calls itself, with a trial
+        of the past, whose ``suggest_float`` and others return the values of that trial.
     n_members : int, default=8
         Number of trials, at least 1.
 

@@ -21,7 +21,8 @@ def valid_grid(**lists: Any) -> list[dict[str, list[Any]]]:
     ----------
     **lists : list
         Values of each parameter. Those of a step or of a wrapped estimator have the names that the
-        search knows them by: ``**{"merge__method": [...]}``. Other parameters go along unchanged.
+        search knows them by: ``**{"merge__method": [...]}``. Other parameters are passed on
+        unchanged.
 
     Returns
     -------

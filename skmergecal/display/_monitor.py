@@ -30,7 +30,7 @@ class MonitorDisplay:
     alarm_line : float
         The log of the evidence at which the alarm comes.
     onset : int, default=None
-        Row, counted as ``first_row`` is, from which on the alarm says that there is a change.
+        Row, counted as ``first_row`` is, at which the change probably began.
 
     Attributes
     ----------

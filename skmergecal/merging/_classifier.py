@@ -106,16 +106,16 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         `MergeBarrierError`, or fall back to the logit pool (with a warning).
     barrier_tolerance : float, default=0.05
         How much worse than on average it may be, as a share of the members' weighted mean loss.
-        With 1 or more, nothing is guarded, nor is it compared with the best member.
+        With 1 or more there is no guard, and no comparison with the best member.
     cv : int, splitter or iterable, default=5
         How members that are not frozen are cross-fitted.
     refit : bool, default=True
         Whether members that are not frozen are fitted once more, on all rows. With False, each is
         the average of the models of its folds: of their log-probabilities, or of their
         probabilities where these are pooled. That saves the time of one fit for each member, and
-        each prediction takes that of all models of the folds. Weights and temperatures are learned
-        in the same way. Other than the ``refit`` of ``GridSearchCV``, it chooses nothing. Not for
-        ``method="parameters"``, which needs one model for each member.
+        each prediction takes the time of all models of the folds. Weights and temperatures are
+        learned in the same way. Unlike the ``refit`` of ``GridSearchCV``, it chooses nothing. Not
+        for ``method="parameters"``, which needs one model for each member.
     missing_classes : {"auto", "error", "soften"}, default="auto"
         What to do about classes that some members do not know, as at sites that have others.
         "soften" gives each of them the probability 1 / (n + 1) / k, with n held-out rows and k
@@ -157,7 +157,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Divisor of the merged log-probabilities.
     class_counts_ : ndarray of shape (n_classes,) or None
         Weight of the held-out rows of each class; None where given weights and no temperature are
-        learned. Not there without rows.
+        learned. Not set without rows.
     merged_estimator_ : classifier
         With ``method="parameters"``: the model of the averaged parameters.
     pool_ : CombinedFit
@@ -174,12 +174,11 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     loss_estimate_ : LossEstimate
         The log loss to expect on new rows, its standard error, that of each member and pool, and
         the gain over the best member. Every held-out row counts with a prediction that was learned
-        without it: by leave-one-out, in closed form; for members that are fitted here, out of
-        fold, too. The selection of ``weights="greedy"`` is repeated in five folds of the held-out
-        rows, when the attribute is asked for or the estimator is pickled. With
-        ``method="parameters"``, weights are those of all rows. Not there where no rows were held
-        out: in ``from_fitted`` without rows, or where given weights merge members that are fitted
-        here.
+        without it: by leave-one-out, in closed form; for members that are fitted here, out of fold,
+        too. The selection of ``weights="greedy"`` is repeated in five folds of the held-out rows,
+        when the attribute is asked for or the estimator is pickled. With ``method="parameters"``,
+        weights are those of all rows. Not set where no rows were held out: in ``from_fitted``
+        without rows, or where given weights merge members that are fitted here.
     n_features_in_ : int
         Number of features seen during ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -331,8 +330,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Raises
         ------
         ValueError
-            If something has to be learned and there are no rows; or if a member looks as if it
-            was trained on codes, and ``classes`` does not say what they mean.
+            If something has to be learned and there are no rows; or if a member looks as if it was
+            trained on codes, and ``classes`` does not give their labels.
 
         See Also
         --------
@@ -583,7 +582,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         Returns
         -------
         MergedClassifier
-            Fitted. Each member is called after the first partition that it was trained on:
+            Fitted. Each member is named after the first partition that it was trained on:
             "partition_0", for example.
 
         Raises
@@ -847,18 +846,18 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             One row per member, indexed by name (in the dict: "member"). ``weight`` and
             ``temperature`` are the fitted ones; ``log_loss`` is the member's own;
             ``log_loss_without`` that of the other members merged in the same way, and ``gain`` by
-            how much it exceeds the loss of all, both cross-validated over five folds of the rows
-            on the members' fixed opinions (below 0: the rows do not need the member);
-            ``log_loss_standard_error`` and ``gain_standard_error`` are what they say, the second
+            how much it exceeds the loss of all, both cross-validated over five folds of the rows on
+            the members' fixed opinions (below 0: the rows do not need the member);
+            ``log_loss_standard_error`` and ``gain_standard_error`` are standard errors, the second
             of paired differences; ``loss_estimate`` is the member's loss, after its temperature, in
-            ``loss_estimate_``, where there is one; ``disagrees_with_NAME`` the share of rows
-            where both predict different labels; ``weight_low`` and ``weight_high`` the interval.
+            ``loss_estimate_``, where there is one; ``disagrees_with_NAME`` the share of rows where
+            both predict different labels; ``weight_low`` and ``weight_high`` the interval.
 
         Warns
         -----
         UserWarning
-            If members that were fitted here know some of the rows, and their predictions without
-            having seen them is not there: in a model that was loaded from a file, for instance.
+            If members that were fitted here were trained on some of the rows, and their out-of-fold
+            predictions are not at hand: in a model that was loaded from a file, for instance.
 
         Notes
         -----

@@ -42,9 +42,9 @@ class LossEstimate:
     standard_error : float
         Of ``loss``, if rows are independent; NaN for fewer than two rows. Sample weights count as
         repetitions. It is at least .7 log(n + 1) / n, which comes from half a row (as in the prior
-        of Jeffreys for a share) of loss log(n + 1): where there are few errors, their spread does
-        not tell of those that did not happen. `compare` tells whether other rows have the loss that
-        these led to expect.
+        of Jeffreys for a share) of loss log(n + 1): where there are few errors, their spread leaves
+        out those that could have happened. `compare` compares the loss of other rows with this
+        estimate.
     by_pool : dict of str to float
         With ``method="auto"``: the loss of each pool that is part of it. Else empty.
     by_member : dict of str to float
@@ -130,7 +130,7 @@ class LossEstimate:
 
     @property
     def verdict(self) -> str:
-        """What the rows say about the gain, in words."""
+        """The conclusion about the gain, in words."""
         gain = f"{_with_error(self.gain, self.gain_standard_error)} over {self.best_member!r}"
         return gain if self.merging_helps else f"{gain}: merging is not shown to help here"
 

@@ -117,12 +117,12 @@ class CalibrationMonitor:
     reasons_ : dict of str to str
         The evidence for each answer, in words.
     temperature_, temperature_interval_ : float, tuple of float
-        With a window: the temperature that its rows ask for, and its 95 % interval. Ordinary ones:
-        they claim nothing about repeated looks.
+        With a window: the temperature that its rows ask for, and its 95 % interval. An ordinary
+        interval, without a guarantee for repeated looks.
     class_shift_, class_shift_interval_ : ndarray of shape (n_classes,), (n_classes, 2)
         The same for shifts of the logits of the classes, without a temperature; they add up to 0.
     unlabelled_ : Unlabelled
-        After `observe`: what rows without labels say.
+        After `observe`: what rows without labels show.
     comparisons_ : dict of str to ModelComparison
         The challengers of `compare`.
     log_loss_, recalibration_gain_ : float
@@ -136,17 +136,17 @@ class CalibrationMonitor:
 
     Notes
     -----
-    The null says of each row: given all earlier rows, its label is drawn from the deployed
+    The null hypothesis, for each row: given all earlier rows, its label is drawn from the deployed
     probabilities, or from ones within the tolerance in one direction, where up to .1 % of labels
-    may be wrong. Deviations in several directions at once are not part of it. Repeated patients
-    and effects of batches break it: rows are then not independent of earlier ones given the
+    may be wrong. Deviations in several directions at once are not part of it. Repeated patients and
+    effects of batches break it: rows are then not independent of earlier ones given the
     probabilities. Where only accepted cases get labels, it speaks of those. With
     ``tolerance="auto"`` the guarantee is conditional on the truth lying within the tolerance.
 
     Alternatives are temperatures and class shifts on a grid, and one of both that is learned on
     past rows, which has half of the mass; each may start at any row.
 
-    A label that p = 0 calls impossible is allowed: it is one of the wrong labels.
+    A label of probability 0 is allowed: it counts as one of the wrong labels.
 
     References
     ----------
@@ -461,7 +461,7 @@ class CalibrationMonitor:
         return float(np.average(losses, weights=w))
 
     def window_rows(self) -> tuple[Array, np.ndarray, Array]:
-        """The rows of the window: what the deployed model said, what happened, and weights.
+        """The rows of the window: predictions of the deployed model, labels and weights.
 
         Returns
         -------
@@ -476,7 +476,7 @@ class CalibrationMonitor:
         return window.logits, self.classes_[window.y], window.weight
 
     def reset(self) -> CalibrationMonitor:
-        """Begin again: evidence and alarm as before the first row; window and records stay.
+        """Start again: evidence and alarm as before the first row; window and records are kept.
 
         Returns
         -------
@@ -650,7 +650,7 @@ class CalibrationMonitor:
 
     @property
     def unlabelled_(self) -> Unlabelled:
-        """What rows without labels say."""
+        """What rows without labels show."""
         if self._observed is None or self._streams is None:
             msg = f"{type(self).__name__!r} object has no unlabelled_ before the first observe"
             raise AttributeError(msg)
@@ -660,7 +660,7 @@ class CalibrationMonitor:
         return summarise(observed, self.alpha)
 
     def metrics(self) -> dict[str, float]:
-        """Numbers of now under names that stay, for a tracker of experiments.
+        """Current numbers under fixed names, for an experiment tracker.
 
         Returns
         -------

@@ -19,8 +19,8 @@ class PooledEvidence:
     """Evidence of several monitors of one model on disjoint rows, those of sites for example.
 
     Only the alternatives on the grid take part, each from the first row on: their log wealths add
-    up. What alternatives that start later, or are learned, say cannot be added, nor can estimates
-    and windows.
+    up. Evidence for alternatives that start later, or are learned, cannot be added, nor can
+    estimates and windows.
 
     Attributes
     ----------

@@ -77,15 +77,15 @@ class Observed:
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """What rows without labels say. None of it tells that probabilities are wrong.
+    """What rows without labels show. None of it proves that probabilities are wrong.
 
     Attributes
     ----------
     n_rows : int
         Rows observed.
     log_e_value, p_value : float
-        Evidence that the confidences are no longer exchangeable with the reference; p is
-        1 / largest evidence so far. A season does that, too.
+        Evidence that the confidences are no longer exchangeable with the reference; p is 1 /
+        largest evidence so far. A season can cause that, too.
     alarm : bool
         Whether it ever reached 1 / alpha: with exchangeable rows, that happens with probability at
         most alpha.
@@ -93,8 +93,8 @@ class Unlabelled:
         Shares of the classes among the last 5,000 rows, by EM, if rows within each class are as
         they were (label shift).
     class_shares_by_confusion : ndarray of shape (n_classes,) or None
-        The same from predicted labels and the confusion of labelled rows; None where these are not
-        known, or tell too little.
+        The same from predicted labels and the confusion of labelled rows; None where there are
+        none, or too few.
     condition_number : float
         Of the confusion: by how much it may enlarge errors. Above 100, shares are refused.
     expected_log_loss : float

@@ -35,9 +35,10 @@ def to_onnx(model: Estimator, X: Any, *, tolerance: float = 1e-5, target_opset: 
         Fitted: a `MergedClassifier`, `TemperatureCalibrator` or `FineTunedClassifier`, a Pipeline
         that has one of them as a step, or another classifier that skl2onnx knows.
     X : array-like or DataFrame of shape (n_samples, n_features)
-        Rows like those to come, with the same types: some hundred, with rare categories and
-        missing values among them. An array makes one input, ``X``; a DataFrame one for each
-        column, of its name and with shape (n_samples, 1). Missing text is the empty string.
+        Rows like those that will be predicted, with the same types: some hundred, with rare
+        categories and missing values among them. An array makes one input, ``X``; a DataFrame one
+        for each column, of its name and with shape (n_samples, 1). Missing text is the empty
+        string.
     tolerance : float, default=1e-5
         How far a probability may be from that of ``predict_proba``.
     target_opset : int or dict of str to int, default=None

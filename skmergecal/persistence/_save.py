@@ -22,13 +22,13 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     The file is small: each member is in it once, deflated. It is a zip of a manifest (versions,
     classes, hashes), the model in the format of skops, and the tensors of skorch nets in that of
     safetensors. Before ``save`` returns, the file has been read: what could not be loaded is an
-    error here. It is written under another name in the same folder and renamed, so that nobody
-    finds half a file.
+    error here. It is written under another name in the same folder and renamed, so that there never
+    is half a file.
 
     Parameters
     ----------
     model : estimator
-        Fitted or not; of this package, or of scikit-learn with such inside.
+        Fitted or not; of this package, or of scikit-learn with one of this package inside.
     path : str or path
         The file, which is replaced if it exists. Its folder must exist.
 

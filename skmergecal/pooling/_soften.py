@@ -17,9 +17,9 @@ __all__ = ["soften"]
 def soften(proba: Any, amount: float) -> Array:
     """Log of probabilities mixed with the uniform distribution: log((1 - d) p + d / k).
 
-    So pools are fitted to the predictions of forests, which are 0 at times. Members of a merge
-    that give zeros, clipped or not, are softened by d = 1 / (n + 1), where n is the total weight of
-    the held-out rows, and their predictions for new rows by the same d.
+    This is how pools are fitted to the predictions of forests, which contain zeros. Members of a
+    merge that give zeros, clipped or not, are softened by d = 1 / (n + 1), where n is the total
+    weight of the held-out rows, and their predictions for new rows by the same d.
 
     Parameters
     ----------

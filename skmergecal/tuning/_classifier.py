@@ -58,7 +58,8 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
     learning_rate : float, default=None
         The largest. None is the estimator's own, or 0.005 with ``target="members"``.
     batch_size : int, default=128
-        Rows of a step of a net. Classifiers with ``partial_fit`` cut the rows by themselves.
+        Number of rows in a gradient step of a net. Classifiers with ``partial_fit`` cut the rows by
+        themselves.
     target : {"labels", "members"}, default="labels"
         What is learned: y, or the pooled probabilities of the members that a merged classifier was
         made of (distillation). The latter takes rows without labels, too.
@@ -67,13 +68,13 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         or fitted on the rows of ``fit``.
     label_share : float, default=0.0
         With ``target="members"``: the share of the true labels in what is learned, from 0 to 1.
-        Nets that were stopped early gain from labels, nets that know their rows by heart do not.
+        Nets that were stopped early gain from labels, nets that have memorised their rows do not.
     augment : {"mixup", "jitter", "both"} or None, default=None
         With ``target="members"``: learn from synthetic rows, which the teacher labels: a new set in
-        each of the first eight epochs, then these in turn. "mixup" moves each row up to half of
-        the way to another one, "jitter" adds noise with a fifth of each column's deviation, "both"
-        adds noise to all rows and moves half of them. Worth it where the teacher knows the rows by
-        heart, with ``epochs=50`` and ``learning_rate=0.01``.
+        each of the first eight epochs, then these in turn. "mixup" moves each row up to half of the
+        way to another one, "jitter" adds noise with a fifth of each column's deviation, "both" adds
+        noise to all rows and moves half of them. Worth it where the teacher has memorised the rows,
+        with ``epochs=50`` and ``learning_rate=0.01``.
     schedule : {"constant", "one_cycle"} or None, default=None
         How the learning rate changes. None is "constant" for labels, "one_cycle" for members.
     weight_decay : float, default=None
@@ -125,8 +126,8 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
     A skorch net keeps its optimiser (started again), criterion and dropout; its callbacks and its
     ``train_split`` take no part. An MLPClassifier keeps its solver ("lbfgs" becomes Adam). Nothing
     that is passed in is changed, also when training is interrupted. Where the members of a merged
-    net had scalers, it is trained on scaled rows. For batches there is no difference between a
-    weight of 2 and two rows but chance.
+    net had scalers, it is trained on scaled rows. In batches, a weight of 2 and two equal rows
+    differ only by chance.
 
     References
     ----------

@@ -72,7 +72,7 @@ class DistilledClassifier(LogProbaClassifier):
     Attributes
     ----------
     student_ : classifier
-        The fitted student. XGBoost, which takes no labels but 0..k-1, knows these codes.
+        The fitted student. XGBoost takes only the labels 0..k-1: it was fitted to these codes.
     teacher_ : classifier
         The fitted teacher.
     classes_ : ndarray of shape (n_classes,)
@@ -97,8 +97,8 @@ class DistilledClassifier(LogProbaClassifier):
     -----
     A row has copies of the fewest classes that hold .99 of its probability, and of its label. So
     ``min_samples_leaf`` of trees and forests counts copies. A student that would set rows apart
-    (``early_stopping``, ``n_iter_no_change``, ``oob_score``) is fitted without, with a warning.
-    Probabilities of 0 that it gives rows of ``fit`` are softened, as those of members are.
+    (``early_stopping``, ``n_iter_no_change``, ``oob_score``) is fitted without that, with a
+    warning. Probabilities of 0 that it gives rows of ``fit`` are softened, as those of members are.
 
     With "auto" the student is fitted ``3 * cv + 1`` times, the teacher ``cv + 1`` times, each time
     with its own cross-fitting. With a number both are fitted once; then no loss of the student is
