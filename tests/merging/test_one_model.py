@@ -27,7 +27,8 @@ PARAMETERS = {"method": "parameters"}
 
 
 def fitted_mlp(data, seed, widths=(24,), **params):
-    net = MLPClassifier(widths, random_state=seed, tol=1e-3, max_iter=300, **params)
+    how = {"tol": 1e-3, "learning_rate_init": 0.005, **params}
+    net = MLPClassifier(widths, random_state=seed, **how)
     return net.fit(data.X, data.y)
 
 

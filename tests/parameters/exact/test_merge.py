@@ -295,7 +295,9 @@ def refused(blobs, members, match, method="logits", **settings):
 def test_where_there_is_no_plain_estimator_the_reason_is_named(blobs):
     trees = [RandomForestClassifier(4, random_state=i) for i in range(2)]
     lines = [LogisticRegression(C=c) for c in (0.1, 1)]
-    nets = [MLPClassifier((4,), alpha=1.0, max_iter=3000, random_state=i) for i in range(2)]
+    nets = [
+        MLPClassifier((4,), solver="lbfgs", alpha=1.0, tol=0.1, random_state=i) for i in range(2)
+    ]
     refused(blobs, trees, "only with method='probabilities'")
     refused(
         blobs, [lines[0], GaussianNB()], "is a LogisticRegression and .* a GaussianNB", weights=None
