@@ -43,7 +43,7 @@ def predict_lazily(estimator: Estimator, method: str, X: Any, meta: np.ndarray) 
     if method == "transform":
         _refuse_containers(estimator)
     array = optional_import("dask.array", extra="distributed", purpose="a Dask collection")
-    partitions = delayed_partitions(X=X)
+    partitions = delayed_partitions(shared=True, X=X)
     name = f"{method}-{uuid4().hex}"
     model = delayed(estimator, name=f"{type(estimator).__name__}-{uuid4().hex}")
     blocks = []

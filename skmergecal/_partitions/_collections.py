@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -22,11 +23,14 @@ def are_dask(*collections: Any) -> bool:
     return any(map(is_dask, values))
 
 
-def delayed_partitions(**collections: Any) -> list[tuple[Any, ...]]:
+def delayed_partitions(*, shared: bool = False, **collections: Any) -> list[tuple[Any, ...]]:
     """What each partition has of several collections: for each a Delayed, in order.
 
     Parameters
     ----------
+    shared : bool, default=False
+        Whether tasks keep their names: for what is computed together with other collections of
+        the user's. Otherwise no other computation has them, see `_Renamed`.
     **collections : dask Array, DataFrame or Series, dict of such, or None
         By name. Their rows lie in the same partitions.
 
@@ -38,14 +42,17 @@ def delayed_partitions(**collections: Any) -> list[tuple[Any, ...]]:
         If there are different numbers of partitions.
     """
     parts: dict[str, list[Any]] = {}
+    renamed = None if shared else _Renamed()
     for name, values in collections.items():
         if isinstance(values, Mapping):
-            columns = {key: _delayed_of(f"{name}[{key!r}]", v) for key, v in values.items()}
+            columns = {
+                key: _delayed_of(f"{name}[{key!r}]", v, renamed) for key, v in values.items()
+            }
             _refuse_other_numbers({f"{name}[{key!r}]": own for key, own in columns.items()})
             together = zip(*columns.values(), strict=True)
             parts[name] = [dict(zip(columns, own, strict=True)) for own in together]
         elif values is not None:
-            parts[name] = _delayed_of(name, values)
+            parts[name] = _delayed_of(name, values, renamed)
     _refuse_other_numbers(parts)
     n_parts = len(next(iter(parts.values())))
     each = [parts.get(name, [None] * n_parts) for name in collections]
@@ -64,7 +71,7 @@ def _refuse_other_numbers(parts: Mapping[str, list[Any]]) -> None:
         raise ValueError(msg)
 
 
-def _delayed_of(name: str, values: Any) -> list[Any]:
+def _delayed_of(name: str, values: Any, renamed: _Renamed | None) -> list[Any]:
     """A Delayed for each partition, of an Array for each block of all its columns."""
     if not is_dask(values) or not hasattr(values, "to_delayed"):
         msg = (
@@ -81,9 +88,72 @@ def _delayed_of(name: str, values: Any) -> list[Any]:
             msg = f"{name} should have one or two dimensions; got {values.ndim}: reshape it"
             raise ValueError(msg)
         values = values.rechunk({1: -1}) if values.ndim == 2 else values
-        return list(values.to_delayed(optimize_graph=False).ravel())
     # Optimised by themselves, two columns of one random source would have different rows.
-    return list(values.to_delayed(optimize_graph=False))
+    made = values.to_delayed(optimize_graph=False)
+    found = list(made.ravel() if hasattr(made, "ravel") else made)
+    return found if renamed is None else renamed.parts(found)
+
+
+class _Renamed:
+    """Graphs of several collections, in which each task has a new name.
+
+    Dask fuses the tasks of a collection in one computation, and not in another. A scheduler that
+    knows a task from one and gets it with other dependencies from the next keeps a mixture of
+    both, and can wait forever once a worker is lost. With names of its own, a computation shares
+    no task with others; what several collections have in common stays in common.
+    """
+
+    def __init__(self) -> None:
+        self.suffix = uuid4().hex
+        self.layers: dict[str, Any] = {}
+
+    def parts(self, given: Sequence[Any]) -> list[Any]:
+        """The same Delayed objects, all of one graph, with new names."""
+        if not given:
+            return []
+        graph = given[0].dask
+        known = graph.keys()
+        layers = {self.name(name): self._layer(name, graph, known) for name in graph.layers}
+        needs = {self.name(k): {*map(self.name, of)} for k, of in graph.dependencies.items()}
+        new = type(graph)(layers, needs)
+        (layer,) = given[0].__dask_layers__()
+        return [type(part)(self.name(part.key), new, layer=self.name(layer)) for part in given]
+
+    def name(self, key: Any) -> Any:
+        """The new name of a task or a layer."""
+        if isinstance(key, tuple):
+            return (self.name(key[0]), *key[1:])
+        return f"{key}-{self.suffix}"
+
+    def _layer(self, name: str, graph: Any, known: Any) -> Any:
+        """A layer with new names, made once for all collections that have it."""
+        if name not in self.layers:
+            high = optional_import(
+                "dask.highlevelgraph", extra="distributed", purpose="a Dask collection"
+            )
+            own = graph.layers[name]
+            tasks = {self.name(key): self._task(key, task, known) for key, task in own.items()}
+            self.layers[name] = high.MaterializedLayer(tasks, annotations=own.annotations)
+        return self.layers[name]
+
+    def _task(self, key: Any, task: Any, known: Any) -> Any:
+        if not hasattr(task, "dependencies"):
+            return self._moved(task, known)
+        needs = {other: self.name(other) for other in (key, *task.dependencies) if other in known}
+        return task.substitute(needs, key=self.name(key))
+
+    def _moved(self, value: Any, known: Any) -> Any:
+        """A task that is a tuple, with lists and dicts in it; a name; or a value, or a Future."""
+        if isinstance(value, tuple) and value and callable(value[0]):
+            return (value[0], *(self._moved(v, known) for v in value[1:]))
+        if isinstance(value, list):
+            return [self._moved(v, known) for v in value]
+        if isinstance(value, dict):
+            return {k: self._moved(v, known) for k, v in value.items()}
+        try:
+            return self.name(value) if value in known else value
+        except TypeError:  # not hashable
+            return value
 
 
 def meta_of(X: Any) -> Any:

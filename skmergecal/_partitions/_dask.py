@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections import Counter
@@ -45,6 +46,8 @@ class DaskRun:
         Above 0, a line is printed for each round.
     stored : list of list
         Partitions that are kept on the workers.
+    futures : list of Future
+        What keeps them there.
     marks : dict of int to list
         By the number of stored partitions: the marks of each.
     rounds : Counter
@@ -54,13 +57,17 @@ class DaskRun:
     who: str = ""
     verbose: int = 0
     stored: list[list[Delayed]] = field(default_factory=list)
+    futures: list[Any] = field(default_factory=list)
     marks: dict[int, list[Mark]] = field(default_factory=dict)
     rounds: Counter[str] = field(default_factory=Counter)
 
     def store(self, parts: Sequence[Delayed]) -> int:
         """Compute partitions, and keep them where they are; their number."""
         dask = optional_import("dask", extra="distributed", purpose="a Dask collection")
-        return self.hold(dask.persist(*parts))
+        kept = dask.persist(*parts)
+        if has_client():
+            self.futures += importlib.import_module("distributed").futures_of([*kept])
+        return self.hold(kept)
 
     def hold(self, parts: Sequence[Delayed]) -> int:
         """Take partitions as they are, computed or not; their number."""
@@ -78,7 +85,9 @@ class DaskRun:
         return [list(marks) for marks in zip(*known, strict=True)]
 
     def release(self) -> None:
-        """Let the workers forget everything."""
+        """Let the workers forget everything, also where a traceback refers to it."""
+        for future in self.futures:
+            future.release()
         for parts in self.stored:
             parts.clear()
 

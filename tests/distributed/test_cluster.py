@@ -1,12 +1,13 @@
-"""Fits on worker processes: one that is killed, what is left there, what cannot be sent."""
+"""Fits on worker processes: those that are killed, what is left there, what cannot be sent."""
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
+import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -26,32 +27,33 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # those of Dask, when its processes end
 ]
 
+X, Y, _ = make_rows(1)
+
 
 @pytest.fixture(scope="module")
-def client():
-    how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
-    with (
-        distributed.LocalCluster(processes=True, **how) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+def cluster():
+    how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(processes=True, memory_limit="400 MB", **how) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def client(cluster):
+    with distributed.Client(cluster) as client:
         yield client
 
 
 @pytest.fixture(autouse=True)
 def _on_the_cluster(client, _in_this_thread):
-    with dask.config.set(scheduler=client):
+    # By name: workers that start again get the configuration, and a client cannot be pickled.
+    with dask.config.set(scheduler="distributed"):
         yield
 
 
-def slow_rows(X, y, n_parts, seconds):
-    """Dask arrays of these rows, each part of which takes some time to load."""
-
-    def load(values):
-        time.sleep(seconds)
-        return values
-
+def in_parts(load, n_parts):
+    """Dask arrays of the rows, each part of which a function loads."""
     made = []
-    for own in (X, y):
+    for own in (X, Y):
         parts = [
             da.from_delayed(dask.delayed(load)(part), (np.nan, *own.shape[1:]), dtype=own.dtype)
             for part in np.array_split(own, n_parts)
@@ -60,36 +62,90 @@ def slow_rows(X, y, n_parts, seconds):
     return made
 
 
-def kill_a_worker(client, seconds):
-    """A timer that kills one of the processes after so many seconds."""
-    client.wait_for_workers(2, timeout=60)
-    pid = next(iter(client.run(os.getpid).values()))
-    killer = threading.Timer(seconds, os.kill, (pid, signal.SIGKILL))
-    killer.start()
-    return killer
+class AtRound:
+    """A stream that calls a function when the end of a round is printed."""
+
+    def __init__(self, text, function):
+        self.text, self.function = text, function
+
+    def write(self, line):
+        if self.text in line:
+            self.function()
+
+    def flush(self):
+        pass
 
 
-def tasks_left(client):
+def tasks_left(cluster):
     """Tasks that the scheduler knows, after some time to forget them."""
-    left = 1
-    for _ in range(50):
-        left = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
-        if not left:
+    for _ in range(100):
+        if not cluster.scheduler.tasks:
             break
-        time.sleep(0.1)
-    return left
+        threading.Event().wait(0.05)
+    return [*cluster.scheduler.tasks]
 
 
-def test_a_worker_that_is_killed_changes_nothing_and_nothing_stays_on_the_workers(client):
-    X, y, _ = make_rows(1)
-    whole = MergedClassifier.from_fitted(MEMBERS, X, y, method="logits")
-    rows = slow_rows(X, y, 4, 0.3)
-    killer = kill_a_worker(client, 2.0)
-    parts = MergedClassifier.from_fitted(MEMBERS, *rows, method="logits")
-    killer.join()
-    np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), atol=1e-9)
-    del rows
-    assert tasks_left(client) == 0
+def test_workers_killed_in_a_fit_and_in_a_prediction_of_the_same_rows_change_nothing(
+    cluster, client, tmp_path, monkeypatch
+):
+    def load(values, flag=tmp_path / "kill"):
+        if flag.exists():
+            flag.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return values
+
+    def kill_one():
+        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+
+    whole = MergedClassifier.from_fitted(MEMBERS, X, Y, method="logits")
+    rows = in_parts(load, 4)
+    monkeypatch.setattr(sys, "stdout", AtRound("round 2 of the log", kill_one))
+    parts = MergedClassifier.from_fitted(MEMBERS, *rows, method="logits", verbose=1)
+    monkeypatch.undo()
+    np.testing.assert_allclose(parts.weights_, whole.weights_, atol=1e-9)
+    (tmp_path / "kill").touch()
+    found = client.compute(parts.predict_proba(rows[0])).result(timeout=120)
+    assert not (tmp_path / "kill").exists()
+    np.testing.assert_allclose(found, whole.predict_proba(X), atol=1e-9)
+    assert tasks_left(cluster) == []
+
+
+def test_an_interrupt_releases_what_was_kept_also_where_the_traceback_is_held(cluster, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    rows = da.from_array(X, (60, 3)), da.from_array(Y, 60)
+    monkeypatch.setattr(sys, "stdout", AtRound("round 2 of the log", interrupt))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        MergedClassifier.from_fitted(MEMBERS, *rows, method="logits", verbose=1)
+    monkeypatch.undo()
+    assert tasks_left(cluster) == []
+    assert caught.tb is not None
+
+
+def test_a_fit_shares_no_task_with_what_else_is_computed_of_the_same_rows(
+    cluster, client, caplog, monkeypatch
+):
+    """Dask fuses tasks of a collection in one computation and not in another."""
+    merged = MergedClassifier.from_fitted(MEMBERS, X, Y, method="logits")
+    rows = in_parts(lambda values: values, 2)
+    kept = client.persist([merged.predict_proba(rows[0]), rows[0] + 1, rows[1] == "a"])
+    distributed.wait(kept)
+    before = set(cluster.scheduler.tasks)
+    seen = set()
+
+    def look():
+        seen.update(cluster.scheduler.tasks)
+
+    monkeypatch.setattr(sys, "stdout", AtRound("round 1", look))
+    MergedClassifier.from_fitted(MEMBERS, *rows, method="logits", verbose=1)
+    monkeypatch.undo()
+    assert seen > before
+    assert merged.score(*rows) == pytest.approx(merged.score(X, Y))
+    assert "Detected different `run_spec`" not in caplog.text
+    del kept, rows
+    gc.collect()
+    assert tasks_left(cluster) == []
 
 
 def test_what_raises_on_a_worker_names_the_member_and_the_partition():
@@ -97,8 +153,7 @@ def test_what_raises_on_a_worker_names_the_member_and_the_partition():
 
 
 def test_members_that_workers_train_are_those_of_this_process():
-    X, y, _ = make_rows(1)
-    rows = da.from_array(X, (100, 3)), da.from_array(y, 100)
+    rows = da.from_array(X, (100, 3)), da.from_array(Y, 100)
     how = {"random_state": 0, "method": "logits", "weights": None}
     found = MergedClassifier.from_partitions(DecisionTreeClassifier(), *rows, **how)
     with dask.config.set(scheduler="synchronous"):
@@ -106,10 +161,10 @@ def test_members_that_workers_train_are_those_of_this_process():
     np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
 
 
-def test_a_member_that_cannot_be_pickled_is_an_error_before_any_work():
-    X, y, _ = make_rows(1)
-    model = LogisticRegression().fit(X, y)
+def test_a_member_that_cannot_be_pickled_is_an_error_before_any_work(tmp_path):
+    model = LogisticRegression().fit(X, Y)
     model.lock = threading.Lock()
-    rows = slow_rows(X, y, 2, 60.0)  # nothing of it is loaded
+    rows = in_parts(lambda values, flag=tmp_path / "loaded": flag.touch(), 2)
     with pytest.raises(pickle.PicklingError, match="'locked' cannot be pickled"):
         MergedClassifier.from_fitted({"locked": model}, *rows, method="logits")
+    assert not (tmp_path / "loaded").exists()
