@@ -47,6 +47,9 @@ RANDOM_ROWS = 64
 _SAME = 1e-9
 #: A model is as good as the pool if its divergence from it is this share of the members' mean.
 _NEAR = 0.1
+#: The training begins with the nearest member where the divergence of that is less than this share
+#: of the merged net's. Otherwise the merged net, which has units of all members, gets further.
+_NEARER = 2 / 3
 
 
 def has_hidden(network: Network) -> bool:
@@ -153,8 +156,9 @@ class _Merge:
         elif repair is not None:
             chosen = self.repair(aligned, self.stages[chosen], repair, chosen)
         if repair == "auto" and not self.is_pool(chosen):
-            starts = [self.stages[chosen], *(self.members if alignment == "auto" else ())]
-            start = min(starts, key=self.distance)  # a member, where that is nearer to the pool
+            start, nearest = self.stages[chosen], min(self.members, key=self.distance)
+            if alignment == "auto" and self.distance(nearest) < _NEARER * self.distance(start):
+                start = nearest
             self.stages["distilled"] = distil(self.network, start, self.pooled, self.X)
             chosen = self.best() if alignment == "auto" else "distilled"
         return chosen

@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy.special import log_softmax
 from sklearn.datasets import load_wine
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
@@ -174,3 +175,20 @@ def test_nets_become_one_as_good_as_they_are(kind):
     )
     assert further.fit(held, held_labels).score(held, held_labels) > 0.8
     assert contents() == before
+
+
+@pytest.mark.once
+def test_a_member_much_nearer_to_the_pool_than_the_merged_net_is_trained_instead():
+    """The units of parts that share their weights cannot be chosen one by one."""
+    X, y = load_wine(return_X_y=True)
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    parts = [read_parameters(trained("TabM", X[::2], y[::2], seed)) for seed in (2, 3)]
+    merged = merge_parameters(parts, np.ones(2) / 2, X=X[::2])
+    one, *own = (
+        parts[0].network.logits(as_float64(p.arrays), X[1::2]) for p in (merged.parameters, *parts)
+    )
+    pool = log_softmax(np.mean(own, axis=0), axis=1)
+    left, *before = (
+        (np.exp(pool) * (pool - log_softmax(z, axis=1))).sum(axis=1).mean() for z in (one, *own)
+    )
+    assert left < 0.07 * np.mean(before)
