@@ -93,8 +93,8 @@ class ClassShift(LogProbaClassifier):
 
     See Also
     --------
-    adjust_prior : For class shares that are known.
-    TemperatureCalibrator : One temperature for all logits.
+    skmergecal.calibration.adjust_prior : For class shares that are known.
+    skmergecal.TemperatureCalibrator : One temperature for all logits.
 
     References
     ----------

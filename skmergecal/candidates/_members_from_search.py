@@ -88,7 +88,7 @@ def members_from_search(
 
     See Also
     --------
-    members_from_study : The same for studies of Optuna.
+    skmergecal.members_from_study : The same for studies of Optuna.
 
     Notes
     -----

@@ -60,7 +60,7 @@ def members_from_study(
 
     See Also
     --------
-    members_from_search : The same for searches, ``OptunaSearchCV`` included.
+    skmergecal.members_from_search : The same for searches, ``OptunaSearchCV`` included.
 
     Notes
     -----

@@ -98,7 +98,7 @@ def weight_distribution(names_or_number: Any, concentration: float = 1.0) -> Wei
 
     See Also
     --------
-    suggest_weights : The same for Optuna.
+    skmergecal.suggest_weights : The same for Optuna.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def suggest_weights(trial: Any, names: Any) -> Any:
 
     See Also
     --------
-    weight_distribution : The same for ``RandomizedSearchCV``.
+    skmergecal.weight_distribution : The same for ``RandomizedSearchCV``.
 
     Examples
     --------

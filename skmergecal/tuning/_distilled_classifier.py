@@ -90,7 +90,7 @@ class DistilledClassifier(LogProbaClassifier):
 
     See Also
     --------
-    FineTunedClassifier : Trains a net towards the members that it was merged from.
+    skmergecal.FineTunedClassifier : Trains a net towards the members that it was merged from.
     skmergecal.MergedClassifier : A teacher; with ``method="parameters"`` it merges nets into one.
 
     Notes
