@@ -55,6 +55,8 @@ ROUNDED_TO = (1000, 10_000)
 _FEW_VALUES = 10
 #: Up to this many classes, row maxima are computed column by column, which is faster.
 _FEW_CLASSES = 16
+#: Up to this many numbers NumPy adds one after the other: many rows are summed column by column.
+_ADDED_IN_ORDER, _MANY_ROWS = 7, 1000
 #: Up to this many products, columns are combined at once: by accumulation, which adds in order.
 _FEW_PRODUCTS = 1 << 13
 #: Of more, so many rows are combined at once: their sums stay in the processor's cache.
@@ -74,15 +76,25 @@ def softmax(z: Any) -> Array:
     """Probabilities of logits of shape (n_samples, n_classes)."""
     e: Array = shifted(z)
     np.exp(e, out=e)
-    e /= np.add.reduce(e, axis=1, keepdims=True)
+    e /= _sums_of_rows(e)
     return e
 
 
 def log_softmax(z: Any) -> Array:
     """Log-probabilities: logits (n_samples, n_classes) minus the logsumexp of each row."""
     log_proba = shifted(z)
-    log_proba -= np.log(np.add.reduce(np.exp(log_proba), axis=1, keepdims=True))
+    log_proba -= np.log(_sums_of_rows(np.exp(log_proba)))
     return log_proba
+
+
+def _sums_of_rows(values: Array) -> Array:
+    """Sums of rows, shape (n_samples, 1), with the bits of a row alone."""
+    if len(values) < _MANY_ROWS or values.shape[1] > _ADDED_IN_ORDER:
+        return np.asarray(np.add.reduce(values, axis=1, keepdims=True))
+    sums = values[:, :1].copy()  # NumPy is slow along short rows
+    for column in range(1, values.shape[1]):
+        sums += values[:, column : column + 1]
+    return sums
 
 
 def soften(proba: Any, amount: float) -> Array:

@@ -146,6 +146,11 @@ class ScaledLinearPool:
         return bool(self.factor * self.weights[member] > 0)
 
 
+def _added(total: Any, part: Array) -> Any:
+    """A sum with one more part: in place, once it is an array of its own."""
+    return np.add(total, part, out=total if isinstance(total, np.ndarray) else None)
+
+
 @dataclass(frozen=True)
 class CombinedFit:
     """A class-wise pool with linear pools as further members.
@@ -214,13 +219,13 @@ class CombinedFit:
         shared: Any = 0.0
         pooled: list[Any] = [0.0] * len(self.linear)
         for k, log_proba, calibrated, own in opinions:
-            scores = scores + self.classwise.part(k, log_proba, calibrated)
+            scores = _added(scores, self.classwise.part(k, log_proba, calibrated))
             if across is not None:
-                shared = shared + across.of_member(k, log_proba)
+                shared = _added(shared, across.of_member(k, log_proba))
             for number, pool in enumerate(self.linear):
                 if pool.uses(k):
                     proba = calibrated if pool.calibrated else own()
-                    pooled[number] = pooled[number] + pool.weights[k] * proba
+                    pooled[number] = _added(pooled[number], pool.weights[k] * proba)
         scores = scores + self.classwise.intercept
         if across is not None:
             scores += across.scores(shared)

@@ -64,3 +64,11 @@ def test_soften_mixes_with_the_uniform_distribution(amount):
     z = soften(p, amount)
     assert np.isfinite(z).all()
     np.testing.assert_allclose(np.exp(z), (1 - amount) * p + amount / 3, atol=1e-300, rtol=1e-12)
+
+
+@pytest.mark.parametrize("k", range(2, 10))
+def test_many_rows_have_the_bits_of_each_row_alone(k):
+    """Sums of many short rows are taken column by column."""
+    p = np.random.default_rng(k).dirichlet(np.ones(k), size=1001)
+    alone = [soften(p[i : i + 1], 0.01)[0] for i in range(0, 1001, 13)]
+    np.testing.assert_array_equal(soften(p, 0.01)[::13], alone)
