@@ -377,3 +377,14 @@ def test_rows_without_labels_have_the_inputs_of_the_others():
             ValueError, match="should be a SliceDict with the inputs of X: num, cat"
         ):
             MergedClassifier.from_fitted(pair, held, HELD[1], X_unlabeled=other, **settings)
+
+
+def test_several_inputs_are_not_aligned_on_request():
+    pair = [net(Masked, seed, (masked(TRAIN[0]), TRAIN[1]), max_epochs=1) for seed in (0, 1)]
+    held = (masked(HELD[0]), HELD[1])
+    refused = r"2 inputs \(x, mask\).*alignment=None, or method='logits'"
+    with pytest.raises(IncompatibleEstimatorsError, match=refused):
+        MergedClassifier.from_fitted(pair, *held, method="parameters", alignment="weights")
+    for remedy in ({"method": "parameters", "alignment": None}, {"method": "logits"}):
+        one = MergedClassifier.from_fitted(pair, *held, **remedy, barrier_tolerance=9.0)
+        assert one.predict_proba(held[0]).shape == (len(HELD[0]), 3)
