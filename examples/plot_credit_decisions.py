@@ -72,7 +72,7 @@ for name, colour, line in zip(models, ("0.5", "0.5", "#D55E00"), ("--", ":", "-"
     earned = [profit(default[name], t) for t in thresholds]
     ax.plot(thresholds, earned, color=colour, linestyle=line, label=name, linewidth=2.5)
 ax.axvline(THRESHOLD, color="k", linewidth=1)
-ax.text(0.97 * THRESHOLD, 0.5, "costs say: 1/11", ha="right")
+ax.text(1.05 * THRESHOLD, -0.15, "costs say: 1/11")
 ax.set(xscale="log", ylim=(-0.2, None), title="Profit per application")
 ax.set_xticks([0.01, 0.1, 0.5], ["0.01", "0.1", "0.5"])
 ax.minorticks_off()
