@@ -19,6 +19,7 @@ __all__ = [
     "check_augmentable",
     "combined_rows",
     "draw_mixture",
+    "holds_numbers",
     "stacked",
     "synthetic_rows",
     "whole_columns",
@@ -39,14 +40,16 @@ _MOST_COMBINED = 10_000
 
 
 def can_be_mixed(X: Any) -> bool:
-    """Whether synthetic rows can be made of some rows: of frames, and of dense arrays of numbers.
-
-    A SliceDict has such arrays, perhaps with more axes.
-    """
-    if isinstance(X, Mapping):
-        return all(isinstance(a, np.ndarray) and a.dtype.kind in "fiub" for a in X.values())
+    """Whether synthetic rows can be made of some rows: of a frame, or a dense array of numbers."""
     dense = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"
     return dense or hasattr(X, "iloc")
+
+
+def holds_numbers(X: Any) -> bool:
+    """Whether rows are a SliceDict of dense arrays of numbers, which can be mixed, too."""
+    return isinstance(X, Mapping) and all(
+        isinstance(array, np.ndarray) and array.dtype.kind in "fiub" for array in X.values()
+    )
 
 
 def whole_columns(X: Any) -> IntArray:

@@ -15,6 +15,7 @@ from skmergecal._training import (
     OpenedEstimator,
     TrainingPlan,
     can_be_mixed,
+    holds_numbers,
     open_estimator,
     stacked,
     synthetic_rows,
@@ -196,7 +197,7 @@ class _Rows:
         n_rows = len(self.goals)
         examples = Examples(opened.rows(self.X), softened(self.goals), None)
         epochs = int(np.clip(-(-_ROWS_TO_SEE // n_rows), *_EPOCHS))
-        mixes = can_be_mixed(self.X)
+        mixes = can_be_mixed(self.X) or holds_numbers(self.X)
         batch = min(_BATCH, max(1, n_rows // 8))
         plan = TrainingPlan(
             2 * epochs, batch, _STEP, "one_cycle", None, False, epochs, _TEMPERATURE, still=True
