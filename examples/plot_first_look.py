@@ -151,7 +151,7 @@ for ax, title, table in zip(axes, titles, found, strict=False):
     for place, (name, (loss, half_width, _)) in enumerate(table.items()):
         colour = {"merged": "#D55E00", **dict.fromkeys(MEMBERS, "0.5")}.get(name, "k")
         marker = "s" if name == "merged" else "o"
-        ax.errorbar(loss, place, xerr=half_width, fmt=marker, color=colour, markersize=6)
+        ax.errorbar(loss, place, xerr=half_width, fmt=marker, color=colour, markersize=4)
     ax.axvline(table["merged"][0], color="#D55E00", linewidth=1, linestyle="--", zorder=0)
     ax.set(title=title, xlabel="log loss (lower is better)", ylim=(len(table) - 0.5, -0.5))
     ax.set_yticks(range(len(table)), table if ax is axes[0] else [])
