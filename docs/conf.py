@@ -103,6 +103,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
+    "write_computation_times": False,  # a page with scripts of other hosts
     "thumbnail_size": (640, 448),
     # Examples link to the reference, and the reference to the examples that use a name.
     "doc_module": ("skmergecal",),
