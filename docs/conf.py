@@ -48,7 +48,7 @@ copybutton_prompt_is_regexp = True
 ogp_social_cards = {"enable": False}
 ogp_use_first_image = True
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "_templates"]
 default_role = "py:obj"
 
 autosummary_generate = True
