@@ -40,11 +40,7 @@ CHECKED = [
     TemperatureCalibrator(LogisticRegression(max_iter=20, tol=0.01), cv=2),
     ClassShift(LogisticRegression(max_iter=20, tol=0.01), cv=2),
     FineTunedClassifier(GaussianNB(), epochs=1, cv=2, random_state=0),
-    DistilledClassifier(
-        DecisionTreeClassifier(max_depth=2, random_state=0),
-        DecisionTreeClassifier(random_state=0),
-        cv=2,
-    ),
+    DistilledClassifier(GaussianNB(), DecisionTreeClassifier(random_state=0), cv=2),
     DistilledClassifier(
         LogisticRegression(max_iter=20, tol=0.01),
         LogisticRegression(C=0.1, max_iter=20, tol=0.01),

@@ -76,7 +76,12 @@ def columns_of(fronts: Sequence[Front]) -> list[Numbers | Categories]:
         values that others take and no plain model can refuse.
     """
     own = [front.inputs for front in fronts]
-    inputs = _joint_inputs(fronts)
+    try:
+        inputs = _joint_inputs(fronts)
+    except IncompatibleEstimatorsError:
+        for front in fronts:  # a step that is no look-up is the better reason
+            _uses_of(front, front.inputs)
+        raise
     for front in fronts:
         front.inputs = inputs
     uses = [_uses_of(front, columns) for front, columns in zip(fronts, own, strict=True)]
