@@ -119,22 +119,24 @@ def synthetic_rows(X: Any, augment: str, whole: Collection[int], rng: np.random.
     partner, share = draw_mixture(n_rows, augment, rng)
     swapped = np.where(rng.random(n_rows) < share, partner, np.arange(n_rows))
     noise = 0.0 if augment == "mixup" else _JITTER
+
+    def drawn_from(values: Array, whole: Collection[int]) -> Array:
+        drawn = values[swapped].astype(np.result_type(values.dtype, np.float32))
+        numbers = np.setdiff1d(np.arange(values.shape[1]), list(whole))
+        drawn[:, numbers] = _moved(values[:, numbers], partner, share, noise, rng)
+        return drawn
+
     if isinstance(X, Mapping):
         parts, start = {}, 0
         for name, array in X.items():
             flat = array.reshape(n_rows, -1)
-            drawn = flat[swapped]
-            if array.dtype.kind == "f":
-                numbers = np.setdiff1d(np.arange(flat.shape[1]), np.subtract(list(whole), start))
-                drawn[:, numbers] = _moved(flat[:, numbers], partner, share, noise, rng)
-            parts[name] = drawn.reshape(array.shape)
-            start += flat.shape[1]
+            first, start = start, start + flat.shape[1]
+            floating = array.dtype.kind == "f"
+            drawn = drawn_from(flat, [i - first for i in whole]) if floating else flat[swapped]
+            parts[name] = drawn.astype(array.dtype, copy=False).reshape(array.shape)
         return type(X)(**parts)
     if not hasattr(X, "iloc"):
-        drawn = X[swapped].astype(np.result_type(X.dtype, np.float32))
-        numbers = np.setdiff1d(np.arange(X.shape[1]), list(whole))
-        drawn[:, numbers] = _moved(X[:, numbers], partner, share, noise, rng)
-        return drawn
+        return drawn_from(X, whole)
     drawn = X.iloc[swapped].reset_index(drop=True)
     for place, name in enumerate(X.columns):
         column = X.iloc[:, place]

@@ -52,9 +52,9 @@ def fit_nets(
         With columns for the classes that each knows.
     """
     training = _Training(student, teacher, augment, seed)
-    labelled = soft.labelled() if (soft.codes >= 0).any() else soft
     if isinstance(student, FrozenEstimator):
         return {share: training.trained(student, soft, share) for share in shares}
+    labelled = soft.labelled() if (soft.codes >= 0).any() else soft
     own = training.fitted(_with_all_classes(labelled))
     start = _frozen(own)
     return {s: own if s == 1.0 else training.trained(start, soft, s) for s in shares}

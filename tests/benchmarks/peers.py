@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import calibration
 
 
 def scikit_learn_temperature(logits, y):
     """scikit-learn's own fit of a temperature, without the estimator around it."""
-    calibration = pytest.importorskip("sklearn.calibration")
     if not hasattr(calibration, "_TemperatureScaling"):
         pytest.skip("scikit-learn fits temperatures since 1.8")
     return calibration._TemperatureScaling().fit(logits, y).beta_

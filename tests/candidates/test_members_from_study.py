@@ -132,16 +132,18 @@ def test_a_search_of_optuna_has_a_study():
 
 @pytest.fixture
 def optuna():
-    package = pytest.importorskip("optuna")
-    before = package.logging.get_verbosity()
-    package.logging.set_verbosity(package.logging.ERROR)
-    yield package
-    package.logging.set_verbosity(before)
+    import optuna  # takes a second, which only these tests need
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield optuna
+    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture
 def optuna_search(optuna):
-    integration = pytest.importorskip("optuna_integration")
+    import optuna_integration as integration
+
     with warnings.catch_warnings():
         # experimental, older tags than scikit-learn's, and means of folds that all failed
         warnings.simplefilter("ignore")

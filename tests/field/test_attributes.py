@@ -107,7 +107,8 @@ def test_settings_of_layers_are_compared():
 
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
 def test_where_a_module_cannot_be_tried_equal_values_help():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = pandas.DataFrame({"a": X[:, 0], "b": X[:, 1]})
     a, b = (fitted(Columns, frame, name=name) for name in "ab")
     with pytest.raises(IncompatibleEstimatorsError, match=r"'name', 'a' and 'b' \(set it to one"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -22,8 +23,6 @@ from skmergecal import (
     calibration_report,
     merge_path,
 )
-
-pd = pytest.importorskip("pandas")
 
 rng = np.random.default_rng(0)
 y = np.arange(90) % 3

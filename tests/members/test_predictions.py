@@ -45,7 +45,8 @@ class PolarsFrame:
 
 
 def test_frames_have_one_column_for_each_member_of_two_classes():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     expected = MergedClassifier.from_predictions(TWO, Y)
     for frame in (pandas.DataFrame({**TWO}, index=np.arange(60) + 7), PolarsFrame(TWO)):
         merged = MergedClassifier.from_predictions(frame, Y)
@@ -55,7 +56,8 @@ def test_frames_have_one_column_for_each_member_of_two_classes():
 
 
 def test_two_levels_of_columns_are_members_and_classes():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     labels = np.array(["x", "y", "z"])
     other, how = P[:, [0, 2, 1]], {"classes": labels, "method": "logits"}
     expected = MergedClassifier.from_predictions({"a": P, "b": other}, labels[Y], **how)
@@ -73,7 +75,8 @@ def test_two_levels_of_columns_are_members_and_classes():
 
 @pytest.mark.parametrize("labels", [[10, 20, 30], ["x", "y", "z"], [2, 0, 1]])
 def test_frames_of_a_member_are_put_in_the_order_of_the_classes(labels):
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     column = PredictionColumn("a", classes=labels)
     turned = pandas.DataFrame(P[:, [1, 2, 0]], columns=[labels[c] for c in (1, 2, 0)])
     as_text = turned.rename(columns=str)  # what a CSV file makes of numbers

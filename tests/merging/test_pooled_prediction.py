@@ -121,7 +121,8 @@ def test_a_row_has_the_same_bits_alone_and_among_many(settings, kind):
 
 
 def test_known_numbers_of_columns_are_not_taken_for_known_names():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     X, y = rows(400)
     plain = MergedClassifier.from_fitted([Margins(i) for i in range(3)], X, y, method="logits")
     frame = pandas.DataFrame(X, columns=list("abcde"))

@@ -96,7 +96,6 @@ def test_a_dict_and_its_predictions_are_the_same_everywhere():
 
 
 def test_reports_and_plots_take_stored_predictions():
-    pytest.importorskip("matplotlib")
     merged = MergedClassifier.from_predictions(STORED, Y, method="logits")
     report = merged.member_report(STORED, Y)
     own = np.array(report["log_loss"])
@@ -179,13 +178,15 @@ def test_rows_with_nan_are_dropped_for_all_members(weighted):
 
 
 def framed(stored, dtype="Float64", columns=None):
-    pd = pytest.importorskip("pandas")
+    import pandas as pd
+
     return {name: pd.DataFrame(p, columns=columns).astype(dtype) for name, p in stored.items()}
 
 
 @pytest.mark.parametrize("dtype", ["Float64", "Float32", "object"])
 def test_gaps_in_frames_are_nan_whatever_pandas_calls_them(dtype):
-    pd = pytest.importorskip("pandas")
+    import pandas as pd
+
     lacking = framed(STORED, dtype)
     lacking["net"].iloc[5:9, 1] = pd.NA
     kept = np.setdiff1d(np.arange(90), range(5, 9))

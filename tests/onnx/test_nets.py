@@ -113,7 +113,8 @@ def test_words(rows):
 
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 def test_a_module_that_takes_columns_by_name_is_refused(rows):
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     X, y = rows
     frame = pandas.DataFrame(X[:, :2], columns=["a", "b"])
     net = fitted(ByName(), {"a": X[:, :1], "b": X[:, 1:2]}, y)
