@@ -5,6 +5,8 @@ It is loaded where torch is not installed, as on versions of Python for which th
 
 from __future__ import annotations
 
+from doctest import UnexpectedException
+
 import pytest
 
 REASON = "torch is not installed"
@@ -16,7 +18,10 @@ def is_missing(error):
     while error is not None:
         if isinstance(error, ModuleNotFoundError) and error.name in PACKAGES:
             return True
-        error = error.__cause__ or error.__context__
+        if isinstance(error, UnexpectedException):  # of an example on a page
+            error = error.exc_info[1]
+        else:
+            error = error.__cause__ or error.__context__
     return False
 
 
