@@ -1,4 +1,4 @@
-"""Examples that need an extra which is not installed are left out."""
+"""Examples and tests that need an extra which is not installed are left out."""
 
 from __future__ import annotations
 
@@ -17,4 +17,7 @@ collect_ignore_glob = [
 def pytest_configure(config):
     """Without nets, modules that import them have no examples to run."""
     if any(find_spec(package) is None for package in ("torch", "skorch")):
+        from tests import without_torch
+
+        config.pluginmanager.register(without_torch)
         config.option.doctest_ignore_import_errors = True

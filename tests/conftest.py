@@ -10,6 +10,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import settings
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -21,14 +22,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.folds import FOLDS, fitted_on_folds
-
-
-def pytest_configure(config):
-    if find_spec("torch") is None:
-        from tests import without_torch
-
-        config.pluginmanager.register(without_torch)
-        config.option.doctest_ignore_import_errors = True
 
 
 # The same examples in every run; machines are noisy, so that no example is timed.
@@ -111,7 +104,7 @@ FUNCTIONS = {"metrics", "pooling"}
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file():
     """Leave doctest out here: it would read every object of each file of tests for examples."""
-    return [found for found in (yield) if isinstance(found, pytest.Module)]
+    return [found for found in (yield) if not isinstance(found, DoctestModule)]
 
 
 @cache
