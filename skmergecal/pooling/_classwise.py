@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._compat import Interval
-from skmergecal._numerics import log_softmax
+from skmergecal._numerics import log_softmax, sum_of
 from skmergecal._partitions import Partitions, Rows, Sizes
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_parameters
@@ -39,9 +39,9 @@ _MANY_UNKNOWNS = 200
 
 
 def _own(rows: RegressionRows, part: slice) -> Array:
-    """Log-probabilities and probabilities, (n_rows, n_classes, 2 * n_members)."""
-    logs = np.stack([z[part] for z in rows.z], axis=2)
-    return np.concatenate([logs, _PROBA_SCALE * np.exp(logs)], axis=2)
+    """Log-probabilities and probabilities, (n_classes, 2 * n_members, n_rows)."""
+    logs = np.stack([z[part].T for z in rows.z], axis=1)
+    return np.concatenate([logs, _PROBA_SCALE * np.exp(logs)], axis=1)
 
 
 def _products(rows: RegressionRows) -> Array:
@@ -49,9 +49,9 @@ def _products(rows: RegressionRows) -> Array:
     n_classes, n_features = len(rows.columns), 2 * len(rows.z)
     total = np.zeros((n_features, n_features))
     for number, part in enumerate(row_blocks(len(rows.y), n_classes * n_features)):
-        these = _own(rows, part).reshape(-1, n_features)
-        these = these * np.repeat(np.sqrt(rows.weight[part]), n_classes)[:, None]
-        total = these.T @ these if number == 0 else total + these.T @ these
+        these = _own(rows, part) * np.sqrt(rows.weight[part])
+        products = sum_of(own @ own.T for own in these)
+        total = products if number == 0 else total + products
     return total
 
 
@@ -61,8 +61,8 @@ def _regression_part(rows: RegressionRows, directions: Array | None) -> Regressi
     def features(part: slice) -> Array:
         these = _own(rows, part)
         if directions is not None:
-            these = these @ directions
-        return np.concatenate([these, np.ones((*these.shape[:2], 1))], axis=2)
+            these = directions.T @ these
+        return np.concatenate([these, np.ones((len(these), 1, these.shape[2]))], axis=1)
 
     rank = 2 * len(rows.z) if directions is None else directions.shape[1]
     return RegressionPart(features, rank + 1, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from skmergecal._partitions import InMemory, Partitions
 from skmergecal._typing import Array
 from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction, CrossClassTerms
 from skmergecal.pooling._score_regression import (
+    FEW_CLASSES,
     ChosenRows,
     RegressionPart,
     RegressionRows,
@@ -82,15 +83,78 @@ def fit_cross_class_corrections(
 
 
 def _regression_part(rows: RegressionRows, directions: Array) -> RegressionPart:
-    features = _centred(rows, slice(None)) @ directions
-    features = np.column_stack([features, np.ones(len(features))])
-    n_classes = len(rows.columns)
+    features = directions.T @ _centred(rows, slice(None)).T
+    features = np.concatenate([features, np.ones((1, len(rows.y)))])
+    shape = len(rows.columns), *features.shape
 
     def shared(part: slice) -> Array:
-        these = features[part]
-        return np.broadcast_to(these[:, None], (len(these), n_classes, these.shape[1]))
+        return np.broadcast_to(features, shape)[:, :, part]
 
-    return RegressionPart(shared, features.shape[1], rows)
+    # The pairs of many classes are more than all features of all classes.
+    kind = _SharedFeatures if shape[0] <= FEW_CLASSES else RegressionPart
+    return kind(shared, len(features), rows)
+
+
+class _SharedFeatures(RegressionPart):
+    """A regression on features that all classes share: the first class's are those of all."""
+
+    def __init__(
+        self, features: Callable[[slice], Array], n_features: int, rows: RegressionRows
+    ) -> None:
+        super().__init__(features, n_features, rows)
+        k, m = self.shape
+        #: Whether one pair of classes after the other makes fewer numbers of a row than the
+        #: products of each two features.
+        self.few_classes = k * (k - 1) <= m
+        self.pairs = np.triu_indices(k, 1)
+        self.of_features = np.triu_indices(m)
+
+    def added(self, features: Array, theta: Array) -> Array:
+        return np.asarray(theta @ features[0])
+
+    def sums(self, features: Array, rows: Array) -> Array:
+        return np.asarray(rows @ features[0].T)
+
+    def curvature(self, features: Array, p: Array, weight: Array) -> Array:
+        """Sums of w p_c p_d f f' for each pair of classes, (n_pairs, n_features, n_features)."""
+        (k, m), shared, (first, second) = self.shape, features[0], self.pairs
+        if self.few_classes:
+            roots = np.sqrt(p)
+            shares = (roots * np.sqrt(weight))[first] * roots[second]
+            scaled = (shared * of_pair for of_pair in shares)
+            return np.stack([these @ these.T for these in scaled])
+        shares = p * weight
+        both = np.concatenate([shares[c] * p[c + 1 :] for c in range(k - 1)])
+        places = np.empty((m, m), dtype=np.intp)
+        i, j = self.of_features
+        places[i, j] = places[j, i] = np.arange(len(i))
+        return (both @ _products_of(shared).T)[:, places]
+
+    def hessian(self, curvature: Array) -> Array:
+        # Rows of diag(p) - p p' add up to 0: the block of a class is the sum of the others.
+        (k, m), (first, second) = self.shape, self.pairs
+        classes = np.arange(k)
+        of_class = (first == classes[:, None]) | (second == classes[:, None])
+        own = of_class.astype(np.float64) @ curvature.reshape(len(first), -1)
+        hessian = np.empty((k, m, k, m))
+        hessian[first, :, second] = hessian[second, :, first] = -curvature
+        hessian[classes, :, classes] = own.reshape(k, m, m)
+        return hessian.reshape(k * m, k * m)
+
+    def influence(self, features: Array, inverse: Array) -> Array:
+        if self.few_classes:
+            return super().influence(features, inverse)
+        k, m = self.shape
+        first, second = np.triu_indices(k)
+        blocks = inverse.reshape(k, m, k, m)[first, :, second]
+        i, j = self.of_features
+        factors = blocks[:, i, j] + np.where(i == j, 0.0, blocks[:, j, i])
+        return np.asarray(factors @ _products_of(features[0]))
+
+
+def _products_of(features: Array) -> Array:
+    """Products of each feature with itself and with those after it, (n_products, n_rows)."""
+    return np.concatenate([own * features[i:] for i, own in enumerate(features)])
 
 
 def _centred(rows: RegressionRows, part: slice) -> Array:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cho_solve, eigh
 
-from skmergecal._numerics import add_weighted, log_softmax, softmax, sum_of
+from skmergecal._numerics import add_weighted, sum_of
 from skmergecal._partitions import InMemory, Partitions, Rows
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._leave_one_out import loo_step
 from skmergecal.pooling._nonnegative_newton import factorise
 
 __all__ = [
+    "FEW_CLASSES",
     "ChosenRows",
     "RegressionPart",
     "RegressionRows",
@@ -48,7 +49,7 @@ _LEFT = 1e-8
 _MAX_PRODUCTS = 500
 _LEFT_OF_ROW = 1e-20
 #: Up to this many classes, the steps without a row come from a system for each row.
-_FEW_CLASSES = 64
+FEW_CLASSES = 64
 
 
 def penalty_strength(alpha: float, unknowns: int, total: float) -> float:
@@ -131,13 +132,33 @@ def _descend(
     return theta
 
 
+def _probabilities(scores: Array) -> Array:
+    """Softmax over the classes, in the place of scores of shape (n_classes, n_rows)."""
+    scores -= scores.max(axis=0)
+    p = np.exp(scores, out=scores)
+    p /= p.sum(axis=0)
+    return p
+
+
+def _loss_and_probabilities(scores: Array, y: IntArray, weight: Array) -> tuple[float, Array]:
+    """The summed log loss, too, also where the probability of a true class rounds to 0."""
+    scores -= scores.max(axis=0)
+    of_true = scores[y, np.arange(len(y))]
+    p = np.exp(scores, out=scores)
+    total = p.sum(axis=0)
+    p /= total
+    return float((np.log(total) - of_true) @ weight), p
+
+
 class RegressionPart:
     """The summed log loss of scores offset_c + f_c' theta_c, with f_c the features of class c.
+
+    Arrays have the rows last, so that each operation runs along many numbers.
 
     Parameters
     ----------
     features : callable
-        Returns the features of a slice of rows, shape (n_rows, n_classes, n_features).
+        Returns the features of a slice of rows, shape (n_classes, n_features, n_rows).
     n_features : int
     rows : RegressionRows
     """
@@ -148,40 +169,61 @@ class RegressionPart:
         self, features: Callable[[slice], Array], n_features: int, rows: RegressionRows
     ) -> None:
         self.features, self.rows = features, rows
-        self.offset, self.y, self.weight, self.z = rows.offset, rows.y, rows.weight, rows.z
-        self.shape = self.offset.shape[1], n_features
+        self.y, self.weight, self.z = rows.y, rows.weight, rows.z
+        self.offset = np.ascontiguousarray(rows.offset.T)
+        self.shape = len(self.offset), n_features
 
     def sizes(self) -> float:
         """Sum of the sizes that rounding of scores is relative to."""
-        return float(self.weight @ (_SCORES + np.abs(self.offset).max(axis=1)))
+        return float((_SCORES + np.abs(self.offset).max(axis=0)) @ self.weight)
 
     def blocks(self) -> Iterator[tuple[slice, Array]]:
         for part in row_blocks(len(self.y), int(np.prod(self.shape))):
             yield part, self.features(part)
 
+    def added(self, features: Array, theta: Array) -> Array:
+        """What is added to the scores, f_c' theta_c, shape (n_classes, n_rows)."""
+        return np.asarray((theta[:, None, :] @ features)[:, 0])
+
+    def sums(self, features: Array, rows: Array) -> Array:
+        """For each class and feature, the sum of their products over the rows."""
+        return np.asarray((features @ rows[:, :, None])[:, :, 0])
+
     def loss(self, theta: Array) -> tuple[float, Array, Array]:
         """Summed log loss, its gradient and its Hessian, without the penalty."""
-        k, m = self.shape
-        value, gradient, hessian = 0.0, np.zeros((k, m)), np.zeros((k * m, k * m))
-        by_class = hessian.reshape(k, m, k, m)
-        # With f_c the features of class c, a row of weight w adds w (p_c - [c = y]) f_c to the
-        # gradient and w ([c = d] p_c - p_c p_d) f_c f_d' to block (c, d) of the Hessian.
+        value, gradient = 0.0, np.zeros(self.shape)
+        curvature: Array | None = None
+        # A row of weight w adds w (p_c - [c = y]) f_c to the gradient and
+        # w ([c = d] p_c - p_c p_d) f_c f_d' to block (c, d) of the Hessian.
         for part, features in self.blocks():
             y, w = self.y[part], self.weight[part]
-            rows = np.arange(len(y))
-            scores = np.einsum("ncm,cm->nc", features, theta)
-            log_p = log_softmax(scores + self.offset[part])
-            value -= float(log_p[rows, y] @ w)
-            p = np.exp(log_p)
-            weighted = (np.sqrt(w)[:, None] * p)[:, :, None] * features
-            flat = weighted.reshape(len(y), -1)
-            hessian -= flat.T @ flat
-            p *= w[:, None]
-            for c in range(k):
-                by_class[c, :, c, :] += (features[:, c].T * p[:, c]) @ features[:, c]
-            p[rows, y] -= w
-            gradient += np.einsum("nc,ncm->cm", p, features)
-        return value, gradient, hessian
+            scores = self.added(features, theta)
+            scores += self.offset[:, part]
+            more, p = _loss_and_probabilities(scores, y, w)
+            value += more
+            bent = self.curvature(features, p, w)
+            curvature = bent if curvature is None else np.add(curvature, bent, out=curvature)
+            p *= w
+            p[y, np.arange(len(y))] -= w
+            gradient += self.sums(features, p)
+        if curvature is None:
+            return value, gradient, np.zeros((gradient.size, gradient.size))
+        return value, gradient, self.hessian(curvature)
+
+    def curvature(self, features: Array, p: Array, weight: Array) -> Array:
+        """The sum over some rows of which `hessian` makes the Hessian."""
+        k, m = self.shape
+        flat = ((np.sqrt(weight) * p)[:, None] * features).reshape(k * m, -1)
+        products = flat @ flat.T
+        np.negative(products, out=products)
+        by_class = products.reshape(k, m, k, m)
+        for c, own in enumerate(features):
+            by_class[c, :, c, :] += (own * (weight * p[c])) @ own.T
+        return products
+
+    def hessian(self, curvature: Array) -> Array:
+        """The Hessian from the sum of `curvature`."""
+        return curvature
 
     def scores_without_row(self, loo: RegressionWithoutRows, moves: Array) -> Array:
         """What is added to the scores of a pool, both fitted without the row.
@@ -199,33 +241,42 @@ class RegressionPart:
         ndarray of shape (n_rows, n_classes)
             To be added to the scores of the pool without the row.
         """
-        theta, inverse, follow = loo.theta, loo.inverse, loo.follow
         k, z = self.shape[0], self.z
-        step = self._steps_by_classes if k <= _FEW_CLASSES else self._steps_by_products
+        step = self._steps_by_classes if k <= FEW_CLASSES else self._steps_by_products
+        follow = np.ascontiguousarray(loo.follow.transpose(0, 2, 1))
         out = np.empty((len(self.y), k))
         for part, features in self.blocks():
-            added = np.einsum("ncm,cm->nc", features, theta)
+            moving = np.ascontiguousarray(moves[part].T)
+            added = self.added(features, loo.theta)
             for c in range(k):
-                added[:, c] -= np.einsum("nj,nj->n", features[:, c] @ follow[c], moves[part])
-            moved = sum_of(z[j][part] * moves[part, j, None] for j in range(len(z)))
-            scores = added + moved + self.offset[part]
-            out[part] = added + step(features, scores, inverse, part)
+                added[c] -= np.einsum("jn,jn->n", follow[c] @ features[c], moving)
+            moved = sum_of(m[part] * b[:, None] for m, b in zip(z, moving, strict=True)).T
+            scores = added + moved + self.offset[:, part]
+            out[part] = (added + step(features, scores, loo.inverse, part)).T
         return out
 
     def _steps_by_classes(
         self, features: Array, scores: Array, inverse: Array, part: slice
     ) -> Array:
         """How scores move without their row, from a system of n_classes for each row."""
+        k = self.shape[0]
+        influence = np.empty((features.shape[-1], k, k))
+        first, second = np.triu_indices(k)
+        pairs = self.influence(features, inverse).T
+        influence[:, first, second] = influence[:, second, first] = pairs
+        return loo_step(scores.T, influence, self.y[part], self.weight[part]).T
+
+    def influence(self, features: Array, inverse: Array) -> Array:
+        """Influence of each row on its scores, for each pair of classes (c, d >= c) one line."""
         # A row's score of class c is f_c' theta_c, so that its influence J H^-1 J' has the entries
         # f_c' (H^-1)_cd f_d, with (H^-1)_cd the block of classes c and d.
-        k, m = self.shape
-        influence = np.empty((len(features), k, k))
-        for c in range(k):  # symmetric: each pair of classes once
-            spread = features[:, c] @ inverse[c * m : (c + 1) * m, c * m :]
-            spread = spread.reshape(len(features), k - c, m)
-            influence[:, c, c:] = np.einsum("ndm,ndm->nd", spread, features[:, c:])
-            influence[:, c:, c] = influence[:, c, c:]
-        return loo_step(scores, influence, self.y[part], self.weight[part])
+        (k, m), n_rows = self.shape, features.shape[-1]
+        lines = []
+        for c, own in enumerate(features):
+            spread = (inverse[c * m :, c * m : (c + 1) * m] @ own).reshape(k - c, m, n_rows)
+            spread *= features[c:]
+            lines.append(spread.sum(axis=1))
+        return np.concatenate(lines)
 
     def _steps_by_products(
         self, features: Array, scores: Array, inverse: Array, part: slice
@@ -233,34 +284,34 @@ class RegressionPart:
         """The same for many classes, where a system for each row takes too long."""
         # Without the row the Hessian is H - t J' S J, S = diag(p) - p p'. Conjugate gradients with
         # H as preconditioner end after a few steps: its eigenvalues there are 1 less a leverage.
-        p = softmax(scores)
-        taken = np.minimum(self.weight[part], 1.0)[:, None]
+        p = _probabilities(scores)
+        taken = np.minimum(self.weight[part], 1.0)
         excess = p.copy()
-        excess[np.arange(len(p)), self.y[part]] -= 1.0
+        excess[self.y[part], np.arange(len(taken))] -= 1.0
 
         def of_classes(vectors: Array) -> Array:
-            return np.einsum("ncm,ncm->nc", features, vectors.reshape(features.shape))
+            return np.einsum("cmn,cmn->cn", features, vectors.reshape(features.shape))
 
         def of_unknowns(values: Array) -> Array:
-            return (values[:, :, None] * features).reshape(len(features), -1)
+            return (values[:, None] * features).reshape(-1, len(taken))
 
         moved, left = np.zeros_like(p), of_unknowns(taken * excess)
-        eased = left @ inverse
+        eased = inverse @ left
         direction, its_product = eased, left  # H times the direction follows without a product
-        size = first = np.einsum("nu,nu->n", left, eased)
+        size = first = np.einsum("un,un->n", left, eased)
         for _ in range(_MAX_PRODUCTS):
             u = of_classes(direction)
-            curved = p * (u - np.einsum("nc,nc->n", p, u)[:, None])
+            curved = p * (u - np.einsum("cn,cn->n", p, u))
             product = its_product - of_unknowns(taken * curved)
-            bend = np.einsum("nu,nu->n", direction, product)
-            length = np.divide(size, bend, out=np.zeros_like(size), where=bend > 0)[:, None]
+            bend = np.einsum("un,un->n", direction, product)
+            length = np.divide(size, bend, out=np.zeros_like(size), where=bend > 0)
             moved += length * u
             left = left - length * product
-            eased = left @ inverse
-            before, size = size, np.einsum("nu,nu->n", left, eased)
+            eased = inverse @ left
+            before, size = size, np.einsum("un,un->n", left, eased)
             if (size <= _LEFT_OF_ROW * first).all():
                 break
-            share = np.divide(size, before, out=np.zeros_like(size), where=before > 0)[:, None]
+            share = np.divide(size, before, out=np.zeros_like(size), where=before > 0)
             direction, its_product = eased + share * direction, left + share * its_product
         return moved
 
@@ -269,12 +320,11 @@ class RegressionPart:
         (k, m), z = self.shape, self.z
         mixed = np.zeros((k, m, len(z)))
         for part, features in self.blocks():
-            p = softmax(np.einsum("ncm,cm->nc", features, theta) + self.offset[part])
-            u = np.stack([member[part] for member in z], axis=2)
-            u -= np.einsum("nc,ncj->nj", p, u)[:, None]
-            u *= (p * self.weight[part, None])[:, :, None]
-            for c in range(k):
-                mixed[c] += features[:, c].T @ u[:, c]
+            p = _probabilities(self.added(features, theta) + self.offset[:, part])
+            u = np.stack([member[part].T for member in z])
+            u -= np.einsum("cn,jcn->jn", p, u)[:, None]
+            u *= p * self.weight[part]
+            mixed += features @ u.transpose(1, 2, 0)
         return mixed.reshape(k * m, len(z))
 
 
@@ -377,13 +427,11 @@ class _Products:
     """Loss and penalty of a regression, with products with the Hessian instead of it."""
 
     def __init__(self, problem: RegressionPart, alpha: float, rounding: float) -> None:
-        self.alpha, self.weight, self.rounding = alpha, problem.weight, rounding
-        #: Of shape (n_classes, n_features, n_rows), as the scores are of (n_classes, n_rows).
+        self.problem, self.alpha, self.rounding = problem, alpha, rounding
+        self.y, self.weight = problem.y, problem.weight
         self.features = np.empty((*problem.shape, len(problem.y)))
         for part, features in problem.blocks():
-            self.features[:, :, part] = features.transpose(1, 2, 0)
-        self.offset = np.ascontiguousarray(problem.offset.T)
-        self.true = problem.y, np.arange(len(problem.y))
+            self.features[:, :, part] = features
 
     def minimise(self, theta: Array) -> Array:
         """The minimiser from a start, as by `ScoreRegression.minimise`."""
@@ -395,36 +443,24 @@ class _Products:
 
     def value(self, theta: Array) -> tuple[float, Array]:
         """Loss plus penalty, and the probabilities of shape (n_classes, n_rows)."""
-        scores = self.products(theta)
-        scores += self.offset
-        scores -= scores.max(axis=0)
-        p = np.exp(scores)
-        total = p.sum(axis=0)
-        loss = float((np.log(total) - scores[self.true]) @ self.weight)
-        p /= total
+        scores = self.problem.added(self.features, theta)
+        scores += self.problem.offset
+        loss, p = _loss_and_probabilities(scores, self.y, self.weight)
         return loss + self.alpha / 2 * float((theta * theta).sum()), p
-
-    def products(self, theta: Array) -> Array:
-        """Products of features and coefficients, shape (n_classes, n_rows)."""
-        return np.asarray((theta[:, None, :] @ self.features)[:, 0])
-
-    def sums(self, rows: Array) -> Array:
-        """For each class and feature, the sum of their products over the rows."""
-        return np.asarray((self.features @ rows[:, :, None])[:, :, 0])
 
     def gradient(self, theta: Array, p: Array) -> Array:
         """Gradient of loss plus penalty."""
         excess = p * self.weight
-        excess[self.true] -= self.weight
-        return self.sums(excess) + self.alpha * theta
+        excess[self.y, np.arange(len(self.y))] -= self.weight
+        return self.problem.sums(self.features, excess) + self.alpha * theta
 
     def product(self, theta: Array, p: Array) -> Array:
         """Product with the Hessian: w p (u - E_p u) for the scores u, summed as the gradient."""
-        u = self.products(theta)
+        u = self.problem.added(self.features, theta)
         u -= np.einsum("cn,cn->n", p, u)
         u *= p
         u *= self.weight
-        return self.sums(u) + self.alpha * theta
+        return self.problem.sums(self.features, u) + self.alpha * theta
 
     def preconditioner(self, p: Array) -> Array:
         """Inverses of the blocks of one class each, (n_classes, n_features, n_features)."""

@@ -15,10 +15,16 @@ from skmergecal.pooling import combined_pool_with_loo, fit_combined_pool, fit_lo
 from skmergecal.pooling._classwise_fit import CrossClassTerms, moved_scores
 from skmergecal.pooling._cross_class import (
     _components,
+    _regression_part,
     cross_class_rank,
     fit_cross_class_corrections,
 )
-from skmergecal.pooling._score_regression import ScoreRegression, choose_rows, penalty_strength
+from skmergecal.pooling._score_regression import (
+    RegressionPart,
+    ScoreRegression,
+    choose_rows,
+    penalty_strength,
+)
 from tests.pooling.test_classwise import opinions
 
 
@@ -61,6 +67,22 @@ def test_the_gradient_vanishes_at_full_rank(seed, alpha, k):
     gradient = features.T @ residual + pull * coefficients
     assert np.abs(gradient).max() < 1e-7 * len(y)
     assert np.abs(residual.sum(axis=0) + pull * fit.intercept).max() < 1e-7 * len(y)
+
+
+@pytest.mark.parametrize(("k", "rank"), [(2, 1), (3, 6), (5, 6)])
+def test_features_that_classes_share_need_fewer_products(k, rank):
+    z, y = opinions(3, n=40, k=k)
+    rows, _ = regression(z, y, np.random.default_rng(0).uniform(0.2, 3, len(y)))
+    shared = _regression_part(rows.parts.part, _components(rows.parts, rank))
+    whole = RegressionPart(shared.features, shared.shape[1], shared.rows)
+    theta = np.random.default_rng(1).normal(size=shared.shape)
+    for ours, theirs in zip(shared.loss(theta), whole.loss(theta), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+    inverse = np.linalg.inv(shared.loss(theta)[2] + np.eye(theta.size))
+    features = shared.features(slice(None))
+    np.testing.assert_allclose(
+        shared.influence(features, inverse), whole.influence(features, inverse), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("weighted", [False, True])

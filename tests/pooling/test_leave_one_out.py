@@ -178,7 +178,7 @@ def test_steps_of_many_classes_are_those_of_few(monkeypatch, n, weighted):
     z, y = opinions(8, n=n, k=5)
     weight = np.random.default_rng(0).uniform(0.3, 2.5, n) if weighted else None
     exact = combined_pool_with_loo(z, y, weight)[1]
-    monkeypatch.setattr(_score_regression, "_FEW_CLASSES", 1)
+    monkeypatch.setattr(_score_regression, "FEW_CLASSES", 1)
     fast = combined_pool_with_loo(z, y, weight)[1]
     np.testing.assert_allclose(fast.log_proba, exact.log_proba, atol=1e-9)
     for name, losses in exact.pools.items():
