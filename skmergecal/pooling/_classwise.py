@@ -39,9 +39,15 @@ _MANY_UNKNOWNS = 200
 
 
 def _own(rows: RegressionRows, part: slice) -> Array:
-    """Log-probabilities and probabilities, (n_classes, 2 * n_members, n_rows)."""
-    logs = np.stack([z[part].T for z in rows.z], axis=1)
-    return np.concatenate([logs, _PROBA_SCALE * np.exp(logs)], axis=1)
+    """Log-probabilities, probabilities and ones, (n_classes, 2 * n_members + 1, n_rows)."""
+    n_members = len(rows.z)
+    own = np.ones((len(rows.columns), 2 * n_members + 1, len(rows.y[part])))
+    logs, proba = own[:, :n_members], own[:, n_members:-1]
+    for member, z in enumerate(rows.z):
+        logs[:, member] = z[part].T
+    np.exp(logs, out=proba)
+    proba *= _PROBA_SCALE
+    return own
 
 
 def _products(rows: RegressionRows) -> Array:
@@ -49,7 +55,7 @@ def _products(rows: RegressionRows) -> Array:
     n_classes, n_features = len(rows.columns), 2 * len(rows.z)
     total = np.zeros((n_features, n_features))
     for number, part in enumerate(row_blocks(len(rows.y), n_classes * n_features)):
-        these = _own(rows, part) * np.sqrt(rows.weight[part])
+        these = _own(rows, part)[:, :-1] * np.sqrt(rows.weight[part])
         products = sum_of(own @ own.T for own in these)
         total = products if number == 0 else total + products
     return total
@@ -59,10 +65,10 @@ def _regression_part(rows: RegressionRows, directions: Array | None) -> Regressi
     """The regression on class-wise features, or on their components in some directions."""
 
     def features(part: slice) -> Array:
-        these = _own(rows, part)
-        if directions is not None:
-            these = directions.T @ these
-        return np.concatenate([these, np.ones((len(these), 1, these.shape[2]))], axis=1)
+        own = _own(rows, part)
+        if directions is None:
+            return own
+        return np.concatenate([directions.T @ own[:, :-1], own[:, -1:]], axis=1)
 
     rank = 2 * len(rows.z) if directions is None else directions.shape[1]
     return RegressionPart(features, rank + 1, rows)
