@@ -21,6 +21,7 @@ __all__ = [
     "SMALLEST",
     "add_weighted",
     "error_of_mean",
+    "holds_zeros",
     "log_of_softened",
     "log_softmax",
     "mean_and_error",
@@ -115,14 +116,14 @@ def log_of_softened(proba: Any, amount: float) -> Array:
 
 
 def softening_of(proba: Array, sample_weight: Array | None = None) -> float:
-    """The amount by which to soften a member that gives these probabilities: 1 / (n + 1), or 0.
+    """The amount by which to soften a member that gives these probabilities.
 
     It is 1 / (n + 1), with n the total weight of the rows, where probabilities are exactly 0, or
     where the smallest one stands for 0, as after ``np.clip(p, 1e-15, 1)``: it occurs at least
     twice, and there is nothing else that softening would raise much, and nothing near it. Between
     the small probabilities of a smooth member there is no such gap: they are left as they are.
-    Where a smooth member was rounded to three or four decimals, other rows may have zeros even if
-    these have none.
+    A smooth member that was rounded to three or four decimals may have zeros in other rows even if
+    these have none; its zeros stand for less than half a unit: see `soften_rounded`.
 
     Parameters
     ----------
@@ -139,7 +140,21 @@ def softening_of(proba: Array, sample_weight: Array | None = None) -> float:
     if 0 < smallest < much:
         counts = near_zero(proba, sample_weight, smallest, much)
     amount = decide_softening(total, smallest, much, counts)
-    return 1 / (total + 1) if amount == 0 and _are_rounded(proba) else amount
+    units = rounded_to(proba)
+    if units is None:
+        return amount
+    return soften_rounded(total, units, zeros_and_ones(proba, sample_weight, units), proba.shape[1])
+
+
+def holds_zeros(proba: Array) -> bool:
+    """Whether some of these probabilities are 0, and other rows will not show that by rounding.
+
+    Shares of votes are multiples of a coarser unit, but 0 and 1 alone tell nothing.
+    """
+    if not (proba == 0.0).any():
+        return False
+    every = [whole_units(proba, units) for units in ROUNDED_TO]
+    return all(found is None or (len(found) > 2 and np.gcd.reduce(found) > 1) for found in every)
 
 
 def raised_much(total: float, n_classes: int) -> float:
@@ -179,8 +194,41 @@ def decide_softening(total: float, smallest: float, much: float, counts: Array) 
     return amount if weighted >= 2 else 0.0
 
 
-def _are_rounded(proba: Array) -> bool:
-    """Whether these are probabilities of three or four decimals, perhaps divided by row sums.
+def zeros_and_ones(proba: Array, sample_weight: Array | None, units: int) -> Array:
+    """How many of these probabilities are rounded to 0 and to one unit, by weight."""
+    nearest = np.rint(units * proba)
+    per_row = [np.count_nonzero(nearest == number, axis=1) for number in (0, 1)]
+    return np.array([sum_by_weight(number, sample_weight) for number in per_row])
+
+
+def soften_rounded(total: float, units: int, counts: Array, n_classes: int) -> float:
+    """The softening of a member whose probabilities are whole numbers of units.
+
+    Its zeros become what they were in the mean, if the number of probabilities below p grows as
+    some power of p: of all below 1.5 units, so many are below half a unit. Without a probability of
+    one unit, as of votes that were rounded, nothing is known of what the zeros were.
+
+    Parameters
+    ----------
+    total : float
+        Weight of all rows.
+    units : int
+        Number of units in a probability of 1.
+    counts : ndarray of shape (2,)
+        What `zeros_and_ones` gives.
+    n_classes : int
+    """
+    amount = 1 / (total + 1)
+    zeros, ones = counts.tolist()
+    if ones == 0:
+        return amount
+    power = math.log1p(ones / max(zeros, 1.0)) / math.log(3)
+    mean = 0.5 / units * power / (1 + power)
+    return min(amount, n_classes * mean)
+
+
+def rounded_to(proba: Array) -> int | None:
+    """Units of which these probabilities are whole numbers, perhaps divided by row sums, or None.
 
     Shares of votes are not meant, which are multiples of a coarser unit, nor a few values that
     are repeated.
@@ -188,8 +236,8 @@ def _are_rounded(proba: Array) -> bool:
     for units in ROUNDED_TO:
         found = whole_units(proba, units)
         if found is not None and are_units_of_decimals(found):
-            return True
-    return False
+            return units
+    return None
 
 
 def are_units_of_decimals(found: IntArray) -> bool:

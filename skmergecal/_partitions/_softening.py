@@ -10,8 +10,10 @@ from skmergecal._numerics import (
     decide_softening,
     near_zero,
     raised_much,
+    soften_rounded,
     softening_of,
     whole_units,
+    zeros_and_ones,
 )
 from skmergecal._partitions._partitions import InMemory, Partitions
 from skmergecal._partitions._rows import SIZES, Rows, Sizes
@@ -34,10 +36,14 @@ def softenings(rows: Partitions[Rows]) -> list[float]:
         counts = rows.reduce(_near_zero, smallest, much, what="small probabilities")
     known = zip(smallest.tolist(), counts, strict=True)
     amounts = [decide_softening(total, own, much, of) for own, of in known]
-    for k, fits in enumerate(rounded):
-        possible = np.flatnonzero(fits).tolist()
-        if amounts[k] == 0 and any(_have_few_decimals(rows, k, number) for number in possible):
-            amounts[k] = 1 / (total + 1)
+    possible = [(k, ROUNDED_TO[number]) for k, number in np.argwhere(rounded).tolist()]
+    if possible:
+        seen, few = rows.reduce(
+            _units_seen, possible, how=("max", "sum"), what="rounded probabilities"
+        )
+        for (k, units), table, counts in zip(possible, seen, few, strict=True):
+            if are_units_of_decimals(np.flatnonzero(table)):
+                amounts[k] = soften_rounded(total, units, counts, n_classes)
     return amounts
 
 
@@ -55,15 +61,11 @@ def _near_zero(rows: Rows, smallest: Array, much: float) -> Array:
     return found
 
 
-def _have_few_decimals(rows: Partitions[Rows], opinion: int, number: int) -> bool:
-    units = ROUNDED_TO[number]
-    seen = rows.reduce(_units_seen, opinion, units, how="max", what="rounded probabilities")
-    return are_units_of_decimals(np.flatnonzero(seen))
-
-
-def _units_seen(rows: Rows, opinion: int, units: int) -> np.ndarray:
-    """Which numbers of units there are, in a table."""
-    found = whole_units(rows.opinions[opinion], units)
-    table = np.zeros(2 * units, dtype=bool)
-    table[found] = True
-    return table
+def _units_seen(rows: Rows, possible: list[tuple[int, int]]) -> tuple[np.ndarray, Array]:
+    """Which numbers of units there are, in tables, and how many zeros and ones."""
+    seen = np.zeros((len(possible), 2 * max(ROUNDED_TO)), dtype=bool)
+    few = np.zeros((len(possible), 2))
+    for number, (k, units) in enumerate(possible):
+        seen[number, whole_units(rows.opinions[k], units)] = True
+        few[number] = zeros_and_ones(rows.opinions[k], rows.weight, units)
+    return seen, few

@@ -25,7 +25,7 @@ from skmergecal._memory import (
     remember,
     settle,
 )
-from skmergecal._numerics import softening_of
+from skmergecal._numerics import holds_zeros, softening_of
 from skmergecal._typing import Array, Estimator
 from skmergecal._warnings import warn_user
 from skmergecal.members._fit import FitTask
@@ -149,8 +149,8 @@ class Cache:
     def softening(self, member: Member, data: HashedRows, sample_weight: Array | None) -> float:
         """The softening that a member's outputs for some rows call for: see `softening_of`.
 
-        Rows are read only until a probability is exactly 0, and what is in the cache is not read
-        again. Log-probabilities hold no zeros.
+        Rows are read only until a probability is exactly 0, and not for rounding, and what is in
+        the cache is not read again. Log-probabilities hold no zeros.
         """
         if member.parts:
             return max(self.softening(part, data, sample_weight) for part in member.parts)
@@ -159,15 +159,17 @@ class Cache:
             return zero if len(member.lacks) else 0.0
         if self._place(member, data) is None:
             first = self._read(member, data.first)
-            if data.first is data or (first == 0.0).any():
-                return zero if (first == 0.0).any() else softening_of(first, sample_weight)
+            if data.first is data:
+                return softening_of(first, sample_weight)
+            if holds_zeros(first):
+                return zero
             rest = self._read(member, data.rest)
             return softening_of(np.concatenate([first, rest]), sample_weight)
 
         def has_zero() -> bool:
             whole = data if self._is_read(member, data) else data.first
             raw = self._read(member, whole)[: _num_samples(data.first.X)]
-            return bool((raw == 0.0).any())
+            return holds_zeros(raw)
 
         # The first rows have a key of their own: training rows of different folds share them.
         if self._memo(member, data.first).result(("has zero",), has_zero):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skmergecal._numerics import softening_of, softmax
+from skmergecal._numerics import holds_zeros, softening_of, softmax
 from tests.strategies import seeds
 
 FLOORS = [1e-300, 1e-15, float(np.finfo(np.float32).eps), 1e-7]
@@ -51,11 +51,39 @@ def test_rounded_members_without_zeros_may_have_them_elsewhere(seed, n, k, decim
     p = np.maximum(np.round(softmax(rng.normal(size=(n, k))), decimals), 10.0**-decimals)
     rows = p.astype(kind).astype(float)
     rows /= rows.sum(axis=1, keepdims=True)
-    assert softening_of(rows) == 1 / (n + 1)
+    amount = softening_of(rows)
+    assert 0 < amount <= 1 / (n + 1)
     shuffled = rng.permutation(rows)[:, rng.permutation(k)]
-    assert softening_of(np.asfortranarray(shuffled), np.full(n, 2.0)) == 1 / (2 * n + 1)
+    assert softening_of(np.asfortranarray(shuffled)) == amount
+    twice = softening_of(np.repeat(rows, 2, axis=0))
+    assert softening_of(rows, np.full(n, 2.0)) == twice <= 1 / (2 * n + 1)
     rows[-9:] = softmax(rng.normal(size=(9, k)))
     assert softening_of(rows) == 0
+
+
+@pytest.mark.parametrize("decimals", [3, 4])
+@pytest.mark.parametrize("power", [0.05, 0.2, 0.5])
+def test_zeros_of_rounded_members_become_their_mean(decimals, power):
+    # As many probabilities below p as p ** power says.
+    p = np.linspace(0, 1, 1500)[:, None] ** (1 / power) / 2
+    whole = np.hstack([p, 1 - p])
+    rounded = np.round(whole, decimals)
+    softening = softening_of(rounded)
+    assert softening / 2 == pytest.approx(whole[rounded == 0].mean(), rel=0.2)
+    assert softening_of(rounded[::5]) < 10.0**-decimals  # fewer rows do not make more of them
+    # Votes that were rounded have zeros, and nothing near them.
+    votes = np.round(np.rint(300 * p) / 300, 3)
+    assert softening_of(np.hstack([votes, 1 - votes])) == 1 / 1501
+
+
+def test_rows_are_read_on_where_zeros_may_come_from_rounding():
+    rng = np.random.default_rng(1)
+    assert holds_zeros(votes(rng, 40, 3))
+    smooth = np.round(softmax(4 * rng.normal(size=(40, 3))), 3)
+    assert (smooth == 0).any()
+    assert not holds_zeros(smooth)
+    assert not holds_zeros(np.eye(3))
+    assert not holds_zeros(np.full((4, 2), 0.5))
 
 
 @pytest.mark.parametrize("n_voters", [5, 64, 100, 200, 500])
