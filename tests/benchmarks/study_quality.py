@@ -3,12 +3,14 @@
     python tests/benchmarks/study_quality.py FOLDER [--seeds 0 1 2] [--sets NAME ...] [--out FILE]
     python tests/benchmarks/study_quality.py FOLDER --rows 50 100 200 400 [--draws 2]
     python tests/benchmarks/study_quality.py FOLDER --portfolio [--max-rows 6000]
+    python tests/benchmarks/study_quality.py FOLDER --decimals 3 [--rows 200]
 
 Each set is a gzipped CSV whose last column, ``target``, is the label. Eight members (with
 ``--portfolio`` twenty-two, among them boosters of three libraries) are fitted on 60 % of at most
 16,000 rows, merged on 20 % and scored on 20 %. With ``--rows`` they are merged on so many rows
-drawn from that 20 %; a set that has fewer gives all. Each member is read once, and all methods get
-the same opinions. The tables are printed as docs/quality.rst has them.
+drawn from that 20 %; a set that has fewer gives all. With ``--decimals`` their probabilities are
+rounded before. Each member is read once, and all methods get the same opinions. The tables are
+printed as docs/quality.rst has them.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ def as_text(key: Key, options: argparse.Namespace) -> str:
     name, seed, n, draw = key
     size = f" rows {n} draw {draw}{' at random' * (not options.stratify)}" if n else ""
     cap = f" max {options.max_rows}" if options.max_rows != MAX_ROWS else ""
-    return f"{'portfolio ' * options.portfolio}{name} {seed}{cap}{size}"
+    places = f" {options.decimals} decimals" if options.decimals else ""
+    return f"{'portfolio ' * options.portfolio}{name} {seed}{cap}{size}{places}"
 
 
 def missing_results(
@@ -82,6 +85,8 @@ def missing_results(
     X_train, y_train, *rest = split(*load(path, seed, options.max_rows), seed)
     classifiers = (portfolio if options.portfolio else members)(seed)
     problem = Problem.of(fit_all(classifiers, X_train, y_train), rest)
+    if options.decimals:
+        problem = problem.rounded(options.decimals)
     for n, draw in sizes:
         # Draws differ between splits, and are the same for all methods.
         rows = drawn(
@@ -216,6 +221,7 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--portfolio", action="store_true", help="22 members")
     parser.add_argument("--max-rows", type=int, default=MAX_ROWS)
+    parser.add_argument("--decimals", type=int, help="of the members' probabilities")
     parser.add_argument("--without", nargs="*", default=[], help="beginnings of methods")
     return parser.parse_args()
 

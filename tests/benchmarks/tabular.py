@@ -254,6 +254,12 @@ class Problem:
         kept = np.concatenate([rows, np.arange(len(self.y), self.values.shape[1])])
         return Problem(self.values[:, kept], self.logarithmic, self.y[rows], self.y_test)
 
+    def rounded(self, decimals: int) -> Problem:
+        """The same where members tell so many decimals of their probabilities."""
+        p = np.round(self.proba, decimals)
+        p /= p.sum(axis=2, keepdims=True)
+        return Problem(p, [False] * len(p), self.y, self.y_test)
+
     @property
     def X_held(self) -> np.ndarray:
         return np.arange(len(self.y))[:, None]
