@@ -153,8 +153,9 @@ def holds_zeros(proba: Array) -> bool:
     """
     if not (proba == 0.0).any():
         return False
-    every = [whole_units(proba, units) for units in ROUNDED_TO]
-    return all(found is None or (len(found) > 2 and np.gcd.reduce(found) > 1) for found in every)
+    every = (whole_units(proba, units) for units in ROUNDED_TO)
+    found = next((units for units in every if units is not None), None)
+    return found is None or (len(found) > 2 and int(np.gcd.reduce(found)) > 1)
 
 
 def raised_much(total: float, n_classes: int) -> float:
@@ -235,8 +236,8 @@ def rounded_to(proba: Array) -> int | None:
     """
     for units in ROUNDED_TO:
         found = whole_units(proba, units)
-        if found is not None and are_units_of_decimals(found):
-            return units
+        if found is not None:
+            return units if are_units_of_decimals(found) else None
     return None
 
 
@@ -255,16 +256,19 @@ def whole_units(proba: Array, units: int) -> IntArray | None:
 
 def _whole_units(rows: Array, units: int) -> IntArray | None:
     """Different numbers of units in rows of whole ones, divided by their sums; None for others."""
-    found: IntArray = np.empty(0, dtype=np.intp)
+    seen = np.zeros(2 * units, dtype=bool)
     off = min(rows.shape[1] // 2, units // 50)
     for total in sorted(range(units - off, units + off + 1), key=lambda total: abs(total - units)):
         values = rows * total
         whole = np.rint(values)
-        fits = (np.abs(values - whole) < _ROUNDED_UNITS).all(axis=1)
-        found = np.union1d(found, whole[fits].astype(np.intp))
-        rows = rows[~fits]
-        if not len(rows):
-            return found
+        values -= whole
+        fits = np.abs(values, out=values) < _ROUNDED_UNITS
+        if fits.all():
+            seen[whole.astype(np.intp)] = True
+            return np.flatnonzero(seen)
+        in_row = fits.all(axis=1)
+        seen[whole[in_row].astype(np.intp)] = True
+        rows = rows[~in_row]
     return None
 
 
