@@ -236,8 +236,14 @@ class Distillation:
         """Students of the rows of a lesson, by the share of the labels."""
         teacher, soft = lesson
         if is_net(self.student):
-            augment = self.synthetic_rows > 0
-            nets = fit_nets(self.student, soft, teacher, shares, augment=augment, seed=self.seed)
+            nets = fit_nets(
+                self.student,
+                soft,
+                teacher,
+                shares,
+                synthetic_rows=self.synthetic_rows,
+                seed=self.seed,
+            )
             return {s: _in_columns(n, n.classes, teacher.classes) for s, n in nets.items()}
         if min(shares) < 1.0:
             soft = soft.with_synthetic(teacher, self.synthetic_rows)

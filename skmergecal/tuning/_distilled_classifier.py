@@ -35,7 +35,7 @@ class DistilledClassifier(LogProbaClassifier):
 
     Each row is learned once per class, weighted by the teacher's probability for it: any
     classifier whose ``fit`` takes ``sample_weight`` can be the student. Nets learn from the
-    probabilities themselves, also of synthetic rows.
+    probabilities themselves.
 
     Parameters
     ----------
@@ -60,12 +60,11 @@ class DistilledClassifier(LogProbaClassifier):
         How many times as many synthetic rows as rows the student learns from, 10,000 at most: rows
         of ``fit`` with a fifth of their values from random other rows, which the teacher labels.
         They are made of DataFrames and dense arrays of numbers, unless a parameter of the
-        student's ``fit`` has one entry per row. For a net 0 means none, else it draws its own in
-        each epoch. 0 leaves them out: where rows so combined make no sense, as pixels of images,
-        or where predictions of the teacher take too long.
+        student's ``fit`` has one entry per row. 0 leaves them out: where rows so combined make no
+        sense, as pixels of images, or where predictions of the teacher take too long.
     random_state : int, RandomState instance or None, default=None
-        For batches and synthetic rows of nets. Other students have their own, and the same rows
-        give them the same synthetic rows.
+        For batches of nets. Other students have their own. The same rows give the same synthetic
+        rows.
     n_jobs : int or None, default=None
         Number of folds that are fitted at a time.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from skmergecal._training import TrainingPlan, can_be_mixed
+from skmergecal._training import TrainingPlan
 from skmergecal._typing import Estimator
 from skmergecal.members import LabelledEstimator, Member, classes_of, sample_weight_param
 from skmergecal.tuning._progress import Progress
@@ -17,8 +17,8 @@ from skmergecal.tuning._soft_labels import SoftLabels, TeacherFit
 
 __all__ = ["fit_nets"]
 
-#: A net learns probabilities, also of synthetic rows, for as long as FineTunedClassifier advises
-#: for teachers that know the rows by heart; and labels as long as that does by default.
+#: A net learns probabilities for as long as FineTunedClassifier advises for teachers that know the
+#: rows by heart; and labels as long as that does by default.
 _SOFT_PLAN = TrainingPlan(50, 128, 0.01, "one_cycle", None, False, 5)
 _LABEL_PLAN = TrainingPlan(5, 128, None, "constant", None, False, 5)
 
@@ -29,7 +29,7 @@ def fit_nets(
     teacher: TeacherFit,
     shares: Sequence[float],
     *,
-    augment: bool,
+    synthetic_rows: float,
     seed: int,
 ) -> dict[float, Member]:
     """Nets by the share of the labels, all from one fit to the labels, or from a frozen net.
@@ -42,8 +42,8 @@ def fit_nets(
     teacher : TeacherFit
     shares : sequence of float
         With 1 a frozen net is trained towards the labels; any other is its own fit.
-    augment : bool
-        Whether the nets also learn synthetic rows, where rows can be mixed.
+    synthetic_rows : float
+        How many times as many synthetic rows they learn as rows. Labels are learned without them.
     seed : int
 
     Returns
@@ -51,13 +51,15 @@ def fit_nets(
     dict of float to Member
         With columns for the classes that each knows.
     """
-    training = _Training(student, teacher, augment, seed)
-    if isinstance(student, FrozenEstimator):
-        return {share: training.trained(student, soft, share) for share in shares}
-    labelled = soft.labelled() if (soft.codes >= 0).any() else soft
-    own = training.fitted(_with_all_classes(labelled))
-    start = _frozen(own)
-    return {s: own if s == 1.0 else training.trained(start, soft, s) for s in shares}
+    training = _Training(student, teacher, seed)
+    start, found = student, {}
+    if not isinstance(student, FrozenEstimator):
+        labelled = soft.labelled() if (soft.codes >= 0).any() else soft
+        own = training.fitted(_with_all_classes(labelled))
+        start, found = _frozen(own), {1.0: own}
+    if min(shares) < 1.0:
+        soft = soft.with_synthetic(teacher, synthetic_rows)
+    return {s: found.get(s) or training.trained(start, soft, s) for s in shares}
 
 
 def _with_all_classes(soft: SoftLabels) -> SoftLabels:
@@ -85,7 +87,6 @@ def _frozen(member: Member) -> Estimator:
 class _Training:
     student: Estimator
     teacher: TeacherFit
-    augment: bool
     seed: int
 
     def fitted(self, soft: SoftLabels) -> Member:
@@ -105,13 +106,12 @@ class _Training:
         params = dict(soft.params)
         if soft.weight is not None and (name := sample_weight_param(self.student)) is not None:
             params[name] = soft.weight
-        augmented = self.augment and share is not None and can_be_mixed(soft.X)
         run = TuningRun(
             estimator=estimator,
             plan=plan,
             soft=share is not None,
             teacher=FrozenEstimator(self.teacher.estimator),
-            augment="both" if augmented else None,
+            augment=None,
             validation_fraction=None,
             seed=self.seed,
             progress=Progress(self.student, None, 0),

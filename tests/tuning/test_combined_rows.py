@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
@@ -82,6 +83,24 @@ def test_a_tree_of_few_rows_learns_the_teacher_better_from_them():
         model = DistilledClassifier(tree, teacher, label_share=0, synthetic_rows=times).fit(Z, y)
         losses.append(log_loss(y_test, model.predict_proba(Z_test)))
     assert losses[1] < losses[0] - 0.03
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_net_learns_them_beside_the_rows_that_are_there(share):
+    rng = np.random.default_rng(0)
+    first, y = rng.normal(size=1300), rng.integers(0, 2, 1300)
+    # The classes lie on two sides of a line, so near that rows between rows tell little of it.
+    second = first + 0.2 * (2 * y - 1) * np.abs(rng.normal(size=1300))
+    Z = np.column_stack([first, second])
+    teacher = FrozenEstimator(LogisticRegression(C=1e4).fit(Z[300:800], y[300:800]))
+    net = MLPClassifier((8,), learning_rate_init=0.01, n_iter_no_change=40, tol=9.0, random_state=0)
+    losses = []
+    for times in (0, 3):
+        model = DistilledClassifier(
+            net, teacher, label_share=share, synthetic_rows=times, random_state=0
+        )
+        losses.append(log_loss(y[800:], model.fit(Z[:300], y[:300]).predict_proba(Z[800:])))
+    assert losses[1] < 0.7 * losses[0]
 
 
 class Watched(TransformerMixin, BaseEstimator):
