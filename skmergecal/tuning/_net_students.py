@@ -18,9 +18,13 @@ from skmergecal.tuning._soft_labels import SoftLabels, TeacherFit
 __all__ = ["fit_nets"]
 
 #: A net learns probabilities for as long as FineTunedClassifier advises for teachers that know the
-#: rows by heart; and labels as long as that does by default.
+#: rows by heart, few rows twice as long; and labels as long as that does by default.
 _SOFT_PLAN = TrainingPlan(50, 128, 0.01, "one_cycle", None, False, 5)
 _LABEL_PLAN = TrainingPlan(5, 128, None, "constant", None, False, 5)
+#: Rows that are learned in all, where they are few. On 11 data sets of 4,000 to 6,000 rows with the
+#: synthetic ones, the median of what is kept of the teacher's gain was .65 with 50 epochs, .74 with
+#: 100.
+_SOFT_ROWS = 600_000
 
 
 def fit_nets(
@@ -97,7 +101,8 @@ class _Training:
         """A fitted net, trained on towards a mixture of soft labels and labels."""
         if share == 1.0:
             return self._run(start, _LABEL_PLAN, soft.labelled(), None)
-        return self._run(start, _SOFT_PLAN, soft, share)
+        epochs = min(max(_SOFT_ROWS // len(soft.codes), _SOFT_PLAN.epochs), 2 * _SOFT_PLAN.epochs)
+        return self._run(start, replace(_SOFT_PLAN, epochs=epochs), soft, share)
 
     def _run(
         self, estimator: Estimator, plan: TrainingPlan, soft: SoftLabels, share: float | None

@@ -1,14 +1,14 @@
 """Students of the default merge of eight members, beside the same students with labels only.
 
     python tests/benchmarks/study_distil.py FOLDER [--seeds 0 1] [--sets NAME ...] [--rows 1500]
-        [--students tree boosting ...] [--label-share auto] [--synthetic 3] [--out FILE]
+        [--students tree boosting ...] [--label-share auto 0.5] [--synthetic 3] [--out FILE]
 
 Sets and members are those of study_quality.py. The teacher is the default merge of eight members,
 cross-fitted over three folds; it and the student are fitted on at most ``--rows`` rows, and scored
-on at most 4,000 others. ``share`` is the part of the teacher's gain over the student with labels
-that the distilled student keeps, where the teacher is better at all; ``z`` is the loss of the
-student above that with labels, in paired standard errors; ``times`` is how many times a prediction
-of the student takes as long as one of the teacher.
+on at most 4,000 others. Each ``--label-share`` has its tables. ``share`` is the part of the
+teacher's gain over the student with labels that the distilled student keeps, where the teacher is
+better at all; ``z`` is the loss of the student above that with labels, in paired standard errors;
+``times`` is how many times a prediction of the student takes as long as one of the teacher.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import sys
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy counts the processors
@@ -50,8 +51,13 @@ N_TEST = 4_000
 
 def students(seed: int) -> dict[str, object]:
     """Small classifiers, by name."""
+    tree = partial(DecisionTreeClassifier, random_state=seed)
     return {
-        "tree": DecisionTreeClassifier(max_depth=6, random_state=seed),
+        "tree": tree(max_depth=6),
+        "tree 8": tree(max_depth=8),
+        "tree 10": tree(max_depth=10),
+        "tree any": tree(min_samples_leaf=5),
+        "tree log": tree(max_depth=6, criterion="log_loss"),
         "boosting": HistGradientBoostingClassifier(random_state=seed),
         "logistic": LogisticRegression(max_iter=2000),
         "net": MLPClassifier(random_state=seed),
@@ -64,35 +70,44 @@ def losses_of(model: object, X: pd.DataFrame, y: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    path: Path, seed: int, n_rows: int, names: list[str], settings: dict[str, object]
-) -> dict[str, dict[str, float]]:
-    """Results by the name of the student."""
+    path: Path, seed: int, n_rows: int, lacking: dict[float | str, list[str]], synthetic: float
+) -> dict[float | str, dict[str, dict[str, float]]]:
+    """Results by the share of the labels, and the name of the student."""
     X, y = load(path, seed)
     train = drawn(y, min(n_rows, int(0.7 * len(y))), seed)
     rest = np.setdiff1d(np.arange(len(y)), train)
     test = rest[drawn(y[rest], N_TEST, seed)]
     X_test, y_test = X.iloc[test], y[test]
     X, y = X.iloc[train].reset_index(drop=True), y[train]
-    found = {}
+    found: dict[float | str, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:  # the teacher's members are fitted once
         pool = list(prepared(members(seed), X).items())
         teacher = MergedClassifier(pool, cv=3, memory=folder)
-        for name, student in prepared({n: students(seed)[n] for n in names}, X).items():
-            distilled = DistilledClassifier(student, teacher, cv=3, random_state=seed, **settings)
-            distilled.fit(X, y)
-            teaches = losses_of(distilled.teacher_, X_test, y_test)
-            labels = losses_of(clone(student).fit(X, y), X_test, y_test)
-            learned = losses_of(distilled, X_test, y_test)
-            difference, error = mean_and_error(learned - labels, None)
-            report = distilled.report_
-            found[name] = {
-                "teacher": float(teaches.mean()),
-                "labels": float(labels.mean()),
-                "distilled": float(learned.mean()),
-                "z": difference / error if error > 0 else 0.0,
-                "label share": report.label_share,
-                "times": report.student_seconds / report.teacher_seconds,
-            }
+        fitted = prepared(students(seed), X)
+        for share, names in lacking.items():
+            found[share] = {}
+            for name in names:
+                distilled = DistilledClassifier(
+                    fitted[name],
+                    teacher,
+                    label_share=share,
+                    cv=3,
+                    synthetic_rows=synthetic,
+                    random_state=seed,
+                ).fit(X, y)
+                teaches = losses_of(distilled.teacher_, X_test, y_test)
+                labels = losses_of(clone(fitted[name]).fit(X, y), X_test, y_test)
+                learned = losses_of(distilled, X_test, y_test)
+                difference, error = mean_and_error(learned - labels, None)
+                report = distilled.report_
+                found[share][name] = {
+                    "teacher": float(teaches.mean()),
+                    "labels": float(labels.mean()),
+                    "distilled": float(learned.mean()),
+                    "z": difference / error if error > 0 else 0.0,
+                    "label share": report.label_share,
+                    "times": report.student_seconds / report.teacher_seconds,
+                }
     return found
 
 
@@ -125,26 +140,33 @@ def main() -> None:
     parser = study_parser(__doc__)
     parser.add_argument("--students", nargs="*", default=list(students(0)))
     parser.add_argument("--rows", type=int, default=1_500)
-    parser.add_argument("--label-share", default="auto", help="or a number, four times as fast")
+    parser.add_argument(
+        "--label-share", nargs="+", default=["auto"], help="or numbers, four times as fast"
+    )
     parser.add_argument("--synthetic", type=float, default=3, help="synthetic rows per row")
     options = parser.parse_args()
-    share = options.label_share if options.label_share == "auto" else float(options.label_share)
-    settings = {"label_share": share, "synthetic_rows": options.synthetic}
+    shares = [s if s == "auto" else float(s) for s in options.label_share]
     warnings.simplefilter("ignore")  # iteration limits of members
     known, paths = KnownResults(options.out), sets_in(options.folder)
-    results = {}
+    results = {share: {} for share in shares}
     for seed in options.seeds:
         for name in sorted(options.sets or paths):
-            key = f"{name} {seed} {options.rows} {share} {options.synthetic:g}"
-            done = known.setdefault(key, {})
-            if lacking := [s for s in options.students if s not in done]:
-                done |= evaluate(paths[name], seed, options.rows, lacking, settings)
+            keys = {s: f"{name} {seed} {options.rows} {s} {options.synthetic:g}" for s in shares}
+            done = {share: known.setdefault(key, {}) for share, key in keys.items()}
+            lacking = {s: [n for n in options.students if n not in done[s]] for s in shares}
+            if any(lacking.values()):
+                found = evaluate(paths[name], seed, options.rows, lacking, options.synthetic)
+                for share in shares:
+                    done[share] |= found[share]
                 known.write()
-            for student in options.students:
-                results[name, seed, student] = done[student]
-                values = "  ".join(f"{k} {v:.4f}" for k, v in done[student].items())
-                print(f"{key:32s} {student:9s} {values}", flush=True)
-    summarise(results)
+            for share, key in keys.items():
+                for student in options.students:
+                    results[share][name, seed, student] = done[share][student]
+                    values = "  ".join(f"{k} {v:.4f}" for k, v in done[share][student].items())
+                    print(f"{key:32s} {student:9s} {values}", flush=True)
+    for share in shares:
+        print(f"\nLabel share {share}:")
+        summarise(results[share])
 
 
 if __name__ == "__main__":
