@@ -54,10 +54,10 @@ def students(seed: int) -> dict[str, object]:
     tree = partial(DecisionTreeClassifier, random_state=seed)
     return {
         "tree": tree(max_depth=6),
-        "tree 8": tree(max_depth=8),
-        "tree 10": tree(max_depth=10),
-        "tree any": tree(min_samples_leaf=5),
-        "tree log": tree(max_depth=6, criterion="log_loss"),
+        "tree-8": tree(max_depth=8),
+        "tree-10": tree(max_depth=10),
+        "tree-leaf": tree(min_samples_leaf=5),
+        "tree-log": tree(max_depth=6, criterion="log_loss"),
         "boosting": HistGradientBoostingClassifier(random_state=seed),
         "logistic": LogisticRegression(max_iter=2000),
         "net": MLPClassifier(random_state=seed),
