@@ -9,6 +9,8 @@ on at most 4,000 others. Each ``--label-share`` has its tables. ``share`` is the
 teacher's gain over the student with labels that the distilled student keeps, where the teacher is
 better at all; ``z`` is the loss of the student above that with labels, in paired standard errors;
 ``times`` is how many times a prediction of the student takes as long as one of the teacher.
+``bound`` is the share that a tree of the same size keeps which learns the teacher's probabilities
+of the test rows themselves: what is lost beyond it, the tree is too small for.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import DistilledClassifier, MergedClassifier
@@ -69,6 +73,30 @@ def losses_of(model: object, X: pd.DataFrame, y: np.ndarray) -> np.ndarray:
     return log_losses(y, np.clip(model.predict_proba(X), 1e-4, None))
 
 
+def compared(
+    distilled: DistilledClassifier, plain: Pipeline, X: pd.DataFrame, y: np.ndarray
+) -> dict[str, float]:
+    """Losses of test rows, of a student and of the same with labels only."""
+    teaches, labels = losses_of(distilled.teacher_, X, y), losses_of(plain, X, y)
+    learned = losses_of(distilled, X, y)
+    difference, error = mean_and_error(learned - labels, None)
+    report = distilled.report_
+    found = {
+        "teacher": float(teaches.mean()),
+        "labels": float(labels.mean()),
+        "distilled": float(learned.mean()),
+        "z": difference / error if error > 0 else 0.0,
+        "label share": report.label_share,
+        "times": report.student_seconds / report.teacher_seconds,
+    }
+    if isinstance(plain[-1], DecisionTreeClassifier):
+        known = clone(distilled).set_params(
+            teacher=FrozenEstimator(distilled.teacher_), label_share=0, synthetic_rows=0
+        )
+        found["known"] = float(losses_of(known.fit(X), X, y).mean())
+    return found
+
+
 def evaluate(
     path: Path, seed: int, n_rows: int, lacking: dict[float | str, list[str]], synthetic: float
 ) -> dict[float | str, dict[str, dict[str, float]]]:
@@ -87,27 +115,19 @@ def evaluate(
         for share, names in lacking.items():
             found[share] = {}
             for name in names:
-                distilled = DistilledClassifier(
-                    fitted[name],
-                    teacher,
-                    label_share=share,
-                    cv=3,
-                    synthetic_rows=synthetic,
-                    random_state=seed,
-                ).fit(X, y)
-                teaches = losses_of(distilled.teacher_, X_test, y_test)
-                labels = losses_of(clone(fitted[name]).fit(X, y), X_test, y_test)
-                learned = losses_of(distilled, X_test, y_test)
-                difference, error = mean_and_error(learned - labels, None)
-                report = distilled.report_
-                found[share][name] = {
-                    "teacher": float(teaches.mean()),
-                    "labels": float(labels.mean()),
-                    "distilled": float(learned.mean()),
-                    "z": difference / error if error > 0 else 0.0,
-                    "label share": report.label_share,
-                    "times": report.student_seconds / report.teacher_seconds,
-                }
+                found[share][name] = compared(
+                    DistilledClassifier(
+                        fitted[name],
+                        teacher,
+                        label_share=share,
+                        cv=3,
+                        synthetic_rows=synthetic,
+                        random_state=seed,
+                    ).fit(X, y),
+                    clone(fitted[name]).fit(X, y),
+                    X_test,
+                    y_test,
+                )
     return found
 
 
@@ -116,6 +136,8 @@ def summarise(results: dict[tuple[str, int, str], dict[str, float]]) -> None:
     table = pd.DataFrame(results).T
     gain, possible = table["labels"] - table["distilled"], table["labels"] - table["teacher"]
     table["share"] = (gain / possible).where(possible > 0)
+    if "known" in table:
+        table["bound"] = ((table["labels"] - table["known"]) / possible).where(possible > 0)
     by_student = table.groupby(level=2)
     summary = pd.DataFrame(
         {
@@ -132,7 +154,9 @@ def summarise(results: dict[tuple[str, int, str], dict[str, float]]) -> None:
     print(as_rst(summary, "student", 3))
     for name, part in table.groupby(level=2):
         print(f"\n{name}\n")
-        columns = ["labels", "distilled", "teacher", "share", "label share"]
+        part = part.dropna(axis="columns", how="all")
+        columns = ["labels", "distilled", "teacher", "share", "bound", "label share"]
+        columns = [c for c in columns if c in part]
         print(as_rst(part.groupby(level=0)[columns].mean(), "set", 3))
 
 
