@@ -460,7 +460,7 @@ def test_linear_students_can_be_merged_into_one(teacher):
     assert np.allclose(merged.predict_proba(X), pooled.predict_proba(X), atol=1e-10)
 
 
-def test_a_net_learns_its_share_of_the_labels_from_synthetic_rows():
+def test_a_net_learns_its_share_of_the_labels_beside_synthetic_rows():
     net = MLPClassifier((8,), max_iter=20, early_stopping=True, random_state=0)
     wrong = FrozenEstimator(wrong_teacher())
     losses = []
