@@ -64,7 +64,9 @@ def test_a_net_without_rows_of_a_class_that_the_teacher_knows(teacher, kind, sha
     for rows in (np.flatnonzero(CODES != 2), np.r_[np.flatnonzero(CODES != 2), np.argmax(CODES)]):
         folds = [(np.arange(1, len(rows), 2), np.arange(0, len(rows), 2))]
         folds.append(folds[0][::-1])
-        model = DistilledClassifier(net, teacher, label_share=share, cv=folds, random_state=0)
+        model = DistilledClassifier(
+            net, teacher, label_share=share, cv=folds, synthetic_rows=0.1, random_state=0
+        )
         given = X[rows].astype(np.float32)
         p = model.fit(given, Y[rows]).predict_proba(X_TEST.astype(np.float32))
         assert p.shape == (80, 3)
