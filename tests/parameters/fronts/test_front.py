@@ -80,10 +80,10 @@ pytestmark = pytest.mark.filterwarnings(
 def test_linear_members_become_one_that_is_their_pool(front):
     gaps = FRONTS[front]()[1]
     members = members_of(lambda: FRONTS[front]()[0], logistic, gaps)
-    plain = merge_logits(members, [0.5, 0.3, 0.2])
+    plain = merge_logits(members, [0.7, 0.3])
     X, _ = awkward(gaps=gaps)
     logits = [member.decision_function(X) for member in members]
-    expected = 0.5 * logits[0] + 0.3 * logits[1] + 0.2 * logits[2]
+    expected = 0.7 * logits[0] + 0.3 * logits[1]
     np.testing.assert_allclose(plain.decision_function(X), expected, atol=1e-9, rtol=1e-9)
     assert is_plain(plain)
 
@@ -100,7 +100,7 @@ def assert_second_is_kept(members, gaps, atol):
 @pytest.mark.parametrize("front", FRONTS)
 def test_each_net_gives_the_same_on_the_common_front(front):
     gaps = FRONTS[front]()[1]
-    members = members_of(lambda: FRONTS[front]()[0], perceptron, gaps, n=2)
+    members = members_of(lambda: FRONTS[front]()[0], perceptron, gaps)
     assert_second_is_kept(members, gaps, atol=1e-8)
 
 
@@ -134,9 +134,9 @@ def net(seed, n_features, act=None):
     return classifier(layers(n_features, 2, act or torch.nn.Tanh), max_epochs=5)
 
 
-def nets_of(front, gaps, n=2):
+def nets_of(front, gaps):
     found = []
-    for seed in range(n):
+    for seed in range(2):
         X, y = people(seed, gaps=gaps, cities="abcdef"[: 4 + seed])
         before = make_pipeline(
             front().set_params(sparse_threshold=0.0), FunctionTransformer(narrow)
