@@ -41,7 +41,7 @@ class NamesColumnsItself(LogisticRegression):
 
 
 def fitted(X):
-    forest = RandomForestClassifier(4, random_state=0).fit(X, y)
+    forest = RandomForestClassifier(2, random_state=0).fit(X, y)
     calibrated = TemperatureCalibrator(FrozenEstimator(GaussianNB().fit(X, y))).fit(X, y)
     return {
         "linear": LogisticRegression().fit(X, y),

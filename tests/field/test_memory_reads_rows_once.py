@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, ShuffleSplit
 from sklearn.naive_bayes import GaussianNB
+from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
 
@@ -63,7 +63,7 @@ CONTAINERS = {
 
 @pytest.fixture
 def members(blobs):
-    models = [RandomForestClassifier(3, random_state=0), GaussianNB()]
+    models = [DecisionTreeClassifier(max_depth=4, random_state=0), GaussianNB()]
     return lambda X: [
         (str(i), FrozenEstimator(Counted(clone(m)).fit(X, blobs.y))) for i, m in enumerate(models)
     ]
@@ -102,8 +102,8 @@ def test_after_a_fit_on_all_rows_a_search_asks_no_more(blobs, members, tmp_path)
 @pytest.mark.parametrize(
     "cv",
     [
-        RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=0),
-        ShuffleSplit(4, random_state=0),
+        RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0),
+        ShuffleSplit(3, random_state=0),
     ],
 )
 def test_shuffled_and_repeated_folds(blobs, members, tmp_path, cv):

@@ -9,12 +9,12 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -29,10 +29,11 @@ def site(blobs, only, kind=LogisticRegression, **params):
     return kind(**params).fit(blobs.X[rows], LETTERS[blobs.y[rows]])
 
 
+@pytest.fixture(scope="module")
 def sites(blobs):
     return {
         "ab": site(blobs, (0, 1)),
-        "bc": site(blobs, (1, 2), RandomForestClassifier, n_estimators=5, random_state=0),
+        "bc": site(blobs, (1, 2), DecisionTreeClassifier, max_depth=4, random_state=0),
         "abc": site(blobs, (0, 1, 2), GaussianNB),
     }
 
@@ -46,11 +47,9 @@ def held(blobs):
     ("weights", "calibrate"),
     [("log_loss", None), ("log_loss", "both"), ("greedy", None), ([0.2, 0.3, 0.5], "merged")],
 )
-def test_sites_are_merged_by_every_pool(blobs, method, weights, calibrate):
+def test_sites_are_merged_by_every_pool(blobs, sites, method, weights, calibrate):
     how = {"method": method, "weights": weights, "calibrate": calibrate}
-    merged = MergedClassifier.from_fitted(
-        sites(blobs), *held(blobs), missing_classes="soften", **how
-    )
+    merged = MergedClassifier.from_fitted(sites, *held(blobs), missing_classes="soften", **how)
     assert merged.classes_.tolist() == ["a", "b", "c"]
     p = merged.predict_proba(blobs.X_test)
     np.testing.assert_allclose(p.sum(axis=1), 1)
@@ -113,9 +112,9 @@ def test_an_error_names_remedies_that_work(blobs, method, rows):
 
 
 @pytest.mark.parametrize("method", ["auto", "logits"])
-def test_auto_names_softening_too(blobs, method):
+def test_auto_names_softening_too(blobs, sites, method):
     with pytest.raises(ValueError, match="or missing_classes='soften', where it gives each"):
-        MergedClassifier.from_fitted(sites(blobs), *held(blobs), method=method)
+        MergedClassifier.from_fitted(sites, *held(blobs), method=method)
 
 
 def test_names_that_may_be_mistaken_are_asked_about(blobs):
@@ -132,11 +131,11 @@ def rare(blobs):
     """Rows of a class that stand in one fold, all of them."""
     y = np.where(blobs.y == 2, 1, blobs.y)
     y[:3] = 2
-    folds = [(np.setdiff1d(np.arange(200), t), t) for t in np.array_split(np.arange(200), 4)]
+    folds = [(np.setdiff1d(np.arange(200), t), t) for t in np.array_split(np.arange(200), 2)]
     return blobs.X, LETTERS[y], folds
 
 
-OWN = [("line", LogisticRegression()), ("near", KNeighborsClassifier())]
+OWN = [("line", LogisticRegression()), ("tree", DecisionTreeClassifier(max_depth=4, random_state=0))]
 
 
 @pytest.mark.parametrize("refit", [True, False])
@@ -164,7 +163,7 @@ def test_a_fold_without_a_class(blobs, method, refit):
     np.testing.assert_allclose(p.sum(axis=1), 1)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(soft)).predict_proba(X), p)
     # The other remedy: folds that all have the class.
-    other = clone(merged).set_params(missing_classes="error", cv=3)
+    other = clone(merged).set_params(missing_classes="error", cv=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         other.fit(X, y)
