@@ -66,19 +66,16 @@ def evaluate(
     ``known`` holds what other expressions found for these parts.
     """
     known = {} if known is None else known
-
-    def value(of: Expression) -> Any:
-        if id(of) not in known:
-            if of.function is None:
-                found = parts[of.base]
-            else:
-                given = [value(source) for source in of.sources]
-                empty = any(one is None for one in given)
-                found = None if empty else of.function(*given, *of.arguments)
-            known[id(of)] = None if found is None or has_no_rows(found) else found
-        return known[id(of)]
-
-    return value(expression)
+    # No inner function that calls itself: it would keep all these values until a garbage collection.
+    if id(expression) not in known:
+        if expression.function is None:
+            found = parts[expression.base]
+        else:
+            given = [evaluate(source, parts, known) for source in expression.sources]
+            empty = any(one is None for one in given)
+            found = None if empty else expression.function(*given, *expression.arguments)
+        known[id(expression)] = None if found is None or has_no_rows(found) else found
+    return known[id(expression)]
 
 
 def refuse_other_rows(what: str, mark: Mark, before: Mark) -> None:

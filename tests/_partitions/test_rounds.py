@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -99,3 +101,30 @@ def test_what_is_raised_comes_out_and_no_thread_stays(where):
         together(rows, [lambda: climb(rows, [1, 2]), problem])
     assert threading.active_count() == before
     assert climb(rows, [2]) == expected([2])
+
+
+def test_what_is_made_of_a_block_is_gone_before_the_next_one_is_read():
+    """Without a garbage collection: on a worker it comes late, and many blocks are in memory."""
+    made, alive = [], []
+
+    def blocks():
+        for numbers in (np.arange(5), np.arange(5, 12)):
+            alive.append(sum(one() is not None for one in made))
+            yield numbers
+
+    def read(numbers, _):
+        return Rows([numbers[:, None].astype(float)], np.zeros(len(numbers), dtype=np.intp), None)
+
+    def doubled(rows):
+        found = rows.opinions[0] * 2
+        made.append(weakref.ref(found))
+        return Rows([found], rows.y, rows.weight)
+
+    twice = Stream(blocks, read).map(doubled)
+    gc.disable()
+    try:
+        assert climb(twice.map(doubled), [1, 2]) == [4 * 66.0, 16 * expected([2])[0]]
+    finally:
+        gc.enable()
+    assert len(made) == 8
+    assert max(alive) <= 2  # those of the block that was read last
