@@ -18,7 +18,7 @@ from skmergecal._partitions._dask import (
 from skmergecal._partitions._lazy import refuse_other_rows
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
 from skmergecal._partitions._rounds import remembered, together
-from skmergecal._partitions._rows import SIZES, Rows, Sizes
+from skmergecal._partitions._rows import SIZES, Rows, Sizes, gathered, share_of
 from skmergecal._partitions._softening import softenings
 from skmergecal._partitions._stream import Stream
 
@@ -36,6 +36,7 @@ __all__ = [
     "delayed",
     "delayed_partitions",
     "first_rows",
+    "gathered",
     "has_client",
     "in_partition",
     "meta_of",
@@ -43,6 +44,7 @@ __all__ = [
     "refuse_unlike_rows",
     "remembered",
     "rows_in_blocks",
+    "share_of",
     "softenings",
     "together",
     "weights_of_part",

@@ -66,7 +66,7 @@ def evaluate(
     ``known`` holds what other expressions found for these parts.
     """
     known = {} if known is None else known
-    # No inner function that calls itself: it would keep all these values until a garbage collection.
+    # An inner function that calls itself would keep all values until a garbage collection.
     if id(expression) not in known:
         if expression.function is None:
             found = parts[expression.base]

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmergecal._partitions._partitions import Partitions, Reduction
+from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
 from skmergecal._typing import Array, IntArray
 
-__all__ = ["SIZES", "Rows", "Sizes"]
+__all__ = ["SIZES", "Rows", "Sizes", "gathered", "share_of"]
+
+#: So many numbers of a share of the rows come into this process, 16 MB.
+_MOST_GATHERED = 1 << 21
 
 
 #: How those of partitions become one.
@@ -85,3 +88,41 @@ class Rows(NamedTuple):
         if self.weight is None or self.weight.all():
             return self
         return self.take(self.weight > 0)
+
+
+def gathered(rows: Partitions[Rows], stride: int) -> Rows:
+    """Every so many rows of each partition, in this process."""
+    parts: list[Rows] = rows.reduce(_share_of_part, stride, how="join", what="sample of the rows")
+    opinions = [np.concatenate(own) for own in zip(*(p.opinions for p in parts), strict=True)]
+    weighted = any(part.weight is not None for part in parts)
+    weight = np.concatenate([part.counts for part in parts]) if weighted else None
+    return Rows(opinions, np.concatenate([part.y for part in parts]), weight)
+
+
+def _share_of_part(rows: Rows, stride: int) -> list[Rows]:
+    return [rows.every(stride)]
+
+
+def share_of(
+    rows: Partitions[Rows], n_rows: int, n_numbers: int, stride: int
+) -> tuple[InMemory[Rows], int]:
+    """A share of the rows in this process, from which a search for all rows can start.
+
+    Parameters
+    ----------
+    rows : Partitions of Rows
+    n_rows : int
+    n_numbers : int
+        In the opinions of a row.
+    stride : int
+        Every so many rows are taken in memory; of partitions fewer, where these are too many.
+
+    Returns
+    -------
+    InMemory of Rows, int
+        The share, and its stride.
+    """
+    if isinstance(rows, InMemory):
+        return rows.map(Rows.every, stride), stride
+    stride = max(stride, -(-n_rows * n_numbers // _MOST_GATHERED))
+    return InMemory(gathered(rows, stride)), stride

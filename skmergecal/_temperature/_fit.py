@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmergecal._numerics import SMALLEST
-from skmergecal._partitions import InMemory, Partitions, Rows, Sizes, rows_in_blocks
+from skmergecal._partitions import InMemory, Partitions, Rows, Sizes, rows_in_blocks, share_of
 from skmergecal._temperature._blocks import Sums
 from skmergecal._temperature._interval import profile_interval
 from skmergecal._temperature._limits import Bound
@@ -211,10 +211,10 @@ def _approach(
     start, twist, near = 0.0, UNKNOWN, None
     n_rows, _, n_classes = Sizes.of(rows)
     if n_rows * n_classes >= MANY_NUMBERS and n_rows >= STRIDE * FEW_ROWS:
-        share = rows.map(Rows.every, STRIDE)
-        less = TemperatureObjective(ScalingLoss.of(share), alpha / STRIDE)
+        share, stride = share_of(rows, n_rows, n_classes, STRIDE)
+        less = TemperatureObjective(ScalingLoss.of(share), alpha / stride)
         if less.loss.total > 0:
-            near = _approach(less, share, alpha / STRIDE)
+            near = _approach(less, share, alpha / stride)
             if near is not None:
                 start, twist = near[0], (near[1].twist, near[1].spread)
     if near is None and alpha == 0 and objective.loss.true_gap == 0:

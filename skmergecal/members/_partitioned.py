@@ -80,12 +80,18 @@ class PartitionedMembers(HeldOutMembers):
         Log-probabilities that were computed before.
     single : bool
         Whether log-probabilities are kept in float32, as opinions came: zeros are softened before.
+    n_rows : int or None
+        Number of rows, where it is known.
+    of_classes : ndarray of shape (n_classes,) or None
+        Weights of the rows of each class, where they are known.
     """
 
     partitions: Partitions[HeldOutPart] | None = None
     total: float = 0.0
     logs: Partitions[Rows] | None = None
     single: bool = False
+    n_rows: int | None = None
+    of_classes: Array | None = None
 
     @property
     def parts(self) -> Partitions[HeldOutPart]:
@@ -119,6 +125,11 @@ class PartitionedMembers(HeldOutMembers):
     def total_weight(self) -> float:
         """Number of held-out rows, counted by their weights."""
         return self.total
+
+    @remembered
+    def weight_of_classes(self) -> Array:
+        """Weight of the held-out rows of each class."""
+        return self.counted_classes() if self.of_classes is None else self.of_classes
 
 
 def _log_rows(part: HeldOutPart, amounts: Sequence[float], single: bool) -> Rows:
@@ -165,13 +176,11 @@ class _RawPart(NamedTuple):
             total += float(self.weight.sum())
         return len(self.y), int(self.y.sum()), total
 
-    def total(self) -> float:
-        """Sum of the weights."""
-        return float(len(self.y) if self.weight is None else self.weight.sum())
-
-    def warnings(self) -> list[Warned]:
-        """What members warned of."""
-        return self.warned
+    def facts(self, n_classes: int) -> tuple[int, float, Array, list[Warned]]:
+        """Number of rows, their weight, that of each class, and what members warned of."""
+        total = float(len(self.y) if self.weight is None else self.weight.sum())
+        of_classes = np.bincount(self.y, self.weight, n_classes).astype(np.float64)
+        return len(self.y), total, of_classes, self.warned
 
     def aligned(self, members: Sequence[Member]) -> HeldOutPart:
         """The opinions, in the columns of the merged classes."""
@@ -259,8 +268,10 @@ def read_parts(
     ]
     with run.timed(what):
         raw = DaskPartitions.of(run, tasks)
-        total = float(raw.reduce(_RawPart.total, what="number of rows"))
-    warn_again(raw.reduce(_RawPart.warnings, how="join", what="warnings"))
+        n_rows, total, of_classes, warned = raw.reduce(
+            _RawPart.facts, len(classes), how=("sum", "sum", "sum", "join"), what="number of rows"
+        )
+    warn_again(warned)
     if weighted:
         warn_if_few(total, len(classes))
     if missing_classes == "soften":
@@ -269,7 +280,10 @@ def read_parts(
     members = _softened(members, parts, total)
     nothing: Any = None
     found = PartitionedMembers(
-        members, classes, [], nothing, nothing, nothing, [], None, parts, total, single=single
+        *(members, classes, [], nothing, nothing, nothing, [], None, parts, total),
+        single=single,
+        n_rows=n_rows,
+        of_classes=of_classes,
     )
     if missing_classes == "error":
         refuse_lacking(members, classes, found.seen_classes)

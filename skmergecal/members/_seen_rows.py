@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from skmergecal._numerics import softmax
-from skmergecal._partitions import SIZES, InMemory, Partitions, Rows
+from skmergecal._partitions import InMemory, Partitions, Rows, Sizes, gathered
 from skmergecal._typing import Array, IntArray
 from skmergecal._warnings import warn_user
 
@@ -75,23 +75,22 @@ def _is_cold(z: Array, y: IntArray, weight: Array | None) -> bool:
     return bool(np.average(slopes, weights=weight) + np.log(beta) / (beta * total) < 0)
 
 
-def find_seen_rows(rows: Partitions[Rows]) -> list[int]:
-    """The same for log-probabilities of members in partitions, from a sample of their rows."""
+def find_seen_rows(rows: Partitions[Rows], n_rows: int | None = None) -> list[int]:
+    """The same for log-probabilities of members in partitions, from a sample of their rows.
+
+    Parameters
+    ----------
+    rows : Partitions of Rows
+    n_rows : int, default=None
+        None: they are counted.
+    """
     if isinstance(rows, InMemory):
         z, y, weight = rows.part
     else:
-        n_rows = rows.reduce(Rows.sizes, how=SIZES, what="number of rows")[0]
+        n_rows = Sizes.of(rows).rows if n_rows is None else n_rows
         stride = max(n_rows // (2 * _MANY_ROWS), 1)
-        parts: list[Rows] = rows.reduce(_some_rows, stride, how="join", what="sample of the rows")
-        by_member = zip(*(part.opinions for part in parts), strict=True)
-        z = [np.concatenate(own) for own in by_member]
-        y = np.concatenate([part.y for part in parts])
-        weight = np.concatenate([part.counts for part in parts])
+        z, y, weight = gathered(rows, stride)
     return find_members_that_saw_rows(z, y, weight, lambda k, part: z[k][part])
-
-
-def _some_rows(rows: Rows, stride: int) -> list[Rows]:
-    return [rows.every(stride)]
 
 
 def warn_of_seen_rows(names: Sequence[str]) -> None:

@@ -194,7 +194,7 @@ def _have_seen(held_out: HeldOutMembers) -> list[int]:
     """Numbers of frozen members that may have been trained on the held-out rows."""
     frozen = [k for k, m in enumerate(held_out.members) if isinstance(m.estimator, FrozenEstimator)]
     if isinstance(held_out, PartitionedMembers):
-        return find_seen_rows(held_out.log_rows)
+        return find_seen_rows(held_out.log_rows, held_out.n_rows)
     pairs = list(zip(held_out.members, held_out.opinions, strict=True))
 
     def log_proba(number: int, part: slice) -> Array:

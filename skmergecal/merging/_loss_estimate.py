@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -171,15 +171,44 @@ def _gains(losses: RowLosses, best: int) -> Array:
     return gains
 
 
-def _squares_and_gain(losses: RowLosses, mean: float, best: int) -> tuple[float, float]:
-    gain = sum_by_weight(_gains(losses, best), losses.weight)
-    with np.errstate(invalid="ignore"):  # of infinite losses
-        return sum_by_weight((losses.merged - mean) ** 2, losses.weight), gain
+class _Spread(NamedTuple):
+    """Sum of some numbers, and of their squared distances from their mean."""
+
+    total: float
+    sum: float
+    squares: float
+
+    @classmethod
+    def of(cls, values: Array, weight: Array | None, total: float) -> _Spread:
+        found = sum_by_weight(values, weight)
+        with np.errstate(invalid="ignore"):  # of infinite losses
+            return cls(total, found, sum_by_weight((values - found / total) ** 2, weight))
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Spread]) -> _Spread:
+        """Those of all parts; of one part its own."""
+        total, sums, squares = np.array(parts).T
+        with np.errstate(invalid="ignore"):
+            away = sums / total - sums.sum() / total.sum()
+            return cls(total.sum(), sums.sum(), squares.sum() + float(total @ away**2))
 
 
-def _squares_of_gains(losses: RowLosses, mean: float, best: int) -> float:
-    with np.errstate(invalid="ignore"):
-        return sum_by_weight((_gains(losses, best) - mean) ** 2, losses.weight)
+def _facts(losses: RowLosses) -> list[_Facts]:
+    """What the estimate needs of a partition, found in one round: none keeps the losses."""
+    total, sums = _sums(losses)
+    merged = _Spread.of(losses.merged, losses.weight, total)
+    gains = [
+        _Spread.of(_gains(losses, k), losses.weight, total) for k in range(len(losses.members))
+    ]
+    return [_Facts(sums, merged, gains, list(losses.pools))]
+
+
+class _Facts(NamedTuple):
+    sums: Array
+    merged: _Spread
+    gains: list[_Spread]
+    """Over each member."""
+    pools: list[str]
 
 
 def find_estimate(names: Sequence[str], losses: LossesOfRows) -> LossEstimate | str:
@@ -211,22 +240,17 @@ def summarise(names: Sequence[str], losses: Partitions[RowLosses]) -> LossEstima
     losses : Partitions of RowLosses
         Their weights are positive.
     """
-    losses = losses.stored("losses of rows")
-    total, sums = losses.reduce(_sums, what="mean losses")
-    means = (sums / total).tolist()
+    facts: list[_Facts] = losses.reduce(_facts, how="join", what="mean losses")
+    merged = _Spread.joined([own.merged for own in facts])
+    total = merged.total
+    means = (np.sum([own.sums for own in facts], axis=0) / total).tolist()
     by_member = dict(zip(names, means[1:], strict=False))
     best = min(by_member, key=by_member.__getitem__)
     loss, which = means[0], names.index(best)
-    squares, gain = losses.reduce(_squares_and_gain, loss, which, what="error of the loss")
-    gain = float(gain / total)
-    squares_of_gains = losses.reduce(_squares_of_gains, gain, which, what="error of the gain")
-    error = error_of_mean(loss, total, squares)
+    gains = _Spread.joined([own.gains[which] for own in facts])
+    gain = float(gains.sum / total)
+    error = error_of_mean(loss, total, merged.squares)
     error = max(error, math.sqrt(0.5) * math.log(total + 1) / total)  # NaN stays NaN
-    gain_error = error_of_mean(gain, total, squares_of_gains)
-    pools = losses.reduce(_names_of_pools, how="max", what="names of pools")
-    by_pool = dict(zip(pools, means[1 + len(names) :], strict=True))
+    gain_error = error_of_mean(gain, total, gains.squares)
+    by_pool = dict(zip(facts[0].pools, means[1 + len(names) :], strict=True))
     return LossEstimate(loss, error, by_pool, by_member, best, gain, gain_error)
-
-
-def _names_of_pools(losses: RowLosses) -> Any:
-    return np.array(list(losses.pools), dtype=object)

@@ -16,8 +16,9 @@ from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_parameters
 from skmergecal.pooling._classwise_fit import ClasswiseFit, Correction, moved_scores
 from skmergecal.pooling._leave_one_out import LooOfLogPool, LooPredictions, pool_of_rows
-from skmergecal.pooling._logarithmic import fit_log_pool
+from skmergecal.pooling._logarithmic import fit_pool_loss
 from skmergecal.pooling._pool_fit import checked_rows, classes_with_rows
+from skmergecal.pooling._pool_loss import PoolLoss
 from skmergecal.pooling._score_regression import (
     ChosenRows,
     RegressionPart,
@@ -217,7 +218,8 @@ def _fit(
 ) -> tuple[ClasswiseFit, Callable[[], Partitions[LooPredictions]]]:
     n_classes = Sizes.of(everywhere).classes
     present, rows = classes_with_rows(everywhere, n_classes)
-    pool = fit_log_pool(rows)
+    loss = PoolLoss(rows)
+    pool = fit_pool_loss(loss)
     beta = pool.weights / pool.temperature
     fit = ClasswiseFit.of_pool(beta, len(present))
     chosen = choose_rows(rows, beta, len(present))
@@ -230,7 +232,7 @@ def _fit(
     wide = fit if len(present) == n_classes else fit.widened(present, n_classes)
 
     def find_loo() -> Partitions[LooPredictions]:
-        pool_loo = LooOfLogPool.of(rows, beta, alpha=1.0)
+        pool_loo = LooOfLogPool.of(loss, beta, alpha=1.0)
         if learned is None:
             loo = rows.map(_without_row, pool_loo)
         else:

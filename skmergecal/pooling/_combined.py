@@ -31,13 +31,14 @@ from skmergecal.pooling._leave_one_out import (
     pool_of_rows,
 )
 from skmergecal.pooling._linear import fit_linear_weights
-from skmergecal.pooling._logarithmic import fit_log_pool
+from skmergecal.pooling._logarithmic import fit_pool_loss
 from skmergecal.pooling._pool_fit import (
     check_new_opinions,
     check_opinions,
     classes_with_rows,
     with_columns,
 )
+from skmergecal.pooling._pool_loss import PoolLoss
 from skmergecal.pooling._score_regression import (
     ChosenRows,
     RegressionPart,
@@ -423,9 +424,10 @@ def learn_combined_pool(
 def _learn(
     rows: Partitions[Rows], proba: Partitions[Rows] | None, n_classes: int, *, cross_class: bool
 ) -> tuple[CombinedFit, Partitions[LooPredictions]]:
-    pool = fit_log_pool(rows)
+    loss = PoolLoss(rows)
+    pool = fit_pool_loss(loss)
     beta = pool.weights / pool.temperature
-    stack = rows.map(_Stack, LooOfLogPool.of(rows, beta, alpha=1.0))
+    stack = rows.map(_Stack, LooOfLogPool.of(loss, beta, alpha=1.0))
     names, fits = ["logarithmic"], [ClasswiseFit.of_pool(beta, n_classes)]
     chosen = choose_rows(rows, beta, n_classes)
     for name, correction in _corrections(chosen, cross_class=cross_class):
@@ -442,12 +444,13 @@ def _learn(
             names.append("linear of calibrated" if calibrated else "linear")
             stack = stack.map_with(without, _Stack.with_prediction)
     predictions = stack.map(_Stack.as_rows).stored("predictions without each row")
-    weights = fit_log_pool(predictions, STACKING_ALPHA)
+    stacked = PoolLoss(predictions)
+    weights = fit_pool_loss(stacked, STACKING_ALPHA)
     share = weights.weights / weights.temperature
     factors = share.tolist()
     classwise = ClasswiseFit.weighted_sum(fits, factors[: len(fits)]).compact()
     weighed = [replace(f, factor=s) for f, s in zip(linear, factors[len(fits) :], strict=True)]
-    loo = LooOfLogPool.of(predictions, share, STACKING_ALPHA)
+    loo = LooOfLogPool.of(stacked, share, STACKING_ALPHA)
     return CombinedFit(classwise, tuple(weighed)), predictions.map(_loo_of_stack, names, loo)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
+from scipy.special import expit
 
 from skmergecal._numerics import log_softmax, softmax, sum_of
 from skmergecal._partitions import Partitions, Rows
@@ -252,7 +253,7 @@ def loo_log_pool(rows: Partitions[Rows], beta: Array, alpha: float) -> Partition
     ``beta`` minimises the pool's penalised loss; members with beta 0 stay out. They are the only
     opinions of the result.
     """
-    return rows.map(_as_only_opinion, LooOfLogPool.of(rows, beta, alpha))
+    return rows.map(_as_only_opinion, LooOfLogPool.of(PoolLoss(rows), beta, alpha))
 
 
 def _as_only_opinion(rows: Rows, pool: LooOfLogPool) -> Rows:
@@ -280,12 +281,12 @@ class LooOfLogPool:
     hessian: Array
 
     @classmethod
-    def of(cls, rows: Partitions[Rows], beta: Array, alpha: float) -> LooOfLogPool:
-        """Of factors that minimise the loss of rows with a ridge of strength alpha."""
+    def of(cls, loss: PoolLoss, beta: Array, alpha: float) -> LooOfLogPool:
+        """Of factors that minimise a loss with a ridge of strength alpha."""
         used = np.flatnonzero(beta > 0)
         if not used.size:
             return cls(beta, np.zeros((0, 0)))
-        loss = PoolLoss(rows.map(_some_opinions, used))
+        loss = loss.of_members(used)
         # The derivatives are those of the mean loss in x = beta * unit; d/d beta = unit d/dx.
         curvature = loss.derivatives(beta[used] * loss.unit)[2] * loss.total
         ridge = alpha * len(beta) * np.eye(len(used))
@@ -308,7 +309,8 @@ class LooOfLogPool:
         if len(used) <= n_classes:
             of_rows = partial(_moves_by_members, self.hessian)
         else:
-            of_rows = partial(_moves_by_classes, factorise(self.hessian)[0])
+            by_classes = _moves_by_gap if n_classes == 2 else _moves_by_classes
+            of_rows = partial(by_classes, factorise(self.hessian)[0])
         size = min(rows_of_block(len(used), n_classes), _ROWS)
         for start in range(0, len(y), size):
             part = slice(start, start + size)
@@ -320,10 +322,6 @@ class LooOfLogPool:
     def log_proba(self, rows: Rows) -> Array:
         """Log-probabilities of each row from a pool fitted without that row, to second order."""
         return pool_of_rows(rows.opinions, self.beta + self.moves(rows))
-
-
-def _some_opinions(rows: Rows, members: IntArray) -> Rows:
-    return Rows([rows.opinions[k] for k in members.tolist()], rows.y, rows.weight)
 
 
 def _moves_by_members(
@@ -359,3 +357,20 @@ def _moves_by_classes(
     push = _loo_push(scores, influence, y, weight)
     steps = (spread.transpose(0, 2, 1) @ push)[:, :, 0]
     return np.asarray(solve_triangular(lower, steps.T, lower=True, trans="T").T)
+
+
+def _moves_by_gap(
+    lower: Array, members: Sequence[Array], scores: Array, y: IntArray, weight: Array
+) -> Array:
+    """The same step for two classes, of which only the gap between their logits counts."""
+    # With v = (-1, 1)', S = p_0 p_1 v v' and g = (p_1 - y) v, so that the system of `_loo_push` has
+    # the solution t g / (1 - t p_0 p_1 v' A v), and v' A v = |L^-1 J' v|^2.
+    gap = scores[:, 1] - scores[:, 0]
+    first, second = expit(-gap), expit(gap)
+    taken = np.minimum(weight, 1.0)
+    gaps = np.array([m[:, 1] - m[:, 0] for m in members])
+    spread = solve_triangular(lower, gaps, lower=True, overwrite_b=True)
+    left = 1.0 - taken * first * second * np.einsum("ki,ki->i", spread, spread)
+    push = taken * np.where(y == 1, -first, second) / np.maximum(left, _NEAR)
+    spread *= push
+    return np.asarray(solve_triangular(lower, spread, lower=True, trans="T").T)

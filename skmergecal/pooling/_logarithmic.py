@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from skmergecal._compat import StrOptions
 from skmergecal._numerics import add_weighted, log_softmax
-from skmergecal._partitions import Partitions, Rows
+from skmergecal._partitions import Partitions, Rows, share_of, together
 from skmergecal._temperature import LIMIT, Bound, ScalingLoss, minimise_partitions
 from skmergecal._typing import Array
 from skmergecal._validation import NON_NEGATIVE, POSITIVE, check_parameters
@@ -23,6 +24,7 @@ __all__ = [
     "auto_log_pool_with_loo",
     "fit_log_pool",
     "fit_logarithmic_pool",
+    "fit_pool_loss",
     "logarithmic_pool",
     "pooled_rows",
 ]
@@ -155,7 +157,11 @@ def fit_logarithmic_pool(
 
 def fit_log_pool(rows: Partitions[Rows], alpha: float | Literal["auto"] = 1.0) -> PoolFit:
     """The same for checked opinions in partitions."""
-    loss = PoolLoss(rows)
+    return fit_pool_loss(PoolLoss(rows), alpha)
+
+
+def fit_pool_loss(loss: PoolLoss, alpha: float | Literal["auto"] = 1.0) -> PoolFit:
+    """The same for their loss."""
     if alpha == "auto":
         beta = _average_over_strengths(loss)[0]
     else:
@@ -196,7 +202,7 @@ def _start(loss: PoolLoss, alpha: float) -> Array:
     n_members = loss.n_members
     if loss.n_rows * loss.n_classes * n_members < MANY_NUMBERS or loss.n_rows < STRIDE * FEW_ROWS:
         return np.full(n_members, 1 / n_members)
-    share = PoolLoss(loss.rows.map(Rows.every, STRIDE))
+    share = PoolLoss(share_of(loss.rows, loss.n_rows, loss.n_classes * n_members, STRIDE)[0])
     strength = max(alpha, 1.0)  # few rows may be separable: the start should be finite
     return _beta(share, strength, _start(share, strength), ROUGH)
 
@@ -211,10 +217,11 @@ def _average_over_strengths(loss: PoolLoss) -> tuple[Array, Partitions[Rows], Ar
     for alpha in STRENGTHS:
         start = _beta(loss, alpha, start)
         betas.append(start)
-    each = [
-        LooOfLogPool.of(loss.rows, beta, alpha)
+    problems = [
+        partial(LooOfLogPool.of, loss, beta, alpha)
         for beta, alpha in zip(betas, STRENGTHS, strict=True)
     ]
+    each = together(loss.rows, problems)
     predictions = loss.rows.map(_predictions, each).stored("predictions without each row")
     stacked = PoolLoss(predictions)
     shares = _beta(stacked, STACKING_ALPHA, _start(stacked, STACKING_ALPHA))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 
-from skmergecal._partitions import SIZES, Partitions, Rows, Sizes
-from skmergecal._typing import Array
+from skmergecal._partitions import SIZES, InMemory, Partitions, Rows, Sizes
+from skmergecal._typing import Array, IntArray
 
 __all__ = ["PoolLoss", "rows_of_block"]
 
@@ -57,12 +58,25 @@ class PoolLoss:
         )
         self.n_rows, self.total, self.n_classes = Sizes(*sizes)
         self.unit = np.ldexp(1.0, np.frexp(largest)[1].clip(*_EXPONENTS))
-        self._parts = rows.map(LossOfPart, self.unit)
+        self._parts = self._cut_parts()
 
     @property
     def n_members(self) -> int:
         """Number of members."""
         return len(self.unit)
+
+    def of_members(self, members: IntArray) -> PoolLoss:
+        """The same loss of some members alone."""
+        if len(members) == self.n_members:
+            return self
+        found = copy(self)
+        found.rows, found.unit = self.rows.map(_some_opinions, members), self.unit[members]
+        found._parts = found._cut_parts()
+        return found
+
+    def _cut_parts(self) -> Partitions[LossOfPart]:
+        # In partitions each round has parts of its own.
+        return self.rows.map(LossOfPart, self.unit, isinstance(self.rows, InMemory))
 
     def value(self, beta: Array) -> float:
         """Mean loss at beta, without derivatives."""
@@ -87,21 +101,25 @@ def _sizes_and_units(rows: Rows) -> tuple[tuple[int, float, int], Array]:
     return rows.sizes(), np.array(largest)
 
 
+def _some_opinions(rows: Rows, members: IntArray) -> Rows:
+    return Rows([rows.opinions[k] for k in members.tolist()], rows.y, rows.weight)
+
+
 def rows_of_block(n_members: int, n_classes: int) -> int:
     """Number of rows of a block."""
     return max(_BLOCK // (n_members * n_classes), 1)
 
 
 class LossOfPart:
-    """The summed loss of the rows of a partition, in given units."""
+    """The summed loss of the rows of a partition, in given units, perhaps of several points."""
 
-    def __init__(self, rows: Rows, unit: Array) -> None:
+    def __init__(self, rows: Rows, unit: Array, several: bool) -> None:
         self.z, self.y, self.weight, self.unit = rows.opinions, rows.y, rows.counts, unit
         n_classes = self.z[0].shape[1]
         self.rows = rows_of_block(len(self.z), n_classes)
         self._axis = 0 if n_classes <= _FEW_CLASSES else 1
         self._weighted = np.empty(len(self.z) * (n_classes - 1) * min(self.rows, len(self.y)))
-        few = len(self.z) * len(self.y) * (n_classes - 1) <= _KEPT
+        few = several and len(self.z) * len(self.y) * (n_classes - 1) <= _KEPT
         self._kept = list(self._cut()) if few else None
 
     def _cut(self) -> Iterator[_Block]:
@@ -112,6 +130,11 @@ class LossOfPart:
     def _gaps(self, part: slice) -> Array:
         """Gaps of some rows, class by class or row by row."""
         y = self.y[part]
+        if self.z[0].shape[1] == 2:
+            gaps = np.array([m[part, 1] - m[part, 0] for m in self.z])
+            gaps *= np.where(y == 1, -1.0, 1.0)
+            gaps *= (1 / self.unit)[:, None]
+            return gaps
         rows = np.arange(len(y))
         if self._axis == 0:
             logits = np.array([m[part].T for m in self.z])

@@ -22,6 +22,7 @@ from skmergecal.pooling import (
     logarithmic_pool,
 )
 from skmergecal.pooling._leave_one_out import LooOfLinearPool, LooOfLogPool
+from skmergecal.pooling._pool_loss import PoolLoss
 from skmergecal.pooling._score_regression import choose_rows
 
 
@@ -36,7 +37,7 @@ def opinions(seed: int, n: int = 80, k: int = 3, strengths=(0.5, 1.25, 2.0)):
 
 def loo_log_pool(z, y, weight, beta, alpha):
     rows = Rows(z, y, weight)
-    return LooOfLogPool.of(InMemory(rows), beta, alpha).log_proba(rows)
+    return LooOfLogPool.of(PoolLoss(InMemory(rows)), beta, alpha).log_proba(rows)
 
 
 def classwise_pool_with_loo(z, y, weight, alpha):

@@ -62,11 +62,16 @@ def test_leave_one_out_takes_no_more_than_the_weight_of_a_row(pool):
     assert np.mean(errors) < 0.4 * np.mean(moves)
 
 
-@pytest.mark.parametrize("n_members", [1, 4, 13])
-def test_steps_of_the_log_pool_solve_the_system_of_each_row(n_members):
-    """Few unknowns are eliminated for all rows at once, many are left to LAPACK."""
+@pytest.mark.parametrize(
+    ("n_members", "k"), [(1, 14), (4, 14), (13, 14), (13, 5), (3, 2), (13, 2)]
+)
+def test_steps_of_the_log_pool_solve_the_system_of_each_row(n_members, k):
+    """Few unknowns are eliminated for all rows at once, many are left to LAPACK.
+
+    Of few classes there is an unknown for each, of two classes one.
+    """
     rng = np.random.default_rng(n_members)
-    z, y = rng.normal(size=(n_members, 30, 14)), rng.integers(0, 14, 30)
+    z, y = rng.normal(size=(n_members, 30, k)), rng.integers(0, k, 30)
     weight, beta = rng.uniform(0.2, 3, 30), rng.uniform(0.1, 1, n_members)
     root = rng.normal(size=(50, n_members))
     hessian = root.T @ root + 20 * np.eye(n_members)

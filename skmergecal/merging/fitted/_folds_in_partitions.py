@@ -94,6 +94,8 @@ def losses_in_partitions(
             partitions=held_out.parts.map_with(contents, _part_to_learn_from, *how),
             logs=held_out.log_rows.map_with(contents, _rows_to_learn_from, *how),
             total=float(total or tested),
+            n_rows=None,
+            of_classes=None,
         )
         return merge(part).light()
 
