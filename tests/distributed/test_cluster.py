@@ -85,6 +85,42 @@ def tasks_left(cluster):
     return [*cluster.scheduler.tasks]
 
 
+@pytest.mark.once
+@pytest.mark.skipif(sys.platform != "linux", reason="reads peaks of memory from /proc")
+def test_two_million_rows_on_two_workers_of_400_mb(client):
+    """A worker has some 240 MB before any rows, and pauses above 320 MB.
+
+    Functions for workers are in here: for others they would import this file, and all it imports.
+    """
+    n, size = 2_000_000, 62_500
+
+    def part(block_info):
+        rng = np.random.default_rng(block_info[None]["chunk-location"][0])
+        y = rng.integers(2, size=size)
+        p = 0.5 + (y - 0.5) * 0.2 + rng.uniform(-0.35, 0.35, size=(2, size))
+        return np.column_stack([*p, y]).astype(np.float32)
+
+    def peak():
+        """What the module resource says can be that of the parent of a process."""
+        with open("/proc/self/status") as status:
+            return next(1024 * int(line.split()[1]) for line in status if "VmHWM" in line)
+
+    def fit(rows):
+        stored = {"u": rows[:, 0], "v": rows[:, 1]}
+        params = {"method": "logits", "alpha": 1.0, "classes": [False, True]}
+        return MergedClassifier.from_predictions(stored, rows[:, 2] > 0.5, **params)
+
+    how = {"dtype": np.float32, "meta": np.empty((0, 3), np.float32)}
+    rows = da.map_blocks(part, chunks=((size,) * (n // size), (3,)), **how)
+    before = client.run(os.getpid)
+    parts = fit(rows)
+    assert client.run(os.getpid) == before  # none was killed
+    assert max(client.run(peak).values()) < 400e6
+    whole = fit(rows.compute(scheduler="synchronous"))
+    np.testing.assert_allclose(parts.weights_, whole.weights_, atol=1e-9)
+    np.testing.assert_array_equal(parts.class_counts_, whole.class_counts_)
+
+
 def test_workers_killed_in_a_fit_and_in_a_prediction_of_the_same_rows_change_nothing(
     cluster, client, tmp_path, monkeypatch
 ):
