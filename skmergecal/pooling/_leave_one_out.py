@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -298,11 +298,17 @@ class LooOfLogPool:
         One unit of a row's weight is removed (or all of it, if it is less), and one Newton step
         taken, with the Hessian of the other rows.
         """
+        moves = np.empty((len(rows.y), len(rows.opinions)))
+        for part, own in self._moves_in_blocks(rows):
+            moves[part] = own
+        return moves
+
+    def _moves_in_blocks(self, rows: Rows) -> Iterator[tuple[slice, Array]]:
         z, y, counts = rows.opinions, rows.y, rows.counts
-        moves = np.zeros((len(y), len(z)))
         active = np.flatnonzero(self.beta > 0)
         if not active.size:
-            return moves
+            yield slice(None), np.zeros((len(y), len(z)))
+            return
         used = [z[k] for k in active.tolist()]
         positive = self.beta[active]
         n_classes = z[0].shape[1]
@@ -316,12 +322,16 @@ class LooOfLogPool:
             part = slice(start, start + size)
             logs = [m[part] for m in used]
             scores = sum_of(m * b for m, b in zip(logs, positive, strict=True))
-            moves[part, active] = of_rows(logs, scores, y[part], counts[part])
-        return moves
+            moves = np.zeros((len(scores), len(z)))
+            moves[:, active] = of_rows(logs, scores, y[part], counts[part])
+            yield part, moves
 
     def log_proba(self, rows: Rows) -> Array:
         """Log-probabilities of each row from a pool fitted without that row, to second order."""
-        return pool_of_rows(rows.opinions, self.beta + self.moves(rows))
+        found = np.empty(rows.opinions[0].shape)
+        for part, moves in self._moves_in_blocks(rows):
+            found[part] = pool_of_rows([m[part] for m in rows.opinions], self.beta + moves)
+        return found
 
 
 def _moves_by_members(

@@ -120,6 +120,9 @@ class LossOfPart:
         self._axis = 0 if n_classes <= _FEW_CLASSES else 1
         self._weighted = np.empty(len(self.z) * (n_classes - 1) * min(self.rows, len(self.y)))
         few = several and len(self.z) * len(self.y) * (n_classes - 1) <= _KEPT
+        # One place for the gaps of all blocks: on Dask's workers each new array has new pages.
+        room = len(self.z), min(self.rows, len(self.y))
+        self._room = None if few or n_classes > 2 else np.empty(room)
         self._kept = list(self._cut()) if few else None
 
     def _cut(self) -> Iterator[_Block]:
@@ -131,7 +134,11 @@ class LossOfPart:
         """Gaps of some rows, class by class or row by row."""
         y = self.y[part]
         if self.z[0].shape[1] == 2:
-            gaps = np.array([m[part, 1] - m[part, 0] for m in self.z])
+            gaps = (
+                np.empty((len(self.z), len(y))) if self._room is None else self._room[:, : len(y)]
+            )
+            for m, own in zip(self.z, gaps, strict=True):
+                np.subtract(m[part, 1], m[part, 0], out=own)
             gaps *= np.where(y == 1, -1.0, 1.0)
             gaps *= (1 / self.unit)[:, None]
             return gaps

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import time
 from pathlib import Path
@@ -50,7 +49,9 @@ def facts_of(client: Any, what: Any) -> np.ndarray:
 
 
 def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """In MB; what the module resource says can be that of the parent of a process."""
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if "VmHWM" in line) / 1e6
 
 
 def sent(dask_worker: Any) -> float:
@@ -59,8 +60,14 @@ def sent(dask_worker: Any) -> float:
 
 def fit_in_partitions(folder: Path, n: int, method: str, options: argparse.Namespace) -> dict:
     """One fit on a new cluster, as peaks of memory do not fall."""
+    import dask
     import dask.dataframe as dd
     from distributed import Client, LocalCluster, wait
+
+    if options.mmap:
+        dask.config.set(
+            {"distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": options.mmap}
+        )
 
     rounds = []
 
@@ -79,7 +86,7 @@ def fit_in_partitions(folder: Path, n: int, method: str, options: argparse.Names
         before, start = facts_of(client, time.process_time), time.perf_counter()
         stored = {name: rows[name] for name in MEMBERS}
         merged = MergedClassifier.from_predictions(
-            stored, rows["y"], classes=[0, 1], **settings(method)
+            stored, rows["y"], classes=[0, 1], verbose=options.verbose, **settings(method)
         )
         seconds = time.perf_counter() - start
         return {
@@ -138,6 +145,8 @@ def main() -> None:
     parser.add_argument("--size", type=float, default=125_000, help="rows of a file")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", default="2GB")
+    parser.add_argument("--mmap", type=int, help="MALLOC_MMAP_THRESHOLD_ of the workers")
+    parser.add_argument("--verbose", type=int, default=0)
     parser.add_argument("--most-in-memory", type=float, default=2e6)
     parser.add_argument("--stored", action="store_true")
     parser.add_argument("--keep", action="store_true", help="the files, for another run")

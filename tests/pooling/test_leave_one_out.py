@@ -62,9 +62,7 @@ def test_leave_one_out_takes_no_more_than_the_weight_of_a_row(pool):
     assert np.mean(errors) < 0.4 * np.mean(moves)
 
 
-@pytest.mark.parametrize(
-    ("n_members", "k"), [(1, 14), (4, 14), (13, 14), (13, 5), (3, 2), (13, 2)]
-)
+@pytest.mark.parametrize(("n_members", "k"), [(1, 14), (4, 14), (13, 14), (13, 5), (3, 2), (13, 2)])
 def test_steps_of_the_log_pool_solve_the_system_of_each_row(n_members, k):
     """Few unknowns are eliminated for all rows at once, many are left to LAPACK.
 
