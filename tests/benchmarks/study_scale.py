@@ -60,14 +60,8 @@ def sent(dask_worker: Any) -> float:
 
 def fit_in_partitions(folder: Path, n: int, method: str, options: argparse.Namespace) -> dict:
     """One fit on a new cluster, as peaks of memory do not fall."""
-    import dask
     import dask.dataframe as dd
     from distributed import Client, LocalCluster, wait
-
-    if options.mmap:
-        dask.config.set(
-            {"distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": options.mmap}
-        )
 
     rounds = []
 
@@ -145,7 +139,6 @@ def main() -> None:
     parser.add_argument("--size", type=float, default=125_000, help="rows of a file")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", default="2GB")
-    parser.add_argument("--mmap", type=int, help="MALLOC_MMAP_THRESHOLD_ of the workers")
     parser.add_argument("--verbose", type=int, default=0)
     parser.add_argument("--most-in-memory", type=float, default=2e6)
     parser.add_argument("--stored", action="store_true")
