@@ -14,6 +14,7 @@ from skmergecal._partitions._dask import (
     delayed,
     has_client,
     in_partition,
+    tasks,
 )
 from skmergecal._partitions._lazy import refuse_other_rows
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
@@ -46,6 +47,7 @@ __all__ = [
     "rows_in_blocks",
     "share_of",
     "softenings",
+    "tasks",
     "together",
     "weights_of_part",
 ]

@@ -23,7 +23,7 @@ from skmergecal._partitions._lazy import (
 from skmergecal._partitions._partitions import Part, Partitions, Reduction, combine_all
 from skmergecal._partitions._rounds import Request
 
-__all__ = ["DaskPartitions", "DaskRun", "delayed", "has_client", "in_partition"]
+__all__ = ["DaskPartitions", "DaskRun", "delayed", "has_client", "in_partition", "tasks"]
 
 #: So many results are combined in one task.
 _FAN_IN = 16
@@ -64,7 +64,9 @@ class DaskRun:
     def store(self, parts: Sequence[Delayed]) -> int:
         """Compute partitions, and keep them where they are; their number."""
         dask = optional_import("dask", extra="distributed", purpose="a Dask collection")
-        kept = dask.persist(*parts)
+        graph = _graph_of(parts)
+        (kept,) = dask.persist(_Tasks(graph, [part.key for part in parts]))
+        kept = kept.parts()
         if has_client():
             self.futures += importlib.import_module("distributed").futures_of([*kept])
         return self.hold(kept)
@@ -242,12 +244,10 @@ class DaskPartitions(LazyPartitions[Part]):
     ) -> Any:
         """The combined results, and the marks of the partitions where they were not known."""
         run = self._run
-        graph: dict[Any, Any] = {}
+        graph = _graph_of([part for base in bases for part in run.stored[base]])
         level: list[Any] = []
         known = run.marks_of(bases)
         for number, (parts, marks) in enumerate(zip(run.columns(bases), known, strict=True)):
-            for part in parts:
-                graph.update(part.__dask_graph__())
             level.append((name, number))
             graph[level[-1]] = (_Work(number, asked, marks), *(part.key for part in parts))
         return _computed(name, graph, level, _Combine(hows))
@@ -269,6 +269,84 @@ def _computed(name: str, graph: dict[Any, Any], level: list[Any], combine: _Comb
     dask = optional_import("dask", extra="distributed", purpose="a Dask collection")
     (found,) = dask.compute(_delayed_module().Delayed(level[0], graph))
     return found
+
+
+def tasks(
+    name: str, function: Any, partitions: Sequence[Sequence[Any]], first: Any
+) -> list[Delayed]:
+    """A task for each partition, all in one graph: Dask looks at each graph as a whole.
+
+    Parameters
+    ----------
+    name : str
+        Of the tasks.
+    function : callable
+        Gets ``first``, the number of the partition, and what it has.
+    partitions : sequence of sequence
+        Of each a Delayed, a dict of such, or None.
+    first : Any
+        For all partitions; it goes along as one task.
+    """
+    first = first if hasattr(first, "__dask_graph__") else delayed(first)
+    values = [value for part in partitions for value in part]
+    values += [v for value in values if isinstance(value, dict) for v in value.values()]
+    graph = _graph_of([first, *(value for value in values if hasattr(value, "__dask_graph__"))])
+    name = f"{name}-{uuid4().hex}"
+    for number, part in enumerate(partitions):
+        graph[(name, number)] = (function, *map(_as_argument, [first, number, *part]))
+    return [_delayed_module().Delayed((name, number), graph) for number in range(len(partitions))]
+
+
+def _as_argument(value: Any) -> Any:
+    if isinstance(value, dict):
+        return dict, [[key, own.key] for key, own in value.items()]
+    return value.key if hasattr(value, "__dask_graph__") else value
+
+
+def _graph_of(parts: Sequence[Delayed]) -> dict[Any, Any]:
+    """The tasks of several Delayed, of each layer once."""
+    graph: dict[Any, Any] = {}
+    seen: set[Any] = set()
+    for part in parts:
+        own = part.__dask_graph__()
+        for name, layer in getattr(own, "layers", {id(own): own}).items():
+            if name not in seen:
+                seen.add(name)
+                graph.update(layer)
+    return graph
+
+
+class _Tasks:
+    """A Dask collection of some tasks: one, as Dask goes through the graph of each."""
+
+    def __init__(self, graph: dict[Any, Any], keys: list[Any]) -> None:
+        self.graph, self.keys = graph, keys
+
+    def parts(self) -> list[Delayed]:
+        """A Delayed for each task, whose result is in the graph."""
+        kind = _delayed_module().Delayed
+        return [kind(key, {key: self.graph[key]}) for key in self.keys]
+
+    def __dask_graph__(self) -> dict[Any, Any]:
+        return self.graph
+
+    def __dask_keys__(self) -> list[Any]:
+        return self.keys
+
+    @staticmethod
+    def __dask_optimize__(graph: Any, keys: list[Any], **_: Any) -> dict[Any, Any]:
+        needed, _ = importlib.import_module("dask.optimization").cull(dict(graph), keys)
+        return {key: needed[key] for key in graph if key in needed}  # first partitions first
+
+    @property
+    def __dask_scheduler__(self) -> Any:
+        return importlib.import_module("dask.threaded").get
+
+    def __dask_postcompute__(self) -> tuple[Any, tuple[()]]:
+        return list, ()
+
+    def __dask_postpersist__(self) -> tuple[Any, tuple[Any]]:
+        return type(self), (self.keys,)
 
 
 def delayed(function: Any, **how: Any) -> Any:

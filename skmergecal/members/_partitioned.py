@@ -29,6 +29,7 @@ from skmergecal._partitions import (
     refuse_unlike_rows,
     remembered,
     softenings,
+    tasks,
     weights_of_part,
 )
 from skmergecal._typing import Array, Estimator, IntArray, NamedEstimators
@@ -261,13 +262,8 @@ def read_parts(
     how = _Reader(members, known, classes, drop_missing, single)
     reader = delayed(how, name=f"members-{uuid4().hex}")
     what = _opinions_of([member.name for member in members])
-    name = f"{what}-{uuid4().hex}"
-    tasks = [
-        delayed(_read)(reader, number, *part, dask_key_name=(name, number))
-        for number, part in enumerate(partitions)
-    ]
     with run.timed(what):
-        raw = DaskPartitions.of(run, tasks)
+        raw = DaskPartitions.of(run, tasks(what, _read, partitions, reader))
         n_rows, total, of_classes, warned = raw.reduce(
             _RawPart.facts, len(classes), how=("sum", "sum", "sum", "join"), what="number of rows"
         )
@@ -329,12 +325,8 @@ def logits_in_partitions(
     """
     partitions = delayed_partitions(X=X, y=y, sample_weight=sample_weight)
     labels = classes_in_partitions(y) if classes is None else classes
-    name = f"logits-{uuid4().hex}"
-    tasks = [
-        delayed(_read_logits)(labels, number, *part, dask_key_name=(name, number))
-        for number, part in enumerate(partitions)
-    ]
-    rows: Partitions[Rows] = DaskPartitions.of(run, tasks)
+    made = tasks("logits", _read_logits, partitions, labels)
+    rows: Partitions[Rows] = DaskPartitions.of(run, made)
     return rows, labels
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
-from uuid import uuid4
 
 import numpy as np
 
@@ -16,10 +15,10 @@ from skmergecal._partitions import (
     Partitions,
     Reduction,
     are_dask,
-    delayed,
     delayed_partitions,
     in_partition,
     refuse_unlike_rows,
+    tasks,
     weights_of_part,
 )
 from skmergecal._typing import Array, IntArray
@@ -103,14 +102,11 @@ def scored_rows(
         weight = check_sample_weight(sample_weight, len(labels))
         yield InMemory(Scored(labels, probas, np.ones(len(labels)) if weight is None else weight))
         return
-    run, name = DaskRun(), f"scored rows-{uuid4().hex}"
+    run = DaskRun()
     parts = delayed_partitions(proba=proba, y=y, sample_weight=sample_weight)
-    tasks = [
-        delayed(_read)(check, number, *part, dask_key_name=(name, number))
-        for number, part in enumerate(parts)
-    ]
     try:
-        yield DaskPartitions.of(run, tasks, kept=False)
+        made = tasks("scored rows", _read, parts, check)
+        yield DaskPartitions.of(run, made, kept=False)
     finally:
         run.release()
 
