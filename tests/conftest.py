@@ -23,7 +23,6 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.folds import FOLDS, fitted_on_folds
 
-
 # The same examples in every run; machines are noisy, so that no example is timed.
 settings.register_profile("default", max_examples=30, derandomize=True, deadline=None)
 settings.register_profile("few", settings.get_profile("default"), max_examples=10)
