@@ -36,7 +36,9 @@ def softenings(rows: Partitions[Rows]) -> list[float]:
         counts = rows.reduce(_near_zero, smallest, much, what="small probabilities")
     known = zip(smallest.tolist(), counts, strict=True)
     amounts = [decide_softening(total, own, much, of) for own, of in known]
-    possible = [(k, ROUNDED_TO[number]) for k, number in np.argwhere(rounded).tolist()]
+    whole, *of_votes = np.moveaxis(rounded > 0, 2, 0)
+    places = np.argwhere(whole & ~np.logical_or(*of_votes))
+    possible = [(k, ROUNDED_TO[number]) for k, number in places.tolist()]
     if possible:
         seen, few = rows.reduce(
             _units_seen, possible, how=("max", "sum"), what="rounded probabilities"
@@ -48,10 +50,18 @@ def softenings(rows: Partitions[Rows]) -> list[float]:
 
 
 def _facts(rows: Rows) -> tuple[tuple[int, float, int], Array, Array]:
-    """Sizes; of each opinion the smallest number, and whether all may be rounded."""
+    """Sizes; of each opinion the smallest number, and what its numbers of units may be."""
     smallest = [p.min() for p in rows.opinions]
-    rounded = [[whole_units(p, units) is not None for units in ROUNDED_TO] for p in rows.opinions]
+    rounded = [[_kind_of_units(p, units) for units in ROUNDED_TO] for p in rows.opinions]
     return rows.sizes(), np.array(smallest), np.array(rounded, dtype=np.float64)
+
+
+def _kind_of_units(proba: Array, units: int) -> tuple[bool, bool, bool]:
+    """Whether all are whole, even, and multiples of 5: most shares of votes are one of these."""
+    found = whole_units(proba, units)
+    if found is None:
+        return False, False, False
+    return True, bool((found % 2 == 0).all()), bool((found % 5 == 0).all())
 
 
 def _near_zero(rows: Rows, smallest: Array, much: float) -> Array:

@@ -142,7 +142,8 @@ class TemperatureCalibrator(LogProbaClassifier):
     -----
     A probability of exactly 0 (forests, k-NN) has no logit. A member that gives such zeros on
     held-out rows, or repeats a tiny value with nothing near it (zeros after ``np.clip``), has its
-    probabilities mixed with the uniform distribution, with a share of 1 / (n + 1), before the log.
+    probabilities mixed with the uniform distribution, with a share of 1 / (n + 1), or less where
+    they were rounded, before the log.
     ``partial_fit`` uses a share of 1e-4, so that statistics add up.
 
     References

@@ -193,8 +193,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
     -----
     Sample weights are frequencies. A member that gives probabilities of exactly 0 on held-out
     rows, or repeats a tiny one with nothing near it (zeros after ``np.clip``), has them mixed with
-    the uniform distribution, share 1 / (n + 1), before the log; the linear pool averages
-    probabilities as they are.
+    the uniform distribution, share 1 / (n + 1), or less where they were rounded, before the log;
+    the linear pool averages probabilities as they are.
 
     References
     ----------

@@ -19,7 +19,8 @@ def soften(proba: Any, amount: float) -> Array:
 
     This is how pools are fitted to the predictions of forests, which contain zeros. Members of a
     merge that give zeros, clipped or not, are softened by d = 1 / (n + 1), where n is the total
-    weight of the held-out rows, and their predictions for new rows by the same d.
+    weight of the held-out rows, and their predictions for new rows by the same d; rounded ones by
+    less.
 
     Parameters
     ----------

@@ -245,11 +245,9 @@ def test_a_calibrator_of_bare_logits(classes):
 def test_rounded_members_are_softened_as_in_memory(decimals, method):
     rng = np.random.default_rng(1)
     y = rng.integers(0, 2, 400)
-    stored = {
-        name: np.clip(0.5 + (y - 0.5) * 0.4 + 0.1 * rng.normal(size=400), 0.02, 0.98).round(
-            decimals
-        )
-        for name in "uv"
+    stored = {  # u without zeros, v with some
+        name: (1 / (1 + np.exp(-scale * (y - 0.5 + 0.4 * rng.normal(size=400))))).round(decimals)
+        for name, scale in (("u", 2), ("v", 10))
     }
     labels, *columns = arrays([10, 300], y, *stored.values())
     given = dict(zip(stored, columns, strict=True))
