@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
 from skmergecal._partitions import DaskPartitions, DaskRun, Rows, delayed
 from skmergecal.calibration import fit_temperature
-from skmergecal.metrics import smooth_calibration_error
+from skmergecal.metrics import expected_calibration_error, smooth_calibration_error
 from skmergecal.pooling import fit_logarithmic_pool, logarithmic_pool, soften
 from tests.distributed.test_fit import LABELS, MEMBERS, arrays, drawn_again, make_rows
 
@@ -143,6 +143,37 @@ def test_indexes_that_differ_are_an_error_and_reset_index_is_the_remedy():
     with pytest.raises(ValueError, match=r"X and y have different indexes.*reset_index"):
         fit(rows, y)
     assert len(fit(rows.reset_index(drop=True), y.reset_index(drop=True)).weights_) == 3
+
+
+def one_index_moved():
+    """Labels whose second partition has two rows in another order."""
+    places = np.arange(len(Y))
+    places[[100, 101]] = 101, 100
+    return dd.from_pandas(pd.Series(Y, index=places), npartitions=3, sort=False)
+
+
+#: What differs in one partition, and its number.
+UNLIKE = {
+    "labels": (lambda: fit(DX, *arrays([50, 120], Y[:-1])), 2),
+    "weights": (lambda: fit(DX, DY, *arrays([50, 120], W[:-1])), 2),
+    "indexes": (lambda: fit(FX, one_index_moved()), 1),
+    "logits": (lambda: TemperatureCalibrator(classes=LABELS).fit(DX, *arrays([49, 119], Y[1:])), 0),
+    "scores": (lambda: expected_calibration_error(DW > 0, *arrays([50, 120], W[:-1] / 2)), 2),
+    "one each": (
+        lambda: MergedClassifier.from_partitions(
+            LogisticRegression(), DX, *arrays([50, 120], Y[:-1])
+        ),
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+def test_rows_that_differ_are_an_error_that_names_the_partition(case):
+    make, number = UNLIKE[case]
+    with pytest.raises(ValueError, match=r"rows in each partition|different indexes") as caught:
+        make()
+    assert f"in partition {number}" in caught.value.__notes__
 
 
 def check_notes_of_what_raises():

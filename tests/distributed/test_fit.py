@@ -161,13 +161,29 @@ def test_the_default_where_a_class_has_one_row_or_none(params):
         check_same_estimates(models[1], models[0])
 
 
-@pytest.mark.parametrize("n_parts", [1, 3, 16, pytest.param(201, marks=pytest.mark.thorough)])
-def test_the_number_of_partitions_changes_nothing(n_parts):
+#: Number of partitions, and settings.
+PARTITIONS = [
+    *((n_parts, {"method": "logits", "alpha": 1.0}) for n_parts in (1, 3, 16)),
+    *(
+        pytest.param(201, how, marks=[pytest.mark.thorough, pytest.mark.once])
+        for how in (
+            {},
+            {"method": "logits", "weights": "greedy"},
+            {"method": "logits", "weights": "classwise", "alpha": 1.0},
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("n_parts", "how"), PARTITIONS, ids=str)
+def test_the_number_of_partitions_changes_nothing(n_parts, how):
+    """They are of random sizes; of many most are empty, as partitions with rows take their time."""
     X, y, weight = make_rows(3)
-    ends = np.linspace(0, N, n_parts + 1).astype(int)[1:-1]
-    how = {"method": "logits", "alpha": 1.0}
-    whole = MergedClassifier.from_fitted(MEMBERS, X, y, weight, **how)
-    parts = MergedClassifier.from_fitted(MEMBERS, *arrays(ends, X, y, weight), **how)
+    two = {name: MEMBERS[name] for name in ("linear", "bayes")}
+    rng = np.random.default_rng(n_parts)
+    ends = rng.choice(rng.integers(0, N + 1, 20), n_parts - 1).tolist()
+    whole = MergedClassifier.from_fitted(two, X, y, weight, **how)
+    parts = MergedClassifier.from_fitted(two, *arrays(ends, X, y, weight), **how)
     check_same(parts, whole, X)
 
 
@@ -200,6 +216,21 @@ def test_frames_with_categoricals_that_know_different_categories():
     parts = MergedClassifier.from_fitted(members, *frames([60, 61], X, y, weight), method="logits")
     check_same(parts, whole, frame)
     assert parts.feature_names_in_.tolist() == names
+
+
+def test_rows_that_a_shuffle_on_disk_has_moved_stay_together():
+    """Each fit shuffles again, under names of its own."""
+    X, y, weight = make_rows(12)
+    names = ["p", "q", "r"]
+    frame = pd.DataFrame(X, columns=names).assign(y=y, w=weight, place=np.arange(N) * 7 % 5)
+    model = GaussianNB().fit(pd.DataFrame(X_0, columns=names), Y_0)
+    members = {"bayes": model, "linear": LogisticRegression().fit(frame[names][:60], y[:60])}
+    rows = dd.from_pandas(frame, npartitions=3).shuffle("place", shuffle_method="disk")
+    own = rows[names], rows["y"], rows["w"]
+    parts = MergedClassifier.from_fitted(members, *own, method="logits")
+    whole = MergedClassifier.from_fitted(members, frame[names], y, weight, method="logits")
+    check_same(parts, whole, frame[names])
+    assert parts.score(*own) == pytest.approx(whole.score(frame[names], y, weight), abs=1e-12)
 
 
 @pytest.mark.parametrize("missing_classes", ["auto", "soften"])
