@@ -78,13 +78,28 @@ def test_blocks_give_the_numbers_of_all_rows(name, seed, k, ends, weighted):
     check_same(parts, whole, 1e-9)
 
 
-@pytest.mark.parametrize("name", ["logarithmic", "temperature", "linear"])
-def test_many_rows_start_from_a_share_of_each_block(name):
+@pytest.mark.parametrize("most", [1 << 21, 5_000])
+@pytest.mark.parametrize(("name", "passes"), [("logarithmic", 8), ("temperature", 8)])
+def test_many_rows_start_from_a_share_that_is_in_memory(name, passes, most, monkeypatch):
+    """The search begins near its end, and takes few passes over all rows."""
+    monkeypatch.setattr("skmergecal._partitions._rows._MOST_GATHERED", most)
     z, y, _ = opinions(n=40_000, k=2)
-    own = input_of(name, z)
-    whole = FITS[name](own, y)
-    parts = FITS[name](in_blocks(own, y, None, [5, 7, 20_000]))
-    check_same(parts, whole, 1e-11)
+    own, seen = input_of(name, z), []
+    blocks = in_blocks(own, y, None, [5, 7, 20_000])
+
+    def counted():
+        seen.append(None)
+        return blocks()
+
+    check_same(FITS[name](counted), FITS[name](own, y), 1e-11)
+    assert len(seen) <= passes
+
+
+def test_many_rows_of_a_linear_pool():
+    z, y, _ = opinions(n=40_000, k=2)
+    own = input_of("linear", z)
+    parts = fit_linear_pool(in_blocks(own, y, None, [5, 7, 20_000]))
+    check_same(parts, fit_linear_pool(own, y), 1e-11)
 
 
 def test_limits_of_the_temperature_are_those_of_all_rows():

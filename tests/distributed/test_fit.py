@@ -379,6 +379,26 @@ def rounds_of(members, **params):
     return len(computed)
 
 
+def test_dask_goes_through_all_tasks_once_not_for_each_partition(monkeypatch):
+    graph = pytest.importorskip("dask.highlevelgraph").HighLevelGraph
+    seen, cull = [], graph.cull
+
+    def counted(*args, **how):
+        seen.append(None)
+        return cull(*args, **how)
+
+    monkeypatch.setattr(graph, "cull", counted)
+    X, y, weight = make_rows(3)
+    found = []
+    for n_parts in (2, 9):
+        seen.clear()
+        own = arrays([*range(20, 20 + n_parts)], X, y, weight)
+        MergedClassifier.from_fitted(MEMBERS, *own, **LOGITS)
+        TemperatureCalibrator(FrozenEstimator(MEMBERS["bayes"])).fit(*own)
+        found.append(len(seen))
+    assert found[1] <= found[0] + 2  # a search may take a step more
+
+
 def test_temperatures_of_members_are_found_in_the_same_rounds():
     """A search may take a step more or less; three searches do not take three times as many."""
     how = {"method": "logits", "weights": None, "calibrate": "members"}
