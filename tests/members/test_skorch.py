@@ -66,10 +66,10 @@ def test_float64_rows_and_frames(blobs, nets, method):
 
 def test_whole_numbers_reach_a_net_of_linear_layers(digits):
     torch.manual_seed(0)
-    model = net(layers(64, 10)).fit(digits.X.astype(np.float32), digits.y)
-    X = (16 * digits.X_held).astype(int)
-    a = MergedClassifier.from_fitted([model], X, digits.y_held)
-    b = MergedClassifier.from_fitted([model], X.astype(float), digits.y_held)
+    model = net(layers(64, 10)).fit(digits.X[:200].astype(np.float32), digits.y[:200])
+    X, y = (16 * digits.X_held[:200]).astype(int), digits.y_held[:200]
+    a = MergedClassifier.from_fitted([model], X, y)
+    b = MergedClassifier.from_fitted([model], X.astype(float), y)
     np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X.astype(float)))
 
 
@@ -77,12 +77,13 @@ def test_whole_numbers_reach_a_net_of_linear_layers(digits):
 def test_unfitted_nets_of_float64_modules_and_on_whole_numbers(digits, whole):
     torch.manual_seed(0)
     module = layers(64, 10) if whole else layers(64, 10).double()
-    settings = {"max_epochs": 12, "lr": 0.01 if whole else 0.5}
-    X = (16 * digits.X).astype(int) if whole else digits.X
+    settings = {"max_epochs": 8, "batch_size": 20, "lr": 0.02 if whole else 0.5}
+    X, y = digits.X[:120], digits.y[:120]
+    X = (16 * X).astype(int) if whole else X
     steps = make_pipeline(make_pipeline(FunctionTransformer(), net(module, **settings)))
     for member in (net(module, **settings), steps):
-        model = TemperatureCalibrator(member, cv=2).fit(X, digits.y)
-        assert model.score(X, digits.y) > 0.2  # what it learns in a few epochs; by chance .1
+        model = TemperatureCalibrator(member, cv=2).fit(X, y)
+        assert model.score(X, y) > 0.2  # what it learns in a few epochs; by chance .1
 
 
 def test_a_net_that_never_saw_a_class_has_probability_0_there(blobs):
@@ -123,7 +124,10 @@ def test_a_module_that_names_columns_gets_columns():
 @pytest.mark.parametrize("method", ["logits", "probabilities"])
 def test_unfitted_nets_learn_labels_of_any_kind(blobs, method):
     torch.manual_seed(0)
-    members = [("net", net(max_epochs=20, lr=0.5)), ("logistic", LogisticRegression())]
+    members = [
+        ("net", net(max_epochs=6, batch_size=25, lr=0.5)),
+        ("logistic", LogisticRegression()),
+    ]
     model = MergedClassifier(members, method=method, calibrate="both", cv=2)
     model.fit(blobs.X, NAMES[blobs.y])
     assert set(model.predict(blobs.X_test)) <= set(NAMES)
@@ -134,7 +138,7 @@ def test_unfitted_nets_learn_labels_of_any_kind(blobs, method):
 
 def test_unfitted_net_at_the_end_of_a_pipeline(blobs):
     torch.manual_seed(0)
-    member = make_pipeline(StandardScaler(), net(max_epochs=60, lr=0.5))
+    member = make_pipeline(StandardScaler(), net(max_epochs=10, batch_size=25, lr=0.5))
     model = MergedClassifier([("m", member)], weights=None, cv=2).fit(blobs.X, NAMES[blobs.y])
     assert model.score(blobs.X_test, NAMES[blobs.y_test]) > 0.5
 
@@ -164,7 +168,7 @@ def test_binary_nets_with_their_own_labels(binary):
 
 def test_unfitted_binary_nets_learn_labels_of_any_kind(binary, blobs):
     torch.manual_seed(0)
-    own = binary_net(max_epochs=60, lr=0.5)
+    own = binary_net(max_epochs=10, batch_size=20, lr=0.5)
     calibrator = TemperatureCalibrator(own, cv=2).fit(binary.X, NAMES[binary.y])
     assert calibrator.classes_.tolist() == ["ape", "bee"]
     assert calibrator.score(binary.X_test, NAMES[binary.y_test]) > 0.6
