@@ -14,8 +14,8 @@ FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
 
 def unfitted():
     return [
-        ("logistic", LogisticRegression()),
-        ("trees", ExtraTreesClassifier(10, max_depth=4, random_state=0)),
+        ("logistic", LogisticRegression(C=0.1, tol=0.01)),
+        ("trees", ExtraTreesClassifier(4, max_depth=4, random_state=0)),
         ("bayes", GaussianNB()),
     ]
 
