@@ -52,10 +52,8 @@ def own():
 
 
 def nets(**params):
-    return [
-        (f"net{seed}", MLPClassifier((8,), max_iter=30, random_state=seed, **params))
-        for seed in range(2)
-    ]
+    params = {"max_iter": 30, **params}
+    return [(f"net{seed}", MLPClassifier((8,), random_state=seed, **params)) for seed in range(2)]
 
 
 class Counting(GaussianNB):
@@ -170,11 +168,10 @@ def test_members_are_fitted_once_a_fold(blobs):
 
 
 def test_all_orders_of_nets_on_folds(blobs):
-    X, y = np.concatenate([blobs.X, blobs.X_held]), np.concatenate([blobs.y, blobs.y_held])
     table = compare_fit_orders(
-        nets(),
-        pd.DataFrame(X),
-        np.array(["a", "b", "c"])[y],
+        nets(max_iter=8, learning_rate_init=0.05),
+        pd.DataFrame(blobs.X),
+        np.array(["a", "b", "c"])[blobs.y],
         method="parameters",
         cv=2,
         tune={"epochs": 2, "random_state": 0},

@@ -298,10 +298,10 @@ def test_students_and_teachers_that_take_codes_only(labels, share):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_net_learns_the_teacher_better_than_labels_do():
     other = make_classification(1200, **SETTINGS)
-    forest = RandomForestClassifier(50, min_samples_leaf=5, random_state=0)
+    forest = RandomForestClassifier(15, min_samples_leaf=5, random_state=0)
     forest.fit(other[0][240:], np.array(["good", "poor", "bad"])[other[1][240:]])
     net = make_pipeline(
-        StandardScaler(), MLPClassifier((32,), max_iter=300, solver="lbfgs", random_state=0)
+        StandardScaler(), MLPClassifier((16,), max_iter=200, solver="lbfgs", random_state=0)
     )
     share = partial(DistilledClassifier, net, FrozenEstimator(forest), random_state=0)
     given = forest.predict_proba(X_TEST)

@@ -61,7 +61,9 @@ def test_a_net_without_rows_of_a_class_that_the_teacher_knows(teacher, kind, sha
         "skorch": torch_net,
     }[kind]()
     # The last class is in one row: a fold lacks it, or all rows do.
-    for rows in (np.flatnonzero(CODES != 2), np.r_[np.flatnonzero(CODES != 2), np.argmax(CODES)]):
+    some = np.flatnonzero(CODES != 2)[:30]
+    sets = [np.r_[some, np.argmax(CODES)]]
+    for rows in sets if share == "auto" else [some, *sets]:
         folds = [(np.arange(1, len(rows), 2), np.arange(0, len(rows), 2))]
         folds.append(folds[0][::-1])
         model = DistilledClassifier(

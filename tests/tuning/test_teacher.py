@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -23,6 +22,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
 from skmergecal._training import open_estimator, synthetic_rows
@@ -141,22 +141,23 @@ def test_any_classifier_can_teach(nets, members, blobs):
     far = np.abs(nets[0].predict_proba(blobs.X_held) - forest.predict_proba(blobs.X_held)).mean()
     near = np.abs(model.predict_proba(blobs.X_held) - forest.predict_proba(blobs.X_held)).mean()
     assert near < 0.75 * far
-    own = distilled(nets[0], teacher=RandomForestClassifier(5, random_state=0))
+    own = distilled(nets[0], teacher=DecisionTreeClassifier(max_depth=3, random_state=0))
     own.fit(blobs.X_held, blobs.y_held)
-    frozen = RandomForestClassifier(5, random_state=0).fit(blobs.X_held, blobs.y_held)
+    frozen = DecisionTreeClassifier(max_depth=3, random_state=0).fit(blobs.X_held, blobs.y_held)
     same = distilled(nets[0], teacher=FrozenEstimator(frozen)).fit(blobs.X_held, blobs.y_held)
     np.testing.assert_array_equal(own.predict_proba(blobs.X), same.predict_proba(blobs.X))
 
 
 def test_everything_fitted_here(blobs):
     """Members, merge, distillation and temperature, from nothing but rows."""
-    members = [(f"net{s}", MLPClassifier((8,), max_iter=30, random_state=s)) for s in range(2)]
+    members = [(f"net{s}", MLPClassifier((8,), max_iter=20, random_state=s)) for s in range(2)]
     inner = FineTunedClassifier(
         MergedClassifier(
             members,
             method="parameters",
             cv=2,
             weights=None,
+            repair=None,
             on_barrier="warn",
             barrier_tolerance=10.0,
         ),
@@ -165,7 +166,7 @@ def test_everything_fitted_here(blobs):
         cv=2,
         random_state=0,
     )
-    model = TemperatureCalibrator(inner).fit(blobs.X, blobs.y, X_unlabeled=blobs.X_held)
+    model = TemperatureCalibrator(inner, cv=2).fit(blobs.X, blobs.y, X_unlabeled=blobs.X_held)
     assert isinstance(model.estimator_.estimator_, MLPClassifier)
     assert log_loss(blobs.y_test, model.predict_proba(blobs.X_test)) < np.log(3)
 
