@@ -415,6 +415,7 @@ def test_a_calibrator_around_a_merged_classifier_keeps_the_inner_estimate(blobs)
 
 def test_a_grid_with_memory_gives_the_same_estimates(blobs, members, tmp_path):
     X, y = blobs.X_held, blobs.y_held
+    members = {name: members[name] for name in ("lda", "bayes")}
     for how in ({}, {"method": "logits", "calibrate": "both"}):
         plain = MergedClassifier.from_fitted(members, X, y, **how).loss_estimate_
         for _ in range(2):
