@@ -141,19 +141,18 @@ def test_frozen_members_beside_those_that_are_fitted_here_are_read_as_they_are(b
 
 def test_training_rows_are_warned_about_and_other_rows_are_not(blobs):
     X, y = blobs.X_held, blobs.y_held
-    fitted = MergedClassifier(OWN).fit(X, y)
+    fitted = MergedClassifier(OWN, method="logits").fit(X, y)
     loaded = pickle.loads(pickle.dumps(fitted))
     given = MergedClassifier(OWN, weights=None).fit(X, y)
     for merged in (loaded, given):
         with pytest.warns(UserWarning, match=r"fitted to 200 of these 200 rows.*Pass rows that"):
             merged.member_report(X, y)
-        merged.member_report(blobs.X_test, blobs.y_test)
     with pytest.warns(UserWarning, match="were fitted to 10 of these 10 rows"):
         given.member_report(X[:10], y[:10])
-    np.testing.assert_array_equal(
-        loaded.member_report(blobs.X_test, blobs.y_test),
-        fitted.member_report(blobs.X_test, blobs.y_test),
-    )
+    of_other_rows = [
+        merged.member_report(blobs.X_test, blobs.y_test) for merged in (loaded, fitted, given)
+    ]
+    np.testing.assert_array_equal(*of_other_rows[:2])
 
 
 def test_merged_parameters_warn_of_training_rows(blobs):
@@ -262,6 +261,7 @@ def test_parameters_set_after_the_fit_change_nothing(blobs, members, later):
 
 
 def test_unlabeled_rows_of_the_fit_align_in_the_report_too(digits, nets):
+    nets = nets[:2]
     X, y = digits.X_held[:150], digits.y_held[:150]
     how = {"method": "parameters", "weights": None, "alignment": "activations", "repair": "rescale"}
     how["barrier_tolerance"] = 1e6
