@@ -10,7 +10,7 @@ import numpy as np
 
 from skmergecal._compat import StrOptions
 from skmergecal._numerics import add_weighted, log_softmax
-from skmergecal._partitions import Partitions, Rows, share_of, together
+from skmergecal._partitions import InMemory, Partitions, Rows, share_of, together
 from skmergecal._temperature import LIMIT, Bound, ScalingLoss, minimise_partitions
 from skmergecal._typing import Array
 from skmergecal._validation import NON_NEGATIVE, POSITIVE, check_parameters
@@ -212,11 +212,7 @@ def _average_over_strengths(loss: PoolLoss) -> tuple[Array, Partitions[Rows], Ar
 
     Also these predictions, and their weights.
     """
-    start = _start(loss, STRENGTHS[0])
-    betas = []
-    for alpha in STRENGTHS:
-        start = _beta(loss, alpha, start)
-        betas.append(start)
+    betas = _betas(loss)
     problems = [
         partial(LooOfLogPool.of, loss, beta, alpha)
         for beta, alpha in zip(betas, STRENGTHS, strict=True)
@@ -226,6 +222,18 @@ def _average_over_strengths(loss: PoolLoss) -> tuple[Array, Partitions[Rows], Ar
     stacked = PoolLoss(predictions)
     shares = _beta(stacked, STACKING_ALPHA, _start(stacked, STACKING_ALPHA))
     return np.asarray(shares @ np.array(betas)), predictions, shares
+
+
+def _betas(loss: PoolLoss) -> list[Array]:
+    """Minimisers for each of the strengths: in memory from the one before, else in one search."""
+    start = _start(loss, STRENGTHS[0])
+    if not isinstance(loss.rows, InMemory):
+        return together(loss.rows, [partial(_beta, loss, alpha, start) for alpha in STRENGTHS])
+    found = []
+    for alpha in STRENGTHS:
+        start = _beta(loss, alpha, start)
+        found.append(start)
+    return found
 
 
 def _predictions(rows: Rows, pools: Sequence[LooOfLogPool]) -> Rows:
