@@ -164,9 +164,9 @@ def test_unequal_nets_are_distilled_into_the_largest(members, largest):
         merged(members, alignment=None)
 
 
-def unlike(seed=2):
+def unlike():
     """Two perceptrons that cannot be aligned."""
-    return [mlp(8, seed=seed), mlp(8, seed=seed, activation="tanh")]
+    return [mlp(8, seed=2), mlp(8, seed=2, activation="tanh")]
 
 
 def test_a_merge_without_labelled_rows_is_not_measured():
@@ -215,10 +215,10 @@ def test_members_of_unlike_widths_are_fitted_merged_and_searched():
     assert search.predict_proba(TEST[0]).shape == (len(TEST[0]), 3)
 
 
-def biased(net, shift=6.0):
-    """A net whose logits are shifted, and so worse than it was."""
-    worse = copy.deepcopy(net)
-    worse.intercepts_[-1][0] += shift
+def biased(perceptron):
+    """The same with a logit that is shifted, and so worse."""
+    worse = copy.deepcopy(perceptron)
+    worse.intercepts_[-1][0] += 6.0
     return worse
 
 

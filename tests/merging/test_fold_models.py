@@ -412,7 +412,7 @@ def test_memory_keeps_fits_and_outputs_of_fold_models(blobs, tmp_path, splits):
     assert Counted.asked[asked:] == [len(test) for _, test in splits]
 
 
-def test_jobs_change_nothing(blobs, splits, kept_model):
+def test_jobs_change_nothing(blobs, kept_model):
     one = kept_model.predict_proba(blobs.X_test)
     with parallel_config(backend="threading"):
         two = (
