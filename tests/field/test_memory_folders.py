@@ -18,7 +18,7 @@ from skmergecal import MergedClassifier
 from skmergecal._memory import _recent
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def members(blobs):
     return [
         ("frozen", FrozenEstimator(GaussianNB().fit(blobs.X, blobs.y))),
@@ -35,6 +35,11 @@ def another_process(monkeypatch):
 def fitted(members, blobs, memory):
     model = MergedClassifier(members, method="logits", cv=2, memory=memory)
     return model.fit(blobs.X_held, blobs.y_held)
+
+
+@pytest.fixture(scope="module")
+def without_folder(members, blobs):
+    return fitted(members, blobs, None).predict_proba(blobs.X_test)
 
 
 def files(folder):
@@ -62,9 +67,9 @@ def full_disk(folder, monkeypatch):
 @pytest.mark.parametrize("kind", [str, lambda folder: folder, lambda f: Memory(f, verbose=0)])
 @pytest.mark.parametrize("break_it", [no_folder, full_disk])
 def test_a_folder_that_cannot_be_used_is_a_warning(
-    members, blobs, tmp_path, monkeypatch, capfd, break_it, kind
+    members, blobs, without_folder, tmp_path, monkeypatch, capfd, break_it, kind
 ):
-    expected = fitted(members, blobs, None).predict_proba(blobs.X_test)
+    expected = without_folder
     folder = tmp_path / "cache"
     memory = kind(tmp_path / "made before") if break_it is no_folder else kind(folder)
     if break_it is no_folder and isinstance(memory, Memory):
@@ -82,8 +87,8 @@ def test_a_folder_that_cannot_be_used_is_a_warning(
         np.testing.assert_array_equal(model.predict_proba(blobs.X_test), expected)
     assert all(file.name == "output.pkl" for file in files(folder))
     other = tmp_path / "another folder"  # what the warning says
-    for model in (fitted(members, blobs, other), fitted(members, blobs, None)):
-        np.testing.assert_array_equal(model.predict_proba(blobs.X_test), expected)
+    model = fitted(members, blobs, other)
+    np.testing.assert_array_equal(model.predict_proba(blobs.X_test), expected)
     assert files(other)
     assert capfd.readouterr() == ("", "")
 
@@ -124,8 +129,9 @@ def test_a_member_that_cannot_be_stored_once_it_is_fitted_is_fitted_again(blobs,
     np.testing.assert_array_equal(a.predict_proba(blobs.X_test), b.predict_proba(blobs.X_test))
 
 
-def test_the_options_of_joblibs_memory_are_kept(members, blobs, tmp_path, another_process):
-    expected = fitted(members, blobs, None).predict_proba(blobs.X_test)
+def test_the_options_of_joblibs_memory_are_kept(
+    members, blobs, without_folder, tmp_path, another_process
+):
     sizes = []
     for name, options in {
         "plain": {},
@@ -136,7 +142,7 @@ def test_the_options_of_joblibs_memory_are_kept(members, blobs, tmp_path, anothe
         for _ in range(2):
             another_process()
             model = fitted(members, blobs, memory)
-            np.testing.assert_array_equal(model.predict_proba(blobs.X_test), expected)
+            np.testing.assert_array_equal(model.predict_proba(blobs.X_test), without_folder)
         sizes.append(sum(file.stat().st_size for file in files(tmp_path / name)))
     assert sizes[1] < sizes[0]
     memory.reduce_size(items_limit=0)

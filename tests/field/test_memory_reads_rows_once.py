@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
 
-GRID = {"weights": ["log_loss", [2, 1]], "calibrate": [None, "merged"]}
+GRID = [{"weights": [[2, 1]]}, {"calibrate": ["merged"]}]
 
 
 class Counted(ClassifierMixin, BaseEstimator):
@@ -75,7 +75,7 @@ def test_a_row_is_read_once_in_all_folds(blobs, members, tmp_path, container):
     frozen = members(X)
     model = MergedClassifier(frozen, memory=tmp_path, method="logits")
     compared = container in ("array", "frame")
-    grid = GRID if compared else {"calibrate": [None, "merged"]}
+    grid = GRID if compared else {"calibrate": ["merged"]}
     search = GridSearchCV(model, grid, cv=3, scoring="neg_log_loss", error_score="raise")
     found = search.fit(rows, blobs.y_held[:169])
     asked = [member.estimator.asked_ for _, member in frozen]
@@ -109,7 +109,7 @@ def test_after_a_fit_on_all_rows_a_search_asks_no_more(blobs, members, tmp_path)
 def test_shuffled_and_repeated_folds(blobs, members, tmp_path, cv):
     frozen = members(blobs.X)
     model = MergedClassifier(frozen, memory=tmp_path, method="logits")
-    grid = {"calibrate": [None, "merged"]}
+    grid = {"calibrate": ["merged"]}
     GridSearchCV(model, grid, cv=cv, scoring="neg_log_loss").fit(blobs.X_held, blobs.y_held)
     assert [sum(member.estimator.asked_) for _, member in frozen] == [200, 200]
 

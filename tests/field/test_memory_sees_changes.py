@@ -113,7 +113,7 @@ def notebook(monkeypatch, tmp_path):
 
 
 def merged(member, blobs, memory, **settings):
-    settings = {"weights": None, **settings}
+    settings = {"weights": None, "cv": 2, **settings}
     model = MergedClassifier([("own", member)], memory=memory, **settings)
     return model.fit(blobs.X_held, blobs.y_held)
 
@@ -168,7 +168,7 @@ def test_counters_and_logs_do_not_get_in_the_way(blobs, tmp_path, notebook, froz
         member = FrozenEstimator(member.fit(blobs.X, blobs.y))
     module.CALLS.clear()
     model = MergedClassifier([("m", member)], cv=2, method="logits", memory=tmp_path / "cache")
-    grid = {"weights": ["log_loss", [1], "greedy"], "calibrate": [None, "merged"]}
+    grid = [{"weights": [[1], "greedy"]}, {"calibrate": ["merged"]}]
     search = GridSearchCV(model, grid, cv=2, scoring="neg_log_loss", refit=False)
     search.fit(blobs.X_held, blobs.y_held)
     assert module.CALLS.get("fit", 0) == (0 if frozen else 2 * 3)
