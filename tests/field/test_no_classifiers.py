@@ -29,6 +29,7 @@ from skmergecal import (
 @pytest.fixture(scope="module")
 def iris():
     X, y = load_iris(return_X_y=True)
+    X = StandardScaler().fit_transform(X)  # solvers need fewer steps
     return X, np.array(["se", "ve", "vi"])[y]
 
 
@@ -223,6 +224,11 @@ def test_an_unfitted_member_is_not_called_frozen_unless_it_is(iris, way):
     with pytest.raises(NotFittedError) as found:
         WAYS[way](lazy, X, y)
     assert ("frozen" in str(found.value)) is (way == "frozen")
+
+
+def test_an_unfitted_member_is_fitted_by_the_user_or_here(iris):
+    X, y = iris
+    lazy = LogisticRegression()
     fitted = clone(lazy).fit(X, y)
     for ready in (
         MergedClassifier.from_fitted({"lazy": fitted}, X, y),
