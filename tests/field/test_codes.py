@@ -105,7 +105,7 @@ def test_a_member_that_takes_codes_is_fitted_on_labels_of_any_kind(blobs, kind):
 def test_a_fold_that_misses_a_class(blobs, lost, labels):
     y = np.where(blobs.y == lost, (lost + 1) % 3, blobs.y)
     y[7] = lost
-    folds = [(np.setdiff1d(np.arange(200), t), t) for t in np.array_split(np.arange(200), 4)]
+    folds = [(np.setdiff1d(np.arange(200), t), t) for t in np.array_split(np.arange(200), 2)]
 
     def held_out(member):
         model = MergedClassifier([("m", member)], method="logits", weights=None, cv=folds)
@@ -230,8 +230,10 @@ def on_codes(blobs):
     return TakesCodes().fit(blobs.X, blobs.y)
 
 
-@pytest.mark.parametrize("labels", list(LABELS))
-@pytest.mark.parametrize("method", ["auto", "logits", "probabilities"])
+@pytest.mark.parametrize(
+    ("labels", "method"),
+    list(zip(LABELS, ["auto", "logits", "probabilities", "auto"], strict=True)),
+)
 def test_a_frozen_model_on_codes_is_named_and_the_remedies_work(blobs, labels, method):
     labels, model = LABELS[labels], on_codes(blobs)
     y = labels[blobs.y_held]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import cache
 
 import numpy as np
 import pytest
@@ -39,9 +40,10 @@ class TopLevel(local_class()):
     """The same, where pickle finds it."""
 
 
+@cache
 def fitted(module):
     torch.manual_seed(0)
-    return net(module, max_epochs=40, lr=0.5).fit(X, Y)
+    return net(module, max_epochs=10, lr=0.5).fit(X, Y)
 
 
 def merged(member):

@@ -31,11 +31,11 @@ class Said(ClassifierMixin, BaseEstimator):
 def rows():
     """Probabilities of four members side by side, one of them with zeros, and labels."""
     rng = np.random.default_rng(0)
-    truth = rng.normal(size=(240, 3)) * 1.5
-    y = (truth + rng.gumbel(size=(240, 3))).argmax(axis=1)
+    truth = rng.normal(size=(120, 3)) * 1.5
+    y = (truth + rng.gumbel(size=(120, 3))).argmax(axis=1)
     opinions = []
     for k in range(4):
-        p = np.exp(truth * (0.5 + 0.3 * k) + rng.normal(size=(240, 3)) * (0.4 + 0.2 * k))
+        p = np.exp(truth * (0.5 + 0.3 * k) + rng.normal(size=(120, 3)) * (0.4 + 0.2 * k))
         opinions.append(p / p.sum(axis=1, keepdims=True))
     opinions[3] = np.eye(3)[opinions[3].argmax(axis=1)]
     return np.hstack(opinions), CLASSES[y]
@@ -61,7 +61,7 @@ def test_the_picture_of_weights_makes_no_table(rows, monkeypatch):
     X, y = rows
     weight = np.random.default_rng(1).integers(0, 3, len(y))
     merged = MergedClassifier.from_fitted(members(), X, y, weight)
-    how = {"n_resamples": 4, "random_state": 0}
+    how = {"n_resamples": 2, "random_state": 0}
     report = merged.member_report(X, y, weight, level=0.8, **how)
     np.testing.assert_array_equal(
         merged.weight_intervals(X, y, weight, level=0.8, **how),

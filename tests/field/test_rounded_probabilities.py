@@ -11,6 +11,7 @@ from sklearn.datasets import load_iris
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.display import ReliabilityDisplay
@@ -36,7 +37,8 @@ def fitted(change, data):
 
 @pytest.fixture(scope="module")
 def iris():
-    return load_iris(return_X_y=True)
+    X, y = load_iris(return_X_y=True)
+    return StandardScaler().fit_transform(X), y  # solvers need fewer steps
 
 
 CHANGES = {
