@@ -96,7 +96,7 @@ def test_leave_one_out_given_pool_and_components(weighted):
     with_row = log_softmax(offset + fit.scores(z))
     fast = log_softmax(offset + moved)
     errors, moves = [], []
-    for i in range(len(y)):
+    for i in range(0, len(y), 3):
         left = weight.copy()
         left[i] -= min(left[i], 1.0)
         kept = left > 0

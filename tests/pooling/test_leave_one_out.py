@@ -53,7 +53,7 @@ def test_leave_one_out_takes_no_more_than_the_weight_of_a_row(pool):
     fast, fitted = pool(z, y, weight)
     with_row = fitted(z)
     errors, moves = [], []
-    for i in range(len(y)):
+    for i in range(0, len(y), 3):
         kept = np.arange(len(y)) != i
         _, left = pool([np.ascontiguousarray(m[kept]) for m in z], y[kept], weight[kept])
         exact = left([m[[i]] for m in z])[0]
