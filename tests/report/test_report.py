@@ -22,7 +22,7 @@ from skmergecal._temperature._fit import fit_temperature
 from skmergecal.metrics import expected_calibration_error
 from tests.stand_ins import Said
 
-FAST = {"n_resamples": 9}
+FAST = {"n_resamples": 3}
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +189,11 @@ def test_errors(problem):
 
 @pytest.mark.parametrize("calibrate", [None, "merged"])
 @pytest.mark.parametrize("inside", [False, True])
-def test_the_loss_is_compared_with_that_which_the_fit_led_to_expect(problem, calibrate, inside):
+def test_the_loss_is_compared_with_that_which_the_fit_led_to_expect(
+    problem, monkeypatch, calibrate, inside
+):
     _, p, y = problem
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # the page without its picture
     some, others = slice(None, 300), slice(300, None)
     merged = MergedClassifier.from_fitted(
         [Said([0, 1, 2]).fit()], p[some], y[some], calibrate=calibrate, weights=None
