@@ -39,15 +39,15 @@ LOGITS = {
         MinMaxScaler((0, 1 + i)), MultinomialNB(alpha=1.0 + i)
     ),
     "boosting": lambda i: HistGradientBoostingClassifier(
-        max_iter=5 + i, learning_rate=0.1 + 0.2 * i, random_state=i
+        max_iter=3 + i, learning_rate=0.1 + 0.2 * i, random_state=i
     ),
     "boosting after the same steps": lambda i: make_pipeline(
         PolynomialFeatures(), HistGradientBoostingClassifier(max_iter=4 + i, max_depth=2 + i)
     ),
     "calibrated boosting": lambda i: TemperatureCalibrator(
-        HistGradientBoostingClassifier(max_iter=5 + i), cv=3
+        HistGradientBoostingClassifier(max_iter=3 + i), cv=2
     ),
-    "calibrated bayes": lambda i: TemperatureCalibrator(MultinomialNB(alpha=1.0 + i), cv=3),
+    "calibrated bayes": lambda i: TemperatureCalibrator(MultinomialNB(alpha=1.0 + i), cv=2),
 }
 FORESTS = {
     "forest": lambda i: RandomForestClassifier(6 + i, random_state=i, max_depth=4),
@@ -108,7 +108,7 @@ def test_the_logit_pool_as_one_estimator(problem, fitted, family):
 def test_binary_sgd_as_one_estimator(binary):
     members = [SGDClassifier(loss="log_loss", random_state=i) for i in range(3)]
     merged = MergedClassifier(
-        [(f"sgd{i}", m) for i, m in enumerate(members)], method="logits", cv=3
+        [(f"sgd{i}", m) for i, m in enumerate(members)], method="logits", cv=2
     )
     merged.fit(binary.X, binary.y)
     np.testing.assert_allclose(
