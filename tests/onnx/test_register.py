@@ -55,9 +55,9 @@ MODELS = [
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_our_estimators_inside_others(data, model, dtype):
+def test_our_estimators_inside_others(data, model):
     X, y = data
+    dtype = ["float32", "float64"][(MODELS.index(model) + y.max()) % 2]
     X = X.astype(dtype)
     model = clone(model).fit(X, np.array(["p", "q", "r"])[y])
     labels, proba = by_skl2onnx(model, X)
