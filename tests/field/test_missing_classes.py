@@ -135,7 +135,10 @@ def rare(blobs):
     return blobs.X, LETTERS[y], folds
 
 
-OWN = [("line", LogisticRegression()), ("tree", DecisionTreeClassifier(max_depth=4, random_state=0))]
+OWN = [
+    ("line", LogisticRegression()),
+    ("tree", DecisionTreeClassifier(max_depth=4, random_state=0)),
+]
 
 
 @pytest.mark.parametrize("refit", [True, False])
