@@ -428,6 +428,7 @@ def _learn(
     pool = fit_pool_loss(loss)
     beta = pool.weights / pool.temperature
     stack = rows.map(_Stack, LooOfLogPool.of(loss, beta, alpha=1.0))
+    del loss  # in memory it keeps the gaps of all rows
     names, fits = ["logarithmic"], [ClasswiseFit.of_pool(beta, n_classes)]
     chosen = choose_rows(rows, beta, n_classes)
     for name, correction in _corrections(chosen, cross_class=cross_class):
