@@ -159,20 +159,20 @@ def test_what_fits_hand_out_is_what_fits_without_a_row_predict(pool, lost):
     fast = getattr(loo, "log_proba", loo)
     np.testing.assert_allclose(np.exp(fast).sum(axis=1), 1, rtol=1e-12)
     with_row = predictions(fit, z)
+    rows = np.arange(0, len(y), 3)
     exact = np.empty_like(fast)
-    for i in range(len(y)):
+    for i in rows:
         less = weight.copy()
         less[i] -= 1
         kept = less > 0
         part, _ = WITH_LOO[pool]([np.ascontiguousarray(m[kept]) for m in z], y[kept], less[kept])
         exact[i] = predictions(part, [m[[i]] for m in z])[0]
-    rows = np.arange(len(y))
-    moves = -(exact - with_row)[rows, y]
-    errors = -(fast - exact)[rows, y]
+    moves = -(exact - with_row)[rows, y[rows]]
+    errors = -(fast - exact)[rows, y[rows]]
     assert np.abs(errors).mean() < 0.5 * np.abs(moves).mean()
-    assert abs(errors @ weight) < 0.5 * (moves @ weight)
+    assert abs(errors @ weight[rows]) < 0.5 * (moves @ weight[rows])
     for losses in getattr(loo, "pools", {}).values():
-        assert abs(losses.mean() + exact[rows, y].mean()) < 0.2
+        assert abs(losses[rows].mean() + exact[rows, y[rows]].mean()) < 0.2
 
 
 @pytest.mark.parametrize("weighted", [False, True])
