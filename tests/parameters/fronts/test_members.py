@@ -99,6 +99,12 @@ KINDS = {
         imputed(StandardScaler()),
         filled(SimpleImputer(missing_values="b", strategy="most_frequent"), one_hot()),
     ),
+    "flags of texts": lambda: FeatureUnion(
+        [
+            ("all", columns(imputed(StandardScaler()), one_hot())),
+            ("flags", ColumnTransformer([("f", MissingIndicator(features="all"), ["city"])])),
+        ]
+    ),
     "columns by type, weighted": lambda: ColumnTransformer(
         [
             ("n", imputed(StandardScaler()), make_column_selector(dtype_include="number")),
@@ -106,12 +112,6 @@ KINDS = {
         ],
         transformer_weights={"n": 2.0},
     ).set_output(transform="pandas"),
-    "flags of texts": lambda: FeatureUnion(
-        [
-            ("all", columns(imputed(StandardScaler()), one_hot())),
-            ("flags", ColumnTransformer([("f", MissingIndicator(features="all"), ["city"])])),
-        ]
-    ),
     "the rest scaled": lambda: ColumnTransformer(
         [("c", one_hot(), TEXTS)], remainder=FrozenEstimator(imputed().fit(people(5)[0][NUMBERS]))
     ),
