@@ -78,7 +78,7 @@ class AtRound:
 
 def tasks_left(cluster):
     """Tasks that the scheduler knows, after some time to forget them."""
-    for _ in range(100):
+    for _ in range(600):  # a busy machine takes its time
         if not cluster.scheduler.tasks:
             break
         threading.Event().wait(0.05)
