@@ -15,7 +15,7 @@ collect_ignore_glob = [
 
 
 def pytest_configure(config):
-    """Without nets, modules that import them have no examples to run."""
+    """Without nets, what imports them is skipped, and their modules have no examples to run."""
     if any(find_spec(package) is None for package in ("torch", "skorch")):
         from tests import without_torch
 

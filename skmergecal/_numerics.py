@@ -153,8 +153,7 @@ def holds_zeros(proba: Array) -> bool:
     """
     if not (proba == 0.0).any():
         return False
-    every = (whole_units(proba, units) for units in ROUNDED_TO)
-    found = next((units for units in every if units is not None), None)
+    _, found = _units_of(proba)
     return found is None or (len(found) > 2 and int(np.gcd.reduce(found)) > 1)
 
 
@@ -234,11 +233,17 @@ def rounded_to(proba: Array) -> int | None:
     Shares of votes are not meant, which are multiples of a coarser unit, nor a few values that
     are repeated.
     """
+    units, found = _units_of(proba)
+    return units if found is not None and are_units_of_decimals(found) else None
+
+
+def _units_of(proba: Array) -> tuple[int, IntArray | None]:
+    """The first units of which all are whole numbers, and these numbers; None if there are none."""
     for units in ROUNDED_TO:
         found = whole_units(proba, units)
         if found is not None:
-            return units if are_units_of_decimals(found) else None
-    return None
+            return units, found
+    return 0, None
 
 
 def are_units_of_decimals(found: IntArray) -> bool:

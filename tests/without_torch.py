@@ -1,6 +1,6 @@
-"""A plugin for environments without torch: what needs it is skipped, and says so.
+"""A plugin for environments without torch or skorch: what needs them is skipped, and says so.
 
-It is loaded where torch is not installed, as on versions of Python for which there is no build.
+It is loaded where one of them is missing, as on versions of Python for which there is no build.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from doctest import UnexpectedException
 
 import pytest
 
-REASON = "torch is not installed"
+REASON = "torch or skorch is not installed"
 PACKAGES = ("torch", "skorch")
 
 

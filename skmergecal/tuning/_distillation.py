@@ -234,19 +234,13 @@ class Distillation:
 
     def _fit_students(self, lesson: _Lesson, shares: Sequence[float]) -> dict[float, Member]:
         """Students of the rows of a lesson, by the share of the labels."""
-        teacher, soft = lesson
-        if is_net(self.student):
-            nets = fit_nets(
-                self.student,
-                soft,
-                teacher,
-                shares,
-                synthetic_rows=self.synthetic_rows,
-                seed=self.seed,
-            )
-            return {s: _in_columns(n, n.classes, teacher.classes) for s, n in nets.items()}
+        teacher, own = lesson
+        soft = own
         if min(shares) < 1.0:
-            soft = soft.with_synthetic(teacher, self.synthetic_rows)
+            soft = own.with_synthetic(teacher, self.synthetic_rows)
+        if is_net(self.student):
+            nets = fit_nets(self.student, own, soft, teacher, shares, seed=self.seed)
+            return {s: _in_columns(n, n.classes, teacher.classes) for s, n in nets.items()}
         return {share: self._fit_on_copies(soft, teacher.classes, share) for share in shares}
 
     def _fit_on_copies(self, soft: SoftLabels, classes: np.ndarray, share: float) -> Member:

@@ -29,11 +29,11 @@ _SOFT_ROWS = 600_000
 
 def fit_nets(
     student: Estimator,
+    own: SoftLabels,
     soft: SoftLabels,
     teacher: TeacherFit,
     shares: Sequence[float],
     *,
-    synthetic_rows: float,
     seed: int,
 ) -> dict[float, Member]:
     """Nets by the share of the labels, all from one fit to the labels, or from a frozen net.
@@ -42,12 +42,13 @@ def fit_nets(
     ----------
     student : classifier
         Not changed.
+    own : SoftLabels
+        Of the rows that are there, to which a net is fitted first.
     soft : SoftLabels
+        Of these and of synthetic ones, which nets learn then.
     teacher : TeacherFit
     shares : sequence of float
         With 1 a frozen net is trained towards the labels; any other is its own fit.
-    synthetic_rows : float
-        How many times as many synthetic rows they learn as rows. Labels are learned without them.
     seed : int
 
     Returns
@@ -58,11 +59,9 @@ def fit_nets(
     training = _Training(student, teacher, seed)
     start, found = student, {}
     if not isinstance(student, FrozenEstimator):
-        labelled = soft.labelled() if (soft.codes >= 0).any() else soft
-        own = training.fitted(_with_all_classes(labelled))
-        start, found = _frozen(own), {1.0: own}
-    if min(shares) < 1.0:
-        soft = soft.with_synthetic(teacher, synthetic_rows)
+        labelled = own.labelled() if (own.codes >= 0).any() else own
+        first = training.fitted(_with_all_classes(labelled))
+        start, found = _frozen(first), {1.0: first}
     return {s: found.get(s) or training.trained(start, soft, s) for s in shares}
 
 
