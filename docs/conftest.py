@@ -43,6 +43,9 @@ def packages_and_folder_of_the_page(request, tmp_path, monkeypatch):
         for name in NEEDED[request.path.name]:
             pytest.importorskip(name)
         monkeypatch.chdir(tmp_path)
+        # MLflow builds its database in three seconds
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
 
 
 @pytest.fixture(autouse=True)

@@ -88,6 +88,7 @@ ONCE = {
     "merging/test_one_model.py",
     "merging/test_stand_alone.py",
     "averages/test_task_vectors.py",
+    "fronts/test_front.py",
     "monitoring/test_comparison.py",
     "monitoring/test_evidence.py",
 }
