@@ -7,7 +7,8 @@ Sets and members are those of study_quality.py. The teacher is the default merge
 cross-fitted over three folds; it and the student are fitted on at most ``--rows`` rows, and scored
 on at most 4,000 others. Each ``--label-share`` has its tables. ``share`` is the part of the
 teacher's gain over the student with labels that the distilled student keeps, where the teacher is
-better at all; ``z`` is the loss of the student above that with labels, in paired standard errors;
+better at all; that of a set is the ratio of the means over splits, and ``+-`` the standard error of
+the gain over splits. ``z`` is the loss of the student above that with labels, in paired standard errors;
 ``times`` is how many times a prediction of the student takes as long as one of the teacher.
 ``bound`` is the share that a tree of the same size keeps which learns the teacher's probabilities
 of the test rows themselves: what is lost beyond it, the tree is too small for.
@@ -152,12 +153,17 @@ def summarise(results: dict[tuple[str, int, str], dict[str, float]]) -> None:
     )
     print(f"\nMeans over {len(table) // len(summary)} sets and splits.\n")
     print(as_rst(summary, "student", 3))
+    table["gain"], table["possible"] = gain, possible
     for name, part in table.groupby(level=2):
         print(f"\n{name}\n")
-        part = part.dropna(axis="columns", how="all")
-        columns = ["labels", "distilled", "teacher", "share", "bound", "label share"]
-        columns = [c for c in columns if c in part]
-        print(as_rst(part.groupby(level=0)[columns].mean(), "set", 3))
+        splits = part.dropna(axis="columns", how="all").groupby(level=0)
+        means = splits.mean()
+        means["+-"] = splits["gain"].sem()  # not known from one split
+        means["share"] = (means["gain"] / means["possible"]).where(means["possible"] > 0)
+        columns = ["labels", "distilled", "+-", "teacher", "share", "bound", "label share"]
+        columns = [c for c in columns if c in means]
+        print(as_rst(means[columns].dropna(axis="columns", how="all"), "set", 3))
+        print(f"\nMedian share: {means['share'].median():.3f}")
 
 
 def main() -> None:
