@@ -8,8 +8,8 @@ cross-fitted over three folds; it and the student are fitted on at most ``--rows
 on at most 4,000 others. Each ``--label-share`` has its tables. ``share`` is the part of the
 teacher's gain over the student with labels that the distilled student keeps, where the teacher is
 better at all; that of a set is the ratio of the means over splits, and ``+-`` the standard error of
-the gain over splits. ``z`` is the loss of the student above that with labels, in paired standard errors;
-``times`` is how many times a prediction of the student takes as long as one of the teacher.
+the gain over splits. ``z`` is the loss of the student above that with labels, in paired standard
+errors; ``times`` is how many times a prediction of the student takes as long as one of the teacher.
 ``bound`` is the share that a tree of the same size keeps which learns the teacher's probabilities
 of the test rows themselves: what is lost beyond it, the tree is too small for.
 """
