@@ -85,20 +85,21 @@ ONCE = {
     "merging/test_distil_members.py",
     "merging/test_identities.py",
     "merging/test_loss_estimate.py",
+    "merging/test_member_report.py",
     "merging/test_one_model.py",
     "merging/test_stand_alone.py",
     "averages/test_task_vectors.py",
     "fronts/test_front.py",
-    "monitoring/test_comparison.py",
-    "monitoring/test_evidence.py",
+    "field/test_threads.py",
+    "field/test_own_nets.py",
 }
 
 
 #: Folders of arithmetic on arrays. Old versions run each function there in the other tests, which
 #: is enough to see that a function of NumPy or SciPy is missing or means something else.
-ARITHMETIC = {"_networks", "_partitions", "_temperature"}
+ARITHMETIC = {"_networks", "_partitions", "_temperature", "monitoring", "pooling"}
 #: Folders of public functions on arrays: of these, the thorough tests.
-FUNCTIONS = {"metrics", "pooling"}
+FUNCTIONS = {"metrics"}
 
 
 @pytest.hookimpl(wrapper=True)

@@ -52,7 +52,6 @@ def test_the_evidence_is_that_by_hand_and_batches_change_nothing():
 
 
 @pytest.mark.thorough
-@pytest.mark.once
 def test_equal_models_give_no_alarm_and_a_better_one_does():
     rng = np.random.default_rng(0)
     alarms = 0

@@ -155,7 +155,6 @@ def simulate(n, k, *, scale=1.5, temperature=1.0, odds=1.0, seed=0):
 
 
 @pytest.mark.thorough
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("k", "change", "rows"),
     [(2, {"temperature": 2.0}, 500), (5, {"temperature": 0.6}, 600), (5, {"odds": 3.0}, 600)],
@@ -170,7 +169,6 @@ def test_changes_are_found_soon(k, change, rows):
 
 
 @pytest.mark.thorough
-@pytest.mark.once
 @pytest.mark.parametrize("scale", [1.0, 12.0])
 def test_false_alarms_are_rare_also_near_0_and_1(scale):
     alarms = 0
@@ -181,7 +179,6 @@ def test_false_alarms_are_rare_also_near_0_and_1(scale):
 
 
 @pytest.mark.thorough
-@pytest.mark.once
 def test_without_wrong_labels_allowed_for_one_would_be_an_alarm():
     z = log_softmax(np.tile([0.0, 27.0], (2000, 1)), axis=1)  # p = 2e-12
     y = np.ones(2000, dtype=int)

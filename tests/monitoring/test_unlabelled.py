@@ -98,7 +98,6 @@ def test_batches_change_nothing_also_in_the_first_rows(seed):
 
 
 @pytest.mark.thorough
-@pytest.mark.once
 def test_alarms_are_rare_for_exchangeable_rows_and_certain_for_others():
     rng = np.random.default_rng(4)
     alarms = []
@@ -188,7 +187,6 @@ def test_metrics_have_names_that_stay():
 
 
 @pytest.mark.thorough
-@pytest.mark.once
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what MLflow imports
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_metrics_go_to_mlflow(tmp_path, monkeypatch):
