@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from skmergecal._networks._network import Network
+from skmergecal._networks._network import BLOCK, Network
 from skmergecal._networks._nodes import AffineLayer, Arrays, as_rows
 from skmergecal._networks._reparametrise import balance, check_same_function, reparametrise
 from skmergecal._networks._spaces import find_spaces
@@ -216,28 +216,56 @@ def _match_activations(
     """Match each layer by the correlation of the activations of its units."""
     blocks = [_blocks_by_group(network, space) for space in spaces]
     units = [
-        [
-            [_standardised(values, part, space.size) for part in parts]
-            for parts, space in zip(blocks, spaces, strict=True)
-        ]
-        for values in (network.values(arrays, X) for arrays in aligned)
+        (part, space.size) for parts, space in zip(blocks, spaces, strict=True) for part in parts
     ]
+    scales = [_moments(_unit_rows(network, aligned[0], units, X))]
     for k in range(1, len(aligned)):
         share = weights[:k] if weights[:k].sum() > 0 else np.ones(k)
-        for i, space in enumerate(spaces):
-            mine = units[k][i]
-            n_rows = sum(len(part) for part in mine)
-            tables = []
-            for p, part in enumerate(mine):
-                mean = sum(w * units[j][i][p] for j, w in enumerate(share)) / share.sum()
-                tables.append(mean.T @ part / n_rows)
-            neutral, *signed = tables
+        scale = _moments(_unit_rows(network, aligned[k], units, X))
+        # The members before are in the common order: their units can be averaged.
+        sources = [_unit_rows(network, arrays, units, X) for arrays in aligned[: k + 1]]
+        tables = [np.zeros((size, size)) for _, size in units]
+        for few in zip(*sources, strict=True):
+            for i, table in enumerate(tables):
+                known = zip(share, few, scales, strict=False)
+                mean = sum(w * _standardised(x[i], own[i]) for w, x, own in known)
+                table += np.transpose(mean) @ _standardised(few[k][i], scale[i])
+        left = iter(tables)
+        for parts, space in zip(blocks, spaces, strict=True):
+            neutral, *signed = (next(left) / (len(X) * share.sum()) for _ in parts)
             order, signs = _orders(neutral, signed)
             reparametrise(aligned[k], space, order, signs)
-            # A group's sign flips the values that the group makes, and no others.
-            neutral, *signed = [part[:, order] for part in mine]
-            signed = [part * sign for part, sign in zip(signed, signs, strict=True)]
-            units[k][i] = [neutral, *signed]
+        scales.append(_moments(_unit_rows(network, aligned[k], units, X)))
+
+
+def _unit_rows(
+    network: Network, arrays: Arrays, units: Sequence[tuple[list[UnitValue], int]], X: Array
+) -> Iterator[list[Array]]:
+    """For each block of rows, and each list of values, the units' values below each other."""
+    places = {value.node for part, _ in units for value in part}
+    for start in range(0, len(X), BLOCK):
+        values = network.values_at(places, arrays, X[start : start + BLOCK])
+        yield [
+            np.concatenate([as_rows(v.units(values[v.node], size)) for v in part])
+            if part
+            else np.zeros((1, size))
+            for part, size in units
+        ]
+
+
+def _moments(blocks: Iterator[list[Array]]) -> list[tuple[Array, Array]]:
+    """Mean and standard deviation of each unit, over blocks of rows."""
+    found: list[tuple[int, Array, Array]] = []
+    for few in blocks:
+        new = [(len(x), x.mean(axis=0), len(x) * x.var(axis=0)) for x in few]
+        found = [_joined(a, b) for a, b in zip(found, new, strict=True)] if found else new
+    return [(mean, np.sqrt(squares / n)) for n, mean, squares in found]
+
+
+def _joined(a: tuple[int, Array, Array], b: tuple[int, Array, Array]) -> tuple[int, Array, Array]:
+    """Number, mean and squared deviations of two sets of rows together."""
+    n, away = a[0] + b[0], b[1] - a[1]
+    return n, a[1] + away * (b[0] / n), a[2] + b[2] + away**2 * (a[0] * b[0] / n)
 
 
 def _blocks_by_group(network: Network, space: UnitSpace) -> list[list[UnitValue]]:
@@ -271,10 +299,7 @@ def _orders(neutral: Array, signed: list[Array]) -> tuple[IntArray, list[Array]]
     return order, [np.where(s[rows, order] < 0, -1.0, 1.0) for s in signed]
 
 
-def _standardised(values: list[Array], blocks: Sequence[UnitValue], size: int) -> Array:
-    """Values of units at some nodes, below each other; mean 0, deviation 1 (or all 0) per unit."""
-    found = [as_rows(block.units(values[block.node], size)) for block in blocks]
-    x = np.concatenate(found) if found else np.zeros((1, size))
-    x = x - x.mean(axis=0)
-    deviation = x.std(axis=0)
+def _standardised(x: Array, scale: tuple[Array, Array]) -> Array:
+    """Values of units with mean 0 and deviation 1; all 0 for a unit that is constant."""
+    x, deviation = x - scale[0], scale[1]
     return np.divide(x, deviation, out=np.zeros_like(x), where=deviation > 1e-12)

@@ -140,7 +140,7 @@ def fit_head(
     node = network.nodes[-1]
     if not isinstance(node, AffineLayer) or node.bias is None:
         return fitted
-    inputs = network.values(arrays, X)[node.inputs[0]]
+    (inputs,) = network.values_at(node.inputs, arrays, X).values()
     goal = softmax(two_columns(pooled) / TEMPERATURE)
     design = np.hstack([inputs, np.ones((len(inputs), 1))])
     start = np.vstack([node.matrix(arrays), arrays[node.bias]])

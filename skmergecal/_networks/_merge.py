@@ -180,7 +180,7 @@ class _Merge:
                 refit = rescale(member_moments(self.network, aligned, self.weights, X))
             else:
                 means = mean_values(self.network, aligned, self.weights, X)
-                refit = least_squares(self.network, dict(enumerate(means)))
+                refit = least_squares(self.network, means)
             self.stages[name] = refit_layers(self.network, start, X, refit, statistics=True)
             chosen = name
         return self.best() if repair == "auto" else chosen

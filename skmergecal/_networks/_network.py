@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -27,7 +27,10 @@ from skmergecal._networks._nodes import (
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_list, check_parameters
 
-__all__ = ["Network", "dense_network", "takes_rows_by"]
+__all__ = ["BLOCK", "Network", "dense_network", "takes_rows_by"]
+
+#: Rows that go through a network at once where only some of its values are kept.
+BLOCK = 1000
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Network:
         return values
 
     def logits(self, arrays: Arrays, X: Array) -> Array:
-        """Logits of shape (n_rows, n_outputs); values are dropped after their last use.
+        """Logits of shape (n_rows, n_outputs), computed in blocks of rows.
 
         Parameters
         ----------
@@ -134,14 +137,50 @@ class Network:
         ndarray of shape (n_rows, n_outputs)
             The value of the last node.
         """
+        last = len(self.nodes) - 1
+        return self.values_at([last], arrays, X)[last]
+
+    def values_at(self, places: Collection[int], arrays: Arrays, X: Array) -> dict[int, Array]:
+        """The values of some nodes for the rows of X; room for the others is needed for a block.
+
+        Parameters
+        ----------
+        places : collection of int
+            Numbers of the nodes.
+        arrays : dict of str to ndarray
+            The parameters, by name.
+        X : ndarray of shape (n_rows, n_features)
+            Rows.
+
+        Returns
+        -------
+        dict of int to ndarray
+            By number of the node.
+        """
+        if len(X) <= BLOCK:
+            return self._block(places, arrays, X)
+        found: dict[int, Array] = {}
+        for start in range(0, len(X), BLOCK):
+            rows = slice(start, start + BLOCK)
+            for place, value in self._block(places, arrays, X[rows]).items():
+                if len(value) != len(X[rows]):  # a constant, without rows
+                    found[place] = value
+                    continue
+                if place not in found:
+                    found[place] = np.empty((len(X), *value.shape[1:]), dtype=value.dtype)
+                found[place][rows] = value
+        return found
+
+    def _block(self, places: Collection[int], arrays: Arrays, X: Array) -> dict[int, Array]:
+        """What `values_at` returns, for few rows; other values are dropped after their last use."""
         values: dict[int, Array] = {}
         for place, node in enumerate(self.nodes):
             given = [X] if isinstance(node, Input) else [values[i] for i in node.inputs]
             values[place] = node.forward(arrays, *given)
             for i in node.inputs:
-                if self.users[i][-1] == place:
+                if self.users[i][-1] == place and i not in places:
                     values.pop(i, None)
-        return values[len(self.nodes) - 1]
+        return {place: values[place] for place in places}
 
     def gradients(self, arrays: Arrays, values: list[Array], gradient: Array) -> Gradients:
         """Gradients of a loss for every array, from its gradient for the logits.

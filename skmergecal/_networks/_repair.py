@@ -72,21 +72,21 @@ def _towards(design: Array, targets: Array, prior: Array, share: Array, strength
     return prior + np.linalg.solve(gram + pull * np.eye(len(gram)), right)
 
 
-def mean_values(network: Network, members: Sequence[Arrays], weights: Any, X: Array) -> list[Array]:
-    """Weighted mean, over aligned members, of the value of every node."""
-    total: list[Array] = []
+def mean_values(
+    network: Network, members: Sequence[Arrays], weights: Any, X: Array
+) -> dict[int, Array]:
+    """Weighted mean, over aligned members, of the values that layers are fitted to."""
+    places = [i for i, node in enumerate(network.nodes) if isinstance(node, AffineLayer | Add)]
+    total: dict[int, Array] = {}
     for weight, arrays in zip(weights, members, strict=True):
-        values = network.values(arrays, X)
-        if not total:
-            total = [np.zeros(value.shape) for value in values]
-        for place, value in enumerate(values):
-            total[place] += float(weight) * value
+        for place, value in network.values_at(places, arrays, X).items():
+            total[place] = total.get(place, 0.0) + float(weight) * value
     return total
 
 
 #: Fits one affine layer, given its place, the values of the nodes before it, and its current
 #: weights and bias, shape (n_inputs + 1, n_outputs). With None the layer stays as it is.
-Refit = Callable[[int, AffineLayer, list[Array], Array], tuple[Array, Array] | None]
+Refit = Callable[[int, AffineLayer, Mapping[int, Array], Array], tuple[Array, Array] | None]
 
 
 def least_squares(
@@ -102,7 +102,7 @@ def least_squares(
     """
 
     def refit(
-        place: int, node: AffineLayer, values: list[Array], prior: Array
+        place: int, node: AffineLayer, values: Mapping[int, Array], prior: Array
     ) -> tuple[Array, Array] | None:
         target = _target(network, place, targets, values)
         if target is None:
@@ -118,19 +118,19 @@ def least_squares(
 
 def member_moments(
     network: Network, members: Sequence[Arrays], weights: Any, X: Array
-) -> list[tuple[Array, Array]]:
-    """Weighted mean, over aligned members, of each unit's mean and standard deviation."""
-    totals: list[tuple[Array, Array]] = []
+) -> dict[int, tuple[Array, Array]]:
+    """Weighted mean, over aligned members, of each unit's mean and deviation, by layer."""
+    layers = [i for i, node in enumerate(network.nodes) if isinstance(node, AffineLayer)]
+    totals: dict[int, tuple[Array, Array]] = {}
     for weight, arrays in zip(weights, members, strict=True):
-        found = [_moments(value) for value in network.values(arrays, X)]
-        before = totals or [(0.0 * m, 0.0 * d) for m, d in found]
-        totals = [
-            (a + weight * m, b + weight * d) for (a, b), (m, d) in zip(before, found, strict=True)
-        ]
+        for place, value in network.values_at(layers, arrays, X).items():
+            mean, deviation = _moments(value)
+            before = totals.get(place, (0.0 * mean, 0.0 * deviation))
+            totals[place] = before[0] + weight * mean, before[1] + weight * deviation
     return totals
 
 
-def rescale(moments: Sequence[tuple[Array, Array]]) -> Refit:
+def rescale(moments: Mapping[int, tuple[Array, Array]]) -> Refit:
     """Refit layers so that units have the given mean and deviation before the activation.
 
     References
@@ -139,7 +139,7 @@ def rescale(moments: Sequence[tuple[Array, Array]]) -> Refit:
     """
 
     def refit(
-        place: int, node: AffineLayer, values: list[Array], prior: Array
+        place: int, node: AffineLayer, values: Mapping[int, Array], prior: Array
     ) -> tuple[Array, Array] | None:
         now, spread = _moments(values[node.inputs[0]] @ prior[:-1] + prior[-1])
         mean, deviation = moments[place]
@@ -175,21 +175,24 @@ def refit_layers(
     """
     fitted = {name: array.copy() for name, array in arrays.items()}
     weights = [node.weight for node in network.nodes if isinstance(node, AffineLayer)]
-    values: list[Array] = []
+    values: dict[int, Array] = {}
     for place, node in enumerate(network.nodes):
         if isinstance(node, Input):
-            values.append(X)
+            values[place] = X
             continue
         if isinstance(node, AffineLayer) and refit is not None and weights.count(node.weight) == 1:
             _refit(place, node, fitted, values, refit)
         if isinstance(node, BatchNorm) and statistics:
             _measure(node, fitted, values[node.inputs[0]])
-        values.append(node.forward(fitted, *(values[i] for i in node.inputs)))
+        values[place] = node.forward(fitted, *(values[i] for i in node.inputs))
+        for i in node.inputs:
+            if network.users[i][-1] == place:
+                values.pop(i, None)
     return fitted
 
 
 def _target(
-    network: Network, place: int, targets: Mapping[int, Array], values: list[Array]
+    network: Network, place: int, targets: Mapping[int, Array], values: Mapping[int, Array]
 ) -> Array | None:
     """Target of a layer. If its value only enters a sum, it follows from the sum's target."""
     users = network.users[place]
@@ -204,7 +207,11 @@ def _target(
 
 
 def _refit(
-    place: int, node: AffineLayer, arrays: dict[str, Array], values: list[Array], refit: Refit
+    place: int,
+    node: AffineLayer,
+    arrays: dict[str, Array],
+    values: Mapping[int, Array],
+    refit: Refit,
 ) -> None:
     if node.bias is None:
         return

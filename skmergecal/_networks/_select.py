@@ -11,7 +11,7 @@ import numpy as np
 
 from skmergecal._compat import Interval
 from skmergecal._networks._distil import fit_head
-from skmergecal._networks._network import Network, two_columns
+from skmergecal._networks._network import BLOCK, Network, two_columns
 from skmergecal._networks._nodes import Add, AffineLayer, Arrays, Constant, as_rows
 from skmergecal._networks._repair import least_squares, refit_layers
 from skmergecal._networks._reparametrise import balance
@@ -104,15 +104,19 @@ def best_columns(
     """What `select_units` returns, without its checks."""
     share = np.ones(len(candidates)) if sample_weight is None else sample_weight
     share = share / share.sum()
-    # Centred columns are the same as a free intercept; roots of the weights give weighted errors.
-    root = np.sqrt(share)[:, None]
-    columns = candidates - share @ candidates
-    columns *= root
+    # Centred columns are the same as a free intercept.
+    mean, goals = share @ candidates, targets - share @ targets
+    moment = np.zeros((candidates.shape[1], targets.shape[1]))
+    gram = np.zeros((len(mean), len(mean)))
+    for start in range(0, len(candidates), BLOCK):
+        rows = slice(start, start + BLOCK)
+        columns = candidates[rows] - mean
+        weighted = columns.T * share[rows]
+        moment += weighted @ goals[rows]
+        gram += weighted @ columns
     # Let q_c be candidate c without its projection on the columns taken so far, and T the targets.
     # Then moment[c] = q_c' T and left[c] = |q_c|^2, and taking c lowers the squared error by
     # |q_c' T|^2 / |q_c|^2.
-    moment = columns.T @ ((targets - share @ targets) * root)
-    gram = columns.T @ columns
     variance = np.diag(gram).copy()
     left, jitter = variance.copy(), 1e-6 * variance.mean()
     factor = np.zeros((n_units, len(gram)))
@@ -179,9 +183,9 @@ class _Selection:
                 found.update(nodes[place].inputs)
         return found
 
-    def values(self) -> Iterator[list[Array]]:
-        """Values of all nodes, of one member after the other: those of all take much room."""
-        return (self.network.values(arrays, self.X) for arrays in self.members)
+    def values(self, places: Sequence[int]) -> Iterator[dict[int, Array]]:
+        """Values of some nodes, of one member after the other: those of all take much room."""
+        return (self.network.values_at(places, arrays, self.X) for arrays in self.members)
 
     def consumers(self, space: UnitSpace) -> list[tuple[int, UnitValue]]:
         """Affine layers that take the units as inputs, one column each."""
@@ -212,7 +216,7 @@ class _Selection:
         """Values of nodes: of chosen units as their own members compute them, else the mean."""
         out: dict[int, Array] = {}
         units: dict[tuple[int, int], Array] = {}
-        for k, values in enumerate(self.values()):
+        for k, values in enumerate(self.values(places)):
             for place in places:
                 part = self.weights[k] * values[place]
                 out[place] = out[place] + part if k else part
@@ -247,11 +251,16 @@ class _Selection:
     def choose(self, space: UnitSpace) -> _Chosen:
         layers = [(p, value) for p, value in self.consumers(space) if self.is_known(p)]
         targets = self.targets([place for place, _ in layers])
-        units: list[list[Array]] = [[] for _ in layers]
-        for values in self.values() if layers else ():
-            for found, (_, value) in zip(units, layers, strict=True):
-                found.append(value.units(values[value.node], space.size))
-        candidates = [as_rows(np.concatenate(units.pop(0), axis=-1)) for _ in layers]
+        units: list[Array] = []
+        below = [value.node for _, value in layers]
+        for k, values in enumerate(self.values(below) if layers else ()):
+            own = [value.units(values[value.node], space.size) for _, value in layers]
+            # Filled in turn: parts that are joined at the end would take the room twice.
+            wide = len(self.members) * space.size
+            units = units or [np.empty((*part.shape[:-1], wide)) for part in own]
+            for found, part in zip(units, own, strict=True):
+                found[..., k * space.size : (k + 1) * space.size] = part
+        candidates = [as_rows(found) for found in units]
         # After an embedding, a row has one value per embedded column.
         per_row = [len(found) // len(self.row_weight) for found in candidates]
         weights = [np.repeat(self.row_weight, n) for n in per_row]

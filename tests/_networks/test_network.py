@@ -145,7 +145,7 @@ def test_least_squares_brings_every_layer_nearer_to_its_members():
     network, members = two_members()
     X, weights = rows(300), np.array([0.5, 0.5])
     start = mean_of(members)
-    targets = dict(enumerate(mean_values(network, members, weights, X)))
+    targets = mean_values(network, members, weights, X)
     repaired = refit_layers(network, start, X, least_squares(network, targets))
     before, after = (network.logits(arrays, X) for arrays in (start, repaired))
     assert ((after - targets[5]) ** 2).mean() < 0.9 * ((before - targets[5]) ** 2).mean()
