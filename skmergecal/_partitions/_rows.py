@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmergecal._partitions._gaps import GapOpinions
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
 from skmergecal._typing import Array, IntArray
 
@@ -59,7 +60,8 @@ class Rows(NamedTuple):
     def sizes(self) -> tuple[int, float, int]:
         """What `Sizes` has."""
         total = float(len(self.y) if self.weight is None else self.weight.sum())
-        return len(self.y), total, self.opinions[0].shape[1]
+        n_classes = 2 if isinstance(self.opinions, GapOpinions) else self.opinions[0].shape[1]
+        return len(self.y), total, n_classes
 
     def weight_of_classes(self, n_classes: int) -> Array:
         """Weight of the rows of each class."""
@@ -69,7 +71,9 @@ class Rows(NamedTuple):
         """What tells whether the rows have come back as they were."""
         if not len(self.y):
             return 0, 0, 0.0
-        total = float(np.add.reduce(self.opinions[0][:, 0], dtype=np.float64))
+        own = self.opinions
+        first = own.gaps[0] if isinstance(own, GapOpinions) else own[0][:, 0]
+        total = float(np.add.reduce(first, dtype=np.float64))
         if self.weight is not None:
             total += float(self.weight.sum())
         return len(self.y), int(self.y.sum()), total
@@ -81,6 +85,8 @@ class Rows(NamedTuple):
     def take(self, rows: Any) -> Rows:
         """Some of the rows, by numbers, a mask or a slice."""
         weight = None if self.weight is None else self.weight[rows]
+        if isinstance(self.opinions, GapOpinions):
+            return Rows(self.opinions.take(rows), self.y[rows], weight)
         return Rows([z[rows] for z in self.opinions], self.y[rows], weight)
 
     def without_weightless(self) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from skmergecal._partitions import DaskRun
@@ -123,6 +124,8 @@ def learn_one_each(
 
 
 def _learn(held_out: PartitionedMembers, settings: Settings) -> LearnedInPartitions:
+    if settings.learns_logits_only:
+        held_out = replace(held_out, as_gaps=True)
     learned = learn_pool(held_out, settings)
     warn_of_rows(held_out, settings, learned.merge)
     estimate = learned.loss_estimate(held_out)

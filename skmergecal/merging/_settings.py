@@ -86,6 +86,12 @@ class Settings:
         return self.method == "parameters" and self.alignment == self.repair == "auto"
 
     @property
+    def learns_logits_only(self) -> bool:
+        """Whether all that is learned is one weight of the logits of each member."""
+        learned = isinstance(self.weights, str) and self.weights == "log_loss"
+        return self.method == "logits" and learned and self.calibrate is None
+
+    @property
     def selects(self) -> bool:
         """Whether the members of a pool are selected greedily."""
         greedy = isinstance(self.weights, str) and self.weights == "greedy"

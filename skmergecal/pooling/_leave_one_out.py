@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.special import expit
 
 from skmergecal._numerics import log_softmax, softmax, sum_of
-from skmergecal._partitions import Partitions, Rows
+from skmergecal._partitions import GapOpinions, Partitions, Rows
 from skmergecal._typing import Array, IntArray
 from skmergecal.pooling._linear import NEGLIGIBLE, of_true
 from skmergecal.pooling._nonnegative_newton import factorise
@@ -23,6 +24,7 @@ __all__ = [
     "LooPredictions",
     "loo_log_pool",
     "loo_step",
+    "opinions_without_rows",
     "pool_of_rows",
 ]
 
@@ -257,7 +259,15 @@ def loo_log_pool(rows: Partitions[Rows], beta: Array, alpha: float) -> Partition
 
 
 def _as_only_opinion(rows: Rows, pool: LooOfLogPool) -> Rows:
-    return Rows([pool.log_proba(rows)], rows.y, rows.weight)
+    return opinions_without_rows(rows, [pool])
+
+
+def opinions_without_rows(rows: Rows, pools: Sequence[LooOfLogPool]) -> Rows:
+    """What pools say of each row, fitted without it: of gaps again gaps, in float32."""
+    if isinstance(rows.opinions, GapOpinions):
+        gaps = GapOpinions(pool.gaps(rows) for pool in pools)
+        return Rows(gaps, rows.y, rows.weight)
+    return Rows([pool.log_proba(rows) for pool in pools], rows.y, rows.weight)
 
 
 def pool_of_rows(z: Sequence[Array], beta: Array) -> Array:
@@ -333,6 +343,26 @@ class LooOfLogPool:
             found[part] = pool_of_rows([m[part] for m in rows.opinions], self.beta + moves)
         return found
 
+    def gaps(self, rows: Rows) -> Any:
+        """The same of gaps, which are kept in float32: in the pool they only add up."""
+        assert isinstance(rows.opinions, GapOpinions)
+        found = np.zeros(len(rows.y), dtype=np.float32)
+        active = np.flatnonzero(self.beta > 0)
+        if not active.size:
+            return found
+        lower, positive = factorise(self.hessian)[0], self.beta[active]
+        inverse = solve_triangular(lower, np.eye(len(lower)), lower=True)
+        own, counts = [rows.opinions.gaps[k] for k in active.tolist()], rows.counts
+        for start in range(0, len(found), _ROWS):
+            part = slice(start, start + _ROWS)
+            gaps = np.array([gap[part] for gap in own], dtype=np.float64)
+            gap = positive @ gaps
+            spread = inverse @ gaps
+            push, size = _push_of_gap(gap, spread, rows.y[part], counts[part])
+            # The gap moves by v' A v push.
+            found[part] = gap + size * push
+        return found
+
 
 def _moves_by_members(
     hessian: Array, logs: Sequence[Array], scores: Array, y: IntArray, weight: Array
@@ -376,11 +406,16 @@ def _moves_by_gap(
     # With v = (-1, 1)', S = p_0 p_1 v v' and g = (p_1 - y) v, so that the system of `_loo_push` has
     # the solution t g / (1 - t p_0 p_1 v' A v), and v' A v = |L^-1 J' v|^2.
     gap = scores[:, 1] - scores[:, 0]
-    first, second = expit(-gap), expit(gap)
-    taken = np.minimum(weight, 1.0)
     gaps = np.array([m[:, 1] - m[:, 0] for m in members])
     spread = solve_triangular(lower, gaps, lower=True, overwrite_b=True)
-    left = 1.0 - taken * first * second * np.einsum("ki,ki->i", spread, spread)
-    push = taken * np.where(y == 1, -first, second) / np.maximum(left, _NEAR)
-    spread *= push
+    spread *= _push_of_gap(gap, spread, y, weight)[0]
     return np.asarray(solve_triangular(lower, spread, lower=True, trans="T").T)
+
+
+def _push_of_gap(gap: Array, spread: Array, y: IntArray, weight: Array) -> tuple[Array, Array]:
+    """The push t g / (1 - t p_0 p_1 v' A v) along v, and v' A v."""
+    first, second = expit(-gap), expit(gap)
+    taken = np.minimum(weight, 1.0)
+    size = np.einsum("ki,ki->i", spread, spread)
+    left = 1.0 - taken * first * second * size
+    return taken * np.where(y == 1, -first, second) / np.maximum(left, _NEAR), size

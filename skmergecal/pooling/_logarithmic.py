@@ -14,7 +14,11 @@ from skmergecal._partitions import InMemory, Partitions, Rows, share_of, togethe
 from skmergecal._temperature import LIMIT, Bound, ScalingLoss, minimise_partitions
 from skmergecal._typing import Array
 from skmergecal._validation import NON_NEGATIVE, POSITIVE, check_parameters
-from skmergecal.pooling._leave_one_out import LooOfLogPool, loo_log_pool
+from skmergecal.pooling._leave_one_out import (
+    LooOfLogPool,
+    loo_log_pool,
+    opinions_without_rows,
+)
 from skmergecal.pooling._nonnegative_newton import LAST_STEP, minimise_nonnegative
 from skmergecal.pooling._pool_fit import PoolFit, checked_rows, weighted_sum
 from skmergecal.pooling._pool_loss import PoolLoss
@@ -237,7 +241,7 @@ def _betas(loss: PoolLoss) -> list[Array]:
 
 
 def _predictions(rows: Rows, pools: Sequence[LooOfLogPool]) -> Rows:
-    return Rows([pool.log_proba(rows) for pool in pools], rows.y, rows.weight)
+    return opinions_without_rows(rows, pools)
 
 
 def _summarise(beta: Array, loss: PoolLoss, *, unpenalised: bool) -> PoolFit:

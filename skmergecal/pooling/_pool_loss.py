@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmergecal._partitions import SIZES, InMemory, Partitions, Rows, Sizes
+from skmergecal._partitions import SIZES, GapOpinions, InMemory, Partitions, Rows, Sizes
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["PoolLoss", "rows_of_block"]
@@ -97,11 +97,15 @@ class PoolLoss:
 
 def _sizes_and_units(rows: Rows) -> tuple[tuple[int, float, int], Array]:
     """Sizes, and the largest absolute value of each member."""
+    if isinstance(rows.opinions, GapOpinions):
+        return rows.sizes(), np.array(rows.opinions.largest())
     largest = [max(float(m.max()), -float(m.min())) for m in rows.opinions]
     return rows.sizes(), np.array(largest)
 
 
 def _some_opinions(rows: Rows, members: IntArray) -> Rows:
+    if isinstance(rows.opinions, GapOpinions):
+        return Rows(rows.opinions.some(members.tolist()), rows.y, rows.weight)
     return Rows([rows.opinions[k] for k in members.tolist()], rows.y, rows.weight)
 
 
@@ -115,7 +119,8 @@ class LossOfPart:
 
     def __init__(self, rows: Rows, unit: Array, several: bool) -> None:
         self.z, self.y, self.weight, self.unit = rows.opinions, rows.y, rows.counts, unit
-        n_classes = self.z[0].shape[1]
+        self._two = self.z.gaps if isinstance(self.z, GapOpinions) else None
+        n_classes = 2 if self._two else self.z[0].shape[1]
         self.rows = rows_of_block(len(self.z), n_classes)
         self._axis = 0 if n_classes <= _FEW_CLASSES else 1
         self._weighted = np.empty(len(self.z) * (n_classes - 1) * min(self.rows, len(self.y)))
@@ -133,12 +138,16 @@ class LossOfPart:
     def _gaps(self, part: slice) -> Array:
         """Gaps of some rows, class by class or row by row."""
         y = self.y[part]
-        if self.z[0].shape[1] == 2:
+        if self._two or self.z[0].shape[1] == 2:
             gaps = (
                 np.empty((len(self.z), len(y))) if self._room is None else self._room[:, : len(y)]
             )
-            for m, own in zip(self.z, gaps, strict=True):
-                np.subtract(m[part, 1], m[part, 0], out=own)
+            if self._two:
+                for gap, own in zip(self._two, gaps, strict=True):
+                    own[:] = gap[part]
+            else:
+                for m, own in zip(self.z, gaps, strict=True):
+                    np.subtract(m[part, 1], m[part, 0], out=own)
             gaps *= np.where(y == 1, -1.0, 1.0)
             gaps *= (1 / self.unit)[:, None]
             return gaps

@@ -1,0 +1,46 @@
+"""Float32 probabilities of two classes, which logits learn from as one gap per row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skmergecal import MergedClassifier
+
+dd = pytest.importorskip("dask.dataframe")
+dask = pytest.importorskip("dask")
+
+
+def rows(n: int, n_zeros: int) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    t = random.normal(size=n)
+    frame = pd.DataFrame(
+        {f"m{k}": 1 / (1 + np.exp(-(1 + k) * (t + random.normal(size=n)))) for k in range(3)},
+        dtype=np.float32,
+    )
+    frame.iloc[:n_zeros, 0] = 0.0
+    frame["w"] = random.integers(0, 3, n).astype(float)
+    return frame.assign(y=(t + random.logistic(size=n) > 0).astype(int))
+
+
+@pytest.mark.parametrize(("n_zeros", "alpha"), [(0, "auto"), (5, "auto"), (5, 1.0)])
+def test_float32_gaps_give_the_fit_in_memory(n_zeros, alpha):
+    frame = rows(600, n_zeros)
+    names = ["m0", "m1", "m2"]
+    how = {"method": "logits", "alpha": alpha}
+    whole = MergedClassifier.from_predictions(
+        {name: frame[name].to_numpy() for name in names}, frame["y"], frame["w"], **how
+    )
+    parts = dd.from_pandas(frame, npartitions=5)
+    with dask.config.set(scheduler="synchronous"):
+        merged = MergedClassifier.from_predictions(
+            {name: parts[name] for name in names}, parts["y"], parts["w"], classes=[0, 1], **how
+        )
+    new = {name: frame[name].to_numpy() for name in names}
+    p, q = merged.predict_proba(new), whole.predict_proba(new)
+    np.testing.assert_allclose(p, q, rtol=0, atol=1e-6)
+    got, expected = merged.loss_estimate_.as_dict(), whole.loss_estimate_.as_dict()
+    assert got["by_member"] == pytest.approx(expected["by_member"], abs=1e-6)
+    assert got["loss"] == pytest.approx(expected["loss"], abs=1e-6)
+    assert got["gain_standard_error"] == pytest.approx(expected["gain_standard_error"], abs=1e-6)
