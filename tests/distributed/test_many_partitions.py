@@ -12,7 +12,7 @@ dask = pytest.importorskip("dask")
 
 
 #: They take seconds.
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.once]
 
 
 @pytest.mark.parametrize("how", [{}, {"method": "logits", "weights": "greedy"}])
