@@ -116,46 +116,17 @@ class Network:
         list of ndarray
             One per node, in the order of the nodes.
         """
-        values: list[Array] = []
-        for node in self.nodes:
-            given = [X] if isinstance(node, Input) else [values[i] for i in node.inputs]
-            values.append(node.forward(arrays, *given))
-        return values
+        return [*self._block(range(len(self.nodes)), arrays, X).values()]
 
     def logits(self, arrays: Arrays, X: Array) -> Array:
-        """Logits of shape (n_rows, n_outputs), computed in blocks of rows.
-
-        Parameters
-        ----------
-        arrays : dict of str to ndarray
-            The parameters, by name.
-        X : ndarray of shape (n_rows, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_outputs)
-            The value of the last node.
-        """
+        """Logits of shape (n_rows, n_outputs), the value of the last node, in blocks of rows."""
         last = len(self.nodes) - 1
         return self.values_at([last], arrays, X)[last]
 
     def values_at(self, places: Collection[int], arrays: Arrays, X: Array) -> dict[int, Array]:
-        """The values of some nodes for the rows of X; room for the others is needed for a block.
+        """The values of the nodes with these numbers, by number; of all others, those of a block.
 
-        Parameters
-        ----------
-        places : collection of int
-            Numbers of the nodes.
-        arrays : dict of str to ndarray
-            The parameters, by name.
-        X : ndarray of shape (n_rows, n_features)
-            Rows.
-
-        Returns
-        -------
-        dict of int to ndarray
-            By number of the node.
+        Blocks keep little at once. Rows and parameters are those of `values`.
         """
         if len(X) <= BLOCK:
             return self._block(places, arrays, X)

@@ -13,7 +13,7 @@ import numpy as np
 
 from skmergecal._compat import _safe_indexing
 from skmergecal._memory import Memo
-from skmergecal._numerics import ROWS_TO_COMPARE, SMALLEST
+from skmergecal._numerics import ROWS_TO_COMPARE
 from skmergecal._optional import optional_import
 from skmergecal._partitions import (
     DaskPartitions,
@@ -89,7 +89,7 @@ class PartitionedMembers(HeldOutMembers):
     columns : Partitions of _RawPart or None
         What the models said, where each member is one that gives probabilities of two classes.
     as_gaps : bool
-        Whether log-probabilities are made anew in each round, from the gap between two classes.
+        Whether each round computes log-probabilities again, from the gap between two classes.
     """
 
     partitions: Partitions[HeldOutPart] | None = None
@@ -227,10 +227,8 @@ def _gap_of(raw: Array, softening: float) -> Any:
         if softening:
             p *= 1.0 - softening
             p += softening / 2
-        # Below the smallest normal float32, in which a log would be that of 0.
-        tiny = p.min() < np.finfo(np.float32).tiny
-        logs.append(np.log(np.maximum(p, SMALLEST) if tiny else p.astype(np.float32)))
-    return (logs[0] - logs[1]).astype(np.float32, copy=False)
+        logs.append(np.log(p.astype(np.float32)))
+    return logs[0] - logs[1]
 
 
 def read_partitions(

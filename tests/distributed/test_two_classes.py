@@ -26,7 +26,9 @@ def rows(n: int, n_zeros: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("n_zeros", "alpha"), [(0, "auto"), (5, "auto"), (5, 1.0)])
 def test_float32_gaps_give_the_fit_in_memory(n_zeros, alpha):
-    frame = rows(600, n_zeros)
+    frame = rows(601, n_zeros)
+    frame.loc[600:, "m1"] = 0.0
+    frame.loc[600:, "w"] = 0.0  # a row that does not count, with a zero that nothing softens
     names = ["m0", "m1", "m2"]
     how = {"method": "logits", "alpha": alpha}
     whole = MergedClassifier.from_predictions(
