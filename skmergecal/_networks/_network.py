@@ -119,14 +119,39 @@ class Network:
         return [*self._block(range(len(self.nodes)), arrays, X).values()]
 
     def logits(self, arrays: Arrays, X: Array) -> Array:
-        """Logits of shape (n_rows, n_outputs), the value of the last node, in blocks of rows."""
+        """The value of the last node, in blocks of rows.
+
+        Parameters
+        ----------
+        arrays : dict of str to ndarray
+            The parameters, by name.
+        X : ndarray of shape (n_rows, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs)
+            Logits.
+        """
         last = len(self.nodes) - 1
         return self.values_at([last], arrays, X)[last]
 
     def values_at(self, places: Collection[int], arrays: Arrays, X: Array) -> dict[int, Array]:
-        """The values of the nodes with these numbers, by number; of all others, those of a block.
+        """The values of some nodes; those of the others are kept for a block of rows at a time.
 
-        Blocks keep little at once. Rows and parameters are those of `values`.
+        Parameters
+        ----------
+        places : collection of int
+            Numbers of the nodes, in their order from 0.
+        arrays : dict of str to ndarray
+            The parameters, by name.
+        X : ndarray of shape (n_rows, n_features)
+            Rows.
+
+        Returns
+        -------
+        dict of int to ndarray
+            By number of the node, what `values` gives for it.
         """
         if len(X) <= BLOCK:
             return self._block(places, arrays, X)
