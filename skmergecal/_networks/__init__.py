@@ -14,6 +14,7 @@ from skmergecal._networks._network import (
     Network,
     as_float64,
     dense_network,
+    side_by_side,
     takes_rows_by,
     two_columns,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "probe_rows",
     "refit_layers",
     "select_units",
+    "side_by_side",
     "some_rows",
     "takes_rows_by",
     "train_on_batch",

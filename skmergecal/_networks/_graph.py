@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx, nn
 
-from skmergecal._networks._axes import Reshape, Softmax
+from skmergecal._networks._axes import Columns, Reshape, Softmax
 from skmergecal._networks._network import Network
 from skmergecal._networks._nodes import Activation, Constant, Input, Literal, Node
 from skmergecal._typing import Array
@@ -78,6 +79,9 @@ class GraphReader:
     arrays : dict of str to ndarray
     width : int
         Columns of the input.
+    parts : dict of str to tuple of int
+        Of a module with several inputs, the shape of one row of each, by argument of ``forward``.
+        The columns of the network's input are theirs, side by side.
     """
 
     def __init__(
@@ -87,9 +91,10 @@ class GraphReader:
         names: Mapping[str, str],
         arrays: Mapping[str, Array],
         width: int,
+        parts: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         self.root, self.modules, self.names = root, modules, names
-        self.arrays, self.width = arrays, width
+        self.arrays, self.width, self.parts = arrays, width, parts or {}
         self.trained = {name for name, _ in root.named_parameters(remove_duplicate=False)}
         self.nodes: list[Node] = []
         self.probe: list[Array] = []
@@ -154,7 +159,7 @@ class GraphReader:
     def step(self, node: fx.Node) -> Any:
         """The place of a node of the graph, or what it gives without tensors."""
         if node.op == "placeholder":
-            return self.add(Input())
+            return self.input(str(node.target)) if self.parts else self.add(Input())
         if node.op == "get_attr":
             return self.attribute(str(node.target))
         if node.op == "call_module":
@@ -171,6 +176,18 @@ class GraphReader:
             return make(self, *arguments, **named)
         except TypeError as error:  # arguments that the description has no place for
             return self.fail(f"the operation {self.name!r} with other arguments ({error})")
+
+    def input(self, name: str) -> Place:
+        """The place of one of several inputs."""
+        if not self.nodes:
+            self.add(Input())
+        start = 0
+        for other, shape in self.parts.items():
+            if other == name:
+                break
+            start += prod(shape)
+        columns = tuple(range(start, start + prod(shape)))
+        return self.reshaped(self.add(Columns((0,), columns)), shape)
 
     def calculated(self, node: fx.Node, arguments: Any, named: Any) -> Any:
         """What an operation on sizes and fixed tensors gives."""

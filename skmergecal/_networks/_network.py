@@ -12,7 +12,7 @@ import numpy as np
 
 from skmergecal._compat import Interval, StrOptions
 from skmergecal._networks._activations import ACTIVATIONS
-from skmergecal._networks._axes import Columns
+from skmergecal._networks._axes import Columns, Reshape
 from skmergecal._networks._nodes import (
     Activation,
     AffineLayer,
@@ -27,7 +27,7 @@ from skmergecal._networks._nodes import (
 from skmergecal._typing import Array, IntArray
 from skmergecal._validation import check_list, check_parameters
 
-__all__ = ["BLOCK", "Network", "dense_network", "takes_rows_by"]
+__all__ = ["BLOCK", "Network", "dense_network", "side_by_side", "takes_rows_by"]
 
 #: Rows that go through a network at once where only some of its values are kept.
 BLOCK = 1000
@@ -88,18 +88,26 @@ class Network:
         ndarray of int
             Column numbers, ascending.
         """
-        columns: Any = np.arange(self.n_features)
         found: list[int] = []
         waiting = [node.inputs[0] for node in self.nodes if isinstance(node, Embedding)]
         while waiting:  # down to the columns that the numbers come from
-            node = self.nodes[waiting.pop()]
-            if isinstance(node, Input):
-                found.extend(columns)
-            elif isinstance(node, Columns) and isinstance(self.nodes[node.inputs[0]], Input):
-                found.extend(np.ravel(node.forward({}, columns[None])))
+            place = waiting.pop()
+            columns = self._columns_at(place)
+            if columns is None:
+                waiting.extend(self.nodes[place].inputs)
             else:
-                waiting.extend(node.inputs)
+                found.extend(columns.ravel())
         return np.unique(np.array(found, dtype=np.intp))
+
+    def _columns_at(self, place: int) -> Any:
+        """Which column of the input each number of a value is; None if it is none of them."""
+        node = self.nodes[place]
+        if isinstance(node, Input):
+            return np.arange(self.n_features)[None]
+        if not isinstance(node, Columns | Reshape):
+            return None
+        below = self._columns_at(node.inputs[0])
+        return None if below is None else node.forward({}, below)
 
     def values(self, arrays: Arrays, X: Array) -> list[Array]:
         """The value of every node for the rows of X.
@@ -262,6 +270,12 @@ def dense_network(
             nodes.append(Activation((len(nodes) - 1,), activation))
         nodes.append(AffineLayer((len(nodes) - 1,), weight, bias, out_axis))
     return Network(tuple(nodes), n_features)
+
+
+def side_by_side(inputs: Mapping[str, Array]) -> Array:
+    """Several inputs as one matrix in float64, as a network takes them: in the order of names."""
+    values = [np.asarray(inputs[name], dtype=np.float64) for name in sorted(inputs)]
+    return np.hstack([value.reshape(len(value), -1) for value in values])
 
 
 def two_columns(logits: Array) -> Array:

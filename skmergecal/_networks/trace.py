@@ -5,8 +5,10 @@ Imported with the first skorch net only, because it imports torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from inspect import Parameter, signature
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ from torch import fx, nn
 
 from skmergecal._networks import _graph_functions as _graph_functions  # registers operations
 from skmergecal._networks._graph import GraphReader, UntraceableError
-from skmergecal._networks._network import Network, as_float64
+from skmergecal._networks._network import Network, as_float64, side_by_side
 from skmergecal._torch import RandomNumbers, copy_module
+from skmergecal._typing import Array
 
 __all__ = ["UntraceableError", "first_names", "is_layer", "output", "tensors_of", "trace"]
 
@@ -43,8 +46,11 @@ class _ArrayProxy(fx.Proxy):
 class _Tracer(fx.Tracer):
     """Treats every module of torch.nn as one operation."""
 
-    def trace(self, root: nn.Module) -> fx.Graph:
+    def trace(self, root: nn.Module, named: Sequence[str] = ()) -> fx.Graph:
         """The operations of a module, which is of no use afterwards.
+
+        Inputs are the arguments with these names, or, without names, those that have no default:
+        what has one is left to it, such as a mask that is not given.
 
         The method of the base class patches ``torch.nn.Module`` meanwhile, so that modules that
         other threads run would be traced as well.
@@ -54,15 +60,16 @@ class _Tracer(fx.Tracer):
         self.graph = fx.Graph()
         self.tensor_attrs: dict[Any, str] = {}
         self.arrays = {id(t): name for name, t in tensors_of(root).items()}
-        # What has a default is left to it: such as a mask that is not given.
-        args = [
-            self.create_proxy("placeholder", name, (), {})
+        needed = [
+            name
             for name, parameter in signature(root.forward).parameters.items()
             if parameter.default is Parameter.empty
         ]
+        given = [self.create_proxy("placeholder", name, (), {}) for name in named or needed]
+        args, kwargs = ([], dict(zip(named, given, strict=True))) if named else (given, {})
         for part in list(root.modules()):
             self.intercept(part, calls=part is not root)
-        output = self.create_arg(type(root).forward(root, *args))
+        output = self.create_arg(type(root).forward(root, *args, **kwargs))
         self.create_node("output", "output", (output,), {})
         return self.graph
 
@@ -110,7 +117,9 @@ def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
-def trace(module: nn.Module, n_features: int | None = None) -> Network:
+def trace(
+    module: nn.Module, n_features: int | None = None, inputs: Mapping[str, Array] | None = None
+) -> Network:
     """Describe the network of a module.
 
     Parameters
@@ -119,20 +128,24 @@ def trace(module: nn.Module, n_features: int | None = None) -> Network:
         Not changed and not run: a copy is, in evaluation mode.
     n_features : int, default=None
         Columns of the input, if known.
+    inputs : dict of str to array, default=None
+        Some rows of a module with several inputs, by argument of ``forward``. The network takes
+        them as `side_by_side` puts them.
 
     Returns
     -------
     Network
-        Its logits are compared with those of the module, on random rows.
+        Its logits are compared with those of the module, on these rows or on random ones.
 
     Raises
     ------
     UntraceableError
-        If the module has operations that a description cannot contain, or several inputs.
+        If the module has operations that a description cannot contain, or several inputs of which
+        no rows are given.
     """
     try:
         with RandomNumbers().borrowed():
-            return _trace(module, n_features)
+            return _trace(module, n_features, inputs)
     except UntraceableError:
         raise
     except Exception as error:  # whatever the module's own code raises on symbols
@@ -140,26 +153,34 @@ def trace(module: nn.Module, n_features: int | None = None) -> Network:
         raise UntraceableError(msg) from error
 
 
-def _trace(module: nn.Module, n_features: int | None) -> Network:
+def _trace(
+    module: nn.Module, n_features: int | None, inputs: Mapping[str, Array] | None
+) -> Network:
     _refuse_coarse_numbers(module)
     bare = is_layer(module)
     to_trace, to_run = copy_module(module).eval(), copy_module(module).eval()
     root = nn.Sequential(to_trace) if bare else to_trace
-    graph = _Tracer().trace(root)
-    inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
-    if len(inputs) > 1:
+    graph = _Tracer().trace(root, sorted(inputs or ()))
+    found = [node.name for node in graph.nodes if node.op == "placeholder"]
+    if inputs is None and len(found) > 1:
         msg = (
-            f"the module has {len(inputs)} inputs, {', '.join(map(repr, inputs))}, and alignment "
-            "supports one, whose columns the module may pick"
+            f"the module has {len(found)} inputs ({', '.join(found)}), whose shapes only rows "
+            "tell: pass X, as a skorch.helper.SliceDict"
         )
         raise UntraceableError(msg)
-    width = n_features or _input_width(to_run, graph)
+    parts = {name: np.shape(inputs[name])[1:] for name in sorted(inputs)} if inputs else {}
+    width = sum(map(prod, parts.values())) or n_features or _input_width(to_run, graph)
     prefix = "0." if bare else ""
     names = {f"{prefix}{key}": name for key, name in first_names(module).items()}
     modules = {"0": module} if bare else dict(module.named_modules())
-    reader = GraphReader(root, modules, names, _arrays(module), width)
+    reader = GraphReader(root, modules, names, _arrays(module), width, parts)
     network = reader.read(graph)
-    _compare(to_run, network)
+    if inputs is None:
+        X = _random_rows(network)
+        out = output(to_run, X)
+    else:
+        X, out = side_by_side(inputs), _output_of_several(to_run, inputs)
+    _compare(to_run, network, X, out)
     return network
 
 
@@ -191,9 +212,8 @@ def _input_width(module: nn.Module, graph: fx.Graph) -> int:
 
 def output(module: nn.Module, X: np.ndarray) -> torch.Tensor | None:
     """The module's output, as floats or as whole numbers; None if it fails."""
-    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     with torch.no_grad():
-        for kind in (dtype, torch.long):
+        for kind in (_float_type(module), torch.long):
             try:
                 return module(torch.as_tensor(X).to(kind))
             except (RuntimeError, IndexError, ValueError, TypeError):
@@ -201,15 +221,31 @@ def output(module: nn.Module, X: np.ndarray) -> torch.Tensor | None:
     return None
 
 
+def _float_type(module: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+
+
+def _output_of_several(module: nn.Module, inputs: Mapping[str, Array]) -> Any:
+    """The module's output, from whole numbers as they are and others in its floating type."""
+    given = {name: torch.as_tensor(np.array(value)) for name, value in inputs.items()}
+    floating = {n: t.to(_float_type(module)) for n, t in given.items() if t.is_floating_point()}
+    with torch.no_grad():
+        return module(**{**given, **floating})
+
+
 def _arrays(module: nn.Module) -> dict[str, np.ndarray]:
     return as_float64({k: v.detach().cpu().numpy() for k, v in tensors_of(module).items()})
 
 
-def _compare(module: nn.Module, network: Network) -> None:
-    """Compare the description with the module on random rows (0 in embedded columns)."""
+def _random_rows(network: Network) -> Array:
+    """Random rows for a comparison, with 0 in embedded columns."""
     X = np.random.default_rng(0).normal(size=(8, network.n_features))
     X[:, network.whole_columns()] = 0
-    out = output(module, X)
+    return X
+
+
+def _compare(module: nn.Module, network: Network, X: Array, out: Any) -> None:
+    """Compare the description with what the module gives for some rows."""
     if isinstance(out, tuple):
         out = out[0]
     if out is None:

@@ -54,14 +54,14 @@ def outputs_logits(net: Estimator) -> bool:
 def as_net_input(net: Estimator, X: Any) -> Any:
     """X in the floating type of the module; numeric frames as arrays unless it asks for columns.
 
-    A DataFrame reaches ``module.forward`` as one argument a column. Only a module whose
-    ``forward`` names the columns wants that.
+    skorch gives a DataFrame to ``module.forward`` as one argument per column. Only a module whose
+    ``forward`` names the columns wants that, and gets arrays that torch can write to.
     """
     module = net.module_
     dtype, whole = _float_type(module), _takes_integers(module)
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
         if set(map(str, X.columns)) <= set(inspect.signature(module.forward).parameters):
-            return X
+            return _arguments(X)
         X = _frame_as_array(X, dtype, whole)
     if isinstance(X, list):
         X = np.asarray(X)
@@ -71,6 +71,12 @@ def as_net_input(net: Estimator, X: Any) -> Any:
     if isinstance(X, np.ndarray) and not X.flags.writeable:
         X = X.copy()  # torch warns of read-only arrays: its tensors could write to them
     return X
+
+
+def _arguments(X: Any) -> Any:
+    from skorch.helper import SliceDict  # only nets come here
+
+    return SliceDict(**{str(name): np.array(X[name]).reshape(-1, 1) for name in X.columns})
 
 
 def _frame_as_array(X: Any, dtype: np.dtype, whole: bool) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._compat import _num_samples, _safe_indexing
-from skmergecal._networks import as_float64, two_columns
+from skmergecal._networks import as_float64, side_by_side, two_columns
 from skmergecal._numerics import (
     ROWS_TO_COMPARE,
     SAME_IN_SINGLE_PRECISION,
@@ -120,7 +120,7 @@ def merge_members(
     if obstacle is None:
         try:
             if parameters is None:
-                parameters = same_input(members, temperatures)
+                parameters = same_input(members, temperatures, X)
             return _merge_parameters(members, parameters, weights, settings, X)
         except IncompatibleEstimatorsError as error:
             obstacle = error
@@ -148,7 +148,7 @@ def _distil(
         remedy = "pass X, or X_unlabeled, or use alignment=None"
         raise IncompatibleEstimatorsError(msg, remedy) from obstacle
     try:
-        parameters = same_input(pool.members, pool.temperatures)
+        parameters = same_input(pool.members, pool.temperatures, X)
         as_they_are = Settings("parameters", pool.weights, alignment=None, repair=None)
         plain = _merge_parameters(pool.members, parameters, pool.weights, as_they_are, X)
     except IncompatibleEstimatorsError:
@@ -171,6 +171,7 @@ def _merge_parameters(
     several = (weights > 0).sum() > 1 and len(X) > 0
     if several and (parameters[0].network is not None if aligns else parameters[0].has_statistics):
         like = write_parameters(first.estimator, parameters[0])
+        _check_inputs(X)
         blocks = [network_rows(like, block) for block in X]
         _check_widths(blocks)
         rows = np.concatenate(blocks)
@@ -191,10 +192,16 @@ def _merge_parameters(
     return MergedMember(stages, merged.chosen)
 
 
-def same_input(members: Sequence[Member], temperatures: Array) -> list[Parameters]:
-    """Parameters of members, temperatures folded in, all for the same input."""
+def same_input(
+    members: Sequence[Member], temperatures: Array, X: Sequence[Any] = ()
+) -> list[Parameters]:
+    """Parameters of members, temperatures folded in, all for the same input.
+
+    Nets of several inputs are described for rows like those of X, a sequence of blocks.
+    """
+    few = _safe_indexing(X[0], np.arange(min(ROWS_TO_COMPARE, _num_samples(X[0])))) if X else None
     read = [
-        fold_temperature(read_parameters(member.estimator), float(t))
+        fold_temperature(described_for(member.estimator, few), float(t))
         for member, t in zip(members, temperatures, strict=True)
     ]
     return on_same_columns(read, [member.name for member in members])
@@ -216,6 +223,19 @@ def rows_to_merge_on(
     return blocks if settings.unlabeled is None else [*blocks, settings.unlabeled]
 
 
+def _check_inputs(blocks: Sequence[Any]) -> None:
+    first = blocks[0]
+    if not isinstance(first, Mapping):
+        return
+    for block in blocks[1:]:
+        if set(block if isinstance(block, Mapping) else ()) != set(first):
+            msg = (
+                f"X_unlabeled should be a {type(first).__name__} with the inputs of X: "
+                f"{', '.join(first)}"
+            )
+            raise ValueError(msg)
+
+
 def _check_widths(blocks: Sequence[Array]) -> None:
     for block in blocks[1:]:
         if block.shape[1:] != blocks[0].shape[1:]:
@@ -226,24 +246,28 @@ def _check_widths(blocks: Sequence[Array]) -> None:
             raise ValueError(msg)
 
 
-def network_rows(estimator: Estimator, X: Any) -> Array:
-    """The rows as the network of an estimator takes them, in float64.
+def described_for(estimator: Estimator, X: Any) -> Parameters:
+    """Parameters of an estimator; a net of several inputs is described for rows like those of X."""
+    parameters = read_parameters(estimator)
+    if X is None or not is_skorch(fitted_last_step(estimator)[0]):
+        return parameters
+    return parameters.for_rows(_net_input(estimator, X))
 
-    Raises
-    ------
-    IncompatibleEstimatorsError
-        If they have several inputs, of which a description knows one.
-    """
-    final, Z = fitted_last_step(estimator, in_known_form(estimator, X))
-    if is_skorch(final):
-        Z = as_net_input(final, Z)
+
+def network_rows(estimator: Estimator, X: Any) -> Array:
+    """The rows as the network of an estimator takes them, in float64: one matrix."""
+    Z = _net_input(estimator, X)
+    if isinstance(Z, Mapping) and len(Z) > 1:
+        return side_by_side(Z)
     if isinstance(Z, Mapping):
-        inputs = list(Z.values())  # the length of a SliceDict is that of its arrays
-        if len(inputs) > 1:
-            msg = f"rows have {len(inputs)} inputs ({', '.join(Z)}), and alignment supports one"
-            raise IncompatibleEstimatorsError(msg, "use alignment=None, or method='logits'")
-        (Z,) = inputs
+        (Z,) = Z.values()
     return np.asarray(Z.toarray() if hasattr(Z, "toarray") else Z, dtype=np.float64)
+
+
+def _net_input(estimator: Estimator, X: Any) -> Any:
+    """The rows as the last step of an estimator takes them; of several inputs, by their names."""
+    final, Z = fitted_last_step(estimator, in_known_form(estimator, X))
+    return as_net_input(final, Z) if is_skorch(final) else Z
 
 
 def _check_descriptions(
@@ -348,7 +372,7 @@ class FoldMerges:
         key = -1 if fold is None else fold.places.start
         if key not in self.read:
             members = self.held_out.members if fold is None else fold.members
-            self.read[key] = same_input(members, self.temperatures)
+            self.read[key] = same_input(members, self.temperatures, [self.rows.X])
         return self.read[key]
 
     def within_folds(self, weights: Array) -> list[MergedMember]:

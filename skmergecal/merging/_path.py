@@ -29,12 +29,10 @@ from skmergecal.members import (
     frozen_members,
     warn_of_names,
 )
-from skmergecal.merging._one_model import network_rows
+from skmergecal.merging._one_model import network_rows, same_input
 from skmergecal.parameters import (
     align_parameters,
     merge_parameters,
-    on_same_columns,
-    read_parameters,
     write_parameters,
 )
 
@@ -168,9 +166,7 @@ def _between(
     """The models along the line; hidden units are aligned once."""
     first = members[0]
     names = [m.name for m in members]
-    parameters = on_same_columns(
-        [read_parameters(m.estimator) for m in members], [m.name for m in members]
-    )
+    parameters = same_input(members, np.ones(len(members)), [X])
     rows = None
     if alignment is not None or parameters[0].has_statistics:
         rows = network_rows(write_parameters(first.estimator, parameters[0]), X)

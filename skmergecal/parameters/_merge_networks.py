@@ -19,6 +19,7 @@ from skmergecal._networks import (
     merge_networks,
     probe_rows,
     refit_layers,
+    side_by_side,
     some_rows,
 )
 from skmergecal._typing import Array
@@ -81,7 +82,7 @@ def merge_parameters(
     *,
     alignment: str | None = "auto",
     repair: str | None = "auto",
-    X: Array | None = None,
+    X: Array | Mapping[str, Array] | None = None,
     names: Sequence[str] | None = None,
 ) -> MergedParameters:
     """Merge the parameters of several estimators of one architecture into one.
@@ -98,8 +99,9 @@ def merge_parameters(
         What is done after alignment. ``alignment="select"`` always ends in least squares, whatever
         the value of ``repair``, and only "auto" adds epochs of training to it; without alignment,
         "auto" does nothing.
-    X : ndarray of shape (n_rows, n_features), default=None
-        Rows without labels, preprocessed as the networks expect them.
+    X : ndarray of shape (n_rows, n_features), or dict of such, default=None
+        Rows without labels, preprocessed as the networks expect them; of nets with several inputs,
+        a dict or SliceDict with one array per argument of ``forward``.
     names : sequence of str, default=None
         Names of the members, for errors.
 
@@ -145,25 +147,28 @@ def merge_parameters(
     names = check_names(names, len(parameters))
     parameters = on_same_columns(parameters, names)
     weights = check_shares(weights, len(parameters))
-    X = _check_rows(X, parameters[0].network)
+    parameters, rows = _for_rows(parameters, X)
+    rows = _check_rows(rows, parameters[0].network)
     plain = average_parameters(parameters, weights, names=names)
     only_plain = MergedParameters({"plain": plain}, "plain")
     active = [p for p, w in zip(parameters, weights, strict=True) if w > 0]
     if alignment is None and repair not in ("least_squares", "rescale"):
-        if X is None or len(active) == 1 or not plain.has_statistics:
+        if rows is None or len(active) == 1 or not plain.has_statistics:
             return only_plain
-        return _reset(active, plain, X)
+        return _reset(active, plain, rows)
     network = _network(active, alignment, repair)
     if network is None or len(active) == 1 or not has_hidden(network):
         return only_plain
-    if X is None and (alignment in ("activations", "select") or repair not in ("auto", None)):
+    if rows is None and (alignment in ("activations", "select") or repair not in ("auto", None)):
         msg = (
             f"alignment={alignment!r} with repair={repair!r} needs rows, labelled or not: pass X, "
             "or use alignment='weights' with repair=None"
         )
         raise ValueError(msg)
     members, shares = [p.arrays for p in active], weights[weights > 0]
-    stages, chosen = merge_networks(network, members, shares, X, alignment=alignment, repair=repair)
+    stages, chosen = merge_networks(
+        network, members, shares, rows, alignment=alignment, repair=repair
+    )
     return MergedParameters({name: _cast(plain, a) for name, a in stages.items()}, chosen)
 
 
@@ -172,7 +177,7 @@ def align_parameters(
     parameters: Sequence[Parameters],
     *,
     by: str = "weights",
-    X: Array | None = None,
+    X: Array | Mapping[str, Array] | None = None,
     names: Sequence[str] | None = None,
 ) -> list[Parameters]:
     """Permute, flip and scale hidden units to match those of the first network, in float64.
@@ -183,8 +188,9 @@ def align_parameters(
         Of one architecture; not changed.
     by : {"weights", "activations"}, default="weights"
         What hidden units are compared by: their weights, or their activations for the rows of X.
-    X : ndarray of shape (n_rows, n_features), default=None
-        Rows, preprocessed as the networks expect them; needed for activations.
+    X : ndarray of shape (n_rows, n_features), or dict of such, default=None
+        Rows, preprocessed as the networks expect them; needed for activations, and by nets with
+        several inputs (a dict or SliceDict with one array per argument of ``forward``).
     names : sequence of str, default=None
         Names of the members, for errors.
 
@@ -227,19 +233,29 @@ def align_parameters(
     parameters = check_read(parameters)
     names = check_names(names, len(parameters))
     parameters = on_same_columns(parameters, names)
-    X = _check_rows(X, parameters[0].network)
+    parameters, rows = _for_rows(parameters, X)
+    rows = _check_rows(rows, parameters[0].network)
     check_same_architecture(parameters, names)
     network = _network(parameters, by, None)
     if network is None or not has_hidden(network):
         return list(parameters)
-    if X is None and by == "activations":
+    if rows is None and by == "activations":
         msg = "by='activations' needs rows: pass X, or use by='weights'"
         raise ValueError(msg)
-    rows = probe_rows(network, RANDOM_ROWS) if X is None else some_rows(X, FEW_ROWS)
+    few = probe_rows(network, RANDOM_ROWS) if rows is None else some_rows(rows, FEW_ROWS)
     arrays = [as_float64(p.arrays) for p in parameters]
     shares = np.full(len(arrays), 1 / len(arrays))
-    aligned = align_networks(network, arrays, shares, rows, by=by)
+    aligned = align_networks(network, arrays, shares, few, by=by)
     return [replace(p, arrays=a) for p, a in zip(parameters, aligned, strict=True)]
+
+
+def _for_rows(parameters: Sequence[Parameters], X: Any) -> tuple[Sequence[Parameters], Any]:
+    """Parameters described for rows of several inputs, and these inputs side by side."""
+    if not isinstance(X, Mapping):
+        return parameters, X
+    numbers = {name: as_numbers(f"X[{name!r}]", value) for name, value in X.items()}
+    as_they_are = {name: np.asarray(value) for name, value in X.items()}  # whole numbers, too
+    return [p.for_rows(as_they_are) for p in parameters], side_by_side(numbers)
 
 
 def _check_rows(X: Any, network: Network | None) -> Any:

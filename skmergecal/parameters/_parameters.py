@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -110,6 +110,21 @@ class Parameters:
         if self.network is None:
             return self
         return replace(self, network=replace(self.network, n_features=n_features))
+
+    def for_rows(self, X: Any) -> Self:
+        """The same arrays, described for rows like these.
+
+        Parameters
+        ----------
+        X : array-like, or dict of str to ndarray
+            A few rows, preprocessed as the estimator expects them.
+
+        Returns
+        -------
+        `Parameters`
+            Those of a net with several inputs get a ``network`` for them; all others are the same.
+        """
+        return self
 
     @property
     def gives_linear_logits(self) -> bool:

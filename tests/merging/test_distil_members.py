@@ -7,6 +7,7 @@ import pickle
 from functools import cache, partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.frozen import FrozenEstimator
@@ -19,7 +20,7 @@ from skorch import NeuralNetClassifier
 from skorch.helper import SliceDict
 from torch import nn
 
-from skmergecal import FineTunedClassifier, MergedClassifier
+from skmergecal import FineTunedClassifier, MergedClassifier, merge_path
 from skmergecal.exceptions import (
     IncompatibleEstimatorsError,
     MergeBarrierError,
@@ -337,24 +338,64 @@ def two_inputs(x):
     return SliceDict(num=x[:, :2], cat=np.digitize(x[:, 2:], [-0.5, 0.5]))
 
 
+def beside_each_other(x):
+    inputs = two_inputs(x)
+    return np.hstack([inputs["cat"], inputs["num"]]).astype(np.float32)
+
+
 def masked(x):
     return SliceDict(x=x, mask=np.ones((len(x), 8), dtype=np.float32))
+
+
+class Crossed(nn.Module):
+    """A product over both inputs, which a description cannot contain."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Bilinear(2, 2, 8), nn.Linear(8, 3)
+
+    def forward(self, num, cat):
+        return self.out(torch.relu(self.hidden(num, cat.to(num.dtype))))
+
+
+class Named(nn.Module):
+    """Each column of a frame is an argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, b, a, d, c):
+        return self.out(torch.relu(self.hidden(torch.cat([a, b, c, d], dim=1))))
+
+
+def frame(x):
+    return pd.DataFrame(x, columns=list("cbda"))
+
+
+def by_argument(X):
+    """What skorch makes of a frame, here of arrays that can be written to, for its own fit."""
+    if not hasattr(X, "columns"):
+        return X
+    return SliceDict(**{name: np.array(X[name]).reshape(-1, 1) for name in X})
 
 
 @pytest.mark.parametrize(
     ("module", "inputs", "distilled"),
     [
-        (TwoInputs, two_inputs, True),
-        (Masked, masked, True),
+        (TwoInputs, two_inputs, False),
+        (Masked, masked, False),
+        (Named, frame, False),
+        (Crossed, two_inputs, True),
         (Masked, lambda x: SliceDict(x=x), False),
         (Masked, lambda x: x, False),
     ],
-    ids=["numbers and codes", "a mask", "one input by name", "without the mask"],
+    ids=["numbers and codes", "a mask", "a frame", "crossed", "one input by name", "no mask"],
 )
 def test_nets_of_several_inputs_become_one(module, inputs, distilled):
-    """Those of one input are aligned, whatever else their modules could take."""
+    """They are aligned, or distilled where the module cannot be described."""
     train, held, test = ((inputs(x), y) for x, y in (TRAIN, HELD, TEST))
-    pair = [net(module, seed, train) for seed in range(2)]
+    pair = [net(module, seed, (by_argument(train[0]), train[1])) for seed in range(2)]
     before = pickle.dumps((train[0], held[0], [member.module_.state_dict() for member in pair]))
     settings = {"weights": None, "barrier_tolerance": 9.0}
     one = MergedClassifier.from_fitted(
@@ -364,8 +405,43 @@ def test_nets_of_several_inputs_become_one(module, inputs, distilled):
     assert after == before
     assert one.merge_report_.chosen.startswith("distilled from ") == distilled
     assert ("aligned" in one.merge_report_.stages) != distilled
-    losses = [log_loss(test[1], m.predict_proba(test[0])) for m in (one, *pair)]
-    assert losses[0] < 1.05 * np.mean(losses[1:])
+    losses = [log_loss(test[1], m.predict_proba(by_argument(test[0]))) for m in pair]
+    assert log_loss(test[1], one.predict_proba(test[0])) < 1.05 * np.mean(losses)
+
+
+class OneMatrix(TwoInputs):
+    """The same net, which takes its inputs side by side."""
+
+    def forward(self, x):
+        return super().forward(x[:, 2:], x[:, :2])
+
+
+def test_a_net_of_two_inputs_is_merged_as_that_of_one_matrix():
+    found = []
+    for module, inputs in ((TwoInputs, two_inputs), (OneMatrix, beside_each_other)):
+        train, held, test = (inputs(x) for x, _ in (TRAIN, HELD, TEST))
+        pair = [net(module, seed, (train, TRAIN[1])) for seed in (0, 1)]
+        one = MergedClassifier.from_fitted(
+            pair, held, HELD[1], method="parameters", X_unlabeled=train, barrier_tolerance=9.0
+        )
+        found.append((one.merge_report_.chosen, one.predict_proba(test)))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=0, atol=1e-5)
+
+
+def test_the_path_to_a_net_of_several_inputs_with_its_units_in_another_order_is_flat():
+    one = net(TwoInputs, 0, (two_inputs(TRAIN[0]), TRAIN[1]))
+    other = copy.deepcopy(one)
+    with torch.no_grad():
+        for tensor in (other.module_.hidden.weight, other.module_.hidden.bias):
+            tensor.copy_(tensor.flip(0))
+        other.module_.out.weight.copy_(other.module_.out.weight.flip(1))
+    rows = (two_inputs(TEST[0]), TEST[1])
+    plain, aligned = (
+        merge_path(one, other, *rows, n_points=3, alignment=how) for how in (None, "weights")
+    )
+    assert abs(plain.loss[1] - plain.loss[0]) > 0.005
+    np.testing.assert_allclose(aligned.loss, plain.loss[0], rtol=1e-6)
 
 
 def test_rows_without_labels_have_the_inputs_of_the_others():
@@ -379,10 +455,10 @@ def test_rows_without_labels_have_the_inputs_of_the_others():
             MergedClassifier.from_fitted(pair, held, HELD[1], X_unlabeled=other, **settings)
 
 
-def test_several_inputs_are_not_aligned_on_request():
-    pair = [net(Masked, seed, (masked(TRAIN[0]), TRAIN[1]), max_epochs=1) for seed in (0, 1)]
-    held = (masked(HELD[0]), HELD[1])
-    refused = r"2 inputs \(x, mask\).*alignment=None, or method='logits'"
+def test_several_inputs_that_cannot_be_described_are_not_aligned_on_request():
+    pair = [net(Crossed, seed, (two_inputs(TRAIN[0]), TRAIN[1]), max_epochs=1) for seed in (0, 1)]
+    held = (two_inputs(HELD[0]), HELD[1])
+    refused = r"layer 'hidden' of type Bilinear.*alignment=None.*or use method='logits'"
     with pytest.raises(IncompatibleEstimatorsError, match=refused):
         MergedClassifier.from_fitted(pair, *held, method="parameters", alignment="weights")
     for remedy in ({"method": "parameters", "alignment": None}, {"method": "logits"}):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Self
@@ -21,6 +21,9 @@ from skmergecal.parameters._parameters import FirstLayer, Parameters
 from skmergecal.parameters._registry import read_parameters, write_parameters
 from skmergecal.parameters.families._module_settings import ModuleSettings, module_settings
 from skmergecal.parameters.families._module_sizes import keep_sizes
+
+#: Rows on which the description of a net with several inputs is compared with it.
+_FEW = 8
 
 
 def _layers(module: nn.Module) -> list[tuple[str, nn.Linear]]:
@@ -44,6 +47,9 @@ class _NetParameters(Parameters):
     network: Network | None = field(init=False, repr=False, compare=False, default=_described(0))
     untraceable: str | None = field(init=False, repr=False, compare=False, default=_described(1))
     describe: Callable[[], tuple[Network | None, str | None]] = lambda: (None, None)
+    describe_for: Callable[[Mapping[str, np.ndarray]], tuple[Network | None, str | None]] = (
+        lambda inputs: (None, None)
+    )
     normalises: bool = False
 
     @property
@@ -64,6 +70,12 @@ class _NetParameters(Parameters):
         if isinstance(settings, ModuleSettings):
             architecture[key] = settings.with_value("in_features", n_features)
         return replace(self, architecture=architecture, describe=lambda: (network, why))
+
+    def for_rows(self, X: Any) -> Self:
+        if not isinstance(X, Mapping) or len(X) == 1:
+            return self
+        few = {name: np.array(value[:_FEW]) for name, value in X.items()}
+        return replace(self, describe=cache(lambda: self.describe_for(few)))
 
 
 def _read(net: NeuralNet) -> Parameters:
@@ -91,16 +103,23 @@ def _read(net: NeuralNet) -> Parameters:
             first = FirstLayer(names[weight], names[bias], feature_axis=1)
         last = tuple(names[n] for n in _names(last_name) if n in names)
 
-    @cache
-    def describe() -> tuple[Network | None, str | None]:
+    def describe_for(
+        inputs: Mapping[str, np.ndarray] | None,
+    ) -> tuple[Network | None, str | None]:
         try:
-            return trace(module, getattr(net, "n_features_in_", None)), None
+            return trace(module, getattr(net, "n_features_in_", None), inputs), None
         except UntraceableError as error:
             return None, str(error)
 
     normalises = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
     return _NetParameters(
-        state, architecture, first, last or (), describe=describe, normalises=normalises
+        state,
+        architecture,
+        first,
+        last or (),
+        describe=cache(lambda: describe_for(None)),
+        describe_for=describe_for,
+        normalises=normalises,
     )
 
 
