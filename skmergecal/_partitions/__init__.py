@@ -16,7 +16,7 @@ from skmergecal._partitions._dask import (
     in_partition,
     tasks,
 )
-from skmergecal._partitions._gaps import GapOpinions, losses_of_rows
+from skmergecal._partitions._gaps import GapOpinions
 from skmergecal._partitions._lazy import refuse_other_rows
 from skmergecal._partitions._partitions import InMemory, Partitions, Reduction
 from skmergecal._partitions._rounds import remembered, together
@@ -42,7 +42,6 @@ __all__ = [
     "gathered",
     "has_client",
     "in_partition",
-    "losses_of_rows",
     "meta_of",
     "refuse_other_rows",
     "refuse_unlike_rows",

@@ -9,7 +9,7 @@ import numpy as np
 
 from skmergecal._typing import Array, IntArray
 
-__all__ = ["GapOpinions", "losses_of_rows"]
+__all__ = ["GapOpinions", "softplus"]
 
 
 class GapOpinions(Sequence[Array]):
@@ -40,6 +40,11 @@ class GapOpinions(Sequence[Array]):
         """Those of some rows."""
         return GapOpinions(gap[rows] for gap in self.gaps)
 
+    def losses(self, y: IntArray) -> list[Array]:
+        """-log p of the true class of each row, for each member."""
+        sign = np.where(y == 1, -1.0, 1.0)
+        return [softplus(sign * gap) for gap in self.gaps]
+
     def largest(self) -> list[float]:
         """Of each member, the largest absolute log-probability."""
         ends = [max(float(gap.max()), -float(gap.min())) for gap in self.gaps]
@@ -55,11 +60,3 @@ def softplus(x: Any) -> Array:
     np.log1p(found, out=found)
     found += np.maximum(x, 0.0)
     return found
-
-
-def losses_of_rows(opinions: Sequence[Array], y: IntArray) -> list[Array]:
-    """-log p of the true class of each row, for each member."""
-    if isinstance(opinions, GapOpinions):
-        sign = np.where(y == 1, -1.0, 1.0)
-        return [softplus(sign * gap) for gap in opinions.gaps]
-    return [np.asarray(-own[np.arange(len(y)), y]) for own in opinions]

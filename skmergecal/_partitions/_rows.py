@@ -57,11 +57,20 @@ class Rows(NamedTuple):
         """Weights, 1 where there are none."""
         return np.ones(len(self.y)) if self.weight is None else self.weight
 
+    @property
+    def gaps(self) -> list[Any] | None:
+        """Those of `GapOpinions`; None where the opinions are matrices."""
+        return self.opinions.gaps if isinstance(self.opinions, GapOpinions) else None
+
+    @property
+    def n_classes(self) -> int:
+        """Number of columns of an opinion."""
+        return 2 if self.gaps is not None else int(self.opinions[0].shape[1])
+
     def sizes(self) -> tuple[int, float, int]:
         """What `Sizes` has."""
         total = float(len(self.y) if self.weight is None else self.weight.sum())
-        n_classes = 2 if isinstance(self.opinions, GapOpinions) else self.opinions[0].shape[1]
-        return len(self.y), total, n_classes
+        return len(self.y), total, self.n_classes
 
     def weight_of_classes(self, n_classes: int) -> Array:
         """Weight of the rows of each class."""
@@ -71,8 +80,7 @@ class Rows(NamedTuple):
         """What tells whether the rows have come back as they were."""
         if not len(self.y):
             return 0, 0, 0.0
-        own = self.opinions
-        first = own.gaps[0] if isinstance(own, GapOpinions) else own[0][:, 0]
+        first = self.opinions[0][:, 0] if self.gaps is None else self.gaps[0]
         total = float(np.add.reduce(first, dtype=np.float64))
         if self.weight is not None:
             total += float(self.weight.sum())
@@ -88,6 +96,24 @@ class Rows(NamedTuple):
         if isinstance(self.opinions, GapOpinions):
             return Rows(self.opinions.take(rows), self.y[rows], weight)
         return Rows([z[rows] for z in self.opinions], self.y[rows], weight)
+
+    def of_members(self, members: Sequence[int]) -> Rows:
+        """The same rows with the opinions of some members."""
+        if isinstance(self.opinions, GapOpinions):
+            return self._replace(opinions=self.opinions.some(members))
+        return self._replace(opinions=[self.opinions[k] for k in members])
+
+    def largest(self) -> list[float]:
+        """Of each member, the largest absolute value."""
+        if isinstance(self.opinions, GapOpinions):
+            return self.opinions.largest()
+        return [max(float(m.max()), -float(m.min())) for m in self.opinions]
+
+    def losses(self) -> list[Array]:
+        """-log p of the true class of each row, for each member."""
+        if isinstance(self.opinions, GapOpinions):
+            return self.opinions.losses(self.y)
+        return [np.asarray(-own[np.arange(len(self.y)), self.y]) for own in self.opinions]
 
     def without_weightless(self) -> Rows:
         """The rows of positive weight."""

@@ -264,9 +264,8 @@ def _as_only_opinion(rows: Rows, pool: LooOfLogPool) -> Rows:
 
 def opinions_without_rows(rows: Rows, pools: Sequence[LooOfLogPool]) -> Rows:
     """What pools say of each row, fitted without it: of gaps again gaps, in float32."""
-    if isinstance(rows.opinions, GapOpinions):
-        gaps = GapOpinions(pool.gaps(rows) for pool in pools)
-        return Rows(gaps, rows.y, rows.weight)
+    if rows.gaps is not None:
+        return rows._replace(opinions=GapOpinions(pool.gaps(rows) for pool in pools))
     return Rows([pool.log_proba(rows) for pool in pools], rows.y, rows.weight)
 
 
@@ -345,14 +344,14 @@ class LooOfLogPool:
 
     def gaps(self, rows: Rows) -> Any:
         """The same of gaps, which are kept in float32: in the pool they only add up."""
-        assert isinstance(rows.opinions, GapOpinions)
+        assert rows.gaps is not None
         found = np.zeros(len(rows.y), dtype=np.float32)
         active = np.flatnonzero(self.beta > 0)
         if not active.size:
             return found
         lower, positive = factorise(self.hessian)[0], self.beta[active]
         inverse = solve_triangular(lower, np.eye(len(lower)), lower=True)
-        own, counts = [rows.opinions.gaps[k] for k in active.tolist()], rows.counts
+        own, counts = [rows.gaps[k] for k in active.tolist()], rows.counts
         for start in range(0, len(found), _ROWS):
             part = slice(start, start + _ROWS)
             gaps = np.array([gap[part] for gap in own], dtype=np.float64)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmergecal._partitions import SIZES, GapOpinions, InMemory, Partitions, Rows, Sizes
+from skmergecal._partitions import SIZES, InMemory, Partitions, Rows, Sizes
 from skmergecal._typing import Array, IntArray
 
 __all__ = ["PoolLoss", "rows_of_block"]
@@ -70,7 +70,8 @@ class PoolLoss:
         if len(members) == self.n_members:
             return self
         found = copy(self)
-        found.rows, found.unit = self.rows.map(_some_opinions, members), self.unit[members]
+        found.rows = self.rows.map(Rows.of_members, members.tolist())
+        found.unit = self.unit[members]
         found._parts = found._cut_parts()
         return found
 
@@ -97,16 +98,7 @@ class PoolLoss:
 
 def _sizes_and_units(rows: Rows) -> tuple[tuple[int, float, int], Array]:
     """Sizes, and the largest absolute value of each member."""
-    if isinstance(rows.opinions, GapOpinions):
-        return rows.sizes(), np.array(rows.opinions.largest())
-    largest = [max(float(m.max()), -float(m.min())) for m in rows.opinions]
-    return rows.sizes(), np.array(largest)
-
-
-def _some_opinions(rows: Rows, members: IntArray) -> Rows:
-    if isinstance(rows.opinions, GapOpinions):
-        return Rows(rows.opinions.some(members.tolist()), rows.y, rows.weight)
-    return Rows([rows.opinions[k] for k in members.tolist()], rows.y, rows.weight)
+    return rows.sizes(), np.array(rows.largest())
 
 
 def rows_of_block(n_members: int, n_classes: int) -> int:
@@ -119,8 +111,7 @@ class LossOfPart:
 
     def __init__(self, rows: Rows, unit: Array, several: bool) -> None:
         self.z, self.y, self.weight, self.unit = rows.opinions, rows.y, rows.counts, unit
-        self._two = self.z.gaps if isinstance(self.z, GapOpinions) else None
-        n_classes = 2 if self._two else self.z[0].shape[1]
+        self._two, n_classes = rows.gaps, rows.n_classes
         self.rows = rows_of_block(len(self.z), n_classes)
         self._axis = 0 if n_classes <= _FEW_CLASSES else 1
         self._weighted = np.empty(len(self.z) * (n_classes - 1) * min(self.rows, len(self.y)))
@@ -138,11 +129,11 @@ class LossOfPart:
     def _gaps(self, part: slice) -> Array:
         """Gaps of some rows, class by class or row by row."""
         y = self.y[part]
-        if self._two or self.z[0].shape[1] == 2:
+        if self._two is not None or self.z[0].shape[1] == 2:
             gaps = (
                 np.empty((len(self.z), len(y))) if self._room is None else self._room[:, : len(y)]
             )
-            if self._two:
+            if self._two is not None:
                 for gap, own in zip(self._two, gaps, strict=True):
                     own[:] = gap[part]
             else:

