@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.conftest import beyond_few, marks_of_file
+from tests.conftest import beyond_few, marks_of_file, pytest_ignore_collect
 
 
 def cases(name, together=(), **lists):
@@ -66,3 +66,17 @@ def test_a_test_draws_the_same_cases_in_each_run_and_another_test_others():
 )
 def test_marks_of_a_file(path, marks):
     assert marks_of_file(Path(path).absolute()) == marks
+
+
+@pytest.mark.parametrize(
+    ("marks", "name", "ignored"),
+    [
+        ("not once and (not gallery or cheap)", "test_packaging.py", True),
+        ("not once and (not gallery or cheap)", "test_search.py", None),
+        ("not thorough", "test_packaging.py", None),
+        ("", "test_packaging.py", None),
+    ],
+)
+def test_files_whose_tests_are_all_left_out_are_not_imported(marks, name, ignored):
+    config = SimpleNamespace(option=SimpleNamespace(markexpr=marks))
+    assert pytest_ignore_collect(Path(name), config) is ignored

@@ -67,6 +67,7 @@ def counted_members(blobs):
     return members
 
 
+@pytest.mark.once  # how often members are asked
 def test_search_calls_each_frozen_member_at_most_twice_a_fold(blobs, tmp_path):
     frozen = [(n, FrozenEstimator(m.fit(blobs.X, blobs.y))) for n, m in counted_members(blobs)]
     splits = StratifiedKFold(3)
@@ -89,6 +90,7 @@ def test_search_calls_each_frozen_member_at_most_twice_a_fold(blobs, tmp_path):
     )
 
 
+@pytest.mark.once  # how often members are asked
 def test_search_fits_each_member_once_a_fold(blobs, tmp_path):
     members = counted_members(blobs)[:2]
     members[1] = ("bayes", Counted("bayes", GaussianNB()))
@@ -101,6 +103,7 @@ def test_search_fits_each_member_once_a_fold(blobs, tmp_path):
     assert CALLS["forest fit"] == 3 * (2 + 1)
 
 
+@pytest.mark.once  # how often members are asked
 def test_members_of_the_readme_are_cached(blobs, tmp_path, monkeypatch):
     """LogisticRegression has random_state=None, but its default solver draws nothing."""
     fits = []

@@ -86,8 +86,19 @@ def tuned(nets):
     return FineTunedClassifier(FrozenEstimator(nets[0]), epochs=1, random_state=0).fit(X, Y)
 
 
-@pytest.mark.parametrize("made", [pooled, one_model, calibrated, tuned])
-@pytest.mark.parametrize("module", [with_norm(), Remembering, "binary"])
+@pytest.mark.parametrize(
+    ("module", "made"),
+    [
+        (with_norm(), pooled),
+        (with_norm(), one_model),
+        (with_norm(), tuned),
+        (Remembering, pooled),
+        (Remembering, one_model),
+        (Remembering, calibrated),
+        ("binary", calibrated),
+        ("binary", tuned),
+    ],
+)
 def test_a_fitted_object_predicts_the_same_in_many_threads(module, made):
     nets = [fitted(module, seed) for seed in range(2)]
     model = made(nets)
