@@ -109,9 +109,23 @@ def pytest_collect_file():
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Do not import files, all tests of which would be left out: as on the oldest versions."""
-    left_out = config.option.markexpr.startswith("not once") and collection_path.suffix == ".py"
-    return True if left_out and marks_of_file(collection_path)[1] else None
+    """Do not import files, all tests of which would be left out."""
+    if collection_path.suffix != ".py":
+        return None
+    thorough, once = marks_of_file(collection_path)
+    marks = config.option.markexpr
+    left_out = (
+        (marks.startswith("not once") and once)
+        or (marks.startswith("not thorough") and thorough)
+        or (marks.startswith("thorough") and not thorough and not has_a_sweep(collection_path))
+    )
+    return left_out or None
+
+
+def has_a_sweep(path):
+    """Whether a file names hypothesis or the mark of thorough tests."""
+    text = path.read_text(encoding="utf-8")
+    return "hypothesis" in text or "thorough" in text
 
 
 @cache

@@ -73,10 +73,15 @@ def test_marks_of_a_file(path, marks):
     [
         ("not once and (not gallery or cheap)", "test_packaging.py", True),
         ("not once and (not gallery or cheap)", "test_search.py", None),
-        ("not thorough", "test_packaging.py", None),
+        ("not thorough and not gallery", "test_search.py", True),
+        ("not thorough and not gallery", "test_import.py", None),
+        ("thorough and not gallery", "test_search.py", None),
+        ("thorough and not gallery", "field/test_threads.py", True),
+        ("thorough and not gallery", "metrics/test_identities.py", None),  # with sweeps
+        ("thorough and not gallery", "distributed/test_cluster.py", None),  # with the mark
         ("", "test_packaging.py", None),
     ],
 )
 def test_files_whose_tests_are_all_left_out_are_not_imported(marks, name, ignored):
     config = SimpleNamespace(option=SimpleNamespace(markexpr=marks))
-    assert pytest_ignore_collect(Path(name), config) is ignored
+    assert pytest_ignore_collect(Path(__file__).parent / name, config) is ignored
