@@ -17,6 +17,7 @@ __all__ = [
     "SETS",
     "can_be_mixed",
     "check_augmentable",
+    "check_same_inputs",
     "combined_rows",
     "draw_mixture",
     "holds_numbers",
@@ -205,6 +206,20 @@ def _keys_of_rows(X: Any) -> np.ndarray:
     return whole.view(np.dtype((np.void, whole.dtype.itemsize * X.shape[1])))[:, 0]
 
 
+def check_same_inputs(X: Any, unlabeled: Any) -> None:
+    """Check that rows without labels have the inputs of X, where X is a dict of inputs.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    known = set(unlabeled) if isinstance(unlabeled, Mapping) else set()
+    if isinstance(X, Mapping) and set(X) != known:
+        msg = f"X_unlabeled should be a {type(X).__name__} with the inputs of X: {', '.join(X)}"
+        raise ValueError(msg)
+
+
 def stacked(X: Any, unlabeled: Any) -> Any:
     """Rows with further rows below them, in the container of the first.
 
@@ -216,9 +231,7 @@ def stacked(X: Any, unlabeled: Any) -> Any:
     if isinstance(X, list):
         return [*X, *unlabeled]
     if isinstance(X, Mapping):
-        if set(X) != set(unlabeled if isinstance(unlabeled, Mapping) else ()):
-            msg = f"X_unlabeled should be a {type(X).__name__} with the inputs of X: {', '.join(X)}"
-            raise ValueError(msg)
+        check_same_inputs(X, unlabeled)
         return type(X)(**{name: stacked(part, unlabeled[name]) for name, part in X.items()})
     if hasattr(X, "iloc"):
         if list(X.columns) != list(getattr(unlabeled, "columns", [])):

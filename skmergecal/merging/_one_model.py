@@ -18,6 +18,7 @@ from skmergecal._numerics import (
     log_softmax,
     softmax,
 )
+from skmergecal._training import check_same_inputs
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import (
@@ -171,7 +172,8 @@ def _merge_parameters(
     several = (weights > 0).sum() > 1 and len(X) > 0
     if several and (parameters[0].network is not None if aligns else parameters[0].has_statistics):
         like = write_parameters(first.estimator, parameters[0])
-        _check_inputs(X)
+        for block in X[1:]:
+            check_same_inputs(X[0], block)
         blocks = [network_rows(like, block) for block in X]
         _check_widths(blocks)
         rows = np.concatenate(blocks)
@@ -221,19 +223,6 @@ def rows_to_merge_on(
         kept = inside if len(inside) else kept
     blocks = [_safe_indexing(rows.X, kept)]
     return blocks if settings.unlabeled is None else [*blocks, settings.unlabeled]
-
-
-def _check_inputs(blocks: Sequence[Any]) -> None:
-    first = blocks[0]
-    if not isinstance(first, Mapping):
-        return
-    for block in blocks[1:]:
-        if set(block if isinstance(block, Mapping) else ()) != set(first):
-            msg = (
-                f"X_unlabeled should be a {type(first).__name__} with the inputs of X: "
-                f"{', '.join(first)}"
-            )
-            raise ValueError(msg)
 
 
 def _check_widths(blocks: Sequence[Array]) -> None:
@@ -372,7 +361,8 @@ class FoldMerges:
         key = -1 if fold is None else fold.places.start
         if key not in self.read:
             members = self.held_out.members if fold is None else fold.members
-            self.read[key] = same_input(members, self.temperatures, [self.rows.X])
+            few = _safe_indexing(self.rows.X, self.rows.kept[:ROWS_TO_COMPARE])
+            self.read[key] = same_input(members, self.temperatures, [few])
         return self.read[key]
 
     def within_folds(self, weights: Array) -> list[MergedMember]:

@@ -126,6 +126,23 @@ def test_without_rows_the_error_asks_for_them():
     merge_parameters(parts, [0.5, 0.5], alignment="weights", repair=None, X=inputs())  # the remedy
 
 
+def test_inputs_of_unequal_lengths_are_refused():
+    parts = [read_parameters(as_net(made(seed))) for seed in (0, 1)]
+    X = inputs()
+    with pytest.raises(ValueError, match=r"same number of rows; got {.*'code': 11"):
+        merge_parameters(parts, [0.5, 0.5], X={**X, "code": X["code"][:11]})
+
+
+def test_one_input_by_its_name_is_that_input():
+    torch.manual_seed(0)
+    modules = [nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)) for _ in range(2)]
+    parts = [read_parameters(as_net(module.double())) for module in modules]
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    found = [merge_parameters(parts, [0.5, 0.5], X=rows).parameters for rows in (X, {"input": X})]
+    for name, array in found[0].arrays.items():
+        np.testing.assert_array_equal(found[1].arrays[name], array)
+
+
 def test_rows_with_text_are_refused_by_the_name_of_the_input():
     parts = [read_parameters(as_net(made(seed))) for seed in (0, 1)]
     with pytest.raises(ValueError, match=r"X\['numbers'\]"):

@@ -429,6 +429,17 @@ def test_a_net_of_two_inputs_is_merged_as_that_of_one_matrix():
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=0, atol=1e-5)
 
 
+def test_rows_that_do_not_count_do_not_describe_nets_of_two_inputs():
+    pair = [net(TwoInputs, seed, (two_inputs(TRAIN[0]), TRAIN[1]), max_epochs=1) for seed in (0, 1)]
+    held, weight = two_inputs(HELD[0]), np.ones(len(HELD[1]))
+    held["num"][:9] = np.nan
+    weight[:9] = 0.0
+    one = MergedClassifier.from_fitted(
+        pair, held, HELD[1], weight, method="parameters", weights=None, barrier_tolerance=9.0
+    )
+    assert "aligned" in one.merge_report_.stages
+
+
 def test_the_path_to_a_net_of_several_inputs_with_its_units_in_another_order_is_flat():
     one = net(TwoInputs, 0, (two_inputs(TRAIN[0]), TRAIN[1]))
     other = copy.deepcopy(one)
