@@ -21,7 +21,7 @@ from skmergecal._networks._training import (
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array
 
-__all__ = ["distil", "mixed_rows"]
+__all__ = ["distil", "in_single", "mixed_rows"]
 
 #: Divides logits before they are compared: the pool's less likely classes then count for more.
 TEMPERATURE = 2.0
@@ -106,12 +106,13 @@ def distil(
             goals = softmax(two_columns(pool(rows)) / TEMPERATURE)
         for few in batches(len(X), batch, rng):
             rate = STEP * 0.5 * (1 + np.cos(np.pi * adam.count / n_steps))
-            rows_of_batch = _single(rows[few])
+            rows_of_batch = in_single(rows[few])
             train_on_batch(network, adam, rows_of_batch, goals[few], rate, temperature=TEMPERATURE)
     return adam.like(arrays)
 
 
-def _single(array: Array) -> Array:
+def in_single(array: Array) -> Array:
+    """Floating numbers in float32; others as they are."""
     return array.astype(np.float32) if np.issubdtype(array.dtype, np.floating) else array
 
 

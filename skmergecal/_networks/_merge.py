@@ -10,7 +10,7 @@ import numpy as np
 
 from skmergecal._networks._align import align_networks
 from skmergecal._networks._axes import Einsum
-from skmergecal._networks._distil import distil, mixed_rows
+from skmergecal._networks._distil import distil, in_single, mixed_rows
 from skmergecal._networks._network import Network, as_float64, two_columns
 from skmergecal._networks._nodes import AffineLayer, BatchNorm, Embedding, Multiply
 from skmergecal._networks._repair import (
@@ -102,10 +102,11 @@ def merge_networks(
 
 @dataclass
 class _Merge:
-    """The work on one set of members; arrays in float64."""
+    """The work on one set of members; arrays in float64, and as they were given."""
 
     network: Network
     members: list[dict[str, Array]]
+    given: list[Mapping[str, Array]]
     weights: Array
     X: Array | None
     stages: dict[str, dict[str, Array]]
@@ -125,8 +126,8 @@ class _Merge:
             range(len(arrays)),
             key=lambda i: (-weights[i], [float((a**2).sum()) for a in arrays[i].values()]),
         )
-        arrays = [arrays[i] for i in order]
-        return cls(network, arrays, weights[order], None if X is None else some_rows(X), {})
+        arrays, given = [arrays[i] for i in order], [members[i] for i in order]
+        return cls(network, arrays, given, weights[order], None if X is None else some_rows(X), {})
 
     def run(self, alignment: str | None, repair: str | None) -> str:
         """Compute the stages that are set; return the name of the last, of the best for "auto"."""
@@ -159,7 +160,7 @@ class _Merge:
             start, nearest = self.stages[chosen], min(self.members, key=self.distance)
             if alignment == "auto" and self.distance(nearest) < _NEARER * self.distance(start):
                 start = nearest
-            self.stages["distilled"] = distil(self.network, start, self.pooled, self.X)
+            self.stages["distilled"] = distil(self.network, start, self.goals, self.X)
             chosen = self.best() if alignment == "auto" else "distilled"
         return chosen
 
@@ -193,10 +194,21 @@ class _Merge:
 
     def pooled(self, X: Array) -> Array:
         """Logits of the pool."""
-        total = np.zeros(())
-        for weight, arrays in zip(self.weights, self.members, strict=True):
-            total = total + weight * self.network.logits(arrays, X)
-        return total
+        return self._mean_logits(self.members, X)
+
+    def goals(self, X: Array) -> Array:
+        """The same as members of torch say it: in float32, as which the training takes the rows."""
+        numbers = [a for member in self.given for a in member.values() if a.dtype.kind == "f"]
+        if any(array.dtype.itemsize > 4 for array in numbers):
+            return self.pooled(X)
+        return self._mean_logits(self.given, in_single(X))
+
+    def _mean_logits(self, members: Sequence[Mapping[str, Array]], X: Array) -> Array:
+        found = (
+            float(weight) * self.network.logits(arrays, X)
+            for weight, arrays in zip(self.weights, members, strict=True)
+        )
+        return np.asarray(sum(found))
 
     def best(self) -> str:
         """Name of the stage nearest to the pool, on rows and mixed rows."""
