@@ -6,11 +6,13 @@ import os
 from collections import defaultdict
 from functools import cache
 from importlib.util import find_spec
+from itertools import product
 from random import Random
 
 import numpy as np
 import pytest
 from _pytest.doctest import DoctestModule
+from _pytest.mark.expression import Expression
 from hypothesis import settings
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -95,6 +97,8 @@ ONCE = {
 }
 
 
+#: The marks of pyproject.toml.
+MARKS = ("thorough", "once", "gallery", "cheap")
 #: Folders of arithmetic on arrays. Old versions run each function there in the other tests, which
 #: is enough to see that a function of NumPy or SciPy is missing or means something else.
 ARITHMETIC = {"_networks", "_partitions", "_temperature", "monitoring", "pooling"}
@@ -109,17 +113,27 @@ def pytest_collect_file():
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Do not import files, all tests of which would be left out."""
-    if collection_path.suffix != ".py":
+    """Do not import files, all tests of which would be left out by their marks."""
+    if collection_path.suffix != ".py" or not config.option.markexpr:
         return None
     thorough, once = marks_of_file(collection_path)
-    marks = config.option.markexpr
-    left_out = (
-        (marks.startswith("not once") and once)
-        or (marks.startswith("not thorough") and thorough)
-        or (marks.startswith("thorough") and not thorough and not has_a_sweep(collection_path))
-    )
-    return left_out or None
+    known = {"once": True} if once else {}
+    if thorough or not has_a_sweep(collection_path):
+        known["thorough"] = thorough
+    return None if can_be_chosen(config.option.markexpr, known) else True
+
+
+def can_be_chosen(marks, known):
+    """Whether an expression holds for some tests, of which some marks are known."""
+    expression = Expression.compile(marks)
+    others = [name for name in MARKS if name not in known]
+    for values in product([True, False], repeat=len(others)):
+        of_test = {**dict(zip(others, values, strict=True)), **known}
+        if expression.evaluate(lambda name, of_test=of_test, **_: of_test.get(name, True)):
+            return True
+        if expression.evaluate(lambda name, of_test=of_test, **_: of_test.get(name, False)):
+            return True
+    return False
 
 
 def has_a_sweep(path):

@@ -79,6 +79,11 @@ def test_marks_of_a_file(path, marks):
         ("thorough and not gallery", "field/test_threads.py", True),
         ("thorough and not gallery", "metrics/test_identities.py", None),  # with sweeps
         ("thorough and not gallery", "distributed/test_cluster.py", None),  # with the mark
+        ("thorough or not thorough", "field/test_threads.py", None),
+        ("not (thorough or gallery)", "test_search.py", True),
+        ("not thorough or once", "test_packaging.py", None),
+        ("another", "test_packaging.py", None),
+        ("not another", "test_packaging.py", None),
         ("", "test_packaging.py", None),
     ],
 )

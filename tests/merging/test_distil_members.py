@@ -431,7 +431,7 @@ def test_a_net_of_two_inputs_is_merged_as_that_of_one_matrix():
 
 def test_rows_that_do_not_count_do_not_describe_nets_of_two_inputs():
     pair = [net(TwoInputs, seed, (two_inputs(TRAIN[0]), TRAIN[1]), max_epochs=1) for seed in (0, 1)]
-    held, weight = two_inputs(HELD[0]), np.ones(len(HELD[1]))
+    held, weight = two_inputs(HELD[0].copy()), np.ones(len(HELD[1]))
     held["num"][:9] = np.nan
     weight[:9] = 0.0
     one = MergedClassifier.from_fitted(
