@@ -9,6 +9,7 @@ import inspect
 import operator
 import re
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,15 @@ def test_tree_of_the_architecture_lists_every_file():
             listed.add("".join(folders))
     assert files - listed == set()
     assert {name for name in listed if name.endswith(".py")} - files <= {"_version.py"}
+
+
+def test_no_row_of_a_table_is_lost():
+    """A row whose first cell is empty belongs to the row above; below a border there is none."""
+    border, lost = re.compile(r"([=-]+)( +[=-]+)+"), []
+    for page in sorted(DOCS.rglob("*.rst")):
+        lines = page.read_text(encoding="utf-8").splitlines()
+        for number, (above, line) in enumerate(pairwise(lines), start=2):
+            first = border.fullmatch(above)
+            if first and line.strip() and not line[: len(first[1])].strip():
+                lost.append(f"{page.relative_to(DOCS)}:{number}")
+    assert not lost
