@@ -81,7 +81,7 @@ class GraphReader:
         Columns of the input.
     parts : dict of str to tuple of int
         Of a module with several inputs, the shape of one row of each, by argument of ``forward``.
-        The columns of the network's input are theirs, side by side.
+        The columns of the network's input are theirs, side by side in the order of names.
     """
 
     def __init__(
@@ -181,11 +181,8 @@ class GraphReader:
         """The place of one of several inputs."""
         if not self.nodes:
             self.add(Input())
-        start = 0
-        for other, shape in self.parts.items():
-            if other == name:
-                break
-            start += prod(shape)
+        shape = self.parts[name]
+        start = sum(prod(other) for before, other in self.parts.items() if before < name)
         columns = tuple(range(start, start + prod(shape)))
         return self.reshaped(self.add(Columns((0,), columns)), shape)
 

@@ -222,7 +222,7 @@ def _average_over_strengths(loss: PoolLoss) -> tuple[Array, Partitions[Rows], Ar
         for beta, alpha in zip(betas, STRENGTHS, strict=True)
     ]
     each = together(loss.rows, problems)
-    predictions = loss.rows.map(_predictions, each).stored("predictions without each row")
+    predictions = loss.rows.map(opinions_without_rows, each).stored("predictions without each row")
     stacked = PoolLoss(predictions)
     shares = _beta(stacked, STACKING_ALPHA, _start(stacked, STACKING_ALPHA))
     return np.asarray(shares @ np.array(betas)), predictions, shares
@@ -238,10 +238,6 @@ def _betas(loss: PoolLoss) -> list[Array]:
         start = _beta(loss, alpha, start)
         found.append(start)
     return found
-
-
-def _predictions(rows: Rows, pools: Sequence[LooOfLogPool]) -> Rows:
-    return opinions_without_rows(rows, pools)
 
 
 def _summarise(beta: Array, loss: PoolLoss, *, unpenalised: bool) -> PoolFit:
