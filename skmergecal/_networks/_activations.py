@@ -38,13 +38,51 @@ class ActivationFunction(NamedTuple):
     homogeneous: bool = False
 
 
+#: Coefficients of the tail of the normal distribution, of t to t^5.
+_TAIL = (0.319381530, -0.356563782, 1.781477937, -1.821255978, 1.330274429)
+
+
+def normal_density(x: Array) -> Array:
+    """Density of the standard normal distribution."""
+    found: Array = x * x
+    found *= -0.5
+    np.exp(found, out=found)
+    found /= sqrt(2 * pi)
+    return found
+
+
+def normal_cdf(x: Array) -> Array:
+    """Distribution function of the standard normal, in single precision by a short formula.
+
+    Its error is at most 4e-7, most of it the rounding of single precision. SciPy computes in
+    double precision for single precision, too, which takes five times as long.
+
+    References
+    ----------
+    Abramowitz and Stegun, "Handbook of mathematical functions", 1964, formula 26.2.17.
+    """
+    if x.dtype != np.float32:
+        found: Array = ndtr(x)
+        return found
+    t = np.abs(x)
+    t *= 0.2316419
+    t += 1
+    np.reciprocal(t, out=t)
+    tail = np.full_like(t, _TAIL[-1])
+    for coefficient in (*_TAIL[-2::-1], 0.0):
+        tail *= t
+        tail += coefficient
+    tail *= normal_density(x)
+    # 1 - tail where x is positive, else the tail; `numpy.where` takes as long as all of the above.
+    found = np.copysign(0.5 - tail, x)
+    found += 0.5
+    return found
+
+
 def _gelu_slope(x: Array, y: Array, _: float) -> Array:
-    slope = x**2  # ndtr(x) + x * exp(-x**2 / 2) / sqrt(2 pi), in place
-    slope /= -2
-    np.exp(slope, out=slope)
+    slope = normal_density(x)
     slope *= x
-    slope /= sqrt(2 * pi)
-    slope += ndtr(x)
+    slope += normal_cdf(x)
     return slope
 
 
@@ -101,7 +139,7 @@ ACTIVATIONS = {
     "tanh": ActivationFunction(lambda x, _: np.tanh(x), lambda x, y, _: 1 - y**2, odd=True),
     "logistic": ActivationFunction(lambda x, _: expit(x), lambda x, y, _: y * (1 - y)),
     "elu": ActivationFunction(_exponential, _exponential_slope),
-    "gelu": ActivationFunction(lambda x, _: x * ndtr(x), _gelu_slope),
+    "gelu": ActivationFunction(lambda x, _: x * normal_cdf(x), _gelu_slope),
     "gelu_tanh": ActivationFunction(_gelu_tanh, _gelu_tanh_slope),
     "silu": ActivationFunction(lambda x, _: x * expit(x), _silu_slope),
     "selu": ActivationFunction(

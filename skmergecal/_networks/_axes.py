@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal._networks._nodes import Arrays, Gradients, Node
+from skmergecal._networks._nodes import Arrays, Gradients, Node, sum_product
 from skmergecal._typing import Array
 
 __all__ = ["Columns", "Concat", "Einsum", "Permute", "Reduce", "Reshape", "Softmax"]
@@ -146,9 +146,9 @@ class Softmax(Node):
         """Shifted by the maximum first, so that nothing overflows."""
         x = values[0] - values[0].max(axis=self.axis, keepdims=True)
         if self.log:
-            return x - np.log(np.exp(x).sum(axis=self.axis, keepdims=True))
+            return x - np.log(sum_product(self.axis, np.exp(x)))
         np.exp(x, out=x)
-        x /= x.sum(axis=self.axis, keepdims=True)
+        x /= sum_product(self.axis, x)
         return x
 
     def backward(
@@ -156,8 +156,8 @@ class Softmax(Node):
     ) -> tuple[list[Array | None], Gradients]:
         """Gradient of the normalisation."""
         if self.log:
-            return [gradient - np.exp(out) * gradient.sum(axis=self.axis, keepdims=True)], {}
-        inner: Array = gradient - (out * gradient).sum(axis=self.axis, keepdims=True)
+            return [gradient - np.exp(out) * sum_product(self.axis, gradient)], {}
+        inner: Array = gradient - sum_product(self.axis, out, gradient)
         inner *= out
         return [inner], {}
 

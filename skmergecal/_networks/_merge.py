@@ -102,11 +102,15 @@ def merge_networks(
 
 @dataclass
 class _Merge:
-    """The work on one set of members; arrays in float64, and as they were given."""
+    """The work on one set of members.
+
+    Averages are taken in float64. Values are computed in the members' precision: single, if they
+    hold no number of double precision, as those of torch.
+    """
 
     network: Network
     members: list[dict[str, Array]]
-    given: list[Mapping[str, Array]]
+    single: bool
     weights: Array
     X: Array | None
     stages: dict[str, dict[str, Array]]
@@ -126,8 +130,10 @@ class _Merge:
             range(len(arrays)),
             key=lambda i: (-weights[i], [float((a**2).sum()) for a in arrays[i].values()]),
         )
-        arrays, given = [arrays[i] for i in order], [members[i] for i in order]
-        return cls(network, arrays, given, weights[order], None if X is None else some_rows(X), {})
+        arrays = [arrays[i] for i in order]
+        numbers = [a for member in members for a in member.values() if a.dtype.kind == "f"]
+        single = all(array.dtype.itemsize <= 4 for array in numbers)
+        return cls(network, arrays, single, weights[order], None if X is None else some_rows(X), {})
 
     def run(self, alignment: str | None, repair: str | None) -> str:
         """Compute the stages that are set; return the name of the last, of the best for "auto"."""
@@ -160,14 +166,18 @@ class _Merge:
             start, nearest = self.stages[chosen], min(self.members, key=self.distance)
             if alignment == "auto" and self.distance(nearest) < _NEARER * self.distance(start):
                 start = nearest
-            self.stages["distilled"] = distil(self.network, start, self.goals, self.X)
+            self.stages["distilled"] = distil(self.network, start, self.pooled, self.X)
             chosen = self.best() if alignment == "auto" else "distilled"
         return chosen
 
     def add_selection(self) -> None:
         assert self.X is not None
         self.stages["select"] = select_and_merge(
-            self.network, self.members, self.weights, some_rows(self.X, FEW_ROWS)
+            self.network,
+            self.members,
+            self.weights,
+            some_rows(self.X, FEW_ROWS),
+            single=self.single,
         )
 
     def repair(
@@ -192,21 +202,17 @@ class _Merge:
             return some_rows(self.X, FEW_ROWS)
         return probe_rows(self.network, RANDOM_ROWS)
 
+    def logits(self, arrays: Mapping[str, Array], X: Array) -> Array:
+        """Logits of a network, in the members' precision."""
+        if self.single:
+            arrays, X = {name: in_single(a) for name, a in arrays.items()}, in_single(X)
+        return self.network.logits(arrays, X)
+
     def pooled(self, X: Array) -> Array:
-        """Logits of the pool."""
-        return self._mean_logits(self.members, X)
-
-    def goals(self, X: Array) -> Array:
-        """The same as members of torch say it: in float32, as which the training takes the rows."""
-        numbers = [a for member in self.given for a in member.values() if a.dtype.kind == "f"]
-        if any(array.dtype.itemsize > 4 for array in numbers):
-            return self.pooled(X)
-        return self._mean_logits(self.given, in_single(X))
-
-    def _mean_logits(self, members: Sequence[Mapping[str, Array]], X: Array) -> Array:
+        """Logits of the pool, in the members' precision."""
         found = (
-            float(weight) * self.network.logits(arrays, X)
-            for weight, arrays in zip(self.weights, members, strict=True)
+            float(weight) * self.logits(arrays, X)
+            for weight, arrays in zip(self.weights, self.members, strict=True)
         )
         return np.asarray(sum(found))
 
@@ -225,7 +231,7 @@ class _Merge:
         """Mean Kullback-Leibler divergence of a network from the pool, computed once."""
         if id(arrays) not in self.measured:
             X, pool = self.judged
-            found = log_softmax(two_columns(self.network.logits(arrays, X)))
+            found = log_softmax(two_columns(self.logits(arrays, X)))
             divergence = float((np.exp(pool) * (pool - found)).sum(axis=1).mean())
             # The arrays are kept, too, so that no others can take their number.
             self.measured[id(arrays)] = arrays, divergence

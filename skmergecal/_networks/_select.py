@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._compat import Interval
-from skmergecal._networks._distil import fit_head
+from skmergecal._networks._distil import fit_head, in_single
 from skmergecal._networks._network import BLOCK, Network, two_columns
 from skmergecal._networks._nodes import Add, AffineLayer, Arrays, Constant, as_rows
 from skmergecal._networks._repair import least_squares, refit_layers
@@ -159,11 +159,19 @@ class _Selection:
     """Choice of units, space by space."""
 
     def __init__(
-        self, network: Network, members: Sequence[dict[str, Array]], weights: Any, X: Array
+        self,
+        network: Network,
+        members: Sequence[dict[str, Array]],
+        weights: Any,
+        X: Array,
+        single: bool = False,
     ) -> None:
         self.network, self.members, self.weights = network, members, weights
         self.spaces = find_spaces(network, members[0])
-        self.X = X
+        self.X, self.evaluated = X, members
+        if single:
+            self.X = in_single(X)
+            self.evaluated = [{n: in_single(a) for n, a in own.items()} for own in members]
         self.n_axes = [value.ndim for value in network.values(members[0], X[:1])]
         self.chosen: dict[int, _Chosen] = {}
         self.blocks: list[list[tuple[int, UnitValue]]] = [[] for _ in network.nodes]
@@ -185,7 +193,7 @@ class _Selection:
 
     def values(self, places: Sequence[int]) -> Iterator[dict[int, Array]]:
         """Values of some nodes, of one member after the other: those of all take much room."""
-        return (self.network.values_at(places, arrays, self.X) for arrays in self.members)
+        return (self.network.values_at(places, arrays, self.X) for arrays in self.evaluated)
 
     def consumers(self, space: UnitSpace) -> list[tuple[int, UnitValue]]:
         """Affine layers that take the units as inputs, one column each."""
@@ -296,7 +304,7 @@ def _select_for_all(
 
 
 def select_and_merge(
-    network: Network, members: Sequence[Arrays], weights: Any, X: Array
+    network: Network, members: Sequence[Arrays], weights: Any, X: Array, *, single: bool = False
 ) -> dict[str, Array]:
     """One network of the members' size, from the units that best explain their pooled logits.
 
@@ -314,6 +322,8 @@ def select_and_merge(
         Of the logit pool; their sum is 1.
     X : ndarray of shape (n_rows, n_features)
         Rows without labels.
+    single : bool, default=False
+        Compute the values of units in single precision, which takes half of the time.
 
     Returns
     -------
@@ -323,7 +333,7 @@ def select_and_merge(
     spaces = find_spaces(network, copies[0])
     for arrays in copies:
         balance(arrays, spaces)  # so that the size of a unit's values shows how much it matters
-    selection = _Selection(network, copies, weights, X)
+    selection = _Selection(network, copies, weights, X, single)
     selection.run()
     start = _gather(selection)
     targets = _targets(selection)

@@ -9,6 +9,7 @@ from scipy import special
 from torch import nn
 from torch.nn import functional
 
+from skmergecal._networks._activations import normal_cdf
 from skmergecal._networks._network import as_float64
 from skmergecal._networks._reparametrise import balance, reparametrise
 from skmergecal._networks._spaces import find_spaces
@@ -199,3 +200,12 @@ def test_several_inputs_are_named():
 def test_the_operation_that_is_in_the_way_is_named(how, what):
     with pytest.raises(UntraceableError, match=what):
         trace(Net(how).double(), 5)
+
+
+def test_the_normal_distribution_function_in_both_precisions():
+    x = np.concatenate([np.linspace(-40, 40, 200_001), [np.inf, -np.inf]])
+    np.testing.assert_array_equal(normal_cdf(x), special.ndtr(x))
+    found = normal_cdf(x.astype(np.float32))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, special.ndtr(x.astype(np.float32).astype(float)), atol=4e-7)
+    assert np.isnan(normal_cdf(np.float32([np.nan]))).all()
