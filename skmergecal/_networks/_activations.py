@@ -118,7 +118,7 @@ def _hardswish_slope(x: Array, y: Array, _: float) -> Array:
 
 
 def _exponential(x: Array, alpha: float) -> Array:
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+    return np.maximum(x, 0.0) + alpha * np.expm1(np.minimum(x, 0.0))
 
 
 def _exponential_slope(x: Array, y: Array, alpha: float) -> Array:
