@@ -26,6 +26,7 @@ from skmergecal._validation._parameters import (
     check_parameters,
 )
 from skmergecal._validation._weights import (
+    by_label,
     check_factors,
     check_member_weights,
     check_sample_weight,
@@ -39,6 +40,7 @@ __all__ = [
     "POSITIVE",
     "TEMPERATURE",
     "as_numbers",
+    "by_label",
     "check_columns",
     "check_factors",
     "check_labels",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from skmergecal._validation._data import as_numbers
 from skmergecal._warnings import warn_user
 
 __all__ = [
+    "by_label",
     "check_factors",
     "check_member_weights",
     "check_sample_weight",
@@ -80,12 +82,27 @@ def warn_if_few(total_weight: float, n_classes: int) -> None:
         )
 
 
+def by_label(values: Any, labels: Collection[Any]) -> Any:
+    """A Series of pandas whose index has labels as a dict; anything else as it is.
+
+    ``value_counts`` sorts by frequency: read by position, its shares would go to other classes. An
+    index that only counts, or has the numbers of picked rows, holds no labels.
+    """
+    if not hasattr(values, "iloc") or values.ndim != 1 or not values.index.is_unique:
+        return values
+    index = values.index
+    keys = index.tolist()
+    counts = type(index).__name__ == "RangeIndex" and keys == list(range(len(keys)))
+    picked = set(keys) != set(labels) and all(isinstance(key, Integral) for key in keys)
+    return values if counts or picked else dict(zip(keys, values.tolist(), strict=True))
+
+
 def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
-    """Weights given as an array or a dict by name, scaled to sum to 1.
+    """Weights given as an array or by name, scaled to sum to 1.
 
     Parameters
     ----------
-    weights : array-like of shape (n_members,) or dict
+    weights : array-like of shape (n_members,), dict, or Series with an index of names
         Non-negative, finite, not all 0.
     names : sequence of str
         The names of the members, in order.
@@ -95,6 +112,7 @@ def check_member_weights(weights: Any, names: Sequence[str]) -> Array:
     ValueError
         If the weights are invalid.
     """
+    weights = by_label(weights, names)
     if isinstance(weights, dict):
         if set(weights) != set(names):
             unknown = sorted(map(str, set(weights) - set(names)))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
+from sklearn.naive_bayes import ComplementNB
 from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, _fit_context, with_tags_inside
@@ -16,6 +17,7 @@ from skmergecal._typing import Array, Estimator, HeldOutLogProba, NamedEstimator
 from skmergecal._validation import (
     NON_NEGATIVE,
     as_numbers,
+    by_label,
     check_labels,
     check_sample_weight,
     encode_labels,
@@ -28,12 +30,13 @@ from skmergecal.members import Member, fitted_last_step, freeze
 __all__ = ["ClassShift", "adjust_prior"]
 
 #: Where fitted classifiers keep the class shares that they were trained for.
-_PRIORS = ("class_prior_", "priors_", "class_count_", "class_counts_")
+_PRIORS = ("class_prior_", "priors_", "class_log_prior_", "class_count_", "class_counts_")
 
 
 def _by_class(name: str, values: Any, classes: np.ndarray) -> Array:
-    """One finite number per class, given as an array or as a dict by label."""
+    """One finite number per class, given in the order of the classes or by label."""
     labels = classes.tolist()
+    values = by_label(values, labels)
     if isinstance(values, Mapping):
         if set(values) != set(labels):
             msg = f"{name} should have one number for each class {labels}; got {dict(values)}"
@@ -43,7 +46,7 @@ def _by_class(name: str, values: Any, classes: np.ndarray) -> Array:
     if found.shape != (len(labels),) or not np.isfinite(found).all():
         msg = (
             f"{name} should hold one finite number for each of the classes {labels}, in this "
-            f"order, or be a dict by label; got {np.asarray(values).tolist()}"
+            f"order, or be a dict or Series by label; got {np.asarray(values).tolist()}"
         )
         raise ValueError(msg)
     return found
@@ -62,7 +65,7 @@ class ClassShift(LogProbaClassifier):
         A ``FrozenEstimator`` is used as it is, on rows it must not have seen; anything else is
         cloned, cross-fitted over ``cv``, shifted on the rows that each clone did not see, and
         refitted on everything. With None this is a step on logits.
-    shift : array-like of shape (n_classes,) or dict by label, default=None
+    shift : array-like of shape (n_classes,) or dict or Series by label, default=None
         What is added to the logits; None learns it by log loss.
     cv : int, splitter or iterable, default=5
         How to cross-fit an estimator that is not frozen.
@@ -229,7 +232,7 @@ class ClassShift(LogProbaClassifier):
 
         Parameters
         ----------
-        shift : array-like of shape (n_classes,) or dict by label
+        shift : array-like of shape (n_classes,) or dict or Series by label
             What is added to the logits.
         estimator : FrozenEstimator, default=None
             The classifier; None makes a step on logits.
@@ -303,9 +306,9 @@ def adjust_prior(estimator: Estimator, prior: Any, *, old_prior: Any = None) -> 
     ----------
     estimator : classifier
         Fitted; it is not changed.
-    prior : array-like of shape (n_classes,) or dict by label
+    prior : array-like of shape (n_classes,) or dict or Series by label
         Shares of the classes from now on; positive, divided by their sum.
-    old_prior : array-like of shape (n_classes,) or dict by label, default=None
+    old_prior : array-like of shape (n_classes,) or dict or Series by label, default=None
         Shares that the probabilities are right for: those of the rows that it was calibrated or
         trained on. None takes those that the classifier keeps, as naive Bayes, discriminant
         analysis, our calibrators and merged classifiers do.
@@ -359,10 +362,12 @@ def _inside(frozen: Estimator) -> Estimator:
 
 def _known_prior(final: Estimator, n_classes: int) -> Array:
     """The class shares that a fitted classifier keeps."""
-    for name in _PRIORS:
+    # Complement naive Bayes keeps the shares of its rows, and does not use them.
+    for name in () if isinstance(final, ComplementNB) else _PRIORS:
         found = getattr(final, name, None)
         if found is not None and np.shape(found) == (n_classes,):
-            return np.asarray(found, dtype=np.float64)
+            shares = np.asarray(found, dtype=np.float64)
+            return np.exp(shares) if name == "class_log_prior_" else shares
     msg = (
         f"{type(final).__name__} does not say which class shares its probabilities are right for: "
         "pass old_prior=, the shares of the classes in the rows that it was calibrated or trained "

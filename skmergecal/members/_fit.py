@@ -164,7 +164,7 @@ def _fit_clone(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, An
         That of the fit to labels, if codes do not help.
     """
     first = None
-    if not _needs_codes(_innermost(estimator), params):
+    if not _needs_codes(_innermost(estimator), y, params):
         try:
             return _fit(clone_member(estimator), X, y, params)
         except MemoryError:
@@ -185,11 +185,14 @@ def _fit_clone(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, An
     raise first
 
 
-def _needs_codes(booster: Estimator, params: dict[str, Any]) -> bool:
+def _needs_codes(booster: Estimator, y: np.ndarray, params: dict[str, Any]) -> bool:
     """Whether labels that are no codes are refused, or misread.
 
-    LightGBM encodes those of y and ``eval_set``, but takes ``eval_y`` for codes.
+    LightGBM encodes those of y and ``eval_set``, but takes ``eval_y`` for codes. CatBoost makes
+    texts of dates.
     """
+    if is_instance_of(booster, "catboost", "CatBoostClassifier"):
+        return y.dtype.kind == "M"
     if is_instance_of(booster, "lightgbm", "LGBMClassifier"):
         return any(name.rpartition("__")[2] == "eval_y" for name in params)
     return is_instance_of(booster, "xgboost", "XGBClassifier")

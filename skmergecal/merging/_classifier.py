@@ -77,8 +77,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         logits, one for each member and class ("classwise"); by greedy ensemble selection
         ("greedy"; for parameters: a greedy soup, each member once at most, or with
         "greedy_replacement" several times); uniform; or given: one number for each of
-        ``estimators``, or a dict by name; non-negative, not all 0. On logits, learning finds a
-        temperature, too. For parameters, "log_loss" learns the weights of the logit pool.
+        ``estimators``, or a dict or Series by name; non-negative, not all 0. On logits, learning
+        finds a temperature, too. For parameters, "log_loss" learns the weights of the logit pool.
     calibrate : {None, "members", "merged", "both"}, default=None
         Fit a temperature for each member before merging, for the merged classifier, or both,
         on the same held-out predictions, with the penalty that `TemperatureCalibrator` has by

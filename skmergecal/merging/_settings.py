@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._typing import Array, Estimator, NamedEstimators
-from skmergecal._validation import check_member_weights, count_rows
+from skmergecal._validation import by_label, check_member_weights, count_rows
 
 __all__ = [
     "LEARNED_WEIGHTS",
@@ -181,6 +181,7 @@ def given_weights(weights: Any, names: Sequence[str], taking_part: Sequence[str]
     """
     if weights is None:
         return np.full(len(taking_part), 1 / len(taking_part))
+    weights = by_label(weights, names)
     if isinstance(weights, dict):
         dropped = set(names) - set(taking_part)
         return check_member_weights(

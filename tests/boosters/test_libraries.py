@@ -84,6 +84,22 @@ def test_truth_values_stay_truth_values(blobs, make):
     assert model.score(blobs.X_test, blobs.y_test == 1) > 0.6
 
 
+@libraries
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_labels_that_are_dates_stay_dates(blobs, make, in_pipeline):
+    """CatBoost makes texts of them."""
+    y = np.array(["2021-01-01", "2020-01-01", "2019-05-05"], dtype="datetime64[D]")[blobs.y]
+    few = make(**{ROUNDS[make]: 3})
+    booster = make_pipeline(FunctionTransformer(), few) if in_pipeline else few
+    merged = MergedClassifier({"booster": booster, "line": LogisticRegression()}, cv=2)
+    merged.fit(blobs.X, y)
+    np.testing.assert_array_equal(merged.classes_, np.unique(y))
+    codes = clone(merged).fit(blobs.X, 2 - blobs.y)
+    np.testing.assert_allclose(
+        merged.predict_proba(blobs.X_test), codes.predict_proba(blobs.X_test), atol=1e-9
+    )
+
+
 def test_callbacks_that_stop_are_kept(blobs):
     lightgbm, xgboost = pytest.importorskip("lightgbm"), pytest.importorskip("xgboost")
     stop = lightgbm.early_stopping(3, verbose=False)

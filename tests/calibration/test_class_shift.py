@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
@@ -12,7 +13,7 @@ from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
+from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -115,6 +116,31 @@ def test_known_priors_are_those_of_a_model_with_other_priors(blobs):
     assert adjust_prior(pipeline, dict(enumerate(new))).predict_proba(X).shape == (len(y), 3)
 
 
+@pytest.mark.parametrize("cls", [MultinomialNB, BernoulliNB, CategoricalNB])
+@pytest.mark.parametrize("how", [{}, {"fit_prior": False}, {"class_prior": [0.1, 0.1, 0.8]}])
+def test_known_priors_are_those_that_the_probabilities_have(blobs, cls, how):
+    X, new = np.abs(np.round(blobs.X)), [0.7, 0.2, 0.1]
+    adjusted = adjust_prior(cls(**how).fit(X, blobs.y), new)
+    expected = cls(class_prior=new).fit(X, blobs.y)
+    np.testing.assert_allclose(adjusted.predict_proba(X), expected.predict_proba(X), atol=1e-9)
+
+
+def test_shares_in_a_series_are_read_by_label():
+    """``value_counts`` sorts by frequency; an index that only counts is none of labels."""
+    labels = np.array(["a", "b", "b", "c", "c", "c"] * 5)
+    model = GaussianNB().fit(np.random.default_rng(0).normal(size=(30, 2)), labels)
+    shares = pd.Series(labels).value_counts(normalize=True)
+    assert list(shares.index) == ["c", "b", "a"]
+    given = {"dict": shares.to_dict(), "series": shares, "counted": pd.Series([1 / 6, 1 / 3, 0.5])}
+    picked = pd.Series([1 / 6, 1 / 3, 0.5], index=[7, 5, 9])
+    for values in (*given.values(), picked):
+        np.testing.assert_allclose(adjust_prior(model, values).shift_, 0, atol=1e-12)
+    other = ClassShift.from_shift(pd.Series({"c": 1.0, "a": 0.0, "b": 2.0}), FrozenEstimator(model))
+    np.testing.assert_array_equal(other.shift_, [0.0, 2.0, 1.0])
+    with pytest.raises(ValueError, match="prior should have one number for each class"):
+        adjust_prior(model, shares.rename({"a": "x"}))
+
+
 def test_bayes_by_hand():
     z = log_softmax(np.random.default_rng(0).normal(size=(5, 2)), axis=1)
     bare = ClassShift.from_shift([0.0, 1.0], classes=["no", "yes"])
@@ -134,6 +160,9 @@ def test_errors_name_the_remedy():
     model = LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])
     with pytest.raises(ValueError, match=r"LogisticRegression does not say.*pass old_prior="):
         adjust_prior(model, [0.9, 0.1])
+    unused = ComplementNB().fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])
+    with pytest.raises(ValueError, match=r"ComplementNB does not say.*pass old_prior="):
+        adjust_prior(unused, [0.9, 0.1])
     with pytest.raises(ValueError, match="prior should be positive"):
         adjust_prior(model, [1.0, 0.0], old_prior=[0.5, 0.5])
     with pytest.raises(ValueError, match="old_prior should hold one finite number for each"):

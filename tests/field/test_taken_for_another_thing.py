@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -120,3 +121,20 @@ def test_margins_and_steps_are_no_probabilities(binary):
     TemperatureCalibrator().fit(np.ones((6, 1)), y)
     step = make_pipeline(MergedClassifier([("m", LogisticRegression())]), TemperatureCalibrator())
     step.fit(binary.X, binary.y)
+
+
+def test_weights_in_a_series_are_those_of_its_names(blobs):
+    weights = {"second": 3.0, "first": 1.0}
+    members = {"first": GaussianNB(), "second": GaussianNB(var_smoothing=1.0)}
+    for given in (
+        weights,
+        pd.Series(weights),
+        pd.Series([1.0, 3.0]),
+        pd.Series([1.0, 3.0], [8, 5]),
+    ):
+        merged = MergedClassifier(members, weights=given)
+        np.testing.assert_array_equal(merged.fit(blobs.X, blobs.y).weights_, [0.25, 0.75])
+    with pytest.raises(ValueError, match=r"unknown names \['third'\], missing names \['first'\]"):
+        MergedClassifier(members, weights=pd.Series({"second": 3.0, "third": 1.0})).fit(
+            blobs.X, blobs.y
+        )
