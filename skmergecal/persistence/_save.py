@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from skmergecal._files import open_draft, place_of
 from skmergecal._optional import optional_import
 from skmergecal.persistence._archive import Archive, check_size, labels_of, read_archive, type_name
 from skmergecal.persistence._load import restore
@@ -30,7 +31,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     model : estimator
         Fitted or not; of this package, or of scikit-learn with one of this package inside.
     path : str or path
-        The file, which is replaced if it exists. Its folder must exist.
+        The file, which is replaced if it exists, with its rights; for a link, the file that it
+        leads to. Its folder must exist.
 
     Raises
     ------
@@ -87,13 +89,13 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     >>> load("model.skmergecal").predict_proba(X[:1]).shape  # doctest: +SKIP
     (1, 2)
     """
-    target = Path(path)
+    target = place_of(path)
     stubbed, nets, entries, tensors = take_nets(model)
     skops = _skops_of(stubbed)
     content = Archive(type_name(model), labels_of(model), entries, skops, tensors).to_bytes()
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
-        with open(draft, "xb") as file:
+        with open_draft(draft, target) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -216,6 +216,24 @@ def test_a_file_has_the_rights_that_any_new_file_has(tmp_path):
     assert (tmp_path / "model").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
+@pytest.mark.skipif(os.name == "nt", reason="rights of Windows are others")
+def test_a_file_that_is_replaced_keeps_its_rights_and_links_to_it(tmp_path, monkeypatch):
+    path, link, opened = tmp_path / "model", tmp_path / "link", []
+    path.touch(mode=0o600)
+    link.symlink_to(path)
+    monkeypatch.setattr(os, "fsync", lambda n: opened.append(os.fstat(n).st_mode & 0o777))
+    save(model("calibrated"), link)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert opened == [0o600]  # while it was written, too
+    path.chmod(0o666)  # more than what a new file gets
+    save(model("calibrated"), path)
+    assert path.stat().st_mode & 0o777 == 0o666
+    np.testing.assert_array_equal(
+        load(link).predict_proba(NEW), model("calibrated").predict_proba(NEW)
+    )
+
+
 def test_the_same_model_without_fit_and_in_a_pipeline(tmp_path):
     unfitted = MergedClassifier({"a": GaussianNB()}, calibrate="both", cv=3)
     pipeline = make_pipeline(StandardScaler(), unfitted).fit(ROWS, LABELS_OF_ROWS)

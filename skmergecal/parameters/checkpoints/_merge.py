@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from skmergecal._files import open_draft, place_of
 from skmergecal._typing import Array
 from skmergecal._validation import check_list, check_member_weights, check_parameters
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -54,7 +55,8 @@ def merge_checkpoints(
     paths : sequence of str or path
         Files with the same names, shapes and types of tensors, and the same metadata.
     out : str or path
-        The file to write; an existing file is replaced. Must not be one of ``paths``.
+        The file to write, no one of ``paths``. An existing file is replaced, with its rights; for a
+        link, the file that it leads to.
     weights : array-like of shape (n_paths,), dict by path, or None, default=None
         Non-negative; scaled to sum to 1. None: equal weights.
 
@@ -90,7 +92,7 @@ def merge_checkpoints(
     members = _read_members(paths, weights, out)
     first = members[0][1]
     header, order = make_header(first.tensors, first.metadata)
-    with _replacing(out) as file:
+    with _replacing(place_of(out)) as file:
         file.write(header)
         for name in order:
             for block in _merged_blocks(members, name):
@@ -176,7 +178,7 @@ def _replacing(out: Path) -> Iterator[IO[bytes]]:
     _remove_leftovers(out)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with open_draft(temporary, out) as file:
             with suppress(OSError):  # not every file system has locks
                 _lock(file)
             yield file

@@ -324,6 +324,17 @@ os._exit(9)
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="rights of Windows are others")
+def test_a_file_that_is_replaced_keeps_its_rights_and_links_to_it(tmp_path, files):
+    out, link = tmp_path / "private", tmp_path / "link"
+    out.touch(mode=0o600)
+    link.symlink_to(out)
+    merge_checkpoints(files, link)
+    assert link.is_symlink()
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert out.stat().st_size > 0
+
+
 def test_a_process_that_dies_leaves_the_old_file(tmp_path, files):
     out = tmp_path / "out"
     out.write_bytes(b"an older file")
