@@ -76,7 +76,13 @@ def _delayed_of(name: str, values: Any, renamed: _Renamed | None) -> list[Any]:
     if not is_dask(values) or not hasattr(values, "to_delayed"):
         msg = (
             f"{name} is a {type(values).__name__}; beside Dask collections it should be one, too, "
-            "in the same partitions: dask.array.from_array(values, chunks=...), for instance"
+            "in the same partitions: "
+            + (
+                "dask.dataframe.from_pandas(values, npartitions=...)"
+                if hasattr(values, "iloc")
+                else "dask.array.from_array(values, chunks=...)"
+            )
+            + ", for instance"
         )
         raise TypeError(msg)
     if type(values).__name__ not in ("Array", "DataFrame", "Series"):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmergecal._compat import HasMethods, _fit_context, with_tags_inside
 from skmergecal._estimator import HeldOutScores, LogProbaClassifier
+from skmergecal._optional import refuse_dask
 from skmergecal._typing import Array, Estimator, HeldOutLogProba, NamedEstimators
 from skmergecal._validation import (
     NON_NEGATIVE,
@@ -178,6 +179,8 @@ class ClassShift(LogProbaClassifier):
             self._take(inner)
             self._set_shift(_by_class("shift", self.shift, self.classes_))
             return None
+        for name, values in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+            refuse_dask(name, values)
         held = inner.fit_held_out(X, y, sample_weight, **params)
         self._take(inner)
         if self.shift is not None:

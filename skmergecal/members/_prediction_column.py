@@ -225,7 +225,8 @@ def _by_class(what: str, values: Any, classes: np.ndarray) -> Any:
         return values
     msg = (
         f"{what} have columns {columns}, which are not the classes {labels}: name them by class, "
-        "or pass to_numpy() of the frame, with its columns in the order of classes="
+        "or pass to_numpy() of the frame (to_dask_array(), if it is one of Dask), with its columns "
+        "in the order of classes="
     )
     raise ValueError(msg)
 

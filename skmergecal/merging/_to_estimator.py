@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._numerics import ROWS_TO_COMPARE, SAME_IN_SINGLE_PRECISION, SAME_PROBABILITY
+from skmergecal._optional import refuse_dask
 from skmergecal._torch import RandomNumbers
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
@@ -37,6 +38,7 @@ def to_plain_estimator(merged: Any, merge: FittedMerge, X: Any) -> Estimator:
 
     As documented in ``MergedClassifier.to_estimator``.
     """
+    refuse_dask("X", X)
     try:
         plain = plain_estimator(merge)
     except IncompatibleEstimatorsError as error:

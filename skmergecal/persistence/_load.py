@@ -80,8 +80,9 @@ def load(path: str | os.PathLike[str], *, net: Any = None, trusted: Iterable[str
     >>> model.predict_proba(X[:1])  # doctest: +SKIP
     array([[0.97, 0.03]])
     """
-    names = [] if isinstance(trusted, str | bool) else list(trusted)
-    if isinstance(trusted, str | bool) or not all(isinstance(name, str) for name in names):
+    listed = isinstance(trusted, Iterable) and not isinstance(trusted, str)
+    names = list(trusted) if listed else []
+    if not listed or not all(isinstance(name, str) for name in names):
         msg = (
             "trusted should be a list of names of types, ['sklearn.tree._tree.Tree'] for "
             f"instance; got {trusted!r}"

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
 from skmergecal._partitions import DaskPartitions, DaskRun, Rows, delayed
-from skmergecal.calibration import fit_temperature
+from skmergecal.calibration import ClassShift, fit_temperature
 from skmergecal.metrics import expected_calibration_error, smooth_calibration_error
 from skmergecal.pooling import fit_logarithmic_pool, logarithmic_pool, soften
 from tests.distributed.test_fit import LABELS, MEMBERS, arrays, drawn_again, make_rows
@@ -84,6 +84,14 @@ def test_what_does_not_go_with_dask_is_an_error(case):
 
 CX, CY = (da.from_array(values, chunks=(80, *values.shape[1:])) for values in (X, Y))
 FX, FY = (dd.from_pandas(f(t), npartitions=3) for f, t in ((pd.DataFrame, X), (pd.Series, Y)))
+SAID = dd.from_pandas(
+    pd.DataFrame(MEMBERS["linear"].predict_proba(X)).add_prefix("p"), npartitions=3
+)
+
+
+def stored(predictions):
+    return MergedClassifier.from_predictions({"linear": predictions}, FY, method="logits")
+
 
 #: A part of the message; what gives it; what must work then.
 REMEDIES = [
@@ -93,6 +101,10 @@ REMEDIES = [
      lambda: fit(FX, FY.repartition(npartitions=2).repartition(divisions=FX.divisions))),
     ("dask.array.from_array(values, chunks=...)", lambda: fit(CX, Y),
      lambda: fit(CX, da.from_array(Y, chunks=80))),
+    ("dask.dataframe.from_pandas(values, npartitions=...)", lambda: fit(FX, pd.Series(Y)),
+     lambda: fit(FX, dd.from_pandas(pd.Series(Y), npartitions=3))),
+    ("to_dask_array(), if it is one of Dask", lambda: stored(SAID),
+     lambda: stored(SAID.to_dask_array(lengths=True))),
     ("pass X.compute()", lambda: calibration_report(fit(X, Y), CX, CY),
      lambda: calibration_report(fit(X, Y), CX.compute(), CY.compute(), n_resamples=10)),
     ("got a Dask Bag: convert it", lambda: fit(db.from_sequence(X, npartitions=3), CY),
@@ -124,6 +136,8 @@ IN_MEMORY = {
     "temperature": lambda _, X, y: fit_temperature(X, (y == "a").astype(int)),
     "stream": lambda _, X, y: TemperatureCalibrator().partial_fit(X, y, classes=["a", "b", "d"]),
     "one estimator": lambda model, X, y: model.members_log_proba(X),
+    "plain estimator": lambda model, X, y: model.to_estimator(X),
+    "class shift": lambda model, X, y: ClassShift(FrozenEstimator(model)).fit(X, y),
     "folds": lambda _, X, y: MergedClassifier.from_cv({"a": [MEMBERS["linear"]] * 2}, X, y, 2),
 }
 
@@ -132,7 +146,7 @@ IN_MEMORY = {
 def test_what_takes_arrays_says_so(case):
     """Nothing reads a Dask collection into memory without a word."""
     model = fit(X, Y)
-    with pytest.raises((TypeError, ValueError), match="Dask"):
+    with pytest.raises((TypeError, ValueError), match=r"Dask.*compute\(\)|Dask.*in memory"):
         IN_MEMORY[case](model, DX, DY)
 
 

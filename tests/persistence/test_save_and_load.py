@@ -272,7 +272,7 @@ def test_a_file_of_skops_itself_is_read_by_skops(tmp_path):
 
 def test_names_of_types_are_a_list(tmp_path):
     save(model("calibrated"), tmp_path / "model")
-    for wrong in ("sklearn.tree._tree.Tree", True, [LossEstimate]):
+    for wrong in ("sklearn.tree._tree.Tree", True, None, 5, [LossEstimate]):
         with pytest.raises(TypeError, match="trusted should be a list of names"):
             load(tmp_path / "model", trusted=wrong)
 
