@@ -940,7 +940,9 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
 
         It costs as much as what it is made of: one member for linear models, naive Bayes and
         merged parameters; all trees of all members for forests and histogram gradient boosting.
-        It can be pickled and used where skmergecal is not installed.
+        It can be pickled and used where skmergecal is not installed. Merged nets can be trained
+        further by ``partial_fit``; naive Bayes, whose counts of rows belong to its members, and
+        averaged SGD cannot.
 
         Parameters
         ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from io import BytesIO
 
 import joblib
@@ -16,6 +17,7 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
@@ -119,3 +121,34 @@ def test_parameters_that_cannot_be_averaged_still_name_the_pool(fitted):
     copied = pickle.loads(pickle.dumps(found.value))
     assert str(copied) == str(found.value)
     assert MergedClassifier.from_fitted(boosters, X, y, method="logits").score(X, y) > 0.6
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"solver": "sgd", "warm_start": True},
+        {"warm_start": True, "early_stopping": True},
+        {"solver": "lbfgs", "warm_start": True},
+    ],
+)
+def test_a_plain_net_can_be_trained_further(blobs, settings):
+    def net(seed):
+        return MLPClassifier((4,), max_iter=5, random_state=seed, **settings)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        members = [net(seed).fit(blobs.X, blobs.y) for seed in range(2)]
+        merged = MergedClassifier.from_fitted(
+            members, blobs.X, blobs.y, method="parameters", weights=None, barrier_tolerance=1e9
+        )
+        plain = merged.to_estimator(blobs.X)
+        start = [coefs.copy() for coefs in plain.coefs_]
+        if plain.warm_start:
+            plain.fit(blobs.X, blobs.y)
+        else:
+            plain.partial_fit(blobs.X, blobs.y)
+    moved = [float(np.abs(a - b).max()) for a, b in zip(plain.coefs_, start, strict=True)]
+    assert 0 < max(moved) < 10
+    if plain.solver != "lbfgs":  # which keeps no curve
+        assert len(plain.loss_curve_) == plain.n_iter_  # of this training alone

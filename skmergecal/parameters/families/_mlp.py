@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 from sklearn.neural_network import MLPClassifier
 
 from skmergecal._networks import dense_network
@@ -64,7 +65,18 @@ def _write(estimator: MLPClassifier, parameters: Parameters) -> MLPClassifier:
     merged.coefs_ = [parameters.arrays[f"coefs_[{i}]"].copy() for i in range(n_layers)]
     merged.intercepts_ = [parameters.arrays[f"intercepts_[{i}]"].copy() for i in range(n_layers)]
     set_features(merged, parameters)
+    if hasattr(estimator, "loss_curve_"):
+        _start_training_again(merged)
     return merged
+
+
+def _start_training_again(merged: MLPClassifier) -> None:
+    """The state that scikit-learn begins a training with: ``partial_fit`` adds to it."""
+    stops_early = merged.early_stopping
+    merged.loss_curve_, merged._no_improvement_count = [], 0
+    merged.best_loss_ = None if stops_early else np.inf
+    merged.validation_scores_ = [] if stops_early else None
+    merged.best_validation_score_ = -np.inf if stops_early else None
 
 
 read_parameters.register(MLPClassifier, _read)
