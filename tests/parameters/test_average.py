@@ -304,7 +304,7 @@ def test_the_merged_model_stands_alone(digits, siblings):
     plain = pickle.loads(pickle.dumps(merged.merged_estimator_))
     assert type(plain).__module__.startswith("sklearn.")
     assert not hasattr(plain, "_optimizer")
-    assert not hasattr(plain, "loss_curve_")
+    assert plain.loss_curve_ == []  # where a further training begins
     np.testing.assert_array_equal(plain.predict(digits.X_test), merged.predict(digits.X_test))
 
 
