@@ -534,6 +534,11 @@ def calibrated_member(calibrator: TemperatureCalibrator) -> Member | None:
     return None if calibrator.estimator_ is None else calibrator._member
 
 
+def soften_member(calibrator: TemperatureCalibrator, amount: float) -> None:
+    """Soften the member of a new calibrator as the rows call for that its statistics are of."""
+    calibrator._member = calibrator._member.softened(amount)
+
+
 def _inner(calibrator: TemperatureCalibrator) -> Estimator:
     if calibrator.estimator_ is None:
         msg = "a TemperatureCalibrator on bare logits has no parameters to merge: wrap a classifier"

@@ -300,6 +300,11 @@ def shifted_member(shifted: ClassShift) -> Member | None:
     return shifted._inner if isinstance(shifted._inner, Member) else None
 
 
+def soften_shifted_member(shifted: ClassShift, amount: float) -> None:
+    """Soften the member of a new ClassShift as the rows call for that its shifts are of."""
+    shifted._inner = shifted._inner.softened(amount)
+
+
 def adjust_prior(estimator: Estimator, prior: Any, *, old_prior: Any = None) -> ClassShift:
     """Adapt the probabilities of a fitted classifier to other class shares, which are known.
 

@@ -6,6 +6,7 @@ from skmergecal.members._accept import (
     check_pairs,
     freeze,
     freeze_all,
+    freeze_known,
     freeze_labelled,
     unfrozen,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "fitted_member",
     "freeze",
     "freeze_all",
+    "freeze_known",
     "freeze_labelled",
     "frozen_members",
     "has_held_out",

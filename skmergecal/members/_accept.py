@@ -22,6 +22,7 @@ __all__ = [
     "check_pairs",
     "freeze",
     "freeze_all",
+    "freeze_known",
     "freeze_labelled",
     "unfrozen",
 ]
@@ -121,6 +122,13 @@ def freeze_labelled(name: str, member: Estimator, classes: Any) -> Estimator:
         )
         raise ValueError(msg)
     return LabelledEstimator(unfrozen(member), given)
+
+
+def freeze_known(name: str, member: Estimator, classes: np.ndarray) -> Estimator:
+    """A frozen member whose labels are known: they are remembered where its own are codes."""
+    if np.array_equal(classes_of(name, member), classes):
+        return freeze(name, member)
+    return freeze_labelled(name, member, classes)
 
 
 def freeze_all(members: NamedEstimators, classes: Any) -> NamedEstimators:

@@ -1,6 +1,7 @@
 """Merging: one classifier from several."""
 
 from skmergecal.members import FoldAverage, PredictionColumn, Predictions
+from skmergecal.merging._again import merge_again as merge_again
 from skmergecal.merging._classifier import MergedClassifier
 from skmergecal.merging._classifier import fitted_merge as fitted_merge
 from skmergecal.merging._loss_estimate import LossEstimate

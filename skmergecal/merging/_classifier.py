@@ -734,7 +734,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         return estimators, settings_of(self, names, estimators, unlabeled)
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def _without_rows(self, unlabeled: Any) -> Self:
+    def _without_rows(self, unlabeled: Any, known: Any = None) -> Self:
         self._forget()
         self._loss, self._fitted_rows = NO_ROWS, None
         estimators, settings = self._checked(unlabeled)
@@ -744,7 +744,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
                 "that no member has seen: pass X and y, or weights=None and calibrate=None"
             )
             raise ValueError(msg)
-        members, classes = members_without_rows(self, estimators)
+        members, classes = known or members_without_rows(self, estimators)
         merge = learn_merge_without_rows(members, classes, settings)
         self._set_fitted(merge, classes, settings)
         for name in ("n_features_in_", "feature_names_in_"):

@@ -29,10 +29,10 @@ from skmergecal.members import (
     has_held_out,
 )
 
-__all__ = ["Deployed", "Rows", "read_log_proba", "read_rows"]
+__all__ = ["LOWEST", "Deployed", "Rows", "floored", "read_log_proba", "read_rows"]
 
-#: Log-probabilities below this stand for 0: the smallest positive float.
-_LOWEST = -745.0
+#: The log of the smallest positive float: what evidence and losses have in place of smaller ones.
+LOWEST = -745.0
 #: By how much the sum of a row's probabilities may differ from 1.
 _ROUNDED = 0.02
 
@@ -53,23 +53,34 @@ class Deployed(NamedTuple):
         (member,), known = frozen_members([("estimator", frozen)], Cache(None))
         return cls(frozen, member, known)
 
+    @property
+    def from_proba(self) -> bool:
+        """Whether merges and calibrators read it as probabilities, which they may soften."""
+        return not self.member.logarithmic
+
     def log_proba(self, X: Any) -> Array:
-        """Log-probabilities as it gives them, not softened; at least -745."""
+        """Log-probabilities as it gives them, not softened; -inf for a probability of 0."""
         final, _ = fitted_last_step(self.estimator)
         if has_held_out(final) or self.member.parts:
-            found = self.estimator.predict_log_proba(X)
-        else:
-            found = self.member.opinion(X).log_proba(0.0)
-        return np.maximum(np.asarray(found, dtype=np.float64), _LOWEST)
+            return self._in_order(self.estimator.predict_log_proba(X))
+        opinion = self.member.opinion(X)
+        return opinion.log_proba(0.0) if opinion.logarithmic else _log(opinion.proba())
+
+    def _in_order(self, log_proba: Any) -> Array:
+        """Its own columns where the labels have them."""
+        found = np.empty(np.shape(log_proba))
+        found[:, self.member.columns] = log_proba
+        return found
 
 
 class Rows(NamedTuple):
-    """Rows that count: those of positive weight."""
+    """Rows that count: those of positive weight; their log-probabilities are at least -745."""
 
     log_proba: Array
     y: IntArray
     weight: Array
     kept: IntArray
+    exact: Array  #: log-probabilities as they came
 
 
 def read_log_proba(X: Any) -> Array:
@@ -84,8 +95,7 @@ def read_log_proba(X: Any) -> Array:
         msg = f"X contains NaN in row {row}: drop the row"
         raise ValueError(msg)
     if values.ndim != 2 or 0 in values.shape or not (values < 0).any():
-        p = check_proba(values, "X")
-        return np.maximum(np.log(np.maximum(p, np.exp(_LOWEST))), _LOWEST)
+        return _log(check_proba(values, "X"))
     with np.errstate(over="ignore"):
         sums = np.exp(values).sum(axis=1)
     wrong = ~(np.abs(sums - 1) <= _ROUNDED)
@@ -97,7 +107,16 @@ def read_log_proba(X: Any) -> Array:
             "scipy.special.log_softmax(X, axis=1) of logits"
         )
         raise ValueError(msg)
-    return np.maximum(log_softmax(np.maximum(values, _LOWEST)), _LOWEST)
+    return log_softmax(values)
+
+
+def floored(log_proba: Array) -> Array:
+    """Log-probabilities of at least -745, which stands for 0."""
+    return np.maximum(log_proba, LOWEST)
+
+
+def _log(proba: Array) -> Array:
+    return np.log(proba, out=np.full(proba.shape, -np.inf), where=proba > 0)
 
 
 def read_rows(
@@ -128,7 +147,8 @@ def read_rows(
         )
         raise ValueError(msg)
     kept = np.flatnonzero(weight)
-    return Rows(log_proba[kept], codes[kept], weight[kept] / largest, kept)
+    exact = log_proba[kept]
+    return Rows(floored(exact), codes[kept], weight[kept] / largest, kept, exact)
 
 
 def find_classes(n_classes: int, classes: Any) -> np.ndarray:

@@ -10,7 +10,9 @@ import numpy as np
 
 from skmergecal._numerics import log_softmax, mean_loss, row_losses
 from skmergecal._typing import Array, Estimator, IntArray
-from skmergecal.members import Cache, Member, freeze_all, frozen_members
+from skmergecal.members import SOFTENING_WITHOUT_ROWS, Member
+from skmergecal.merging import MergedClassifier, fitted_merge
+from skmergecal.monitoring._inputs import LOWEST
 from skmergecal.monitoring._null import Tolerance
 from skmergecal.monitoring._tolerance import LEAST, inner_estimators
 from skmergecal.monitoring._watch import Watch
@@ -19,19 +21,44 @@ from skmergecal.pooling import PoolFit, fit_logarithmic_pool
 
 __all__ = ["MemberWatches", "find_members", "learn_pool", "member_table", "pool_of"]
 
-_LOWEST = -745.0
 _HALF_WIDTHS, _ERRORS, _MOST = 1.5, 3.0, 1.0
 
 
 def find_members(estimator: Estimator, classes: np.ndarray) -> list[Member]:
-    """The members of a merged classifier, also inside of calibrators; none of other models."""
-    for inner in inner_estimators(estimator):
-        named = getattr(inner, "named_estimators_", None)
-        if named and hasattr(inner, "fit_held_out") and not hasattr(inner, "merged_estimator_"):
-            members, known = frozen_members(freeze_all(list(named.items()), None), Cache(None))
-            if np.array_equal(known, classes):
-                return [member.with_default_softening() for member in members]
+    """The members of a merged classifier, also inside of calibrators; none of other models.
+
+    They are those of the fitted merge, with the labels and the softening that they have there.
+
+    Parameters
+    ----------
+    estimator : classifier
+        With the labels that its columns stand for.
+    classes : ndarray of shape (n_classes,)
+        These labels, sorted.
+    """
+    column = {label: i for i, label in enumerate(classes.tolist())}
+    for inner, labels in inner_estimators(estimator):
+        one_model = hasattr(inner, "merged_estimator_")
+        if isinstance(inner, MergedClassifier) and not one_model and set(labels) == set(column):
+            columns = np.array([column[label] for label in labels])
+            members = [_moved(m, columns, classes) for m in fitted_merge(inner).members]
+            return [_with_logits(member) for member in members]
     return []
+
+
+def _moved(member: Member, columns: IntArray, classes: np.ndarray) -> Member:
+    """A member whose merged classes are called otherwise, and have other columns."""
+    own = columns[member.columns]
+    parts = tuple(_moved(part, columns, classes) for part in member.parts)
+    return replace(member, classes=classes[own], columns=own, parts=parts)
+
+
+def _with_logits(member: Member) -> Member:
+    """A member of a linear pool, too, gives classes that it lacks what softening gives them."""
+    if not len(member.lacks) and not len(member.lost):
+        return member
+    amount = member.softening or SOFTENING_WITHOUT_ROWS
+    return member.softened(amount).filled(amount / member.n_classes)
 
 
 @dataclass(frozen=True)
@@ -88,7 +115,7 @@ class MemberWatches:
         watches = []
         for i, watch in enumerate(self.watches):
             z = log_softmax((opinions[:, i] + self.shifts[i]) / self.temperatures[i])
-            watches.append(watch.after(np.maximum(z, _LOWEST), y, weight, threshold))
+            watches.append(watch.after(np.maximum(z, LOWEST), y, weight, threshold))
         return replace(self, watches=watches)
 
 

@@ -24,6 +24,7 @@ from skmergecal.monitoring._inputs import (
     check_bare_classes,
     count,
     find_classes,
+    floored,
     read_log_proba,
     read_rows,
 )
@@ -226,19 +227,26 @@ class CalibrationMonitor:
         if estimator is not None:
             self._deployed = Deployed.of(estimator, classes)
             if window is not None:
-                self._members = find_members(estimator, self._deployed.classes)
+                self._members = find_members(self._deployed.estimator, self._deployed.classes)
             self._start(self._deployed.classes)
 
     def _start(self, classes: np.ndarray) -> None:
         """Begin to watch, once the classes are known."""
         self.classes_ = classes
-        self.tolerance_ = find_null(self.estimator, self.tolerance, classes)
+        deployed = None if self._deployed is None else self._deployed.estimator
+        self.tolerance_ = find_null(deployed, self.tolerance, classes)
         self._streams = self._fresh()
 
     def _fresh(self) -> Streams:
         names = [member.name for member in self._members]
         run_length = self.alarm == "run_length"
-        return Streams.start(self.tolerance_, names, self.window, run_length=run_length)
+        return Streams.start(
+            self.tolerance_,
+            names,
+            self.window,
+            run_length=run_length,
+            from_proba=self._deployed is not None and self._deployed.from_proba,
+        )
 
     @property
     def alarm_line_(self) -> float:
@@ -460,20 +468,28 @@ class CalibrationMonitor:
         losses = row_losses(z, y) - cross_validated_losses(z, y, w, shift=False)
         return float(np.average(losses, weights=w))
 
-    def window_rows(self) -> tuple[Array, np.ndarray, Array]:
+    def window_rows(self, *, softened: bool = True) -> tuple[Array, np.ndarray, Array]:
         """The rows of the window: predictions of the deployed model, labels and weights.
+
+        Parameters
+        ----------
+        softened : bool, default=True
+            Whether to give them as a calibrator takes them, which is finite: where a model that is
+            read as probabilities calls for it on these rows, softened as in a merge; of predictions
+            that were given, those in rows with a probability of 0.
 
         Returns
         -------
         log_proba : ndarray of shape (n_rows, n_classes)
-            Softened where they were 0.
+            Without ``softened`` -inf for a probability of 0.
         y : ndarray of shape (n_rows,)
             Labels.
         sample_weight : ndarray of shape (n_rows,)
             Weights, divided by ``max_weight``.
         """
         window = self._rows_of_window("window_rows()")
-        return window.logits, self.classes_[window.y], window.weight
+        log_proba = window.logits if softened else window.exact
+        return log_proba, self.classes_[window.y], window.weight
 
     def reset(self) -> CalibrationMonitor:
         """Start again: evidence and alarm as before the first row; window and records are kept.
@@ -605,7 +621,7 @@ class CalibrationMonitor:
             if name not in self._challengers:
                 msg = f"the challenger {name!r} is not part of a state: call compare with it first"
                 raise ValueError(msg)
-        return {name: c.log_proba(X)[rows.kept] for name, c in self._challengers.items()}
+        return {n: floored(c.log_proba(X))[rows.kept] for n, c in self._challengers.items()}
 
     def observe(self, X: Any, *, reference: Any = None, reference_labels: Any = None) -> Unlabelled:
         """Take in rows whose labels are not there yet: apart from what labels show.
@@ -634,7 +650,7 @@ class CalibrationMonitor:
         observed = self._observed or Observed.start(len(classes))
         if reference is not None:
             observed = self._with_reference(observed, reference, reference_labels)
-        self._observed = observed.after(log_proba, self._random.random(n))
+        self._observed = observed.after(floored(log_proba), self._random.random(n))
         return self.unlabelled_
 
     def _with_reference(self, observed: Observed, reference: Any, labels: Any) -> Observed:
@@ -646,7 +662,7 @@ class CalibrationMonitor:
             raise ValueError(msg)
         log_proba, classes = self._read(reference, labels)
         y = None if labels is None else read_rows(log_proba, labels, None, classes, None).y
-        return observed.with_reference(log_proba, y)
+        return observed.with_reference(floored(log_proba), y)
 
     @property
     def unlabelled_(self) -> Unlabelled:
@@ -656,7 +672,7 @@ class CalibrationMonitor:
             raise AttributeError(msg)
         observed, window = self._observed, self._streams.window
         if window is not None and len(window) and not observed.confusion.any():
-            observed = observed.with_labels(window.log_proba, window.y, window.weight)
+            observed = observed.with_labels(floored(window.log_proba), window.y, window.weight)
         return summarise(observed, self.alpha)
 
     def metrics(self) -> dict[str, float]:

@@ -39,13 +39,19 @@ class Streams:
 
     @classmethod
     def start(
-        cls, null: Tolerance, names: list[str], size: int | None, *, run_length: bool
+        cls,
+        null: Tolerance,
+        names: list[str],
+        size: int | None,
+        *,
+        run_length: bool,
+        from_proba: bool,
     ) -> Streams:
         """Before the first row; ``names`` are those of the members."""
         k = len(null.shifts)
         return cls(
             Watch.start(null, run_length=run_length),
-            None if size is None else Window.empty(int(size), k, len(names)),
+            None if size is None else Window.empty(int(size), k, len(names), from_proba=from_proba),
             None if size is None else Reference(np.zeros(k)),
             MemberWatches(names) if names else None,
         )
@@ -55,7 +61,7 @@ class Streams:
         watch = self.watch.after(rows.log_proba, rows.y, rows.weight, threshold)
         window, reference, members = self.window, self.reference, self.members
         if window is not None and reference is not None:
-            parts: tuple[Any, ...] = (rows.log_proba, rows.y, rows.weight, opinions)
+            parts: tuple[Any, ...] = (rows.exact, rows.y, rows.weight, opinions)
             at = 0
             if members is not None and not members.watches:
                 at = min(len(rows.y), window.size - len(window))

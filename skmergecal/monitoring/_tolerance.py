@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._typing import Array, Estimator
-from skmergecal.members import fitted_last_step, unfrozen
+from skmergecal.members import LabelledEstimator, classes_of, fitted_last_step, unfrozen
 from skmergecal.monitoring._null import Tolerance
 
 __all__ = ["find_null", "inner_estimators"]
@@ -21,11 +21,20 @@ LEAST = 0.05
 _HALF_WIDTHS, _ERRORS = 1.5, 3.0
 
 
-def inner_estimators(estimator: Estimator | None) -> Iterator[Estimator]:
-    """The last step of an estimator, and what our calibrators have inside, from the outside in."""
+def inner_estimators(estimator: Estimator | None) -> Iterator[tuple[Estimator, list[Any]]]:
+    """The last step of an estimator, and what our calibrators have inside, from the outside in.
+
+    Each comes with the labels that its classes have outside, where it was trained on codes.
+    """
+    outside: dict[Any, Any] = {}
     while estimator is not None:
+        if isinstance(estimator, LabelledEstimator):
+            codes = classes_of("estimator", unfrozen(estimator)).tolist()
+            labels = estimator.classes_.tolist()
+            outside = {c: outside.get(a, a) for c, a in zip(codes, labels, strict=True)}
         final, _ = fitted_last_step(unfrozen(estimator))
-        yield final
+        own = np.asarray(getattr(final, "classes_", [])).tolist()
+        yield final, [outside.get(label, label) for label in own]
         inside = hasattr(final, "fit_held_out") and not hasattr(final, "named_estimators_")
         estimator = getattr(final, "estimator_", None) if inside else None
 
@@ -42,11 +51,11 @@ def find_null(estimator: Estimator | None, tolerance: Any, classes: np.ndarray) 
     if isinstance(tolerance, Real):
         return Tolerance(float(tolerance), np.full(k, float(tolerance)))
     log_t, shifts = LEAST, np.full(k, LEAST)
-    for inner in inner_estimators(estimator):
+    for inner, labels in inner_estimators(estimator):
         interval = getattr(inner, "temperature_interval_", None)
         if interval is not None:
             log_t = max(log_t, _HALF_WIDTHS * _half_width(interval))
-        counts = _counts(inner, classes)
+        counts = _counts(inner, labels, classes)
         if counts is not None:
             shifts = np.maximum(shifts, _ERRORS / np.sqrt(np.maximum(counts, 1.0)))
     return Tolerance(log_t, shifts)
@@ -63,11 +72,10 @@ def _half_width(interval: tuple[float, float]) -> float:
     return (math.log(high) - math.log(low)) / 2
 
 
-def _counts(inner: Estimator, classes: np.ndarray) -> Array | None:
+def _counts(inner: Estimator, labels: list[Any], classes: np.ndarray) -> Array | None:
     """Held-out rows of each class, where a calibrator says so."""
     counts = getattr(inner, "class_counts_", None)
-    own = getattr(inner, "classes_", None)
-    if counts is None or own is None:
+    if counts is None or not labels:
         return None
-    by_label = dict(zip(np.asarray(own).tolist(), np.asarray(counts).tolist(), strict=True))
+    by_label = dict(zip(labels, np.asarray(counts).tolist(), strict=True))
     return np.array([by_label.get(label, math.inf) for label in classes.tolist()])

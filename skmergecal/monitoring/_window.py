@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmergecal._numerics import log_softmax, mean_loss, row_losses, soften
+from skmergecal._numerics import log_softmax, mean_loss, row_losses, soften, softening_of
 from skmergecal._temperature import TEMPERATURE_ALPHA, minimise_temperature
 from skmergecal._typing import Array, IntArray
 from skmergecal.calibration import ShiftFit, fit_shift
 from skmergecal.members import SOFTENING_WITHOUT_ROWS
+from skmergecal.monitoring._inputs import LOWEST
 
 __all__ = ["Recalibration", "Window", "cross_validated_losses", "recalibrate", "window_loss"]
 
@@ -29,9 +30,14 @@ class Window:
     size : int
         Rows that are kept.
     log_proba : ndarray of shape (n_rows, n_classes), float32
+        As the deployed model gives them: -inf for a probability of 0.
     y : ndarray of shape (n_rows,)
     weight : ndarray of shape (n_rows,)
     members : ndarray of shape (n_rows, n_members, n_classes), float32
+        Softened as the members are in the deployed merge.
+    from_proba : bool
+        Whether a merge or a calibrator reads the deployed model as probabilities, and softens it if
+        they call for that; not so log-probabilities, and what comes without a model.
     """
 
     size: int
@@ -39,9 +45,12 @@ class Window:
     y: IntArray
     weight: Array
     members: np.ndarray
+    from_proba: bool = False
 
     @classmethod
-    def empty(cls, size: int, n_classes: int, n_members: int = 0) -> Window:
+    def empty(
+        cls, size: int, n_classes: int, n_members: int = 0, *, from_proba: bool = False
+    ) -> Window:
         """Before the first row."""
         return cls(
             size,
@@ -49,6 +58,7 @@ class Window:
             np.empty(0, dtype=np.intp),
             np.empty(0),
             np.empty((0, n_members, n_classes), dtype=np.float32),
+            from_proba,
         )
 
     def after(self, log_proba: Array, y: IntArray, weight: Array, members: Array) -> Window:
@@ -66,20 +76,29 @@ class Window:
         return len(self.y)
 
     @property
+    def exact(self) -> Array:
+        """Log-probabilities of the deployed model, in double precision."""
+        return log_softmax(self.log_proba)
+
+    @property
+    def softening(self) -> float:
+        """By how much a calibrator that is fitted to these rows softens the deployed model."""
+        return softening_of(np.exp(self.exact), self.weight) if self.from_proba else 0.0
+
+    @property
     def logits(self) -> Array:
-        """Log-probabilities to fit to: finite, zeros softened as everywhere without rows."""
-        return _to_fit(self.log_proba)
+        """Log-probabilities to fit to, finite: those of a calibrator fitted to these rows."""
+        if self.from_proba:
+            return soften(np.exp(self.exact), self.softening)
+        z = self.exact
+        zeros = np.isneginf(z).any(axis=1)
+        # Other rows stay: what takes the place of the model gets them as they are.
+        z[zeros] = soften(np.exp(z[zeros]), SOFTENING_WITHOUT_ROWS)
+        return z
 
     def member_logits(self) -> list[Array]:
-        """The same of each member."""
-        return [_to_fit(self.members[:, i]) for i in range(self.members.shape[1])]
-
-
-def _to_fit(log_proba: np.ndarray) -> Array:
-    z: Array = np.asarray(log_proba, dtype=np.float64)
-    if z.min(initial=0.0) > np.log(SOFTENING_WITHOUT_ROWS / z.shape[1]):
-        return log_softmax(z)
-    return soften(np.exp(log_softmax(z)), SOFTENING_WITHOUT_ROWS)
+        """Log-probabilities of each member."""
+        return [log_softmax(self.members[:, i]) for i in range(self.members.shape[1])]
 
 
 class Recalibration(NamedTuple):
@@ -135,5 +154,4 @@ def cross_validated_losses(z: Array, y: IntArray, weight: Array, *, shift: bool)
 
 def window_loss(window: Window) -> float:
     """Mean log loss of the deployed model on the window."""
-    z = np.asarray(window.log_proba, dtype=np.float64)
-    return mean_loss(log_softmax(z), window.y, window.weight)
+    return mean_loss(np.maximum(window.exact, LOWEST), window.y, window.weight)

@@ -124,13 +124,18 @@ def _refuse_rows(*given: Any) -> None:
 def _of_monitor(monitor: Any, cv: Any, **settings: Any) -> CalibrationReport:
     """The report on the deployed model from what it said to the rows of the window."""
     log_proba, labels, weight = monitor.window_rows()
+    exact, _, _ = monitor.window_rows(softened=False)
     said = TemperatureCalibrator(temperature=1.0, classes=monitor.classes_).fit(log_proba, labels)
-    report = _measure(said, FitRows.check(log_proba, labels, weight), cv, **settings)
+    rows = FitRows.check(log_proba, labels, weight)
+    report = _measure(said, rows, cv, exact=exact, **settings)
     deployed = monitor.estimator
     return report if deployed is None else replace(report, name=type(unfrozen(deployed)).__name__)
 
 
-def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> CalibrationReport:
+def _measure(
+    estimator: Estimator, rows: FitRows, cv: Any, *, exact: Array | None = None, **settings: Any
+) -> CalibrationReport:
+    """The report; ``exact`` are log-probabilities where the estimator gives them softened."""
     estimators = [("estimator", freeze("estimator", estimator))]
     (member,), classes = frozen_members(estimators, Cache(None), rows.labels[rows.kept])
     codes = encode_labels(
@@ -138,6 +143,7 @@ def _measure(estimator: Estimator, rows: FitRows, cv: Any, **settings: Any) -> C
     )
     weight = np.ones(len(codes)) if rows.sample_weight is None else rows.sample_weight[rows.kept]
     own, before, after = _before_and_after(estimator, member, rows, codes, weight, cv)
+    before = before if exact is None else (exact[rows.kept], before[1])
     assessed = [
         assess(log_proba, codes, weight, classes, logits=logits, **settings)
         for log_proba, logits in (before, after)
