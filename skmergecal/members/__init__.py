@@ -54,6 +54,7 @@ from skmergecal.members._read import (
     has_held_out,
     is_sklearn,
     unfitted_last_step,
+    with_last_step,
 )
 from skmergecal.members._routing import route_fit_params
 from skmergecal.members._seen_rows import (
@@ -143,4 +144,5 @@ __all__ = [
     "warn_of_names",
     "warn_of_seen_rows",
     "warn_of_unlike",
+    "with_last_step",
 ]

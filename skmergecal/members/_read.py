@@ -25,6 +25,7 @@ __all__ = [
     "fitted_last_step",
     "has_held_out",
     "unfitted_last_step",
+    "with_last_step",
 ]
 
 
@@ -98,6 +99,22 @@ def fitted_last_step(estimator: Estimator, X: Any = None) -> tuple[Estimator, An
             estimator = estimator.best_estimator_
         else:
             return estimator, X
+
+
+def with_last_step(estimator: Estimator, last: Estimator) -> Estimator:
+    """Another last classifier behind the fitted steps of Pipelines; itself where there are none.
+
+    It is the counterpart of `fitted_last_step`; steps are shared, not copied.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return with_last_step(estimator.estimator, last)
+    if is_pipeline(estimator) and gives_last_step(estimator):
+        *before, (name, own) = estimator.steps
+        copied = copy.copy(estimator)
+        copied.steps = [*before, (name, with_last_step(own, last))]
+        return copied
+    final, _ = fitted_last_step(estimator)
+    return last if final is estimator else with_last_step(estimator.best_estimator_, last)
 
 
 def copy_fitted(estimator: Estimator) -> Estimator:

@@ -73,7 +73,7 @@ class Advice(NamedTuple):
 
 def estimated_loss(estimator: Estimator | None) -> tuple[float, float] | None:
     """The loss that a merged classifier was expected to have, and its standard error."""
-    for inner, _ in inner_estimators(estimator):
+    for inner, _, _ in inner_estimators(estimator):
         estimate = getattr(inner, "loss_estimate_", None)
         if estimate is not None and math.isfinite(estimate.loss):
             return float(estimate.loss), float(estimate.standard_error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +11,14 @@ import numpy as np
 
 from skmergecal._numerics import log_softmax, mean_loss, row_losses
 from skmergecal._typing import Array, Estimator, IntArray
-from skmergecal.members import SOFTENING_WITHOUT_ROWS, Member
+from skmergecal.members import (
+    SOFTENING_WITHOUT_ROWS,
+    FoldAverage,
+    LabelledEstimator,
+    Member,
+    unfrozen,
+    with_last_step,
+)
 from skmergecal.merging import MergedClassifier, fitted_merge
 from skmergecal.monitoring._inputs import LOWEST
 from skmergecal.monitoring._null import Tolerance
@@ -37,12 +45,12 @@ def find_members(estimator: Estimator, classes: np.ndarray) -> list[Member]:
         These labels, sorted.
     """
     column = {label: i for i, label in enumerate(classes.tolist())}
-    for inner, labels in inner_estimators(estimator):
+    for inner, labels, around in inner_estimators(estimator):
         one_model = hasattr(inner, "merged_estimator_")
         if isinstance(inner, MergedClassifier) and not one_model and set(labels) == set(column):
             columns = np.array([column[label] for label in labels])
             members = [_moved(m, columns, classes) for m in fitted_merge(inner).members]
-            return [_with_logits(member) for member in members]
+            return [_behind(around, _with_logits(member)) for member in members]
     return []
 
 
@@ -51,6 +59,27 @@ def _moved(member: Member, columns: IntArray, classes: np.ndarray) -> Member:
     own = columns[member.columns]
     parts = tuple(_moved(part, columns, classes) for part in member.parts)
     return replace(member, classes=classes[own], columns=own, parts=parts)
+
+
+def _behind(around: tuple[Estimator, ...], member: Member) -> Member:
+    """A member that takes the estimator's rows, where Pipelines transform these for the merge."""
+
+    def moved(inner: Estimator) -> Estimator:
+        if isinstance(inner, LabelledEstimator):
+            return LabelledEstimator(moved(inner.estimator), inner.classes)
+        if isinstance(unfrozen(inner), FoldAverage):
+            average = copy.copy(unfrozen(inner))
+            average.estimators = [moved(model) for model in average.estimators]
+            return average
+        found = unfrozen(inner)
+        for estimator in reversed(around):
+            found = with_last_step(estimator, found)
+        return found
+
+    if all(with_last_step(estimator, None) is None for estimator in around):
+        return member  # there are no Pipelines
+    parts = tuple(_behind(around, part) for part in member.parts)
+    return replace(member, estimator=moved(member.estimator), parts=parts)
 
 
 def _with_logits(member: Member) -> Member:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,12 +21,27 @@ LEAST = 0.05
 _HALF_WIDTHS, _ERRORS = 1.5, 3.0
 
 
-def inner_estimators(estimator: Estimator | None) -> Iterator[tuple[Estimator, list[Any]]]:
-    """The last step of an estimator, and what our calibrators have inside, from the outside in.
+class Inner(NamedTuple):
+    """An estimator inside of another one.
 
-    Each comes with the labels that its classes have outside, where it was trained on codes.
+    Attributes
+    ----------
+    estimator : estimator
+    labels : list
+        What its classes are called outside: other labels, where it was trained on codes.
+    around : tuple of estimator
+        What it is the last step of, and what our calibrators around it are, from the outside in.
     """
+
+    estimator: Estimator
+    labels: list[Any]
+    around: tuple[Estimator, ...]
+
+
+def inner_estimators(estimator: Estimator | None) -> Iterator[Inner]:
+    """The last step of an estimator, and what our calibrators have inside, from the outside in."""
     outside: dict[Any, Any] = {}
+    around: tuple[Estimator, ...] = ()
     while estimator is not None:
         if isinstance(estimator, LabelledEstimator):
             codes = classes_of("estimator", unfrozen(estimator)).tolist()
@@ -34,7 +49,8 @@ def inner_estimators(estimator: Estimator | None) -> Iterator[tuple[Estimator, l
             outside = {c: outside.get(a, a) for c, a in zip(codes, labels, strict=True)}
         final, _ = fitted_last_step(unfrozen(estimator))
         own = np.asarray(getattr(final, "classes_", [])).tolist()
-        yield final, [outside.get(label, label) for label in own]
+        around = (*around, estimator)
+        yield Inner(final, [outside.get(label, label) for label in own], around)
         inside = hasattr(final, "fit_held_out") and not hasattr(final, "named_estimators_")
         estimator = getattr(final, "estimator_", None) if inside else None
 
@@ -51,7 +67,7 @@ def find_null(estimator: Estimator | None, tolerance: Any, classes: np.ndarray) 
     if isinstance(tolerance, Real):
         return Tolerance(float(tolerance), np.full(k, float(tolerance)))
     log_t, shifts = LEAST, np.full(k, LEAST)
-    for inner, labels in inner_estimators(estimator):
+    for inner, labels, _ in inner_estimators(estimator):
         interval = getattr(inner, "temperature_interval_", None)
         if interval is not None:
             log_t = max(log_t, _HALF_WIDTHS * _half_width(interval))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal.monitoring import CalibrationMonitor
@@ -22,6 +26,10 @@ class OnCodes(GaussianNB):
     def fit(self, X, y, sample_weight=None):
         assert np.array_equal(np.unique(y), np.arange(3))
         return super().fit(X, y, sample_weight)
+
+
+def hundredth(X):
+    return X / 100
 
 
 def fed(model, blobs, labels, **settings):
@@ -109,6 +117,33 @@ def test_members_that_were_fitted_here_on_codes_are_watched(blobs, labels, secon
     assert_same_labels(new, merged, blobs, labels)
     again = clone(new.estimator_.estimator).fit(blobs.X_held, labels[blobs.y_held])
     assert_same_labels(again, merged, blobs, labels)
+
+
+@pytest.mark.parametrize("refit", [True, False], ids=["refitted", "averages"])
+@pytest.mark.parametrize("calibrated", [False, True], ids=["pipeline", "calibrated"])
+def test_members_behind_the_steps_of_a_pipeline(blobs, calibrated, refit):
+    """They are read on what the steps make of the rows, and so are those of the next model."""
+    labels = LABELS["text"]
+    members = {"codes": OnCodes(), "linear": LogisticRegression()}
+    merged = MergedClassifier(members, cv=2, refit=refit)
+    merged.fit(blobs.X, labels[blobs.y])
+    model = Pipeline([("scale", FunctionTransformer(hundredth))])
+    inner = merged
+    if calibrated:
+        inner = TemperatureCalibrator(FrozenEstimator(merged)).fit(
+            blobs.X_held, labels[blobs.y_held]
+        )
+    model.steps.append(("merged", inner))
+    large = SimpleNamespace(X_test=100 * blobs.X_test, y_test=blobs.y_test)
+    monitor, plain = fed(model, large, labels), fed(inner, blobs, labels)
+    for name in ("log_loss", "temperature"):
+        one, other = (np.asarray(m.member_report()[name]) for m in (monitor, plain))
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    new = monitor.remerged()
+    expected = plain.remerged().predict_proba(blobs.X_test)
+    np.testing.assert_allclose(new.predict_proba(large.X_test), expected, rtol=1e-6)
+    again = clone(new.estimator_.estimator).fit(100 * blobs.X_held, labels[blobs.y_held])
+    assert_same_labels(again, model, large, labels)
 
 
 @pytest.mark.parametrize(
