@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
@@ -49,12 +49,51 @@ def row_hashes(X: Any) -> Words | None:
         return None
 
 
-def find_rows(known: Words, rows: Words) -> np.ndarray:
-    """Where each row is among the known ones; -1 for those that are not."""
-    order = np.argsort(known[:, 0])
-    place = np.searchsorted(known[order, 0], rows[:, 0])
-    place = order[np.minimum(place, len(known) - 1)]
-    return np.where((known[place] == rows).all(axis=1), place, -1)
+def find_rows(
+    known: Words, rows: Words, marks: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+) -> np.ndarray:
+    """Where each row is among the known ones; -1 for those that are not.
+
+    Of equal rows, the first is found at the first of the known copies, and so on; where there are
+    more than are known, they begin again.
+
+    Parameters
+    ----------
+    known, rows : Words
+    marks : sequence of (ndarray, ndarray)
+        What tells known copies apart, and the same of the rows, as integers: a row is found at a
+        copy that has as many of its marks, from the first on, as any has.
+    """
+    if not len(known) or not len(rows):
+        return np.full(len(rows), -1)
+    order = np.argsort(known[:, 0], kind="stable")
+    ordered = known[order, 0]
+    first = np.searchsorted(ordered, rows[:, 0])
+    copied = bool((ordered[1:] == ordered[:-1]).any())
+    if copied:
+        copies = np.searchsorted(ordered, rows[:, 0], side="right") - first
+        first += _number_of_copy(rows[:, 0]) % np.maximum(copies, 1)
+    place = order[np.minimum(first, len(known) - 1)]
+    place = np.where((known[place] == rows).all(axis=1), place, -1)
+    if copied and marks:
+        (of_known, of_rows), *rest = marks
+        closer = find_rows(_marked(known, of_known), _marked(rows, of_rows), rest)
+        place = np.where(closer >= 0, closer, place)
+    return place
+
+
+def _marked(hashes: Words, marks: np.ndarray) -> Words:
+    return _mixed(np.column_stack([hashes, marks.astype(np.int64).view(np.uint64)]))
+
+
+def _number_of_copy(values: np.ndarray) -> np.ndarray:
+    """How many equal values come before each."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    numbers = np.empty(len(values), dtype=np.intp)
+    numbers[order] = np.arange(len(values)) - np.repeat(starts, np.diff(np.r_[starts, len(values)]))
+    return numbers
 
 
 def _words(values: np.ndarray) -> Words:

@@ -36,6 +36,8 @@ class FittedRows:
         The line of the opinions that belongs to each row; -1 where it was not held out.
     opinions : list of Opinion
         One per member, out of fold.
+    labels : ndarray of shape (n_rows,)
+        Column number of the class of each row; -1 where it was not held out.
     """
 
     names: Sequence[str]
@@ -43,6 +45,7 @@ class FittedRows:
     hashes: Words | None = None
     lines: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     opinions: Sequence[Opinion] = ()
+    labels: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
     @classmethod
     def of(
@@ -62,25 +65,36 @@ class FittedRows:
         if not own:
             return None
         lines = np.full(rows.n_samples, -1, dtype=np.intp)
+        labels = lines.copy()
         opinions: Sequence[Opinion] = ()
         if held_out.cross_fitted or out_of_fold:
             lines[held_out.rows] = np.arange(len(held_out.rows))
+            labels[held_out.rows] = held_out.y
             opinions = held_out.opinions
-        X = rows.kept_X
-        return cls(own, content_key(X), row_hashes(X), lines[rows.kept], opinions)
+        X, kept = rows.kept_X, rows.kept
+        return cls(own, content_key(X), row_hashes(X), lines[kept], opinions, labels[kept])
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(FittedRows(self.names, self.key))
 
-    def read(self, members: Sequence[Member], X: Any) -> tuple[list[Opinion], bool]:
+    def read(
+        self, members: Sequence[Member], X: Any, labels: IntArray
+    ) -> tuple[list[Opinion], bool]:
         """Opinions of members on some rows: out of fold for those that they were fitted to.
+
+        Parameters
+        ----------
+        members : sequence of Member
+        X : array-like
+        labels : ndarray of shape (n_rows,)
+            Column numbers of the classes of the rows.
 
         Returns
         -------
         list of Opinion, bool
             And whether any of the rows is one that the members were fitted to.
         """
-        fitted, lines = self._find(X)
+        fitted, lines = self._find(X, labels)
         lost = int((fitted & (lines < 0)).sum())
         if lost:
             warn_user(
@@ -106,12 +120,14 @@ class FittedRows:
             opinions.append(Opinion(values, own.logarithmic, fill=own.fill))
         return opinions, True
 
-    def _find(self, X: Any) -> tuple[np.ndarray, IntArray]:
+    def _find(self, X: Any, labels: IntArray) -> tuple[np.ndarray, IntArray]:
         """Which rows are those of ``fit``, and their lines among the opinions; -1 for none."""
         n = _num_samples(X)
         own = None if self.hashes is None else row_hashes(X)
         if self.hashes is not None and own is not None:
-            place = find_rows(self.hashes, own)
+            # A model has not seen a row, but may have seen its copy in another fold: copies of
+            # other labels are not confused.
+            place = find_rows(self.hashes, own, [(self.labels, labels)])
             return place >= 0, np.where(place >= 0, self.lines[place], -1)
         if self.key is None or content_key(X) != self.key:
             return np.zeros(n, dtype=bool), np.full(n, -1)

@@ -144,7 +144,7 @@ class _ReMerge:
                 "again with these rows alone: gain and intervals may differ from those of the "
                 "model that was fitted. Ask that one, or fit again with X_unlabeled."
             )
-        opinions = own = _opinions(members, merged, rows.kept_X)
+        opinions = own = _opinions(members, merged, rows.kept_X, columns)
         if merged.settings.method == "parameters":  # it merges the members themselves
             opinions = [member.opinion(rows.kept_X) for member in members]
         weight = None if rows.sample_weight is None else rows.sample_weight[rows.kept]
@@ -276,11 +276,11 @@ class _ReMerge:
             return bootstrap_intervals(learn, weight, level, n_resamples, random_state)
 
 
-def _opinions(members: Sequence[Member], merged: Merged, X: Any) -> list[Opinion]:
+def _opinions(members: Sequence[Member], merged: Merged, X: Any, labels: IntArray) -> list[Opinion]:
     """Opinions of the members on some rows, out of fold where they were fitted to these."""
     if merged.fitted_rows is None:
         return [member.opinion(X) for member in members]
-    opinions, fitted = merged.fitted_rows.read(members, X)
+    opinions, fitted = merged.fitted_rows.read(members, X, labels)
     if fitted and merged.settings.method == "parameters":
         warn_user(
             "some of these rows are those of fit, which the models have seen whose parameters are "

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -311,3 +312,45 @@ def test_unlabelled_rows_are_not_saved_and_a_loaded_model_says_so(blobs):
         pickle.loads(pickle.dumps(without)),
     ):
         asked.member_report(*rows)
+
+
+TWICE = {"nb": GaussianNB(), "tree": DecisionTreeClassifier(random_state=0, min_samples_leaf=3)}
+
+
+@pytest.fixture(scope="module")
+def twice():
+    """Each row twice, most with two labels."""
+    rng = np.random.default_rng(0)
+    X = np.tile(rng.normal(size=(60, 2)), (2, 1))
+    return X, rng.integers(0, 2, len(X))
+
+
+@pytest.mark.parametrize("way", ["fit", "from_cv"])
+@pytest.mark.parametrize("order", ["of fit", "another"])
+def test_copies_of_a_row_are_read_by_the_models_that_have_not_seen_them(twice, way, order):
+    X, y = twice
+    folds = KFold(3, shuffle=True, random_state=0)
+    p = {k: cross_val_predict(m, X, y, cv=folds, method="predict_proba") for k, m in TWICE.items()}
+    expected = MergedClassifier.from_predictions(p, y, method="probabilities")
+    if way == "fit":
+        merged = MergedClassifier(TWICE, cv=folds, method="probabilities").fit(X, y)
+    else:
+        splits = list(folds.split(X))
+        models = {k: [clone(m).fit(X[a], y[a]) for a, _ in splits] for k, m in TWICE.items()}
+        merged = MergedClassifier.from_cv(models, X, y, splits, method="probabilities")
+    rows = np.arange(len(y)) if order == "of fit" else np.random.default_rng(1).permutation(len(y))
+    report = merged.member_report(X[rows], y[rows])
+    np.testing.assert_allclose(report["log_loss"], expected.member_report(p, y)["log_loss"])
+    if order == "of fit":
+        how = {"n_resamples": 5, "random_state": 0}
+        intervals = merged.weight_intervals(X, y, **how)
+        np.testing.assert_allclose(intervals, expected.weight_intervals(p, y, **how), rtol=1e-6)
+
+
+def test_the_copies_of_a_row_beyond_those_of_fit_are_recognised(twice):
+    X, y = twice
+    merged = MergedClassifier(TWICE, cv=KFold(3), method="probabilities").fit(X, y)
+    once = merged.member_report(X, y)["log_loss"]
+    np.testing.assert_allclose(
+        merged.member_report(np.tile(X, (3, 1)), np.tile(y, 3))["log_loss"], once
+    )
