@@ -11,15 +11,16 @@ from skmergecal._memory._keys import (
 )
 from skmergecal._memory._outputs import outputs_of_rows
 from skmergecal._memory._recent import Memo, RecentArrays
-from skmergecal._memory._rows import Words, find_rows, row_hashes
+from skmergecal._memory._rows import find_rows
 from skmergecal._memory._store import Store
+from skmergecal._memory._values import RowValues, row_values
 
 __all__ = [
     "HashedRows",
     "Memo",
     "RecentArrays",
+    "RowValues",
     "Store",
-    "Words",
     "content_key",
     "estimator_key",
     "find_rows",
@@ -28,6 +29,6 @@ __all__ = [
     "outputs_of_rows",
     "own_items",
     "remember",
-    "row_hashes",
+    "row_values",
     "settle",
 ]

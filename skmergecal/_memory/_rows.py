@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-__all__ = ["Words", "find_rows", "kind_of_rows", "row_hashes"]
+__all__ = ["Words", "each", "find_rows", "kind_of_rows", "mixed", "row_hashes", "words_of"]
 
 #: Hashes of rows: shape (n_rows, 2), 128 bits each.
 Words = np.ndarray[tuple[int, int], np.dtype[np.uint64]]
 
 #: Rows of more 64-bit words are hashed one by one, which is faster there.
 _NARROW = 64
+#: So many rows are mixed at a time, which stay in the cache of the processor.
+_BLOCK = 4096
 #: Odd numbers that are secret, so that no one can make two rows with one hash.
 _SECRET = np.array([[secrets.randbits(64) | 1 for _ in range(2)] for _ in range(2)], np.uint64)
 
@@ -34,17 +36,17 @@ def row_hashes(X: Any) -> Words | None:
     """Hashes of the rows of an array, a pandas frame, a sparse matrix by rows, or a list.
 
     None for other containers, and for rows that cannot be pickled. The hashes are those of this
-    process.
+    process. They tell apart whatever may tell on an output: types of numbers, and the index.
     """
     try:
         if hasattr(X, "iloc") and hasattr(X, "columns"):
             columns = [X.index, *(X.iloc[:, j] for j in range(X.shape[1]))]
-            return _mixed(np.column_stack([_words(column.to_numpy()) for column in columns]))
+            return mixed(np.column_stack([words_of(column.to_numpy()) for column in columns]))
         if issparse(X):
             return _of_sparse(X)
         if isinstance(X, list):
-            return _each(map(pickle.dumps, X))
-        return _mixed(_words(X)) if type(X) is np.ndarray and X.ndim == 2 else None
+            return each(map(pickle.dumps, X))
+        return mixed(words_of(X)) if type(X) is np.ndarray and X.ndim == 2 else None
     except (TypeError, AttributeError, pickle.PicklingError):
         return None
 
@@ -83,7 +85,7 @@ def find_rows(
 
 
 def _marked(hashes: Words, marks: np.ndarray) -> Words:
-    return _mixed(np.column_stack([hashes, marks.astype(np.int64).view(np.uint64)]))
+    return mixed(np.column_stack([hashes, marks.astype(np.int64).view(np.uint64)]))
 
 
 def _number_of_copy(values: np.ndarray) -> np.ndarray:
@@ -96,10 +98,10 @@ def _number_of_copy(values: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def _words(values: np.ndarray) -> Words:
+def words_of(values: np.ndarray) -> Words:
     """The content of rows as 64-bit words."""
     if values.dtype.hasobject:
-        return _each(pickle.dumps(row) for row in values.tolist())
+        return each(pickle.dumps(row) for row in values.tolist())
     raw = np.ascontiguousarray(values).reshape(len(values), -1)
     raw = raw.view(np.uint8).reshape(len(values), raw.shape[1] * raw.itemsize)
     missing = -raw.shape[1] % 8
@@ -107,20 +109,23 @@ def _words(values: np.ndarray) -> Words:
     return raw.view(np.uint64)
 
 
-def _each(rows: Iterable[bytes | memoryview]) -> Words:
+def each(rows: Iterable[bytes | memoryview]) -> Words:
+    """Hashes of rows of bytes."""
     digests = b"".join(blake2b(row, digest_size=16).digest() for row in rows)
     return np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
 
 
-def _mixed(words: Words) -> Words:
+def mixed(words: Words) -> Words:
     """Two hashes of each row of words; overflow is part of the arithmetic."""
     if words.shape[1] > _NARROW:
-        return _each(row.data for row in np.ascontiguousarray(words).view(np.uint8))
+        return each(row.data for row in np.ascontiguousarray(words).view(np.uint8))
     hashes = np.tile(_SECRET[0], (len(words), 1))
-    for column in words.T:
-        hashes ^= column[:, None]
-        hashes *= _SECRET[1]
-        hashes ^= hashes >> np.uint64(32)
+    for start in range(0, len(words), _BLOCK):
+        block = hashes[start : start + _BLOCK]
+        for column in words[start : start + _BLOCK].T:
+            block ^= column[:, None]
+            block *= _SECRET[1]
+            block ^= block >> np.uint64(32)
     return hashes
 
 
@@ -128,4 +133,4 @@ def _of_sparse(X: Any) -> Words | None:
     if X.format != "csr":
         return None
     rows = [slice(a, b) for a, b in pairwise(X.indptr.tolist())]
-    return _each(X.indices[row].tobytes() + X.data[row].tobytes() for row in rows)
+    return each(X.indices[row].tobytes() + X.data[row].tobytes() for row in rows)

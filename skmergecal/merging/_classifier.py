@@ -827,7 +827,10 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         X, y : array-like
             Rows and labels: those of ``fit``, or others **that no member has seen**. Of members
             that were fitted here, and of those of `from_cv`, rows of ``fit`` are recognised, and
-            the predictions of the models that did not see them are used.
+            the predictions of the models that did not see them are used. Their values decide, in
+            arrays, frames, lists and columns of text: a copy in single precision holds others, if
+            they were rounded. Sparse rows are recognised among sparse rows, other containers (and
+            any, by a model from a file) only with all rows of ``fit`` as they were.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequency weights.
         level : float in (0, 1), default=None

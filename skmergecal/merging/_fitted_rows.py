@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _num_samples, _safe_indexing
-from skmergecal._memory import Memo, Words, content_key, find_rows, row_hashes
+from skmergecal._memory import Memo, RowValues, content_key, find_rows, row_values
 from skmergecal._typing import IntArray
 from skmergecal._warnings import warn_user
 from skmergecal.members import FitRows, HeldOutMembers, Member, Opinion
@@ -30,8 +30,8 @@ class FittedRows:
         Of the members that were fitted to these rows.
     key : str or None
         Hash of all rows.
-    hashes : ndarray of shape (n_rows, 2) or None
-        Of each row.
+    values : RowValues or None
+        Hashes of each row.
     lines : ndarray of shape (n_rows,)
         The line of the opinions that belongs to each row; -1 where it was not held out.
     opinions : list of Opinion
@@ -42,7 +42,7 @@ class FittedRows:
 
     names: Sequence[str]
     key: str | None
-    hashes: Words | None = None
+    values: RowValues | None = None
     lines: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     opinions: Sequence[Opinion] = ()
     labels: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
@@ -72,7 +72,7 @@ class FittedRows:
             labels[held_out.rows] = held_out.y
             opinions = held_out.opinions
         X, kept = rows.kept_X, rows.kept
-        return cls(own, content_key(X), row_hashes(X), lines[kept], opinions, labels[kept])
+        return cls(own, content_key(X), row_values(X), lines[kept], opinions, labels[kept])
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(FittedRows(self.names, self.key))
@@ -123,11 +123,14 @@ class FittedRows:
     def _find(self, X: Any, labels: IntArray) -> tuple[np.ndarray, IntArray]:
         """Which rows are those of ``fit``, and their lines among the opinions; -1 for none."""
         n = _num_samples(X)
-        own = None if self.hashes is None else row_hashes(X)
-        if self.hashes is not None and own is not None:
+        own = None if self.values is None else row_values(X)
+        if self.values is not None and own is not None:
             # A model has not seen a row, but may have seen its copy in another fold: copies of
             # other labels are not confused.
-            place = find_rows(self.hashes, own, [(self.labels, labels)])
+            marks = [(self.labels, labels)]
+            if self.values.names is not None and own.names is not None:
+                marks.append((self.values.names, own.names))
+            place = find_rows(self.values.hashes, own.hashes, marks)
             return place >= 0, np.where(place >= 0, self.lines[place], -1)
         if self.key is None or content_key(X) != self.key:
             return np.zeros(n, dtype=bool), np.full(n, -1)

@@ -7,14 +7,17 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csc_array, csr_array
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
@@ -354,3 +357,66 @@ def test_the_copies_of_a_row_beyond_those_of_fit_are_recognised(twice):
     np.testing.assert_allclose(
         merged.member_report(np.tile(X, (3, 1)), np.tile(y, 3))["log_loss"], once
     )
+
+
+class Columns:
+    """A table without an index, as that of polars."""
+
+    def __init__(self, values):
+        self._values, self.columns = values, [f"c{j}" for j in range(values.shape[1])]
+        self.shape = values.shape
+
+    def __len__(self):
+        return len(self._values)
+
+    def __getitem__(self, key):
+        if isinstance(key, str):
+            return self._values[:, self.columns.index(key)]
+        return Columns(self._values[key])
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self._values, dtype=dtype)
+
+
+def shuffled_frame(X):
+    return pd.DataFrame(X, index=np.arange(len(X))[::-1])
+
+
+KINDS = [
+    (pd.DataFrame, shuffled_frame),
+    (pd.DataFrame, np.asarray),
+    (pd.DataFrame, lambda X: pd.DataFrame(X).astype(np.float32)),
+    (np.asarray, np.ndarray.tolist),
+    (np.asarray, pd.DataFrame),
+    (np.asarray, lambda X: X.astype(np.float32)),
+    (Columns, Columns),
+    (csr_array, csc_array),
+]
+
+
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")
+@pytest.mark.parametrize(("of_fit", "of_report"), KINDS)
+def test_rows_of_fit_are_recognised_in_other_containers(blobs, of_fit, of_report):
+    X, y = blobs.X_held.astype(np.float32).astype(np.float64), blobs.y_held
+    tree = DecisionTreeClassifier(random_state=0)
+    merged = MergedClassifier([tree], method="probabilities", cv=KFold(3)).fit(of_fit(X), y)
+    p = cross_val_predict(tree, X, y, cv=KFold(3), method="predict_proba")
+    few = np.random.default_rng(0).permutation(len(y))[:50]
+    expected = MergedClassifier.from_predictions({"tree": p}, y, method="probabilities")
+    expected = expected.member_report({"tree": p[few]}, y[few])["log_loss"]
+    report = merged.member_report(of_report(X[few]), y[few])
+    np.testing.assert_allclose(report["log_loss"], expected)
+
+
+def test_texts_of_fit_are_recognised():
+    texts = np.array([f"word{k % 7} thing{k % 5} number{k}" for k in range(60)], dtype=object)
+    y = np.arange(60) % 7 % 2
+    tree = make_pipeline(CountVectorizer(), DecisionTreeClassifier(random_state=0, max_depth=2))
+    how = {"method": "probabilities", "cv": KFold(3)}
+    merged = MergedClassifier([tree], **how).fit(pd.Series(texts), y)
+    p = cross_val_predict(tree, texts, y, cv=KFold(3), method="predict_proba")
+    expected = MergedClassifier.from_predictions({"tree": p}, y, method="probabilities")
+    expected = expected.member_report({"tree": p[20:50]}, y[20:50])["log_loss"]
+    for kind in (pd.Series, list):
+        report = merged.member_report(kind(texts[20:50]), y[20:50])
+        np.testing.assert_allclose(report["log_loss"], expected)
