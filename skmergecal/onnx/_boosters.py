@@ -10,7 +10,7 @@ import numpy as np
 from skmergecal._optional import is_instance_of
 from skmergecal._typing import Estimator
 from skmergecal.onnx._forests import as_single
-from skmergecal.onnx._graph import DOUBLE, FLOAT, Graph
+from skmergecal.onnx._graph import DOUBLE, FLOAT, Graph, Tensor
 from skmergecal.onnx._read import registers
 from skmergecal.onnx._rows import Rows
 from skmergecal.onnx._tree_ensemble import LT, Tree, TreeEnsemble, with_codes
@@ -20,14 +20,22 @@ __all__: list[str] = []
 
 @registers("proba", lambda model: is_instance_of(model, "lightgbm", "LGBMClassifier"))
 def _lightgbm(graph: Graph, model: Estimator, rows: Rows) -> str:
+    if model.get_params().get("pred_early_stop"):
+        msg = (
+            "its pred_early_stop=True leaves out trees, and an ONNX model takes all: call "
+            "set_params(pred_early_stop=False)"
+        )
+        raise TypeError(msg)
     dump = model.booster_.dump_model()
     objective, *settings = dump["objective"].split()
     n_sums, n_trees = dump["num_tree_per_iteration"], len(dump["tree_info"])
+    in_categories: set[int] = set()
     trees = [
-        _lightgbm_tree(info["tree_structure"], number % n_sums)
+        _lightgbm_tree(info["tree_structure"], number % n_sums, in_categories)
         for number, info in enumerate(dump["tree_info"])
     ]
     x = with_codes(graph, rows, *_lightgbm_categories(model, rows))
+    x = _without_decimals(graph, x, in_categories)
     scores = TreeEnsemble(n_sums, trees).emit(graph, x)
     if dump.get("average_output"):
         scores = graph.scaled(scores, n_sums / n_trees)
@@ -57,7 +65,18 @@ def _lightgbm_categories(model: Estimator, rows: Rows) -> tuple[dict[int, Any], 
     return dict(zip(places, given, strict=True)), order
 
 
-def _lightgbm_tree(root: dict[str, Any], first: int) -> Tree:
+def _without_decimals(graph: Graph, x: Tensor, places: set[int]) -> Tensor:
+    """Rows in which columns of categories are cut to whole numbers, as LightGBM cuts them."""
+    if not places:
+        return x
+    size = graph.add("Floor", graph.add("Abs", x.name))
+    whole = graph.add("Mul", graph.add("Sign", x.name), size)
+    chosen = np.isin(np.arange(x.width), list(places))
+    return x._replace(name=graph.add("Where", chosen, whole, x.name))
+
+
+def _lightgbm_tree(root: dict[str, Any], first: int, in_categories: set[int]) -> Tree:
+    """A tree of a dump; the columns that it splits by categories are added to the set."""
     nodes: list[dict[str, Any]] = []
 
     def number(node: dict[str, Any]) -> int:
@@ -80,9 +99,16 @@ def _lightgbm_tree(root: dict[str, Any], first: int) -> Tree:
         first=first,
     )
     for place, node in enumerate(nodes):
+        if "leaf_const" in node:
+            msg = (
+                "its linear_tree=True makes leaves linear, and those of ONNX are constant: fit it "
+                "with linear_tree=False"
+            )
+            raise TypeError(msg)
         if node.get("decision_type") == "==":
             members = [int(category) for category in str(node["threshold"]).split("||")]
             tree.split_by_membership(place, members, *node["children"])
+            in_categories.add(node["split_feature"])
         elif node.get("missing_type") == "Zero":
             tree.split_off(place, 0.0, node["children"][0 if node["default_left"] else 1])
     return tree
@@ -111,7 +137,7 @@ def _xgboost(graph: Graph, model: Estimator, rows: Rows) -> str:
         _xgboost_tree(tree, first)
         for tree, first in zip(stored["trees"], stored["tree_info"], strict=True)
     ]
-    sums = TreeEnsemble(n_sums, trees).emit(graph, as_single(graph, rows))
+    sums = TreeEnsemble(n_sums, trees).emit(graph, _with_missing(graph, model.missing, rows))
     base = np.atleast_1d(json.loads(learner["learner_model_param"]["base_score"]))
     if n_sums > 1:
         return graph.softmax(graph.shifted(sums, base))
@@ -120,6 +146,16 @@ def _xgboost(graph: Graph, model: Estimator, rows: Rows) -> str:
     p = graph.add("Cast", graph.add("Sigmoid", margin), to=FLOAT)
     both = graph.add("Concat", graph.add("Sub", np.float32(1), p), p, axis=1)
     return graph.add("Cast", both, to=DOUBLE)
+
+
+def _with_missing(graph: Graph, missing: float | None, rows: Rows) -> Tensor:
+    """Rows in which NaN is in the place of the number that stands for missing values."""
+    x = as_single(graph, rows)
+    if missing is None or missing != missing:
+        return x
+    # XGBoost compares in single precision.
+    same = graph.add("Equal", x.name, np.float64(np.float32(missing)))
+    return x._replace(name=graph.add("Where", same, np.float64(np.nan), x.name))
 
 
 def _xgboost_tree(tree: dict[str, Any], first: int) -> Tree:

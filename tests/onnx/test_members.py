@@ -40,7 +40,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skmergecal import EarlyStopped, MergedClassifier, TemperatureCalibrator
 from skmergecal.exceptions import ConversionError
 from skmergecal.onnx import to_onnx
-from tests.onnx.sessions import same
+from tests.onnx.sessions import ask, same
 
 SGD = SGDClassifier(loss="log_loss", random_state=0)
 LINEAR = LogisticRegression()
@@ -99,6 +99,16 @@ def test_naive_bayes_of_counts(member):
     if isinstance(member, BernoulliNB):
         X = (X > 0).astype(int)
     same(TemperatureCalibrator(member, temperature=2.0).fit(X, y), X)
+
+
+def test_zeros_of_votes_that_scikit_learn_divides_by_a_temperature(data):
+    X, y = data
+    X, sure = X[:60], DecisionTreeClassifier(random_state=0)
+    try:
+        model = CalibratedClassifierCV(sure, method="temperature", cv=2).fit(X, y[:60])
+    except ValueError:
+        pytest.skip("before 1.8, scikit-learn has no such method")
+    same(model, X)
 
 
 def test_trees_without_a_split(data):
@@ -228,3 +238,44 @@ def test_xgboost_with_categories_is_refused_until_they_are_encoded():
     for encoder in (OrdinalEncoder(), OneHotEncoder()):
         columns = make_column_transformer((encoder, ["group", "colour"]), remainder="passthrough")
         same(make_pipeline(columns, xgboost.XGBClassifier(**settings)).fit(X, y), X, 1e-5)
+
+
+def test_the_number_that_stands_for_missing_values_in_xgboost():
+    xgboost = pytest.importorskip("xgboost")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    y = (X[:, 0] + rng.normal(scale=0.3, size=200) > 0).astype(int)
+    full, number = X[:50].copy(), -1234.1  # rounded where XGBoost compares, in single precision
+    X[rng.random(X.shape) < 0.3] = number
+    X[::7, 1] = np.nan
+    for missing in (number, np.nan):
+        model = xgboost.XGBClassifier(n_estimators=3, max_depth=3, missing=missing).fit(X, y)
+        proba = ask(to_onnx(model, full), X)[1]
+        np.testing.assert_allclose(proba, model.predict_proba(X), atol=1e-6)
+
+
+def test_lightgbm_cuts_categories_to_whole_numbers():
+    lightgbm = pytest.importorskip("lightgbm")
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(5, size=200), rng.normal(size=200)])
+    y = (X[:, 0] % 2 == 0) ^ (rng.random(200) < 0.1)
+    model = lightgbm.LGBMClassifier(
+        n_estimators=3, min_child_samples=5, min_data_per_group=3, verbose=-1, n_jobs=1
+    )
+    model.fit(X, y, categorical_feature=[0])
+    converted = to_onnx(model, X)
+    new = X.copy()
+    new[:, 0] += rng.choice([0.0, 0.5, -0.5, np.nan], 200)
+    np.testing.assert_allclose(ask(converted, new)[1], model.predict_proba(new), atol=1e-6)
+
+
+@pytest.mark.parametrize("setting", ["linear_tree", "pred_early_stop"])
+def test_settings_of_lightgbm_that_a_graph_lacks_are_named(setting):
+    lightgbm = pytest.importorskip("lightgbm")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3))
+    y = X[:, 0] + X[:, 1] > 0
+    model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1, n_jobs=1, **{setting: True})
+    with pytest.raises(ConversionError, match=rf"LGBMClassifier.*its {setting}=True.*{setting}"):
+        to_onnx(model.fit(X, y), X)
+    same(model.set_params(**{setting: False}).fit(X, y), X)
