@@ -15,6 +15,9 @@ from skmergecal.onnx._rows import Rows
 
 __all__: list[str] = []
 
+#: What scikit-learn adds to probabilities before it takes the log of them for a temperature.
+_ADDED = 1e-12
+
 
 @registers("proba", lambda e: kind("VotingClassifier")(e) and e.voting == "soft")
 def _voting(graph: Graph, voting: Estimator, rows: Rows) -> str:
@@ -48,7 +51,7 @@ def _one_calibrated(graph: Graph, part: Any, rows: Rows) -> str:
     scores, binary = _scores(graph, part.estimator, rows)
     if part.method == "temperature":
         if not hasattr(part.estimator, "decision_function"):
-            scores = graph.add("Log", scores)
+            scores = graph.add("Log", graph.shifted(scores, _ADDED))
         slope = float(part.calibrators[0].beta_)
         return graph.softmax(graph.scaled(scores, slope))
     columns = [
