@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import MaxAbsScaler, RobustScaler, StandardScaler
 
 from skmergecal._pipelines import is_pipeline, steps_before
 from skmergecal._typing import Estimator
@@ -146,20 +147,24 @@ def _transform(step: Estimator, X: Callable[[], Any]) -> Any:
 def foreign(graph: Graph, estimator: Estimator, rows: Rows) -> list[Tensor]:
     """The outputs of what skl2onnx makes of an estimator, spliced into the graph."""
     rows = rows.in_common_types(graph)
+    tries = [rows]
     if _takes_columns(estimator):
         rows = rows.columns(graph, getattr(estimator, "feature_names_in_", None))
+        tries = [_numbers_in_double(graph, estimator, rows), rows]
     elif len(rows.tensors) > 1 or rows.tensors[0].kind in (INT64, BOOL):
-        rows = _side_by_side(graph, rows)
-    try:
-        model = _converted(graph, estimator, rows)
-    except Exception:
-        if all(tensor.kind != DOUBLE for tensor in rows.tensors):
-            raise
-        # Some converters know single precision only; what it changes is compared at the end.
-        single = [graph.cast(t, FLOAT) if t.kind == DOUBLE else t for t in rows.tensors]
-        rows = Rows(single, rows.names)
-        model = _converted(graph, estimator, rows)
-    return graph.splice(model, rows.tensors)
+        tries = [_side_by_side(graph, rows, keep_single=not hasattr(estimator, "predict"))]
+    # Some converters know single precision only; what it changes is compared at the end.
+    single = [graph.cast(t, FLOAT) if t.kind == DOUBLE else t for t in tries[-1].tensors]
+    tries.append(Rows(single, tries[-1].names))
+    for place, given in enumerate(tries):
+        try:
+            model = _converted(graph, estimator, given)
+        except Exception:
+            if all(other.tensors == given.tensors for other in tries[place:]):
+                raise
+        else:
+            break
+    return graph.splice(model, given.tensors)
 
 
 def _converted(graph: Graph, estimator: Estimator, rows: Rows) -> Any:
@@ -176,11 +181,13 @@ def _converted(graph: Graph, estimator: Estimator, rows: Rows) -> Any:
         (name, by_kind[tensor.kind]([None, tensor.width or None]))
         for name, tensor in zip(rows.names or ["X"], rows.tensors, strict=True)
     ]
+    # Scalers divide, as those of scikit-learn do; otherwise they multiply by 1 / scale.
+    scalers = {cls: {"div": "div"} for cls in (MaxAbsScaler, RobustScaler, StandardScaler)}
     model = need("skl2onnx").convert_sklearn(
         estimator,
         initial_types=given,
         target_opset=dict(graph.opsets),
-        options=_without_map(estimator),
+        options=_without_map(estimator) or scalers,
     )
     load_model(model)
     return model
@@ -196,16 +203,51 @@ def _without_map(estimator: Estimator) -> dict[str, bool] | None:
     return {"zipmap": False} if "zipmap" in allowed else None
 
 
-def _side_by_side(graph: Graph, rows: Rows) -> Rows:
-    """Columns in one tensor: numbers in double precision, or text alone."""
+def _numbers_in_double(graph: Graph, estimator: Estimator, rows: Rows) -> Rows:
+    """Columns of whole numbers in double precision; those that encoders take stay as they are.
+
+    scikit-learn computes in double precision what it makes of them, skl2onnx in single.
+    """
+    stay = _encoded(estimator, len(rows.tensors))
+    tensors = [
+        graph.cast(tensor, DOUBLE) if tensor.kind == INT64 and place not in stay else tensor
+        for place, tensor in enumerate(rows.tensors)
+    ]
+    return Rows(tensors, rows.names, rows.X)
+
+
+def _encoded(estimator: Estimator, n_columns: int) -> set[int]:
+    """Places of the columns that encoders take as categories."""
+    if isinstance(estimator, ColumnTransformer):
+        places = estimator._transformer_to_input_indices
+        return {
+            place
+            for name, step, _ in estimator.transformers_
+            if any("Encoder" in type(part).__name__ for part in _parts(step))
+            for place in places[name]
+        }
+    encodes = any("Encoder" in type(part).__name__ for part in _parts(estimator))
+    return set(range(n_columns)) if encodes else set()
+
+
+def _parts(estimator: Any) -> list[Any]:
+    """An estimator and all that is inside."""
+    inside: dict[str, Any] = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    return [estimator, *inside.values()]
+
+
+def _side_by_side(graph: Graph, rows: Rows, *, keep_single: bool = False) -> Rows:
+    """Columns in one tensor: numbers in double precision, or text alone.
+
+    Steps compute in single precision where all columns are in it, as scikit-learn's do.
+    """
     if all(tensor.kind == STRING for tensor in rows.tensors):
         name = graph.add("Concat", *(t.name for t in rows.tensors), axis=1)
         return Rows([Tensor(name, STRING, sum(t.width for t in rows.tensors))])
-    return Rows([rows.matrix(graph)])
+    single = keep_single and all(tensor.kind == FLOAT for tensor in rows.tensors)
+    return Rows([rows.matrix(graph, FLOAT if single else DOUBLE)])
 
 
 def _takes_columns(estimator: Estimator) -> bool:
     """Whether it chooses among the columns, by name perhaps."""
-    inside: dict[str, Any] = estimator.get_params() if hasattr(estimator, "get_params") else {}
-    parts = [estimator, *inside.values()]
-    return any(isinstance(part, ColumnTransformer) for part in parts)
+    return any(isinstance(part, ColumnTransformer) for part in _parts(estimator))

@@ -16,6 +16,7 @@ from sklearn.ensemble import (
     ExtraTreesClassifier,
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
+    RandomForestClassifier,
     StackingClassifier,
     VotingClassifier,
 )
@@ -33,7 +34,12 @@ from sklearn.naive_bayes import (
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, PowerTransformer, StandardScaler
+from sklearn.preprocessing import (
+    OneHotEncoder,
+    OrdinalEncoder,
+    PowerTransformer,
+    StandardScaler,
+)
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -163,6 +169,24 @@ def test_numbers_of_several_types_are_one_matrix():
     models = [("linear", LINEAR), ("neighbours", KNeighborsClassifier())]
     pair = [(n, make_pipeline(StandardScaler(), m)) for n, m in models]
     same(MergedClassifier(pair, cv=2).fit(frame, y), frame)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int16", "float32"])
+@pytest.mark.parametrize("among_columns", [True, False])
+def test_scalers_before_trees_are_as_precise_as_in_python(dtype, among_columns):
+    rng = np.random.default_rng(0)
+    names = ["a", "b", "c"]
+    X = pd.DataFrame(rng.integers(80, size=(300, 3)).astype(dtype), columns=names)
+    y = (X.a + X.b + rng.integers(60, size=300) > 110).to_numpy()
+    steps = StandardScaler()
+    if among_columns:
+        X = X.assign(code=rng.choice([3, 10**9, 10**9 + 1], 300))  # equal in single precision
+        y = y ^ (X.code == 10**9).to_numpy()
+        encoder = OrdinalEncoder(dtype=np.int64)
+        steps = make_column_transformer((StandardScaler(), names), (encoder, ["code"]))
+    # Thresholds are half way between rows of the fit, where other rows are.
+    trees = RandomForestClassifier(10, random_state=0)
+    same(make_pipeline(steps, trees).fit(X[::2], y[::2]), X)
 
 
 @pytest.mark.parametrize("as_frame", [True, False])
