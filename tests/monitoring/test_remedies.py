@@ -152,7 +152,7 @@ CASES = [
     ("shifts of bare logits need classes=", lambda: ClassShift.from_shift([0.1, 0, 0]),
      lambda: ClassShift.from_shift([0.1, 0, 0], classes=[0, 1, 2]).predict_proba(Z)),
     ("one number for each class", lambda: shifted({0: 1.0}), lambda: shifted({0: 1.0, 1: 0, 2: 0})),
-    ("in this order, or be a dict by label", lambda: shifted([1.0, 0]),
+    ("in this order, or be a dict or Series by label", lambda: shifted([1.0, 0]),
      lambda: shifted([1.0, 0, 0]), lambda: shifted({0: 1.0, 1: 0, 2: 0})),
     ("should be positive for each class", lambda: adjust_prior(BAYES, [0, 0.5, 0.5]),
      lambda: adjust_prior(BAYES, [0.1, 0.5, 0.4])),
