@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
+from skmergecal._optional import is_dask
 from skmergecal.onnx._graph import DOUBLE, FLOAT, FLOAT16, INT64, STRING, Graph, Tensor, need
 
 __all__ = ["Input", "Rows", "inputs_of"]
@@ -39,10 +40,17 @@ def inputs_of(X: Any) -> list[Input]:
     Raises
     ------
     TypeError
-        If X is sparse, or a column is neither numbers nor text.
+        If X is sparse or a Dask collection, or a column is neither numbers nor text.
     ValueError
         If X is not two-dimensional or empty, or two columns have the same name.
     """
+    if is_dask(X):
+        some = "X.head(500)" if hasattr(X, "head") else "X[:500].compute()"
+        msg = (
+            f"X is a Dask {type(X).__name__}, and the ONNX model is tried on rows in memory: pass "
+            f"some of them, {some} for example"
+        )
+        raise TypeError(msg)
     if issparse(X):
         msg = (
             "X is sparse, and inputs of ONNX models are dense: pass X.toarray(), and rows of "
@@ -77,21 +85,28 @@ def inputs_of(X: Any) -> list[Input]:
 def _column(column: Any) -> np.ndarray:
     """A column of a frame as (n_samples, 1); categories as what they stand for."""
     dtype = column.dtype
+    if not hasattr(column, "astype"):  # of polars, which has no index and no types of NumPy
+        return np.asarray(column.to_numpy()).reshape(-1, 1)
     if hasattr(dtype, "categories"):
         column = column.astype(dtype.categories.dtype if not column.isna().any() else object)
     elif not isinstance(dtype, np.dtype):  # a type of pandas, which may have missing values
         kind = getattr(dtype, "kind", "O")
-        if kind in "iu" and column.isna().any():
+        if kind in "iub" and column.isna().any():
             kind = "f"
         target = {"i": np.int64, "u": np.int64, "f": np.float64, "b": np.bool_}.get(kind, object)
         column = column.astype(target)
     return np.asarray(column.to_numpy()).reshape(-1, 1)
 
 
+def _is_missing(value: Any) -> bool:
+    """Whether it is None, NaN, or NA of pandas, which is not even equal to itself or unequal."""
+    return value is None or type(value).__name__ == "NAType" or value != value
+
+
 def _input(name: str, what: str, values: np.ndarray) -> Input:
     if values.dtype.kind in "OUST":
         values = values.astype(object)
-        missing = np.vectorize(lambda v: v is None or v != v, otypes=[bool])(values)
+        missing = np.vectorize(_is_missing, otypes=[bool])(values)
         if all(isinstance(value, str) for value in values[~missing]):
             # ONNX has no missing text; encoders take the empty string for an unknown category.
             return Input(name, STRING, np.where(missing, "", values).astype(object))

@@ -57,7 +57,8 @@ def to_onnx(model: Estimator, X: Any, *, tolerance: float = 1e-5, target_opset: 
     ConversionError
         If a member cannot be converted, or probabilities differ; the message names the member.
     TypeError
-        If X is sparse, or has columns of dates.
+        If the model has no ``predict_proba``; if X is sparse or a Dask collection, or has columns
+        of dates.
 
     See Also
     --------
@@ -90,6 +91,7 @@ def to_onnx(model: Estimator, X: Any, *, tolerance: float = 1e-5, target_opset: 
     for module in ("onnx", "skl2onnx", "onnxruntime"):
         need(module)
     opsets = _opsets(target_opset)
+    _refuse_without_probabilities(model)
     inputs = inputs_of(X)
     expected = Answers(np.asarray(model.predict(X)), np.asarray(model.predict_proba(X)))
     register()
@@ -107,6 +109,17 @@ def to_onnx(model: Estimator, X: Any, *, tolerance: float = 1e-5, target_opset: 
         expected = expected._replace(labels=expected.labels.astype(str).astype(object))
     check_answers(graph, rows, inputs, (expected, found), tolerance)
     return converted
+
+
+def _refuse_without_probabilities(model: Any) -> None:
+    if isinstance(model, type) or not hasattr(model, "predict_proba"):
+        what = f"the class {model.__name__}" if isinstance(model, type) else repr(model)[:80]
+        msg = (
+            f"model should be a fitted classifier with predict_proba; got {what}: regressors and "
+            "clusters have no ONNX form here, and TemperatureCalibrator(FrozenEstimator(model)) "
+            "gives probabilities to a classifier with decision_function"
+        )
+        raise TypeError(msg)
 
 
 def _opsets(target: Any) -> dict[str, int]:

@@ -12,7 +12,7 @@ def feeds(X):
     """Rows as the inputs of an ONNX model."""
     if not hasattr(X, "columns"):
         return {"X": X}
-    return {name: X[[name]].to_numpy() for name in X}
+    return {name: X[[name]].to_numpy() for name in X.columns}
 
 
 def ask(onnx_model, X):

@@ -12,9 +12,10 @@ import skl2onnx
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -23,6 +24,7 @@ from sklearn.preprocessing import (
     SplineTransformer,
     StandardScaler,
 )
+from sklearn.svm import LinearSVC
 
 import skmergecal
 from skmergecal import MergedClassifier, TemperatureCalibrator
@@ -134,6 +136,53 @@ def test_outputs_have_names_and_shapes_and_the_file_its_versions(pair):
     assert to_onnx(model, X, target_opset=13).opset_import[0].version == 13
     with pytest.raises(ConversionError, match=r"(?s)onnxruntime cannot run.* older target_opset="):
         to_onnx(model, X, target_opset=99)
+
+
+def test_frames_of_polars():
+    polars = pytest.importorskip("polars")
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=80)
+    numbers = polars.DataFrame({"a": y + rng.normal(size=80), "n": rng.integers(9, size=80)})
+    same(LogisticRegression().fit(numbers, y), numbers)
+    holes = numbers.with_columns(n=polars.when(polars.col("n") > 3).then("n"))
+    same(HistGradientBoostingClassifier(max_iter=2).fit(holes, y), holes)
+    words = polars.DataFrame({"word": np.where(y, "x", "z"), "kind": rng.choice(["u", "v"], 80)})
+    words = words.with_columns(polars.col("kind").cast(polars.Categorical))
+    same(make_pipeline(OneHotEncoder(), LogisticRegression()).fit(words, y), words)
+
+
+def test_text_of_pandas_may_be_missing():
+    words = pd.DataFrame({"word": pd.array(["x", "z", "x", pd.NA] * 10, dtype="string")})
+    encoder = OneHotEncoder(handle_unknown="ignore").fit(words[:3])
+    y = np.arange(3) % 2
+    model = make_pipeline(encoder, LogisticRegression()).fit(words[:3], y)
+    assert to_onnx(model, words).graph.input[0].type.tensor_type.elem_type == 8  # text
+
+
+def test_collections_of_dask_are_refused(pair):
+    dask = pytest.importorskip("dask.array")
+    frames = pytest.importorskip("dask.dataframe")
+    model, X, _ = pair
+    lazy = dask.from_array(X, chunks=(50, 3))
+    with pytest.raises(TypeError, match=r"X is a Dask Array.*X\[:500\].compute\(\) for example"):
+        to_onnx(model, lazy)
+    same(model, lazy[:500].compute())
+    frame = frames.from_pandas(pd.DataFrame(X, columns=list("abc")), npartitions=1)
+    with pytest.raises(TypeError, match=r"X is a Dask DataFrame.*X.head\(500\) for example"):
+        to_onnx(model, frame)
+    named = LogisticRegression().fit(frame.head(500), pair[2][:100])
+    same(named, frame.head(500))
+
+
+@pytest.mark.parametrize("model", [Ridge(), LinearSVC(), None, "m", LogisticRegression], ids=str)
+def test_what_has_no_probabilities(pair, model):
+    _, X, y = pair
+    if hasattr(model, "fit") and not isinstance(model, type):
+        model.fit(X, y)
+    with pytest.raises(TypeError, match=r"model should be a fitted classifier with predict_proba"):
+        to_onnx(model, X)
+    if isinstance(model, LinearSVC):
+        same(TemperatureCalibrator(FrozenEstimator(model)).fit(X, y), X)
 
 
 def test_rows_that_cannot_be_inputs(pair):
