@@ -32,6 +32,7 @@ from skmergecal.onnx._graph import (
     need,
 )
 from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._steps import conversions_of_steps
 
 __all__ = ["Emit", "kind", "knows", "named", "open_last_step", "read_source", "registers"]
 
@@ -188,6 +189,7 @@ def _converted(graph: Graph, estimator: Estimator, rows: Rows) -> Any:
         initial_types=given,
         target_opset=dict(graph.opsets),
         options=_without_map(estimator) or scalers,
+        custom_conversion_functions=conversions_of_steps(),
     )
     load_model(model)
     return model
@@ -196,7 +198,7 @@ def _converted(graph: Graph, estimator: Estimator, rows: Rows) -> Any:
 def _without_map(estimator: Estimator) -> dict[str, bool] | None:
     """The option for probabilities as a matrix; converters of users need not have it."""
     alias = need("skl2onnx._supported_operators").sklearn_operator_name_map.get(type(estimator))
-    if alias is None:  # an error is to come
+    if alias is None or not hasattr(estimator, "predict"):  # an error is to come, or a step
         return None
     converter = need("skl2onnx.common._registration").get_converter(alias)
     allowed = converter.get_allowed_options() or {}

@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 from skmergecal._optional import is_dask
 from skmergecal.onnx._graph import DOUBLE, FLOAT, FLOAT16, INT64, STRING, Graph, Tensor, need
 
-__all__ = ["Input", "Rows", "inputs_of"]
+__all__ = ["Input", "Rows", "inputs_of", "is_missing"]
 
 #: Integers other than INT64.
 _INTEGERS = (2, 3, 4, 5, 6, 12, 13)
@@ -98,7 +98,7 @@ def _column(column: Any) -> np.ndarray:
     return np.asarray(column.to_numpy()).reshape(-1, 1)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Whether it is None, NaN, or NA of pandas, which is not even equal to itself or unequal."""
     return value is None or type(value).__name__ == "NAType" or value != value
 
@@ -106,7 +106,7 @@ def _is_missing(value: Any) -> bool:
 def _input(name: str, what: str, values: np.ndarray) -> Input:
     if values.dtype.kind in "OUST":
         values = values.astype(object)
-        missing = np.vectorize(_is_missing, otypes=[bool])(values)
+        missing = np.vectorize(is_missing, otypes=[bool])(values)
         if all(isinstance(value, str) for value in values[~missing]):
             # ONNX has no missing text; encoders take the empty string for an unknown category.
             return Input(name, STRING, np.where(missing, "", values).astype(object))

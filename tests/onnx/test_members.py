@@ -33,7 +33,7 @@ from sklearn.naive_bayes import (
 )
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     OneHotEncoder,
     OrdinalEncoder,
@@ -161,6 +161,52 @@ def test_columns_of_text_and_numbers():
     }
     merged = MergedClassifier(list(models.items()), cv=3).fit(frame, y)
     same(merged, frame)
+
+
+def words():
+    """Text, "nan" among it, some of it missing."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.choice(["x", "nan", "y"], 120), "b": rng.choice(["p", "q"], 120)})
+    X = X.astype(object)
+    X.loc[::3, "a"], X.loc[::4, "b"] = None, np.nan
+    return X, (X.a.isna() ^ (X.a == "nan") ^ X.b.isna()).to_numpy()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        OneHotEncoder(),
+        OneHotEncoder(handle_unknown="ignore", drop="first"),
+        make_column_transformer(
+            (OneHotEncoder(), ["a"]),
+            (make_pipeline(SimpleImputer(strategy="most_frequent"), OrdinalEncoder()), ["b"]),
+        ),
+        make_pipeline(SimpleImputer(strategy="constant", fill_value="", missing_values=None)),
+    ],
+    ids=["encoder", "drop", "columns", "nested"],
+)
+def test_missing_text_that_a_step_has_learned_is_the_empty_string(step):
+    X, y = words()
+    if isinstance(step, Pipeline):
+        X, step = X[["a"]], make_pipeline(step, OneHotEncoder())
+    model = make_pipeline(step, DecisionTreeClassifier(random_state=0)).fit(X, y)
+    proba = ask(to_onnx(model, X.dropna()), X.fillna(""))[1]
+    np.testing.assert_allclose(proba, model.predict_proba(X), atol=1e-6)
+
+
+def test_missing_text_that_cannot_be_told_is_refused():
+    X, y = words()
+    tree = DecisionTreeClassifier()
+    for rows, step, match in (
+        (X, OrdinalEncoder(), "OrdinalEncoder learned missing values.*X.fillna"),
+        (X[["a"]].isna().replace(True, np.nan).astype(float), OrdinalEncoder(), "learned missing"),
+        (X.replace("x", ""), OneHotEncoder(), "more than one category of None, NaN and ''"),
+    ):
+        model = make_pipeline(step, tree).fit(rows, y)
+        with pytest.raises(ConversionError, match=match):
+            to_onnx(model, rows)
+    filled = X.fillna("missing")
+    same(make_pipeline(OrdinalEncoder(), tree).fit(filled, y), filled)
 
 
 def test_numbers_of_several_types_are_one_matrix():
