@@ -1,4 +1,4 @@
-"""What fitted steps do with each column: a number, a category, or not used."""
+"""What fitted steps do with each column: a number, a category, a flag, or not used."""
 
 from __future__ import annotations
 
@@ -55,11 +55,24 @@ class ColumnUse:
         The categories of the encoders that it reaches.
     sentinels : list of object
         Values that imputers take for missing ones.
+    flagged : bool
+        Whether a step gives whether it is missing.
     """
 
     number: bool = False
     known: list[np.ndarray] = field(default_factory=list)
     sentinels: list[Any] = field(default_factory=list)
+    flagged: bool = False
+
+    @property
+    def used(self) -> bool:
+        """Whether any output depends on it."""
+        return self.number or self.flagged or bool(self.known)
+
+    @property
+    def marks(self) -> list[Any]:
+        """Numbers or texts that imputers take for missing ones."""
+        return [v for v in self.sentinels if not is_missing(v)]
 
 
 def uses_of_columns(steps: Sequence[Any], n_features: int) -> dict[int, ColumnUse]:
@@ -75,7 +88,7 @@ def uses_of_columns(steps: Sequence[Any], n_features: int) -> dict[int, ColumnUs
     for step in steps:
         sources = uses.follow(step, sources)
     uses.take_numbers(None, sources)
-    return {i: use for i, use in enumerate(uses.columns) if use.number or use.known}
+    return {i: use for i, use in enumerate(uses.columns) if use.used}
 
 
 def inner_steps(step: Any) -> list[Any]:
@@ -125,7 +138,7 @@ class _Uses:
             if source < 0:
                 continue
             self.columns[source].number = True
-            if not all(map(is_missing, self.columns[source].sentinels)):
+            if self.columns[source].marks:
                 raise NoLookUpError(step or SimpleImputer(), [source])
 
     def _pipeline(self, step: Any, sources: list[int]) -> list[int]:
@@ -150,6 +163,11 @@ class _Uses:
         for source in sources:
             if source >= 0:
                 self.columns[source].sentinels.append(missing)
+                if self.columns[source].number and self.columns[source].marks:
+                    raise NoLookUpError(step, [source])
+        for place in _flagged_places(step):
+            if sources[place] >= 0:
+                self.columns[sources[place]].flagged = True
         names = [f"x{i}" for i in range(len(sources))]
         own = list(getattr(step, "feature_names_in_", names))
         places = {str(name): source for name, source in zip(own, sources, strict=True)}
@@ -163,6 +181,12 @@ class _Uses:
             if source >= 0:
                 self.columns[source].known.append(np.asarray(categories))
         return [_OF_CATEGORIES] * len(step.get_feature_names_out())
+
+
+def _flagged_places(step: Any) -> list[int]:
+    """The inputs of an imputer or indicator of which it gives whether they are missing."""
+    indicator = step if isinstance(step, MissingIndicator) else step.indicator_
+    return [] if indicator is None else [int(i) for i in indicator.features_]
 
 
 _FOLLOW: dict[type, Callable[[_Uses, Any, list[int]], list[int]]] = {

@@ -1,9 +1,10 @@
-"""The columns of a common front: numbers, and categories with all their known values."""
+"""The columns of a common front: numbers, categories with all their known values, and flags."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from skmergecal.parameters.fronts._rows import as_objects
 __all__ = [
     "UNKNOWN",
     "Categories",
+    "Flags",
     "Numbers",
     "key_of",
     "new_text",
@@ -101,6 +103,21 @@ class Categories:
         found = [other if value is UNKNOWN else value for value in given]
         whole = not self.numeric or self.boxed
         return as_objects(found) if whole else np.array(found, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Flags(Categories):
+    """A column of which members use only whether it is missing, be it of numbers or of text.
+
+    The levels are what counts as missing; ``filled`` if None counts as NaN.
+    """
+
+    def values(self, given: Sequence[Any]) -> np.ndarray:
+        """Values as an array for rows of members."""
+        other = unknown_value(self.levels, numeric=self.numeric)
+        found = [other if value is UNKNOWN else value for value in given]
+        figures = all(isinstance(value, Real) for value in (other, *self.levels))
+        return np.array(found, dtype=np.float64) if figures else as_objects(found)
 
 
 def unknown_value(levels: Sequence[Any], *, numeric: bool) -> Any:

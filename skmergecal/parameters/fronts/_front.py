@@ -69,7 +69,8 @@ def on_common_front(parameters: Sequence[Parameters], names: Sequence[str]) -> l
         raise _too_wide(len(kept), columns, inputs)
     is_net = parameters[0].architecture.get("n_features") is None
     plain = plain_front(columns, inputs, dense=is_net)
-    rows = drawn_rows(columns, _ROWS_TO_CHECK, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    rows = drawn_rows(columns, _ROWS_TO_CHECK, rng)
     F = MemberFront([plain], inputs).transform(columns, {}, rows)
     steps: list[tuple[str, Any]] = [("front", plain)]
     if is_net:
@@ -77,7 +78,8 @@ def on_common_front(parameters: Sequence[Parameters], names: Sequence[str]) -> l
     found = []
     for p, front, probe, (effects, start) in zip(parameters, fronts, probes, maps, strict=True):
         effects = effects[kept]
-        _check(F, effects, start, probe.transform(columns, {}, rows), front.name)
+        Z = probe.transform(columns, {}, rows, _of_others(probe, columns, rng))
+        _check(F, effects, start, Z, front.name)
         found.append(_folded(p, effects, start, steps, front.name))
     return found
 
@@ -145,6 +147,21 @@ def _cast_to(parameters: Parameters) -> FunctionTransformer:
     first = parameters.first
     dtype = np.dtype(np.float32) if first is None else parameters.arrays[first.weight].dtype
     return FunctionTransformer(np.asarray, kw_args={"dtype": dtype.name}).fit(np.zeros((1, 1)))
+
+
+def _of_others(
+    probe: MemberFront, columns: Sequence[Any], rng: np.random.Generator
+) -> dict[int, Array]:
+    """Random numbers, and NaN where a member takes it, in the columns that no front has."""
+    used = {c.column for c in columns}
+    others = [i for i in range(probe.inputs.n_features) if i not in used]
+    values = rng.normal(size=(_ROWS_TO_CHECK, len(others)))
+    gaps = rng.random(values.shape) < 0.25
+    base = {c.column: c.base for c in columns}
+    gappy = probe.takes_missing(columns, base, others)
+    gaps[:, [i not in gappy for i in others]] = False
+    values[gaps] = np.nan
+    return dict(zip(others, values.T, strict=True))
 
 
 def _check(F: Any, effects: Any, start: Array, Z: Any, name: str) -> None:

@@ -12,7 +12,7 @@ from scipy import sparse
 from skmergecal._typing import IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters.fronts._column_uses import is_missing
-from skmergecal.parameters.fronts._columns import Categories, Numbers, key_of
+from skmergecal.parameters.fronts._columns import Categories, Flags, Numbers, key_of
 from skmergecal.parameters.fronts._plain import values_of_front
 from skmergecal.parameters.fronts._rows import Inputs
 
@@ -23,6 +23,8 @@ def needed_levels(
     columns: Sequence[Numbers | Categories], effects: Sequence[Any], inputs: Inputs
 ) -> tuple[list[Any], IntArray]:
     """Columns without the categories that all members treat as they do unknown ones.
+
+    Nor does a column keep values that all members flag as they do ones that are not missing.
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ def _key(value: dict[int, Any]) -> tuple[int, Any]:
 def _needed(column: Categories, effects: dict[Any, Any], inputs: Inputs) -> Categories:
     kept = [v for v in column.levels if column.strict or effects[v].nnz]
     null = next((v for v in kept if type(v).__name__ == "NAType"), None)
+    if null is None and isinstance(column, Flags):
+        return _needed_flags(column, kept, effects, inputs)
     if null is None:
         return replace(column, levels=tuple(kept))
     # No encoder tells pd.NA from other missing values.
@@ -64,3 +68,15 @@ def _needed(column: Categories, effects: dict[Any, Any], inputs: Inputs) -> Cate
         raise IncompatibleEstimatorsError(msg, remedy)
     levels = [v for v in kept if v is null or not is_missing(v)]
     return replace(column, levels=tuple(levels), filled=True)
+
+
+def _needed_flags(column: Flags, kept: list[Any], effects: dict[Any, Any], inputs: Inputs) -> Flags:
+    missing = [v for v in kept if is_missing(v)]
+    if len(missing) < 2:
+        return replace(column, levels=tuple(kept))
+    # Numbers have no None: where it counts as NaN, steps have made it one.
+    if abs(effects[missing[0]] - effects[missing[1]]).max() > 0:
+        msg = f"the members treat None in {inputs.label(column.column)} unlike NaN"
+        remedy = "replace None by NaN before the members are fitted, or use method='logits'"
+        raise IncompatibleEstimatorsError(msg, remedy)
+    return replace(column, levels=(*(v for v in kept if not is_missing(v)), np.nan), filled=True)

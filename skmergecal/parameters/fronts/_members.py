@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -26,6 +26,7 @@ from skmergecal.parameters.fronts._column_uses import (
 from skmergecal.parameters.fronts._columns import (
     UNKNOWN,
     Categories,
+    Flags,
     Numbers,
     key_of,
     sorted_levels,
@@ -162,7 +163,7 @@ def _may_cast(step: Any) -> bool:
 
 def _column(i: int, inputs: Inputs, uses: dict[str, ColumnUse]) -> Numbers | Categories:
     numbers = [name for name, use in uses.items() if use.number]
-    categories = [name for name, use in uses.items() if use.known]
+    categories = [name for name, use in uses.items() if use.known or use.marks]
     if numbers and categories:
         msg = (
             f"{inputs.label(i)} is a number in estimator {numbers[0]!r} and a category in "
@@ -171,7 +172,9 @@ def _column(i: int, inputs: Inputs, uses: dict[str, ColumnUse]) -> Numbers | Cat
         raise IncompatibleEstimatorsError(msg, "encode it in one way, or use method='logits'")
     if numbers:
         return Numbers(i)
-    kinds = {name: _kind(use) for name, use in uses.items()}
+    if not any(use.known for use in uses.values()):
+        return _flags(i, uses.values())
+    kinds = {name: _kind(use) for name, use in uses.items() if use.known}
     texts, figures = ([n for n, k in kinds.items() if k == kind] for kind in ("text", "numbers"))
     if texts and figures:
         msg = (
@@ -193,6 +196,13 @@ def _column(i: int, inputs: Inputs, uses: dict[str, ColumnUse]) -> Numbers | Cat
     return Categories(i, sorted_levels(list(levels.values())), numeric, boxed)
 
 
+def _flags(i: int, uses: Iterable[ColumnUse]) -> Flags:
+    levels = {key_of(v): v for use in uses for v in use.sentinels}
+    numeric = all(isinstance(v, Real) for v in levels.values() if not is_missing(v))
+    levels.update((key_of(v), v) for v in _missing(False))
+    return Flags(i, sorted_levels(list(levels.values())), numeric)
+
+
 def _kind(use: ColumnUse) -> str:
     values = [v for array in use.known for v in array.tolist() if not is_missing(v)]
     if any(isinstance(v, str) for v in values):
@@ -210,6 +220,13 @@ def _missing(numeric: bool) -> list[Any]:
         return [np.nan]
     pandas = sys.modules.get("pandas")
     return [None, np.nan] if pandas is None else [None, pandas.NA, np.nan]
+
+
+def _to_try(column: Numbers | Categories) -> list[Any]:
+    """The values that a member may refuse in a column."""
+    if isinstance(column, Numbers):
+        return [np.nan]
+    return [UNKNOWN, *_missing(column.numeric and not isinstance(column, Flags))]
 
 
 @dataclass(frozen=True)
@@ -238,12 +255,7 @@ class _Taken:
         for c in columns:
             known = [v for v in getattr(c, "levels", ()) if key_of(v) in own.get(c.column, ())]
             base[c.column] = known[0] if known else c.base
-        changes = [
-            {c.column: value}
-            for c in columns
-            if c.column in uses
-            for value in ([np.nan] if isinstance(c, Numbers) else [UNKNOWN, *_missing(c.numeric)])
-        ]
+        changes = [{c.column: value} for c in columns if c.column in uses for value in _to_try(c)]
         accepted = MemberFront.of(front.steps, front.inputs).accepts(columns, base, changes)
         refused = {
             (column, key_of(value))
@@ -262,6 +274,9 @@ def _decided(column: Any, members: Sequence[_Taken], inputs: Inputs) -> Numbers 
     strict = [m for m in members if (i, UNKNOWN) in m.refused]
     gone = {key_of(v) for m in members for v in column.levels if (i, key_of(v)) in m.refused}
     if not strict:
+        taken = [v for v in column.levels if key_of(v) not in gone]
+        if isinstance(column, Flags):
+            return replace(column, levels=tuple(taken))
         picky = [m.name for m in members if (i, _NAN) in m.refused]
         if picky:
             msg = (
@@ -271,10 +286,11 @@ def _decided(column: Any, members: Sequence[_Taken], inputs: Inputs) -> Numbers 
             raise IncompatibleEstimatorsError(
                 msg, "put a SimpleImputer for NaN before its encoder, or use method='logits'"
             )
-        return replace(column, levels=tuple(v for v in column.levels if key_of(v) not in gone))
+        return replace(column, levels=tuple(taken))
     first = strict[0]
     for other in members:
-        if other.own[i] != first.own[i]:
+        # One that only flags missing ones knows no category.
+        if other.own[i] and other.own[i] != first.own[i]:
             only = sorted(map(str, other.own[i] ^ first.own[i]))[:3]
             msg = (
                 f"estimator {first.name!r} refuses categories of {inputs.label(i)} that it does "

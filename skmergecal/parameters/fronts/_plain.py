@@ -12,7 +12,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmergecal.parameters.fronts._column_uses import is_missing
-from skmergecal.parameters.fronts._columns import UNKNOWN, Categories, Numbers, new_text
+from skmergecal.parameters.fronts._columns import (
+    UNKNOWN,
+    Categories,
+    Flags,
+    Numbers,
+    key_of,
+    new_text,
+)
 from skmergecal.parameters.fronts._rows import Inputs, as_objects
 
 __all__ = ["drawn_rows", "plain_front", "values_of_front"]
@@ -25,7 +32,9 @@ def _in_order(columns: Sequence[Numbers | Categories]) -> list[list[Any]]:
     which none are; the same where missing ones are filled in.
     """
     numbers = [c for c in columns if isinstance(c, Numbers)]
-    categories = [c for c in columns if isinstance(c, Categories) and c.levels]
+    categories = [
+        c for c in columns if isinstance(c, Categories) and c.levels and not isinstance(c, Flags)
+    ]
     return [
         [c for c in numbers if c.missing],
         [c for c in numbers if not c.missing],
@@ -37,13 +46,23 @@ def _in_order(columns: Sequence[Numbers | Categories]) -> list[list[Any]]:
     ]
 
 
+def _flags_in_order(columns: Sequence[Any]) -> list[tuple[Any, bool, list[Flags]]]:
+    """What counts as missing, whether None counts as NaN, and the columns with this flag."""
+    groups: dict[Any, tuple[Any, bool, list[Flags]]] = {}
+    for c in columns:
+        for level in c.levels if isinstance(c, Flags) else ():
+            groups.setdefault((key_of(level), c.filled), (level, c.filled, []))[2].append(c)
+    return list(groups.values())
+
+
 def values_of_front(columns: Sequence[Numbers | Categories]) -> list[dict[int, Any]]:
     """For each value of the front, the change of the base row that makes it 1 and no other."""
     gappy, whole, *groups = _in_order(columns)
     step = [{c.column: c.centre + c.scale} for c in (*gappy, *whole)]
     flags = [{c.column: np.nan} for c in gappy]
     levels = [{c.column: level} for group in groups for c in group for level in c.levels]
-    return [*step[: len(gappy)], *flags, *step[len(gappy) :], *levels]
+    alone = [{c.column: level} for level, _, group in _flags_in_order(columns) for c in group]
+    return [*step[: len(gappy)], *flags, *step[len(gappy) :], *levels, *alone]
 
 
 def plain_front(
@@ -76,8 +95,15 @@ def plain_front(
         parts.append(("complete", StandardScaler() if moved else "passthrough", keys(whole)))
     names = ("categories", "known", "filled", "filled known")
     parts += [(n, _encoder(g), keys(g)) for n, g in zip(names, groups, strict=True) if g]
+    alone = _flags_in_order(columns)
+    for i, (level, filled, flagged) in enumerate(alone):
+        step: Any = MissingIndicator(missing_values=level, features="all")
+        if filled:  # missing values of any kind are NaN after it
+            same = StandardScaler(with_mean=False, with_std=False)
+            step = Pipeline([("same", same), ("flag", step)])
+        parts.append(("flags" if i == 0 else f"flags {i}", step, keys(flagged)))
     front = ColumnTransformer(parts, sparse_threshold=0.0 if dense else 0.3)
-    used = [c for group in (gappy, whole, *groups) for c in group]
+    used = [c for group in (gappy, whole, *groups, *(g for *_, g in alone)) for c in group]
     front = front.set_output(transform="default").fit(_rows_to_fit(used, inputs))
     for name, group in (("numbers", gappy), ("missing", gappy), ("complete", whole)):
         part = front.named_transformers_.get(name)
@@ -118,9 +144,15 @@ def _rows_to_fit(columns: Sequence[Any], inputs: Inputs) -> Any:
     values = {}
     for c in columns:
         is_number = isinstance(c, Numbers)
-        known = np.array([c.centre, c.centre + c.scale]) if is_number else _as_categories(c)
+        known = np.array([c.centre, c.centre + c.scale]) if is_number else _known(c)
         values[c.column] = known[np.arange(n_rows) % len(known)]
     return inputs.rows(values, n_rows)
+
+
+def _known(column: Categories) -> np.ndarray:
+    if isinstance(column, Flags):
+        return column.values([UNKNOWN, *column.levels])
+    return _as_categories(column)
 
 
 def drawn_rows(

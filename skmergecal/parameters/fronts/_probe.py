@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ __all__ = ["MemberFront"]
 
 #: Rows that are transformed at once, which bounds the memory of dense outputs.
 _BLOCK = 512
+
+#: How often columns are divided to find those in which a member refuses NaN.
+_TRIALS = 64
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,11 @@ class MemberFront:
         return cls(copies, inputs)
 
     def transform(
-        self, columns: Sequence[Any], base: dict[int, Any], changes: Sequence[dict[int, Any]]
+        self,
+        columns: Sequence[Any],
+        base: dict[int, Any],
+        changes: Sequence[dict[int, Any]],
+        rest: Mapping[int, np.ndarray] | None = None,
     ) -> Any:
         """What the steps make of rows: a base row, each with some changes.
 
@@ -53,6 +60,8 @@ class MemberFront:
         columns : sequence of Numbers or Categories
         base : dict of int to object
         changes : sequence of dict of int to object
+        rest : mapping of int to array of shape (n_rows,), optional
+            Numbers in other columns, default=0.
 
         Returns
         -------
@@ -61,7 +70,10 @@ class MemberFront:
         blocks = []
         for start in range(0, len(changes), _BLOCK):
             part = changes[start : start + _BLOCK]
-            values = {c.column: c.values([(base | row)[c.column] for row in part]) for c in columns}
+            values = {i: v[start : start + _BLOCK] for i, v in (rest or {}).items()}
+            for c in columns:
+                i = c.column
+                values[i] = c.values([row[i] if i in row else base[i] for row in part])
             Z = self.inputs.rows(values, len(part))
             for step in self.steps:
                 Z = step.transform(Z)
@@ -72,6 +84,8 @@ class MemberFront:
         self, columns: Sequence[Any], base: dict[int, Any], changes: Sequence[dict[int, Any]]
     ) -> list[bool]:
         """Whether the member takes each row: its steps do not raise, and give finite numbers."""
+        if not changes:
+            return []
         try:
             Z = self.transform(columns, base, changes)
         except Exception:  # a step of the user's may raise anything
@@ -84,6 +98,24 @@ class MemberFront:
         bad = ~np.isfinite(Z.data)
         finite[np.repeat(np.arange(Z.shape[0]), np.diff(Z.indptr))[bad]] = False
         return [bool(f) for f in finite]
+
+    def takes_missing(
+        self, columns: Sequence[Any], base: dict[int, Any], others: Sequence[int]
+    ) -> set[int]:
+        """Those of other columns in which the member takes NaN, as far as few trials tell."""
+        found: set[int] = set()
+        parts = [list(others)] if others else []
+        for _ in range(_TRIALS):
+            if not parts:
+                break
+            part = parts.pop(0)
+            try:
+                self.transform(columns, base, [{}], {i: np.array([np.nan]) for i in part})
+                found.update(part)
+            except Exception:  # a step of the user's may raise anything
+                half = len(part) // 2
+                parts += [p for p in (part[:half], part[half:]) if half]
+        return found
 
     def map_of(
         self, columns: Sequence[Any], base: dict[int, Any], changes: Sequence[dict[int, Any]]
