@@ -153,12 +153,22 @@ def _may_cast(step: Any) -> bool:
     rows = rng.normal(size=(64, width)) * 10.0 ** rng.uniform(-6, 9, size=(64, width))
     rows[::5] = np.round(rows[::5])
     rows[0] = 0.0
+    return _keeps(step, rows) is True and all(
+        # What it refuses, it does not change.
+        _keeps(step, np.vstack([np.full((1, width), value), rows[:2]])) in (True, None)
+        for value in (np.nan, np.inf, -np.inf)
+    )
+
+
+def _keeps(step: Any, rows: np.ndarray) -> bool | None:
+    """Whether a step gives rows as they are; None if it refuses them."""
     try:
         Z = copy.deepcopy(step).transform(rows)
         found = np.asarray(Z.toarray() if hasattr(Z, "toarray") else Z, dtype=np.float64)
     except Exception:  # a step of the user's may raise anything
-        return False
-    return found.shape == rows.shape and bool(np.allclose(found, rows, rtol=1e-6, atol=0.0))
+        return None
+    same = found.shape == rows.shape
+    return same and bool(np.allclose(found, rows, rtol=1e-6, atol=0.0, equal_nan=True))
 
 
 def _column(i: int, inputs: Inputs, uses: dict[str, ColumnUse]) -> Numbers | Categories:
