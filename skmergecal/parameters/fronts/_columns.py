@@ -83,6 +83,8 @@ class Categories:
         Whether members refuse all other values.
     filled : bool
         Whether all members treat None, NaN and pd.NA as one; then pd.NA stands for these.
+    exact : str
+        The type of whole numbers above 2**53, which float64 would run together; "" if none are.
     """
 
     column: int
@@ -91,6 +93,7 @@ class Categories:
     boxed: bool = False
     strict: bool = False
     filled: bool = False
+    exact: str = ""
 
     @property
     def base(self) -> Any:
@@ -101,7 +104,7 @@ class Categories:
         """Values as an array for rows of members."""
         other = unknown_value(self.levels, numeric=self.numeric)
         found = [other if value is UNKNOWN else value for value in given]
-        whole = not self.numeric or self.boxed
+        whole = not self.numeric or self.boxed or bool(self.exact)
         return as_objects(found) if whole else np.array(found, dtype=np.float64)
 
 

@@ -59,6 +59,13 @@ def _needed(column: Categories, effects: dict[Any, Any], inputs: Inputs) -> Cate
     null = next((v for v in kept if type(v).__name__ == "NAType"), None)
     if null is None and isinstance(column, Flags):
         return _needed_flags(column, kept, effects, inputs)
+    if null is None and column.exact and any(map(is_missing, kept)):
+        msg = (
+            f"the members treat NaN in {inputs.label(column.column)} in a way of its own, and know "
+            "whole numbers above 2**53 there, of which those beside NaN cannot be told apart"
+        )
+        remedy = "fit all encoders on this column as text, or use method='logits'"
+        raise IncompatibleEstimatorsError(msg, remedy)
     if null is None:
         return replace(column, levels=tuple(kept))
     # No encoder tells pd.NA from other missing values.

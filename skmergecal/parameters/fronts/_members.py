@@ -203,7 +203,31 @@ def _column(i: int, inputs: Inputs, uses: dict[str, ColumnUse]) -> Numbers | Cat
         levels.update((key_of(v), v) for v in use.sentinels if not (numeric and is_missing(v)))
     levels.update((key_of(v), v) for v in _missing(numeric))
     boxed = any(array.dtype == object for use in uses.values() for array in use.known)
-    return Categories(i, sorted_levels(list(levels.values())), numeric, boxed)
+    exact = _exact_type(list(levels.values()), uses.values(), inputs.label(i)) if numeric else ""
+    return Categories(i, sorted_levels(list(levels.values())), numeric, boxed, exact=exact)
+
+
+def _exact_type(levels: Sequence[Any], uses: Iterable[ColumnUse], label: str) -> str:
+    """The type of whole numbers that float64 would run together; "" if there are none."""
+    numbers = [v for v in levels if not is_missing(v)]
+    large = [v for v in numbers if abs(v) > _LARGEST_EXACT]
+    if not any(isinstance(v, int) for v in large):
+        return ""
+    arrays = [array for use in uses for array in use.known]
+    kinds = {a.dtype.name for a in arrays if a.dtype.kind in "iu" and a.dtype.itemsize == 8}
+    whole = np.array([int(v) for v in numbers if v == v // 1])
+    fits = len(whole) == len(numbers) and whole.dtype.kind in "iu"
+    found = kinds or {whole.dtype.name} if fits else {"int64"}
+    ends = min(numbers), max(numbers)
+    fits &= all(np.iinfo(f).min <= ends[0] and ends[1] <= np.iinfo(f).max for f in found)
+    if not fits or len(found) > 1 or any(isinstance(v, float) for v in large):
+        msg = (
+            f"the members know whole numbers above 2**53 in {label}, and not all as one type of "
+            "whole numbers, so that some cannot be told apart"
+        )
+        remedy = "fit all encoders on this column as int64, or as text, or use method='logits'"
+        raise IncompatibleEstimatorsError(msg, remedy)
+    return found.pop()
 
 
 def _flags(i: int, uses: Iterable[ColumnUse]) -> Flags:
@@ -222,6 +246,9 @@ def _kind(use: ColumnUse) -> str:
 
 
 _NAN = key_of(np.nan)
+
+#: Up to here float64 has all whole numbers.
+_LARGEST_EXACT = 2**53
 
 
 def _missing(numeric: bool) -> list[Any]:

@@ -105,6 +105,10 @@ def plain_front(
     front = ColumnTransformer(parts, sparse_threshold=0.0 if dense else 0.3)
     used = [c for group in (gappy, whole, *groups, *(g for *_, g in alone)) for c in group]
     front = front.set_output(transform="default").fit(_rows_to_fit(used, inputs))
+    for name, group in zip(names[:2], groups[:2], strict=True):
+        if group and any(c.exact for g in groups for c in g):  # it was fitted on objects
+            encoder = front.named_transformers_[name]
+            encoder.categories_ = [_as_categories(c) for c in group]
     for name, group in (("numbers", gappy), ("missing", gappy), ("complete", whole)):
         part = front.named_transformers_.get(name)
         scaler = part.named_steps["scale"] if isinstance(part, Pipeline) else part
@@ -132,8 +136,10 @@ def _encoder(group: Sequence[Categories]) -> Any:
 
 
 def _as_categories(column: Categories) -> np.ndarray:
+    if column.exact:
+        return np.array([int(v) for v in column.levels], dtype=column.exact)
     if column.numeric:
-        whole = all(float(v).is_integer() for v in column.levels)
+        whole = all(float(v).is_integer() and abs(v) <= 2**53 for v in column.levels)
         return np.array(column.levels, dtype=np.int64 if whole else np.float64)
     return as_objects(column.levels)
 
@@ -152,7 +158,8 @@ def _rows_to_fit(columns: Sequence[Any], inputs: Inputs) -> Any:
 def _known(column: Categories) -> np.ndarray:
     if isinstance(column, Flags):
         return column.values([UNKNOWN, *column.levels])
-    return _as_categories(column)
+    # In an array of float64, large whole numbers would run together.
+    return as_objects(column.levels) if column.exact else _as_categories(column)
 
 
 def drawn_rows(
