@@ -321,7 +321,7 @@ def _decided(column: Any, members: Sequence[_Taken], inputs: Inputs) -> Numbers 
                 "and no single front can refuse NaN alone"
             )
             raise IncompatibleEstimatorsError(
-                msg, "put a SimpleImputer for NaN before its encoder, or use method='logits'"
+                msg, "put a SimpleImputer for NaN as the first step there, or use method='logits'"
             )
         return replace(column, levels=tuple(taken))
     first = strict[0]

@@ -285,7 +285,7 @@ REFUSED = {
     ),
     "NaN that an imputer refuses": (
         by_front(cities(SENTINEL)),
-        "takes unknown categories in column 'city' but no NaN",
+        "takes unknown categories in column 'city' but no NaN, .* NaN as the first step there",
         [by_front(cities(SimpleImputer(strategy="most_frequent"), SENTINEL))],
     ),
     "a curve": (
