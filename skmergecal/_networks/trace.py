@@ -187,6 +187,9 @@ def _trace(
 def _refuse_coarse_numbers(module: nn.Module) -> None:
     """Refuse types in which rounding hides whether a description is right."""
     for name, tensor in module.named_parameters():
+        if tensor.is_complex():
+            msg = f"the parameter {name!r} is complex"
+            raise UntraceableError(msg)
         if tensor.is_floating_point() and torch.finfo(tensor.dtype).eps > _ROUNDING:
             msg = f"the parameter {name!r} is {tensor.dtype}, too coarse to check a description"
             raise UntraceableError(msg)

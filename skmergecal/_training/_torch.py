@@ -183,9 +183,11 @@ def _row_by_row(criterion: Any) -> Iterator[None]:
 
 
 def _mean(tensors: list[Any]) -> Any:
-    if not tensors[0].is_floating_point():
+    first = tensors[0]
+    if not (first.is_floating_point() or first.is_complex()):
         return tensors[-1]
-    return torch.stack([t.double() for t in tensors]).mean(dim=0).to(tensors[0].dtype)
+    wide = torch.promote_types(first.dtype, torch.float64)
+    return torch.stack([t.to(wide) for t in tensors]).mean(dim=0).to(first.dtype)
 
 
 def _measure(net: Estimator, norms: list[Any], prepared: Any) -> None:

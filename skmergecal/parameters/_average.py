@@ -22,7 +22,7 @@ def average_parameters(
     """Weighted average of the parameters of several estimators of one architecture.
 
     Sums are computed in float64, one array at a time, and cast back once. Integer arrays
-    (counters) are copied from the first estimator instead of averaged.
+    (counters) are copied from the estimator with the largest weight instead of averaged.
 
     Parameters
     ----------
@@ -79,11 +79,17 @@ def weighted_sum(
     first = parameters[0]
     arrays = {}
     for key, array in first.arrays.items():
-        if not np.issubdtype(array.dtype, np.floating):
-            arrays[key] = array.copy()
+        if not np.issubdtype(array.dtype, np.inexact):
+            arrays[key] = largest(weights, [member.arrays[key] for member in parameters]).copy()
             continue
-        total = np.zeros(array.shape, dtype=np.float64)
+        wide = np.result_type(array.dtype, np.float64)
+        total = np.zeros(array.shape, dtype=wide)
         for weight, member in zip(weights, parameters, strict=True):
-            total += float(weight) * member.arrays[key].astype(np.float64)
+            total += float(weight) * member.arrays[key].astype(wide)
         arrays[key] = total.astype(array.dtype)
     return replace(first, arrays=arrays)
+
+
+def largest(weights: Any, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The array of largest weight, of several the first: for counters, which have no average."""
+    return arrays[int(np.argmax(weights))]

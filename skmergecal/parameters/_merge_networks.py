@@ -319,7 +319,7 @@ def _reset(active: Sequence[Parameters], plain: Parameters, X: Array) -> MergedP
 
 def _cast(like: Parameters, arrays: Mapping[str, Array]) -> Parameters:
     cast = {
-        name: arrays[name].astype(old.dtype) if np.issubdtype(old.dtype, np.floating) else old
+        name: arrays[name].astype(old.dtype) if np.issubdtype(old.dtype, np.inexact) else old
         for name, old in like.arrays.items()
     }
     return replace(like, arrays=cast)

@@ -49,7 +49,8 @@ class Parameters:
     Attributes
     ----------
     arrays : dict of str to ndarray
-        Named parameters. Floating-point arrays are averaged, integer arrays are copied.
+        Named parameters. Floating-point arrays are averaged, integer arrays are copied from the
+        estimator of largest weight.
     architecture : dict of str to object
         Properties that have to be the same in all members, in the order of comparison.
     first : FirstLayer or None

@@ -9,6 +9,12 @@ from torch import nn
 
 from skmergecal import MergedClassifier
 from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.parameters import (
+    average_parameters,
+    fisher_average,
+    merge_task_vectors,
+    read_parameters,
+)
 from tests.nets import net
 
 RNG = np.random.default_rng(0)
@@ -115,3 +121,72 @@ def test_where_a_module_cannot_be_tried_equal_values_help():
         merged(a, b, frame)
     b.module_.name = "a"
     merged(a, b, frame)
+
+
+class Masked(nn.Module):
+    """Of each kind of tensor that has no average, one; and what is kept without being used."""
+
+    def __init__(self, kind="", seed=0):
+        super().__init__()
+        mask = torch.tensor([1, 0, 1, 1]) if seed == 0 else torch.tensor([1, 1, 0, 1])
+        self.linear = nn.Linear(4, 2)
+        self.parts = [self.linear, self.linear.weight]
+        self.register_buffer("calls", torch.tensor(seed))
+        self.register_buffer("never_read", torch.arange(3) + seed, persistent=False)
+        if kind == "whole numbers":
+            self.register_buffer("mask", mask)
+        elif kind == "not persistent":
+            self.register_buffer("mask", mask.float(), persistent=False)
+        elif kind == "private":
+            self._mask = mask.float()
+        else:
+            self.mask = {"list": [mask], "numpy": mask.numpy(), "numbers": mask.tolist()}.get(
+                kind, torch.ones(4)
+            )
+
+    def forward(self, x):
+        self.calls.add_(1)
+        mask = self._mask if hasattr(self, "_mask") else self.mask
+        mask = mask[0] if isinstance(mask, list) and len(mask) == 1 else mask
+        self.last = self.parts[0](x * torch.as_tensor(mask))
+        return self.last
+
+
+KINDS = ("whole numbers", "not persistent", "private", "list", "numpy", "numbers")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensors_that_have_no_average_are_compared(kind):
+    a, b = (fitted(Masked, kind=kind, seed=seed) for seed in (0, 1))
+    read = [read_parameters(member) for member in (a, b)]
+    with pytest.raises(IncompatibleEstimatorsError, match=r"differ in the attribute '_?mask', "):
+        average_parameters(read, [0, 1])
+    one_model = MergedClassifier.from_fitted([a, b], X, Y, method="parameters", weights=[0, 1])
+    np.testing.assert_allclose(one_model.predict_proba(X), b.predict_proba(X), atol=1e-6)
+
+
+def test_tensors_without_influence_are_not_compared():
+    a, b = (fitted(Masked, seed=seed) for seed in (0, 1))
+    read = [read_parameters(member) for member in (a, b)]
+    calls = [int(average_parameters(read, shares).arrays["calls"]) for shares in ([0, 1], [1, 0])]
+    assert calls == [int(b.module_.calls), int(a.module_.calls)]
+
+
+def test_complex_parameters_are_averaged():
+    class Complex(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c = nn.Parameter(torch.randn(4, 2, dtype=torch.complex64))
+
+        def forward(self, x):
+            return (x.to(torch.complex64) @ self.c).abs()
+
+    start, a, b = (fitted(Complex, epochs=n) for n in (1, 2, 3))
+    first, second = (read_parameters(member).arrays["c"] for member in (a, b))
+    mean = average_parameters([read_parameters(a), read_parameters(b)], [0.25, 0.75]).arrays["c"]
+    np.testing.assert_allclose(mean, 0.25 * first + 0.75 * second, rtol=1e-6)
+    for method in ("arithmetic", "ties"):
+        tuned = merge_task_vectors([a, b], start, weights=[0, 1], method=method)
+        np.testing.assert_allclose(read_parameters(tuned).arrays["c"], second, rtol=1e-5)
+    with pytest.raises(IncompatibleEstimatorsError, match="complex parameters is not known"):
+        fisher_average([a, b], X)

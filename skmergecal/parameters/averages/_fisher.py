@@ -18,6 +18,7 @@ from skmergecal._typing import Array, Estimator
 from skmergecal._validation import check_matrix, check_member_weights, check_names, check_parameters
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._architecture import check_same_architecture
+from skmergecal.parameters._average import largest
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import check_estimators, read_parameters, write_parameters
 from skmergecal.parameters._same_input import on_same_columns
@@ -101,9 +102,10 @@ def fisher_average(
 
 
 def _weighted_mean(arrays: Sequence[np.ndarray], importance: Sequence[Any]) -> np.ndarray:
-    if not np.issubdtype(arrays[0].dtype, np.floating):
-        return arrays[0].copy()
-    total = sum(f * array.astype(np.float64) for f, array in zip(importance, arrays, strict=True))
+    if not np.issubdtype(arrays[0].dtype, np.inexact):
+        return largest(importance, arrays).copy()
+    wide = np.result_type(arrays[0].dtype, np.float64)
+    total = sum(f * array.astype(wide) for f, array in zip(importance, arrays, strict=True))
     return np.asarray(total / sum(importance)).astype(arrays[0].dtype)
 
 

@@ -34,6 +34,9 @@ def fisher_of_net(net: Estimator, X: Any) -> dict[str, Array]:
         )
         raise IncompatibleEstimatorsError(msg)
     module = copy_module(net.module_).eval()
+    if any(p.is_complex() for p in module.parameters()):
+        msg = "the Fisher information of complex parameters is not known: use average_parameters"
+        raise IncompatibleEstimatorsError(msg)
     try:
         with RandomNumbers().borrowed():
             return _mean_squares(module, X)

@@ -15,6 +15,7 @@ from skmergecal._compat import Interval, StrOptions
 from skmergecal._typing import Array, Estimator
 from skmergecal._validation import check_member_weights, check_names, check_parameters
 from skmergecal.parameters._architecture import check_same_architecture
+from skmergecal.parameters._average import largest
 from skmergecal.parameters._parameters import Parameters
 from skmergecal.parameters._registry import check_estimators, read_parameters, write_parameters
 from skmergecal.parameters._same_input import on_same_columns
@@ -139,9 +140,15 @@ class _Recipe:
     def merge(
         self, start: np.ndarray, tuned: Sequence[np.ndarray], weights: Array, random_state: Any
     ) -> np.ndarray:
-        """Start plus merged differences; integer arrays are copied from the first estimator."""
+        """Start plus merged differences; counters are those of the estimator of largest weight."""
+        if np.iscomplexobj(start):  # signs and sizes are those of both parts
+            real, imag = (
+                self.merge(part(start), [part(t) for t in tuned], weights, random_state)
+                for part in (np.real, np.imag)
+            )
+            return np.asarray(real + 1j * imag).astype(start.dtype)
         if not np.issubdtype(start.dtype, np.floating):
-            return tuned[0].copy()
+            return largest(weights, tuned).copy()
         sparsify, combine = _METHODS[self.method]
         wide = start.astype(np.float64)
         deltas = [array.astype(np.float64) - wide for array in tuned]
