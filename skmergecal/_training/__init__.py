@@ -1,7 +1,7 @@
 """Training of fitted models: opened, trained on a copy in one loop, and put back."""
 
 from skmergecal._training._base import Trainee
-from skmergecal._training._loop import Examples, History, train
+from skmergecal._training._loop import DivergedError, Examples, History, train
 from skmergecal._training._open import OpenedEstimator, open_estimator, torch_trainee
 from skmergecal._training._schedule import SCHEDULES, TrainingPlan
 from skmergecal._training._synthetic import (
@@ -22,6 +22,7 @@ __all__ = [
     "AUGMENTS",
     "SCHEDULES",
     "SETS",
+    "DivergedError",
     "Examples",
     "History",
     "OpenedEstimator",

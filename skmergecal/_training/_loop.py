@@ -13,7 +13,11 @@ from skmergecal._training._base import Trainee, cross_entropy
 from skmergecal._training._schedule import TrainingPlan
 from skmergecal._typing import Array
 
-__all__ = ["Examples", "History", "train"]
+__all__ = ["DivergedError", "Examples", "History", "train"]
+
+
+class DivergedError(ValueError):
+    """A training whose loss is no number any more: the parameters are lost."""
 
 
 class Examples(NamedTuple):
@@ -65,6 +69,11 @@ def train(
         Gives other examples, as many, for each epoch.
     progress : callable, default=None
         Gets each epoch's number, that of all, its loss, and that of the held-out rows.
+
+    Raises
+    ------
+    DivergedError
+        If the loss becomes NaN.
     """
     watch = _Watch(trainee, held_out)
     watch.look(0)
@@ -78,6 +87,13 @@ def train(
         if redraw is not None or prepared is None:
             prepared = trainee.prepare(examples.X)
         losses.append(_epoch(trainee, prepared, examples, plan, rng, len(losses)))
+        if np.isnan(losses[-1]):
+            msg = (
+                f"the training loss is NaN in epoch {epoch} of {plan.epochs}: steps are too long, "
+                "or parameters are float16. Pass a smaller learning_rate, or convert the module by "
+                "its method float()."
+            )
+            raise DivergedError(msg)
         watch.look(epoch)
         if progress is not None:
             progress(epoch, plan.epochs, losses[-1], watch.latest)

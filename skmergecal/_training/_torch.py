@@ -155,6 +155,8 @@ def _soft_losses(net: Estimator, output: Any, goals: Any, temperature: float) ->
     if isinstance(output, tuple):
         output = output[0]
     logits = outputs_logits(net)
+    if not logits:
+        output = _probabilities(net, output)
     if output.ndim == 1 or output.shape[1] == 1:
         output = output.reshape(-1, 1)
         output = torch.cat([torch.zeros_like(output) if logits else 1 - output, output], dim=1)
@@ -163,6 +165,19 @@ def _soft_losses(net: Estimator, output: Any, goals: Any, temperature: float) ->
         log_proba = torch.log_softmax(log_proba / temperature, dim=1)
     losses = -(goals.to(log_proba.dtype) * log_proba).sum(dim=1)
     return losses if temperature == 1.0 else temperature**2 * losses
+
+
+def _probabilities(net: Estimator, output: Any) -> Any:
+    """What the net's ``predict_proba`` makes of its raw output."""
+    found = net._get_predict_nonlinearity()(output)
+    if isinstance(found, torch.Tensor) and found.requires_grad:
+        return found
+    msg = (
+        f"predict_nonlinearity of {type(net).__name__} cannot be differentiated, so the net cannot "
+        "learn probabilities: compose it of operations of torch, such as torch.nn.Softmax(dim=-1), "
+        "or learn labels (target='labels')"
+    )
+    raise ValueError(msg)
 
 
 @contextmanager

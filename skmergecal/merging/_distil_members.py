@@ -11,6 +11,7 @@ import numpy as np
 from skmergecal._compat import _num_samples, _safe_indexing
 from skmergecal._numerics import add_weighted, log_softmax, softmax
 from skmergecal._training import (
+    DivergedError,
     Examples,
     OpenedEstimator,
     TrainingPlan,
@@ -128,7 +129,10 @@ def distil_members(
     before = rows.distance(stages[name])
     if before <= limit:
         return DistilledMerge(stages, name, origin)
-    student = rows.train(start, first.columns)
+    try:
+        student = rows.train(start, first.columns)
+    except DivergedError:  # steps that are too long for it, such as of float16 parameters
+        return DistilledMerge(stages, name, origin)
     stages["distilled"] = fitted_member("merged", student, first)
     better = rows.distance(stages["distilled"]) < before
     if name == "member" and better:
@@ -213,6 +217,8 @@ class _Rows:
         trainee = opened.trainee(seed=0)
         try:
             train(trainee, examples, plan, np.random.default_rng(0), redraw=redraw)
+        except DivergedError:
+            raise
         except Exception as error:  # whatever the module's own code raises
             msg = f"{type(opened.net).__name__} cannot be trained towards the pool: {error}"
             raise IncompatibleEstimatorsError(msg, "use method='logits'") from error

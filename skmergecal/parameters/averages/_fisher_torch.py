@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.func import functional_call, grad, vmap
 from skmergecal._torch import RandomNumbers, copy_module
 from skmergecal._typing import Array, Estimator
 from skmergecal.exceptions import IncompatibleEstimatorsError
+from skmergecal.members import outputs_logits
 
 __all__ = ["fisher_of_net"]
 
@@ -39,7 +41,7 @@ def fisher_of_net(net: Estimator, X: Any) -> dict[str, Array]:
         raise IncompatibleEstimatorsError(msg)
     try:
         with RandomNumbers().borrowed():
-            return _mean_squares(module, X)
+            return _mean_squares(module, X, _link_of(net))
     except RuntimeError as error:  # of operations that torch.func refuses
         msg = (
             f"the gradients of {type(module).__name__} cannot be taken row by row ({error}): use "
@@ -48,13 +50,20 @@ def fisher_of_net(net: Estimator, X: Any) -> dict[str, Array]:
         raise IncompatibleEstimatorsError(msg) from error
 
 
-def _mean_squares(module: nn.Module, X: Any) -> dict[str, Array]:
+def _link_of(net: Estimator) -> Callable[[Any], Any]:
+    """From the module's output to log-probabilities, by the net's own ``predict_nonlinearity``."""
+    if outputs_logits(net):
+        return lambda logits: torch.log_softmax(logits, dim=-1)
+    proba = net._get_predict_nonlinearity()
+    return lambda output: torch.log(proba(output).clamp_min(torch.finfo(output.dtype).tiny))
+
+
+def _mean_squares(module: nn.Module, X: Any, link: Callable[[Any], Any]) -> dict[str, Array]:
     trained = {name: p.detach() for name, p in module.named_parameters()}
     fixed = dict(module.named_buffers())
 
     def log_proba(values: dict[str, Any], row: Any, label: Any) -> Any:
-        logits = functional_call(module, (values, fixed), (row[None],))
-        return torch.log_softmax(logits[0], dim=-1)[label]
+        return link(functional_call(module, (values, fixed), (row[None],)))[0][label]
 
     gradients = vmap(grad(log_proba), in_dims=(None, 0, None))
     device = next(iter(trained.values())).device
@@ -64,7 +73,7 @@ def _mean_squares(module: nn.Module, X: Any) -> dict[str, Array]:
     fisher = {name: np.zeros(tuple(p.shape)) for name, p in trained.items()}
     for part in rows.split(_ROWS):
         with torch.no_grad():
-            p = torch.softmax(module(part), dim=-1).double()
+            p = link(module(part)).exp().double()
         for label in range(p.shape[1]):
             found = gradients(trained, part, label)
             for name, g in found.items():

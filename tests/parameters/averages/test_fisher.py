@@ -172,3 +172,27 @@ def test_nets_without_logits(blobs):
     net = skorch.NeuralNetClassifier(module, classes=[0, 1, 2]).initialize()
     with pytest.raises(IncompatibleEstimatorsError, match="with criterion NLLLoss is not known"):
         diagonal_fisher(net, blobs.X.astype(np.float32))
+
+
+def test_the_fisher_information_is_that_of_the_probabilities(blobs):
+    torch = pytest.importorskip("torch")
+    skorch = pytest.importorskip("skorch")
+
+    def net(**settings):
+        torch.manual_seed(0)
+        module, criterion = torch.nn.Linear(8, 3), torch.nn.CrossEntropyLoss
+        return skorch.NeuralNetClassifier(
+            module, criterion=criterion, classes=[0, 1, 2], **settings
+        ).initialize()
+
+    X = blobs.X.astype(np.float32)
+    same = net(predict_nonlinearity=torch.nn.Softmax(dim=-1))
+    halved = net(predict_nonlinearity=lambda z: torch.softmax(z / 2, dim=-1))
+    twice = net()
+    with torch.no_grad():
+        twice.module_.weight /= 2
+        twice.module_.bias /= 2
+    plain, found = diagonal_fisher(net(), X), diagonal_fisher(same, X)
+    np.testing.assert_allclose(found["weight"], plain["weight"], rtol=1e-4)
+    found, expected = diagonal_fisher(halved, X), diagonal_fisher(twice, X)
+    np.testing.assert_allclose(4 * found["weight"], expected["weight"], rtol=1e-4)
