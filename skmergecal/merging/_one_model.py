@@ -236,7 +236,7 @@ def _check_widths(blocks: Sequence[Array]) -> None:
 
 
 def described_for(estimator: Estimator, X: Any) -> Parameters:
-    """Parameters of an estimator; a net of several inputs is described for rows like those of X."""
+    """Parameters of an estimator; a net is described for rows like those of X."""
     parameters = read_parameters(estimator)
     if X is None or not is_skorch(fitted_last_step(estimator)[0]):
         return parameters

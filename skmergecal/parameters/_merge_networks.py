@@ -250,16 +250,17 @@ def align_parameters(
 
 
 def _for_rows(parameters: Sequence[Parameters], X: Any) -> tuple[Sequence[Parameters], Any]:
-    """Parameters described for rows of several inputs, and these inputs side by side."""
+    """Parameters described for the rows of X, and these rows; several inputs side by side."""
     if not isinstance(X, Mapping) or not X:
-        return parameters, X
+        return [p.for_rows(X) for p in parameters], X
     numbers = {name: as_numbers(f"X[{name!r}]", value) for name, value in X.items()}
     lengths = {name: len(value) for name, value in numbers.items()}
     if len(set(lengths.values())) > 1:
         msg = f"the inputs of X should have the same number of rows; got {lengths}"
         raise ValueError(msg)
     if len(numbers) == 1:
-        return parameters, next(iter(numbers.values()))
+        (rows,) = numbers.values()
+        return [p.for_rows(rows) for p in parameters], rows
     as_they_are = {name: np.asarray(value) for name, value in X.items()}  # whole numbers, too
     return [p.for_rows(as_they_are) for p in parameters], side_by_side(numbers)
 

@@ -123,7 +123,8 @@ class Parameters:
         Returns
         -------
         `Parameters`
-            Those of a net with several inputs get a ``network`` for them; all others are the same.
+            Those of a net get a ``network`` for so many columns, or for several inputs; all others
+            are the same.
         """
         return self
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from skmergecal import MergedClassifier
 from skmergecal._networks._network import as_float64
 from skmergecal._networks._reparametrise import reparametrise
 from skmergecal._networks._spaces import find_spaces
@@ -176,3 +177,38 @@ def test_the_width_of_the_input_is_found_up_to_2048():
     """The first layer does not name it."""
     module = nn.Sequential(nn.ReLU(), nn.Linear(2048, 2))
     assert trace(module).n_features == 2048
+
+
+class Columns(nn.Module):
+    """It picks columns, by number or by a slice, and so takes rows of many widths."""
+
+    def __init__(self, numbers):
+        super().__init__()
+        self.numbers, self.hidden, self.out = numbers, nn.Linear(3, 7), nn.Linear(7, 3)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.hidden(x[:, self.numbers])))
+
+
+@pytest.mark.parametrize("numbers", [[0, 4, 2], slice(1, 4)], ids=["numbers", "slice"])
+def test_a_net_that_picks_columns_takes_the_width_of_the_rows(numbers):
+    nets = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        nets.append(as_net(Columns(numbers)))
+    read = [read_parameters(net) for net in nets]
+    wide = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    aligned = align_parameters(read, X=wide)[1]
+    found = output(write(nets[1], aligned).module_.eval(), wide)
+    np.testing.assert_allclose(found, output(nets[1].module_.eval(), wide), atol=1e-5)
+    merged = MergedClassifier.from_fitted(
+        nets,
+        wide,
+        np.arange(40) % 3,
+        method="parameters",
+        weights=None,
+        alignment="weights",
+        repair=None,
+        barrier_tolerance=9.0,
+    )
+    assert merged.merge_report_.chosen == "aligned"

@@ -50,6 +50,10 @@ class _NetParameters(Parameters):
     describe_for: Callable[[Mapping[str, np.ndarray]], tuple[Network | None, str | None]] = (
         lambda inputs: (None, None)
     )
+    describe_at: Callable[[int], tuple[Network | None, str | None]] = lambda n_features: (
+        None,
+        None,
+    )
     normalises: bool = False
 
     @property
@@ -72,10 +76,25 @@ class _NetParameters(Parameters):
         return replace(self, architecture=architecture, describe=lambda: (network, why))
 
     def for_rows(self, X: Any) -> Self:
-        if not isinstance(X, Mapping) or len(X) == 1:
-            return self
+        if isinstance(X, Mapping) and len(X) == 1:
+            (X,) = X.values()
+        if not isinstance(X, Mapping):
+            shape: tuple[int, ...] = getattr(X, "shape", ())
+            return self._of_width(int(shape[1])) if len(shape) == 2 else self
         few = {name: np.array(value[:_FEW]) for name, value in X.items()}
         return replace(self, describe=cache(lambda: self.describe_for(few)))
+
+    def _of_width(self, n_features: int) -> Self:
+        """The description for so many columns, if there is one: a module may pick some of them."""
+
+        def describe() -> tuple[Network | None, str | None]:
+            found = self.describe()
+            if found[0] is None or found[0].n_features == n_features:
+                return found
+            wide = self.describe_at(n_features)
+            return found if wide[0] is None else wide
+
+        return replace(self, describe=cache(describe))
 
 
 def _read(net: NeuralNet) -> Parameters:
@@ -104,10 +123,11 @@ def _read(net: NeuralNet) -> Parameters:
         last = tuple(names[n] for n in _names(last_name) if n in names)
 
     def describe_for(
-        inputs: Mapping[str, np.ndarray] | None,
+        inputs: Mapping[str, np.ndarray] | None, n_features: int | None = None
     ) -> tuple[Network | None, str | None]:
         try:
-            return trace(module, getattr(net, "n_features_in_", None), inputs), None
+            width = n_features or getattr(net, "n_features_in_", None)
+            return trace(module, width, inputs), None
         except UntraceableError as error:
             return None, str(error)
 
@@ -119,6 +139,7 @@ def _read(net: NeuralNet) -> Parameters:
         last or (),
         describe=cache(lambda: describe_for(None)),
         describe_for=describe_for,
+        describe_at=lambda n_features: describe_for(None, n_features),
         normalises=normalises,
     )
 
