@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV
-from sklearn.naive_bayes import GaussianNB
+from sklearn.naive_bayes import BernoulliNB, GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -35,6 +35,7 @@ from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters import (
     align_parameters,
     dense_network,
+    fold_temperature,
     merge_parameters,
     read_parameters,
     write_parameters,
@@ -349,3 +350,16 @@ def test_units_whose_permutation_changes_the_logits_are_left_as_they_are(monkeyp
     merged = merge_parameters(nets, [0.5, 0.5], alignment=None, repair=None).parameters
     mean = (nets[0].arrays["coefs_[0]"] + nets[1].arrays["coefs_[0]"]) / 2
     np.testing.assert_allclose(merged.arrays["coefs_[0]"], mean)
+
+
+def test_log_odds_that_bernoulli_naive_bayes_cannot_hold():
+    rows = np.array([[1, 0], [1, 1], [0, 1], [0, 0]])
+    model = BernoulliNB(alpha=1e-10).fit(rows, [0, 0, 1, 1])
+    read = read_parameters(model)
+    kept = write_parameters(model, fold_temperature(read, 0.8)).predict_log_proba(rows)
+    expected = model.predict_joint_log_proba(rows) / 0.8
+    expected -= np.logaddexp.reduce(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(kept, expected, rtol=1e-3)
+    refused = r"BernoulliNB cannot hold log-odds of .* above 36.7 .*use calibrate='merged'"
+    with pytest.raises(IncompatibleEstimatorsError, match=refused):
+        write_parameters(model, fold_temperature(read, 0.5))

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, MultinomialNB
 
 from skmergecal._typing import Estimator
+from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters._parameters import (
     FirstLayer,
     Parameters,
@@ -84,6 +85,14 @@ def _write_bernoulli(like: BernoulliNB, parameters: Parameters) -> Estimator:
     merged = _blank(like, parameters)
     log_odds = parameters.arrays["log_odds"]
     merged.feature_log_prob_ = -np.logaddexp(0.0, -log_odds)
+    if (np.exp(merged.feature_log_prob_) == 1).any():
+        msg = (
+            f"BernoulliNB cannot hold log-odds of {log_odds.max():.3g} of a feature: above 36.7 "
+            "the probabilities whose logarithms feature_log_prob_ has round to 1. A temperature "
+            "below 1 has made them so large"
+        )
+        remedy = "use calibrate='merged', or method='logits'"
+        raise IncompatibleEstimatorsError(msg, remedy)
     absent = -np.logaddexp(0.0, log_odds)
     # Log-probabilities up to a constant, which cancels when they are normalised.
     merged.class_log_prior_ = parameters.arrays["class_log_joint"] - absent.sum(axis=1)
