@@ -49,12 +49,15 @@ class Numbers:
         Of the values of the front, (x - centre) / scale; so they are of order 1 for all members.
     missing : bool
         Whether all members take NaN.
+    closed : bool
+        Whether the steps of some member raise an error for NaN.
     """
 
     column: int
     centre: float = 0.0
     scale: float = 1.0
     missing: bool = False
+    closed: bool = False
 
     @property
     def base(self) -> Any:

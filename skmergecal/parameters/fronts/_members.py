@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -53,6 +53,8 @@ class Front:
         Of -1 columns if nobody tells how many.
     kept : Steps or None
         How an error calls the steps.
+    casts : list of transformer
+        Last steps that only cast, once they were taken out.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Front:
     folded: list[Any]
     inputs: Inputs
     kept: Any
+    casts: list[Any] = field(default_factory=list)
 
 
 def columns_of(fronts: Sequence[Front]) -> list[Numbers | Categories]:
@@ -140,7 +143,7 @@ def _uses_of(front: Front, own: Inputs) -> dict[int, ColumnUse]:
         except NoLookUpError as error:
             if not front.steps or error.step is not front.steps[-1] or not _may_cast(error.step):
                 raise NoLookUpError(error.step, [places[c] for c in error.columns]) from None
-            front.steps.pop()
+            front.casts.insert(0, front.steps.pop())
 
 
 def _may_cast(step: Any) -> bool:
@@ -277,11 +280,14 @@ class _Taken:
         Keys of the categories that it knows, for each column that it uses.
     refused : set of (int, object)
         Columns, and the missing or unknown values that it refuses in them.
+    raising : set of int
+        Columns of numbers in which NaN is an error of its steps.
     """
 
     name: str
     own: dict[int, set[Any]]
     refused: set[tuple[int, Any]]
+    raising: set[int]
 
     @classmethod
     def of(cls, front: Front, uses: dict[int, ColumnUse], columns: Sequence[Any]) -> _Taken:
@@ -300,14 +306,23 @@ class _Taken:
             for column, value in change.items()
             if not ok
         }
-        return cls(front.name, own, refused)
+        whole = MemberFront.of([*front.steps, *front.casts, *front.folded], front.inputs)
+        numbers = [c.column for c in columns if isinstance(c, Numbers)]
+        gaps = [{i: np.nan} for i in numbers if (i, _NAN) in refused]
+        taken = whole.accepts(columns, base, gaps, finite_only=False)
+        raising = {i for gap, ok in zip(gaps, taken, strict=True) if not ok for i in gap}
+        return cls(front.name, own, refused, raising)
 
 
 def _decided(column: Any, members: Sequence[_Taken], inputs: Inputs) -> Numbers | Categories:
     """A column with what is refused in it: NaN, or categories that members do not know."""
     i = column.column
     if isinstance(column, Numbers):
-        return replace(column, missing=not any((i, _NAN) in m.refused for m in members))
+        return replace(
+            column,
+            missing=not any((i, _NAN) in m.refused for m in members),
+            closed=any(i in m.raising for m in members),
+        )
     strict = [m for m in members if (i, UNKNOWN) in m.refused]
     gone = {key_of(v) for m in members for v in column.levels if (i, key_of(v)) in m.refused}
     if not strict:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from skmergecal.parameters.fronts._column_uses import is_missing
 from skmergecal.parameters.fronts._columns import (
@@ -28,8 +28,9 @@ __all__ = ["drawn_rows", "plain_front", "values_of_front"]
 def _in_order(columns: Sequence[Numbers | Categories]) -> list[list[Any]]:
     """The columns in the groups that the front is made of.
 
-    Numbers that may be missing, other numbers; categories beside which others are taken, and beside
-    which none are; the same where missing ones are filled in.
+    Numbers that may be missing, other numbers (last those of which NaN is an error); categories
+    beside which others are taken, and beside which none are; the same where missing ones are filled
+    in.
     """
     numbers = [c for c in columns if isinstance(c, Numbers)]
     categories = [
@@ -37,7 +38,7 @@ def _in_order(columns: Sequence[Numbers | Categories]) -> list[list[Any]]:
     ]
     return [
         [c for c in numbers if c.missing],
-        [c for c in numbers if not c.missing],
+        sorted((c for c in numbers if not c.missing), key=lambda c: c.closed),
         *(
             [c for c in categories if c.strict == strict and c.filled == filled]
             for filled in (False, True)
@@ -85,14 +86,15 @@ def plain_front(
     parts: list[tuple[str, Any, list[Any]]] = []
     if gappy:
         # Scaled first: missing values of any kind are NaN afterwards, and 0 stands for the centre.
-        scaled = ("scale", StandardScaler())
+        scale = ("scale", StandardScaler())
         zero = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
         flags = MissingIndicator(features="all")
-        parts.append(("numbers", Pipeline([scaled, ("impute", zero)]), keys(gappy)))
-        parts.append(("missing", Pipeline([scaled, ("flag", flags)]), keys(gappy)))
-    if whole:
-        moved = any(c.centre != 0.0 or c.scale != 1.0 for c in whole)
-        parts.append(("complete", StandardScaler() if moved else "passthrough", keys(whole)))
+        parts.append(("numbers", Pipeline([scale, ("impute", zero)]), keys(gappy)))
+        parts.append(("missing", Pipeline([scale, ("flag", flags)]), keys(gappy)))
+    # A net takes NaN, so that the front refuses what its own steps did; other models do so.
+    closed = [c for c in whole if c.closed and dense]
+    complete = whole[: len(whole) - len(closed)]
+    parts += [(n, step, keys(g)) for n, step, g in _steps_of_numbers(complete, closed)]
     names = ("categories", "known", "filled", "filled known")
     parts += [(n, _encoder(g), keys(g)) for n, g in zip(names, groups, strict=True) if g]
     alone = _flags_in_order(columns)
@@ -109,14 +111,32 @@ def plain_front(
         if group and any(c.exact for g in groups for c in g):  # it was fitted on objects
             encoder = front.named_transformers_[name]
             encoder.categories_ = [_as_categories(c) for c in group]
-    for name, group in (("numbers", gappy), ("missing", gappy), ("complete", whole)):
+    scaled = {"numbers": gappy, "missing": gappy, "complete": complete, "finite": closed}
+    for name, group in scaled.items():
         part = front.named_transformers_.get(name)
-        scaler = part.named_steps["scale"] if isinstance(part, Pipeline) else part
+        scaler = part.named_steps.get("scale") if isinstance(part, Pipeline) else part
         if isinstance(scaler, StandardScaler):
             scaler.mean_ = np.array([c.centre for c in group])
             scaler.scale_ = np.array([c.scale for c in group])
             scaler.var_ = scaler.scale_**2
     return front
+
+
+def _steps_of_numbers(
+    complete: Sequence[Numbers], closed: Sequence[Numbers]
+) -> list[tuple[str, Any, Sequence[Numbers]]]:
+    """Names, steps and columns of numbers: those passed on as they are, those that refuse NaN."""
+    moved = any(c.centre != 0.0 or c.scale != 1.0 for c in (*complete, *closed))
+    found: list[tuple[str, Any, Sequence[Numbers]]] = []
+    if complete:
+        found.append(("complete", StandardScaler() if moved else "passthrough", complete))
+    if closed:
+        finite = FunctionTransformer(
+            np.asarray_chkfinite, kw_args={"dtype": "float64"}, feature_names_out="one-to-one"
+        )
+        steps = [("finite", finite), ("scale", StandardScaler())]
+        found.append(("finite", Pipeline(steps if moved else steps[:1]), closed))
+    return found
 
 
 def _encoder(group: Sequence[Categories]) -> Any:

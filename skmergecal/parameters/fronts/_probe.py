@@ -81,7 +81,12 @@ class MemberFront:
         return sparse.csr_array(sparse.vstack(blocks))
 
     def accepts(
-        self, columns: Sequence[Any], base: dict[int, Any], changes: Sequence[dict[int, Any]]
+        self,
+        columns: Sequence[Any],
+        base: dict[int, Any],
+        changes: Sequence[dict[int, Any]],
+        *,
+        finite_only: bool = True,
     ) -> list[bool]:
         """Whether the member takes each row: its steps do not raise, and give finite numbers."""
         if not changes:
@@ -93,9 +98,13 @@ class MemberFront:
                 return [False]
             half = len(changes) // 2
             parts = (changes[:half], changes[half:])
-            return [a for part in parts for a in self.accepts(columns, base, part)]
+            return [
+                a
+                for part in parts
+                for a in self.accepts(columns, base, part, finite_only=finite_only)
+            ]
         finite = np.ones(Z.shape[0], dtype=bool)
-        bad = ~np.isfinite(Z.data)
+        bad = ~np.isfinite(Z.data) & finite_only
         finite[np.repeat(np.arange(Z.shape[0]), np.diff(Z.indptr))[bad]] = False
         return [bool(f) for f in finite]
 
