@@ -22,6 +22,7 @@ __all__ = [
     "add_weighted",
     "error_of_mean",
     "holds_zeros",
+    "log_of",
     "log_of_softened",
     "log_softmax",
     "mean_and_error",
@@ -96,6 +97,12 @@ def _sums_of_rows(values: Array) -> Array:
     for column in range(1, values.shape[1]):
         sums += values[:, column : column + 1]
     return sums
+
+
+def log_of(proba: Array) -> Array:
+    """Logarithms of probabilities in their precision, -inf for 0."""
+    found = np.full(proba.shape, -np.inf, dtype=np.result_type(proba, np.float32))
+    return np.log(proba, out=found, where=proba > 0)
 
 
 def soften(proba: Any, amount: float) -> Array:

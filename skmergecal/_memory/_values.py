@@ -19,6 +19,8 @@ __all__ = ["RowValues", "row_values"]
 
 #: Secret, so that no one can make two texts with one hash.
 _KEY = secrets.token_bytes(16)
+#: Types of numbers; of any type, so that type checkers leave it to NumPy what it converts.
+_NUMBERS: Any = (Number, np.bool_)
 _MISSING = int(np.float64("nan").view(np.uint64))
 
 
@@ -126,9 +128,9 @@ def _of_objects(column: np.ndarray) -> np.ndarray:
 def _word(cell: Any) -> int:
     if cell is None or type(cell).__name__ in {"NAType", "NaTType"}:
         return _MISSING
-    if isinstance(cell, Number | np.bool_):
+    if isinstance(cell, _NUMBERS):
         try:
-            number = np.float64(cell)  # type: ignore[arg-type]
+            number = np.float64(cell)
             return _MISSING if number != number else int(number.view(np.uint64))
         except (TypeError, OverflowError):  # complex, or very long
             pass

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from skmergecal._networks._network import Network, two_columns
+from skmergecal._networks._network import Network, in_single, two_columns
 from skmergecal._networks._nodes import AffineLayer, Arrays
 from skmergecal._networks._optimisers import Adam
 from skmergecal._networks._training import (
@@ -21,7 +21,7 @@ from skmergecal._networks._training import (
 from skmergecal._numerics import log_softmax, softmax
 from skmergecal._typing import Array
 
-__all__ = ["distil", "in_single", "mixed_rows"]
+__all__ = ["distil", "mixed_rows"]
 
 #: Divides logits before they are compared: the pool's less likely classes then count for more.
 TEMPERATURE = 2.0
@@ -109,11 +109,6 @@ def distil(
             rows_of_batch = in_single(rows[few])
             train_on_batch(network, adam, rows_of_batch, goals[few], rate, temperature=TEMPERATURE)
     return adam.like(arrays)
-
-
-def in_single(array: Array) -> Array:
-    """Floating numbers in float32; others as they are."""
-    return array.astype(np.float32) if np.issubdtype(array.dtype, np.floating) else array
 
 
 def fit_head(

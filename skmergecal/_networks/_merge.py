@@ -10,8 +10,8 @@ import numpy as np
 
 from skmergecal._networks._align import align_networks
 from skmergecal._networks._axes import Einsum
-from skmergecal._networks._distil import distil, in_single, mixed_rows
-from skmergecal._networks._network import Network, as_float64, two_columns
+from skmergecal._networks._distil import distil, mixed_rows
+from skmergecal._networks._network import Network, as_float32, as_float64, in_single, two_columns
 from skmergecal._networks._nodes import AffineLayer, BatchNorm, Embedding, Multiply
 from skmergecal._networks._repair import (
     Refit,
@@ -205,7 +205,7 @@ class _Merge:
     def logits(self, arrays: Mapping[str, Array], X: Array) -> Array:
         """Logits of a network, in the members' precision."""
         if self.single:
-            arrays, X = {name: in_single(a) for name, a in arrays.items()}, in_single(X)
+            arrays, X = as_float32(arrays), in_single(X)
         return self.network.logits(arrays, X)
 
     def pooled(self, X: Array) -> Array:

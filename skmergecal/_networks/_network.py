@@ -296,6 +296,16 @@ def as_float64(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
     }
 
 
+def as_float32(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Floating arrays in float32; other arrays stay as they are."""
+    return {name: in_single(array) for name, array in arrays.items()}
+
+
+def in_single(array: np.ndarray) -> Array:
+    """Floating numbers in float32; others as they are."""
+    return array.astype(np.float32) if np.issubdtype(array.dtype, np.floating) else array
+
+
 def takes_rows_by(network: Network | None, weight: str) -> bool:
     """Whether the input goes into one affine layer only; True where there is no description."""
     if network is None:

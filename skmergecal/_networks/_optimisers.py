@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from skmergecal._networks._network import as_float32
 from skmergecal._typing import Array
 
 __all__ = ["Adam", "NesterovSGD", "Optimiser"]
@@ -30,10 +31,7 @@ class Optimiser(ABC):
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], constant: Collection[str] = ()) -> None:
-        self.arrays: dict[str, np.ndarray] = {
-            name: array.astype(np.float32) if np.issubdtype(array.dtype, np.floating) else array
-            for name, array in arrays.items()
-        }
+        self.arrays = as_float32(arrays)
         moving = [
             name
             for name, array in self.arrays.items()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from skmergecal._compat import Interval
-from skmergecal._networks._distil import fit_head, in_single
-from skmergecal._networks._network import BLOCK, Network, two_columns
+from skmergecal._networks._distil import fit_head
+from skmergecal._networks._network import BLOCK, Network, as_float32, in_single, two_columns
 from skmergecal._networks._nodes import Add, AffineLayer, Arrays, Constant, as_rows
 from skmergecal._networks._repair import least_squares, refit_layers
 from skmergecal._networks._reparametrise import balance
@@ -171,7 +171,7 @@ class _Selection:
         self.X, self.evaluated = X, members
         if single:
             self.X = in_single(X)
-            self.evaluated = [{n: in_single(a) for n, a in own.items()} for own in members]
+            self.evaluated = [as_float32(own) for own in members]
         self.n_axes = [value.ndim for value in network.values(members[0], X[:1])]
         self.chosen: dict[int, _Chosen] = {}
         self.blocks: list[list[tuple[int, UnitValue]]] = [[] for _ in network.nodes]

@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal._compat import _VisualBlock, allow_what_all_allow
+from skmergecal._numerics import log_of
 from skmergecal._saved_state import SavedStateMixin
 from skmergecal._torch import check_picklable
 from skmergecal._typing import Array, Estimator, IntArray
@@ -155,8 +156,7 @@ class FoldAverage(ClassifierMixin, SavedStateMixin):
         """
         if self.average != "probabilities":
             return self._member().read_log_proba(X)
-        p = self.predict_proba(X)
-        return np.log(p, out=np.full(p.shape, -np.inf), where=p > 0)
+        return log_of(self.predict_proba(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels of the largest probability.

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 
-from skmergecal._numerics import log_softmax, softmax
+from skmergecal._numerics import log_of, log_softmax, softmax
 from skmergecal._saved_state import SavedStateMixin
 from skmergecal._typing import Array, NamedEstimators
 from skmergecal._validation import (
@@ -118,8 +118,7 @@ class PredictionColumn(ClassifierMixin, SavedStateMixin):
         """
         values = self._read(X)
         if not self.logarithmic:
-            with np.errstate(divide="ignore"):
-                return np.asarray(np.log(values))
+            return log_of(values)
         warn_if_probabilities(values, f"predictions {self.name!r}")
         return values
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmergecal._numerics import log_softmax
+from skmergecal._numerics import log_of, log_softmax
 from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal._validation import (
     as_numbers,
@@ -64,7 +64,7 @@ class Deployed(NamedTuple):
         if has_held_out(final) or self.member.parts:
             return self._in_order(self.estimator.predict_log_proba(X))
         opinion = self.member.opinion(X)
-        return opinion.log_proba(0.0) if opinion.logarithmic else _log(opinion.proba())
+        return opinion.log_proba(0.0) if opinion.logarithmic else log_of(opinion.proba())
 
     def _in_order(self, log_proba: Any) -> Array:
         """Its own columns where the labels have them."""
@@ -95,7 +95,7 @@ def read_log_proba(X: Any) -> Array:
         msg = f"X contains NaN in row {row}: drop the row"
         raise ValueError(msg)
     if values.ndim != 2 or 0 in values.shape or not (values < 0).any():
-        return _log(check_proba(values, "X"))
+        return log_of(check_proba(values, "X"))
     with np.errstate(over="ignore"):
         sums = np.exp(values).sum(axis=1)
     wrong = ~(np.abs(sums - 1) <= _ROUNDED)
@@ -113,10 +113,6 @@ def read_log_proba(X: Any) -> Array:
 def floored(log_proba: Array) -> Array:
     """Log-probabilities of at least -745, which stands for 0."""
     return np.maximum(log_proba, LOWEST)
-
-
-def _log(proba: Array) -> Array:
-    return np.log(proba, out=np.full(proba.shape, -np.inf), where=proba > 0)
 
 
 def read_rows(

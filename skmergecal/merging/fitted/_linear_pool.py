@@ -12,6 +12,7 @@ import numpy as np
 from skmergecal._numerics import (
     SMALLEST,
     add_weighted,
+    log_of,
     log_softmax,
     soften,
 )
@@ -129,10 +130,7 @@ class LinearPoolMerge(FittedMerge):
 
     def log_proba(self, scores: Array) -> Array:
         """Log of the merged probabilities, -inf where all members give 0."""
-        if self.calibrates[1]:
-            return self.scaled(scores)
-        positive = scores > 0
-        return np.log(scores, out=np.full(scores.shape, -np.inf), where=positive)
+        return self.scaled(scores) if self.calibrates[1] else log_of(scores)
 
 
 def _weights(rows: Partitions[Rows], held_out: HeldOutMembers, settings: Settings) -> Array:

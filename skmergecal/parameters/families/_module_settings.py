@@ -191,8 +191,7 @@ def _same(a: Any, b: Any) -> bool:
     """Whether two settings have one value; NaN is NaN."""
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         a, b = a.detach().cpu().to_dense(), b.detach().cpu().to_dense()
-        return a.dtype == b.dtype and a.shape == b.shape and bool(_equal(a, b).all())
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+    if isinstance(a, torch.Tensor | np.ndarray) and isinstance(b, type(a)):
         return a.dtype == b.dtype and a.shape == b.shape and bool(_equal(a, b).all())
     if isinstance(a, nn.Module) and isinstance(b, nn.Module):
         return type(a) is type(b) and _same(dict(a.state_dict()), dict(b.state_dict()))

@@ -47,13 +47,7 @@ class _NetParameters(Parameters):
     network: Network | None = field(init=False, repr=False, compare=False, default=_described(0))
     untraceable: str | None = field(init=False, repr=False, compare=False, default=_described(1))
     describe: Callable[[], tuple[Network | None, str | None]] = lambda: (None, None)
-    describe_for: Callable[[Mapping[str, np.ndarray]], tuple[Network | None, str | None]] = (
-        lambda inputs: (None, None)
-    )
-    describe_at: Callable[[int], tuple[Network | None, str | None]] = lambda n_features: (
-        None,
-        None,
-    )
+    describe_for: Callable[..., tuple[Network | None, str | None]] = lambda *_, **__: (None, None)
     normalises: bool = False
 
     @property
@@ -91,7 +85,7 @@ class _NetParameters(Parameters):
             found = self.describe()
             if found[0] is None or found[0].n_features == n_features:
                 return found
-            wide = self.describe_at(n_features)
+            wide = self.describe_for(n_features=n_features)
             return found if wide[0] is None else wide
 
         return replace(self, describe=cache(describe))
@@ -123,7 +117,7 @@ def _read(net: NeuralNet) -> Parameters:
         last = tuple(names[n] for n in _names(last_name) if n in names)
 
     def describe_for(
-        inputs: Mapping[str, np.ndarray] | None, n_features: int | None = None
+        inputs: Mapping[str, np.ndarray] | None = None, n_features: int | None = None
     ) -> tuple[Network | None, str | None]:
         try:
             width = n_features or getattr(net, "n_features_in_", None)
@@ -137,9 +131,8 @@ def _read(net: NeuralNet) -> Parameters:
         architecture,
         first,
         last or (),
-        describe=cache(lambda: describe_for(None)),
+        describe=cache(describe_for),
         describe_for=describe_for,
-        describe_at=lambda n_features: describe_for(None, n_features),
         normalises=normalises,
     )
 
