@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -105,17 +105,18 @@ def loo_step(scores: Array, influence: Array, y: IntArray, weight: Array) -> Arr
     Rad and Maleki, "A scalable estimate of the out-of-sample prediction error via approximate
     leave-one-out cross-validation", JRSS B 2020, equation 6.
     """
-    return np.asarray((influence @ _loo_push(scores, influence, y, weight))[:, :, 0])
+    taken = np.minimum(weight, 1.0)
+    return np.asarray((influence @ _loo_push(scores, influence, y, taken))[:, :, 0])
 
 
-def _loo_push(scores: Array, influence: Array, y: IntArray, weight: Array) -> Array:
+def _loo_push(scores: Array, influence: Array, y: IntArray, taken: Array) -> Array:
     """(I - t S A)^-1 t g of `loo_step`, shape (n_samples, n_classes, 1)."""
     # Without t of the row's loss, the gradient at theta is -t J' g and the Hessian H - t J' S J.
     # The Newton step is (H - t J' S J)^-1 J' t g, and
     #     (H - t J' S J) H^-1 J' = J' (I - t S A),    hence    J step = A (I - t S A)^-1 t g:
     # a system per row of n_classes instead of all unknowns.
     p = softmax(scores)
-    taken = np.minimum(weight, 1.0)[:, None, None]
+    taken = taken[:, None, None]
     # S A = diag(p) A - p (p' A): no product of two matrices per row.
     system = influence - (p[:, None, :] @ influence)
     system *= -taken * p[:, :, None]
@@ -281,31 +282,47 @@ class LooOfLogPool:
     Attributes
     ----------
     beta : ndarray of shape (n_members,)
-        Factors of the members; those with 0 stay out.
-    hessian : ndarray of shape (n_used, n_used)
-        Of the summed loss and the ridge in the positive factors.
+        Factors of the members.
+    gradient : ndarray of shape (n_members,)
+        Of the summed loss and the ridge: not negative where a factor is 0, and else 0.
+    hessian : ndarray of shape (n_members, n_members)
+        Of the same.
+    total : float
+        Sum of the weights.
     """
 
     beta: Array
+    gradient: Array
     hessian: Array
+    total: float
 
     @classmethod
     def of(cls, loss: PoolLoss, beta: Array, alpha: float) -> LooOfLogPool:
         """Of factors that minimise a loss with a ridge of strength alpha."""
-        used = np.flatnonzero(beta > 0)
-        if not used.size:
-            return cls(beta, np.zeros((0, 0)))
-        loss = loss.of_members(used)
         # The derivatives are those of the mean loss in x = beta * unit; d/d beta = unit d/dx.
-        curvature = loss.derivatives(beta[used] * loss.unit)[2] * loss.total
-        ridge = alpha * len(beta) * np.eye(len(used))
-        return cls(beta, curvature * np.outer(loss.unit, loss.unit) + ridge)
+        _, gradient, curvature = loss.derivatives(beta * loss.unit)
+        gradient *= loss.unit * loss.total
+        curvature *= np.outer(loss.unit, loss.unit) * loss.total
+        ridge = alpha * len(beta)
+        gradient += ridge * (beta - 1 / len(beta))
+        return cls(beta, gradient, curvature + ridge * np.eye(len(beta)), loss.total)
+
+    @cached_property
+    def active(self) -> IntArray:
+        """Members with a positive factor."""
+        return np.flatnonzero(self.beta > 0)
+
+    @cached_property
+    def curvature(self) -> Array:
+        """The Hessian in the positive factors."""
+        return self.hessian[np.ix_(self.active, self.active)]
 
     def moves(self, rows: Rows) -> Array:
         """How beta moves where the pool is fitted without a row, (n_rows, n_members).
 
         One unit of a row's weight is removed (or all of it, if it is less), and one Newton step
-        taken, with the Hessian of the other rows.
+        taken, with the Hessian of the other rows. A member with factor 0 stays out, but of a row
+        that alone keeps it there.
         """
         moves = np.empty((len(rows.y), len(rows.opinions)))
         for part, own in self._moves_in_blocks(rows):
@@ -313,27 +330,67 @@ class LooOfLogPool:
         return moves
 
     def _moves_in_blocks(self, rows: Rows) -> Iterator[tuple[slice, Array]]:
-        z, y, counts = rows.opinions, rows.y, rows.counts
-        active = np.flatnonzero(self.beta > 0)
-        if not active.size:
-            yield slice(None), np.zeros((len(y), len(z)))
-            return
-        used = [z[k] for k in active.tolist()]
-        positive = self.beta[active]
-        n_classes = z[0].shape[1]
-        if len(used) <= n_classes:
-            of_rows = partial(_moves_by_members, self.hessian)
+        z, n_classes = rows.opinions, rows.n_classes
+        active, positive = self.active.tolist(), self.beta[self.active]
+        if len(active) <= n_classes:
+            of_rows = partial(_moves_by_members, self.curvature)
         else:
             by_classes = _moves_by_gap if n_classes == 2 else _moves_by_classes
-            of_rows = partial(by_classes, factorise(self.hessian)[0])
-        size = min(rows_of_block(len(used), n_classes), _ROWS)
-        for start in range(0, len(y), size):
+            of_rows = partial(by_classes, factorise(self.curvature)[0])
+        size = min(rows_of_block(len(z), n_classes), _ROWS)
+        for start in range(0, len(rows.y), size):
             part = slice(start, start + size)
-            logs = [m[part] for m in used]
-            scores = sum_of(m * b for m, b in zip(logs, positive, strict=True))
-            moves = np.zeros((len(scores), len(z)))
-            moves[:, active] = of_rows(logs, scores, y[part], counts[part])
+            logs = [m[part] for m in z]
+            y, taken = rows.y[part], np.minimum(rows.counts[part], 1.0)
+            moves = np.zeros((len(y), len(z)))
+            if active:
+                used = [logs[k] for k in active]
+                scores = sum_of(m * b for m, b in zip(used, positive, strict=True))
+                moves[:, active] = of_rows(used, scores, y, taken)
+            else:
+                scores = np.zeros((len(y), n_classes))
+            self._let_in(moves, logs, scores, y, taken)
             yield part, moves
+
+    def _let_in(
+        self, moves: Array, logs: Sequence[Array], scores: Array, y: IntArray, taken: Array
+    ) -> None:
+        """Moves of the rows that alone keep members out, in place."""
+        out = np.flatnonzero(self.beta == 0)
+        if not out.size:
+            return
+        p, rows = softmax(scores), np.arange(len(y))
+        own = [(p * logs[k]).sum(axis=1) - logs[k][rows, y] for k in out.tolist()]
+        lets_in = self._lets_in(out, np.array(own), taken)
+        found = np.flatnonzero(lets_in.any(axis=0))
+        if found.size:
+            free = np.tile(self.beta > 0, (len(found), 1))
+            free[:, out] = lets_in[:, found].T
+            few = [m[found] for m in logs]
+            moves[found] = self._moves_of_free(few, scores[found], y[found], taken[found], free)
+
+    def _lets_in(self, out: IntArray, own: Array, taken: Array) -> np.ndarray:
+        """Whether a member of factor 0 would have a positive one without a row, (n_out, n_rows).
+
+        ``own`` is g, the gradient of each row's loss. Without t of the row, that of the others is
+        G - t g. Where it is negative, the factor becomes about d = (t g - G) / H, and the loss of
+        the row grows by g d. Growths of less than 1 / n are left out: they change the mean loss by
+        less than 1 / n together.
+        """
+        push = taken * own - self.gradient[out][:, None]
+        return np.asarray((push > 0) & (own * push * self.total > self.hessian[out, out][:, None]))
+
+    def _moves_of_free(
+        self, logs: Sequence[Array], scores: Array, y: IntArray, taken: Array, free: np.ndarray
+    ) -> Array:
+        """Moves where the factors of other members are free in each row, (n_rows, n_members)."""
+        out = self.beta == 0
+        while True:
+            moves = _moves_by_members(self.hessian, logs, scores, y, taken, self.gradient, free)
+            low = out & (moves < 0)
+            if not low.any():
+                return moves
+            free = free & ~low
 
     def log_proba(self, rows: Rows) -> Array:
         """Log-probabilities of each row from a pool fitted without that row, to second order."""
@@ -345,32 +402,46 @@ class LooOfLogPool:
     def gaps(self, rows: Rows) -> Any:
         """The same of gaps, which are kept in float32: in the pool they only add up."""
         assert rows.gaps is not None
-        found = np.zeros(len(rows.y), dtype=np.float32)
-        active = np.flatnonzero(self.beta > 0)
-        if not active.size:
-            return found
-        lower, positive = factorise(self.hessian)[0], self.beta[active]
+        found = np.empty(len(rows.y), dtype=np.float32)
+        active, out = self.active, np.flatnonzero(self.beta == 0)
+        positive, lower = self.beta[active], factorise(self.curvature)[0]
         inverse = solve_triangular(lower, np.eye(len(lower)), lower=True)
-        own, counts = [rows.gaps[k] for k in active.tolist()], rows.counts
         for start in range(0, len(found), _ROWS):
             part = slice(start, start + _ROWS)
-            gaps = np.array([gap[part] for gap in own], dtype=np.float64)
-            gap = positive @ gaps
-            spread = inverse @ gaps
-            push, size = _push_of_gap(gap, spread, rows.y[part], counts[part])
+            gaps = np.array([gap[part] for gap in rows.gaps], dtype=np.float64)
+            y, taken = rows.y[part], np.minimum(rows.counts[part], 1.0)
+            gap = positive @ gaps[active]
+            push, size = _push_of_gap(gap, inverse @ gaps[active], y, taken)
             # The gap moves by v' A v push.
-            found[part] = gap + size * push
+            moved = gap + size * push
+            if out.size:
+                own = gaps[out] * np.where(y == 1, -expit(-gap), expit(gap))
+                few = np.flatnonzero(self._lets_in(out, own, taken).any(axis=0))
+                if few.size:
+                    moves = self.moves(rows.take(start + few))
+                    moved[few] = gap[few] + np.einsum("ik,ki->i", moves, gaps[:, few])
+            found[part] = moved
         return found
 
 
 def _moves_by_members(
-    hessian: Array, logs: Sequence[Array], scores: Array, y: IntArray, weight: Array
+    hessian: Array,
+    logs: Sequence[Array],
+    scores: Array,
+    y: IntArray,
+    taken: Array,
+    all_rows: Array | None = None,
+    free: np.ndarray | None = None,
 ) -> Array:
-    """A Newton step per row in beta: a system of as many unknowns as there are members."""
+    """A Newton step per row in beta: a system of as many unknowns as there are members.
+
+    ``all_rows`` is the gradient of the loss of all rows, if it is not 0; ``free`` has the factors
+    that move in each row, shape (n_rows, n_members), if not all do.
+    """
     # Loss of a row in beta: gradient E_p z - z_y, Hessian Cov_p z = E_p z z' - E_p z E_p z'.
     # Rows come last: a sum over few classes is then one over long vectors.
     p, z = np.ascontiguousarray(softmax(scores).T), [np.ascontiguousarray(m.T) for m in logs]
-    taken, rows = np.minimum(weight, 1.0), np.arange(len(y))
+    rows = np.arange(len(y))
     shares = [p * m for m in z]
     mean = np.stack([share.sum(axis=0) for share in shares])
     gradient = taken * (mean - np.stack([m[rows, y] for m in logs]))
@@ -379,11 +450,19 @@ def _moves_by_members(
         for j in range(k, len(z)):
             square = (share * z[j]).sum(axis=0)
             left[k, j] = hessian[k, j] - taken * (square - mean[k] * mean[j])
+    if all_rows is not None:
+        gradient -= all_rows[:, None]
+    if free is not None:
+        # Rows and columns of the identity for the others: they get a step of 0.
+        gradient *= free.T
+        left *= free.T * free.T[:, None]
+        diagonal = np.arange(len(z))
+        left[diagonal, diagonal] += ~free.T
     return _solve_symmetric(left, gradient).T
 
 
 def _moves_by_classes(
-    lower: Array, members: Sequence[Array], scores: Array, y: IntArray, weight: Array
+    lower: Array, members: Sequence[Array], scores: Array, y: IntArray, taken: Array
 ) -> Array:
     """The same step from a system of as many unknowns as there are classes, if these are fewer."""
     # With H = L L', the influence J H^-1 J' of a row is R R' for R = (L^-1 J')', and the step
@@ -393,13 +472,13 @@ def _moves_by_classes(
     flat = solve_triangular(lower, logs.reshape(-1, n_members).T, lower=True)
     spread = flat.T.reshape(n_rows, n_classes, n_members)
     influence = spread @ spread.transpose(0, 2, 1)
-    push = _loo_push(scores, influence, y, weight)
+    push = _loo_push(scores, influence, y, taken)
     steps = (spread.transpose(0, 2, 1) @ push)[:, :, 0]
     return np.asarray(solve_triangular(lower, steps.T, lower=True, trans="T").T)
 
 
 def _moves_by_gap(
-    lower: Array, members: Sequence[Array], scores: Array, y: IntArray, weight: Array
+    lower: Array, members: Sequence[Array], scores: Array, y: IntArray, taken: Array
 ) -> Array:
     """The same step for two classes, of which only the gap between their logits counts."""
     # With v = (-1, 1)', S = p_0 p_1 v v' and g = (p_1 - y) v, so that the system of `_loo_push` has
@@ -407,14 +486,13 @@ def _moves_by_gap(
     gap = scores[:, 1] - scores[:, 0]
     gaps = np.array([m[:, 1] - m[:, 0] for m in members])
     spread = solve_triangular(lower, gaps, lower=True, overwrite_b=True)
-    spread *= _push_of_gap(gap, spread, y, weight)[0]
+    spread *= _push_of_gap(gap, spread, y, taken)[0]
     return np.asarray(solve_triangular(lower, spread, lower=True, trans="T").T)
 
 
-def _push_of_gap(gap: Array, spread: Array, y: IntArray, weight: Array) -> tuple[Array, Array]:
+def _push_of_gap(gap: Array, spread: Array, y: IntArray, taken: Array) -> tuple[Array, Array]:
     """The push t g / (1 - t p_0 p_1 v' A v) along v, and v' A v."""
     first, second = expit(-gap), expit(gap)
-    taken = np.minimum(weight, 1.0)
     size = np.einsum("ki,ki->i", spread, spread)
     left = 1.0 - taken * first * second * size
     return taken * np.where(y == 1, -first, second) / np.maximum(left, _NEAR), size

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skmergecal._numerics import log_softmax
-from skmergecal._partitions import InMemory, Rows
+from skmergecal._partitions import GapOpinions, InMemory, Rows
 from skmergecal.pooling import (
     _score_regression,
     auto_log_pool_with_loo,
@@ -15,6 +15,8 @@ from skmergecal.pooling import (
     fit_logarithmic_pool,
 )
 from skmergecal.pooling._leave_one_out import LooOfLogPool
+from skmergecal.pooling._leave_one_out import loo_log_pool as loo_log_pool_of_rows
+from skmergecal.pooling._pool_loss import PoolLoss
 from tests.pooling.test_classwise import (
     classwise_pool_with_loo,
     loo_linear_pool,
@@ -73,7 +75,7 @@ def test_steps_of_the_log_pool_solve_the_system_of_each_row(n_members, k):
     weight, beta = rng.uniform(0.2, 3, 30), rng.uniform(0.1, 1, n_members)
     root = rng.normal(size=(50, n_members))
     hessian = root.T @ root + 20 * np.eye(n_members)
-    found = LooOfLogPool(beta, hessian).moves(Rows([*z], y, weight))
+    found = LooOfLogPool(beta, np.zeros(n_members), hessian, 30.0).moves(Rows([*z], y, weight))
     p = np.exp(log_softmax(np.tensordot(beta, z, axes=1)))
     for i in range(30):
         logs, taken = z[:, i], min(weight[i], 1.0)
@@ -85,15 +87,81 @@ def test_steps_of_the_log_pool_solve_the_system_of_each_row(n_members, k):
 def test_a_row_that_alone_sets_members_apart_leaves_them_equal():
     """Two members that say the same, and no ridge: the system of each row is singular."""
     z, y = np.array([[0.0, 2.0], [4.0, 0.0]]), np.array([0, 0])
-    found = LooOfLogPool(np.full(2, 0.25), np.full((2, 2), 8.0)).moves(Rows([z, z], y, None))
+    pool = LooOfLogPool(np.full(2, 0.25), np.zeros(2), np.full((2, 2), 8.0), 2.0)
+    found = pool.moves(Rows([z, z], y, None))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found[:, 0], found[:, 1], rtol=1e-6)
     assert found[0, 0] > 0 > found[1, 0]
 
 
 def test_leave_one_out_of_a_pool_that_uses_nobody_is_uniform():
-    z, y = opinions(0, n=10)
+    """Members that are wrong everywhere."""
+    z, y = opinions(0, n=10, strengths=(-4.0, -4.0, -4.0))
     np.testing.assert_allclose(loo_log_pool(z, y, None, np.zeros(3), 1.0), -np.log(3))
+
+
+def with_an_absurd_row(seed: int, k: int, n_members: int):
+    """Members that are good, but in row 0 one of them is certain of a wrong class."""
+    z, y = opinions(seed, k=k, strengths=(1.5,) * n_members)
+    z[-1][0] = -200.0
+    z[-1][0, y[0] - 1] = 0.0
+    return z, y
+
+
+def as_matrices(z, y):
+    return Rows(z, y, None)
+
+
+def as_gaps(z, y):
+    return Rows(GapOpinions((m[:, 1] - m[:, 0]).astype(np.float32) for m in z), y, None)
+
+
+@pytest.mark.parametrize(
+    ("k", "n_members", "seed", "form"),
+    [
+        (2, 2, 4, as_matrices),
+        (2, 2, 4, as_gaps),
+        (2, 7, 4, as_matrices),
+        (2, 7, 4, as_gaps),
+        (3, 4, 5, as_matrices),
+        (5, 3, 19, as_matrices),
+    ],
+)
+def test_leave_one_out_lets_in_a_member_that_one_row_keeps_out(k, n_members, seed, form):
+    z, y = with_an_absurd_row(seed, k, n_members)
+    rows = InMemory(form(z, y))
+    fit = fit_logarithmic_pool(z, y)
+    assert fit.weights[-1] == 0
+
+    def loss(fit):
+        return -predictions(fit, [m[:1] for m in z])[0, y[0]]
+
+    exact = loss(fit_logarithmic_pool([m[1:] for m in z], y[1:]))
+    found = loo_log_pool_of_rows(rows, fit.weights / fit.temperature, 1.0).part.losses()[0][0]
+    assert loss(fit) < 2
+    assert found == pytest.approx(exact, rel=0.3)
+
+
+def test_leave_one_out_lets_in_only_one_of_two_members_that_are_nearly_the_same():
+    """The worse one would be used alone, but not beside the better one."""
+    z, y = with_an_absurd_row(2, 3, 2)
+    rng = np.random.default_rng(2)
+    z.append(1.5 * z[1] + rng.normal(size=z[1].shape))
+    rows = InMemory(Rows(z, y, None))
+    fit = fit_logarithmic_pool(z, y)
+    beta = fit.weights / fit.temperature
+    assert (beta[1:] == 0).all()
+    pool = LooOfLogPool.of(PoolLoss(rows), beta, 1.0)
+
+    def moves_of(members):
+        some = pool.hessian[np.ix_(members, members)]
+        alone = LooOfLogPool(beta[members], pool.gradient[members], some, pool.total)
+        return alone.moves(rows.part.of_members(members))[0]
+
+    better, worse = moves_of([0, 1]), moves_of([0, 2])
+    assert better[1] > 0.1
+    assert worse[1] > 0.1
+    np.testing.assert_allclose(pool.moves(rows.part)[0], [*better, 0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("rare", [1e-3, 1e-9, 1e-13])
