@@ -535,7 +535,7 @@ def _fit_scaled_linear(
     slopes = logits.map(SlopesOfRows, [temperature])
     fits = FitsWithoutRows.of(slopes, [temperature], alpha)
     loo = LooOfLinearPool.of(rows, weights)
-    without = rows.map_with(slopes, _linear_without_row, loo, softening, fits)
+    without = rows.map_with(slopes, _linear_without_row, loo, softening, 1 / total, fits)
     return ScaledLinearPool(weights, softening, temperature), without
 
 
@@ -548,8 +548,19 @@ def _softened(rows: Rows, softening: float) -> Rows:
 
 
 def _linear_without_row(
-    rows: Rows, slopes: SlopesOfRows, loo: LooOfLinearPool, softening: float, fits: FitsWithoutRows
+    rows: Rows,
+    slopes: SlopesOfRows,
+    loo: LooOfLinearPool,
+    softening: float,
+    of_zeros: float,
+    fits: FitsWithoutRows,
 ) -> Rows:
-    without = soften(loo.proba(rows), softening)
+    proba = loo.proba(rows)
+    without = soften(proba, softening)
+    if softening == 0:
+        # Without a row the pool may lose the only members that say more than 0: it would then be
+        # softened as any pool with zeros.
+        zeros = (proba == 0).any(axis=1)
+        without[zeros] = soften(proba[zeros], of_zeros)
     (each,) = slopes.temperatures(fits)
     return Rows([log_softmax(without / each[:, None])], rows.y, rows.weight)

@@ -254,3 +254,21 @@ def test_steps_of_many_classes_are_those_of_few(monkeypatch, n, weighted):
     np.testing.assert_allclose(fast.log_proba, exact.log_proba, atol=1e-9)
     for name, losses in exact.pools.items():
         np.testing.assert_allclose(fast.pools[name], losses, atol=1e-9)
+
+
+def test_leave_one_out_softens_a_linear_pool_that_has_zeros_only_without_the_row():
+    """In row 0 one member says 0 and the other a little: without it the pool is the first alone."""
+    y = np.tile([0, 1], 100)
+    good, rare = 0.97 * np.eye(2)[y] + 0.015, 0.6 * np.eye(2)[y] + 0.2
+    good[:40] = np.eye(2)[y[:40]]
+    good[0], rare[0] = [0.0, 1.0], [0.02, 0.98]
+    p = [good, rare]
+    z = [np.log(0.99 * m + 0.005) for m in p]
+    fit, loo = combined_pool_with_loo(z, y, proba=p)
+    assert fit.linear[0].weights[1] > 0
+    assert fit.linear[0].softening == 0
+    without, _ = combined_pool_with_loo([m[1:] for m in z], y[1:], proba=[m[1:] for m in p])
+    assert without.linear[0].weights.tolist() == [1, 0]
+    amount = without.linear[0].softening
+    scores = np.log((1 - amount) * good[0] + amount / 2) / without.linear[0].temperature
+    assert loo.pools["linear"][0] == pytest.approx(-log_softmax(scores[None])[0, 0], rel=0.2)
