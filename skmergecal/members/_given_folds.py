@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import check_cv
@@ -16,7 +16,7 @@ from skmergecal.members._accept import freeze, freeze_all
 from skmergecal.members._fit_rows import FitRows, takes_groups
 from skmergecal.members._fold_average import FoldAverage, fold_average_in
 
-__all__ = ["average_folds", "rows_of_folds"]
+__all__ = ["GivenFolds", "average_folds", "rows_of_folds"]
 
 #: What makes the rows of a splitter others in each call.
 _FIXED = (
@@ -66,10 +66,21 @@ def _average(name: str, models: Any, average: str) -> FoldAverage:
     return FoldAverage(frozen, average=average)
 
 
+class GivenFolds(NamedTuple):
+    """Rows of models that were fitted elsewhere, one for each fold."""
+
+    rows: FitRows
+    """Those that every member holds out in one of its folds."""
+    held: dict[str, list[IntArray]]
+    """By name of the member, the rows that each of its models holds out."""
+    known: FitRows
+    """Those that are held out, or that a model was trained on."""
+
+
 def rows_of_folds(
     estimators: NamedEstimators, splits: Any, rows: FitRows, groups: Any
-) -> tuple[FitRows, dict[str, list[IntArray]]]:
-    """The rows that every member holds out in one of its folds, and those of each fold.
+) -> GivenFolds:
+    """The rows that models of folds hold out.
 
     Parameters
     ----------
@@ -90,7 +101,9 @@ def rows_of_folds(
     if groups is not None:
         check_lengths(rows.n_samples, groups=np.asarray(groups))
     by_name = _by_name([name for name, _ in estimators], splits, rows, groups)
-    held = {n: _held_out(n, by_name[n], e, rows.n_samples) for n, e in estimators}
+    folds = {n: _parts(n, by_name[n], e, rows.n_samples) for n, e in estimators}
+    held = {name: [test for _, test in parts] for name, parts in folds.items()}
+    trained = [train for parts in folds.values() for train, _ in parts]
     kept = rows.kept
     for tests in held.values():
         kept = np.intersect1d(kept, np.concatenate(tests))
@@ -100,7 +113,8 @@ def rows_of_folds(
             "pass the splits of the rows that were held out, with members of the same rows"
         )
         raise ValueError(msg)
-    return replace(rows, kept=kept), held
+    known = np.unique(np.concatenate([kept, *trained]))
+    return GivenFolds(replace(rows, kept=kept), held, replace(rows, kept=known))
 
 
 def _by_name(
@@ -150,10 +164,10 @@ def _are_equal(first: list[Any], second: list[Any]) -> bool:
     )
 
 
-def _held_out(
+def _parts(
     name: str, splits: list[tuple[Any, Any]], estimator: Estimator, n_samples: int
-) -> list[IntArray]:
-    """The rows that each model of a member holds out."""
+) -> list[tuple[IntArray, IntArray]]:
+    """The rows that each model of a member was trained on, and those that it holds out."""
     average = fold_average_in(estimator)
     assert average is not None
     n_models = len(average.estimators)
@@ -163,7 +177,7 @@ def _held_out(
             "(train, test) rows: pass one pair for each model, in their order"
         )
         raise ValueError(msg)
-    tests = []
+    parts = []
     for k, pair in enumerate(splits):
         train, test = (_numbers(part, name, k, n_samples) for part in pair)
         both = np.intersect1d(train, test)
@@ -174,8 +188,8 @@ def _held_out(
                 "(train, test) without common rows"
             )
             raise ValueError(msg)
-        tests.append(test)
-    counts = np.bincount(np.concatenate(tests), minlength=n_samples)
+        parts.append((train, test))
+    counts = np.bincount(np.concatenate([test for _, test in parts]), minlength=n_samples)
     twice = np.flatnonzero(counts > 1)
     if len(twice):
         msg = (
@@ -184,7 +198,7 @@ def _held_out(
             "with splits= as a dict by name"
         )
         raise ValueError(msg)
-    return tests
+    return parts
 
 
 def _numbers(part: Any, name: str, fold: int, n_samples: int) -> IntArray:

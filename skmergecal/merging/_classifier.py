@@ -671,9 +671,10 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             self._learn_partitions(estimators, settings, (X, y, sample_weight), missing)
             return None
         X = self._rows(X)
-        rows, held_by = FitRows.check(X, y, sample_weight), None
+        rows = fitted = FitRows.check(X, y, sample_weight)
+        held_by = None
         if folds is not None:
-            rows, held_by = rows_of_folds(estimators, folds[0], rows, folds[1])
+            rows, held_by, fitted = rows_of_folds(estimators, folds[0], rows, folds[1])
         weighted = {**params, "sample_weight": sample_weight}
         members = collect_members(self, estimators, settings, rows, weighted, held_out, held_by)
         learned = learn_merge(members, settings, rows)
@@ -681,7 +682,7 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
         self._class_counts_ = learned.class_counts(members)
         self._set_fitted(learned.merge, members.classes, learned.settings)
         self._loss = learned.loss_estimate(members)
-        self._fitted_rows = FittedRows.of(members, rows, held_by or ())
+        self._fitted_rows = FittedRows.of(members, fitted, held_by or ())
         if learned.barrier is not None:  # also where the logit pool was the way out
             self.barrier_ = learned.barrier
             self.merge_report_ = learned.report

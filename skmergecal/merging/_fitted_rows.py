@@ -57,6 +57,7 @@ class FittedRows:
         ----------
         held_out : HeldOutMembers
         rows : FitRows
+            Those that members were fitted to, or that they held out.
         out_of_fold : collection of str
             Names of frozen members whose models were read on the rows of their folds.
         """
@@ -99,9 +100,10 @@ class FittedRows:
         if lost:
             warn_user(
                 f"estimators {list(self.names)} were fitted to {lost} of these {len(lines)} rows, "
-                "and their out-of-fold predictions are not kept (they are not saved with a model, "
-                "and need weights or a temperature that are learned): their losses are those of "
-                "training rows, and too low. Pass rows that they have not seen."
+                "and their out-of-fold predictions are not kept (there are none of rows that no "
+                "fold held out; they are not saved with a model, and need weights or a temperature "
+                "that are learned): their losses are those of training rows, and too low. Pass "
+                "rows that they have not seen."
             )
         known = lines >= 0
         if not known.any():

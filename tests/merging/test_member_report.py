@@ -350,6 +350,20 @@ def test_copies_of_a_row_are_read_by_the_models_that_have_not_seen_them(twice, w
         np.testing.assert_allclose(intervals, expected.weight_intervals(p, y, **how), rtol=1e-6)
 
 
+def test_training_rows_that_no_fold_held_out_are_reported_with_a_warning(blobs):
+    """Two of three folds: rows of the third trained both models; the last ten trained none."""
+    X, y = blobs.X[:100], blobs.y[:100]
+    splits = [(train, test) for train, test in KFold(3).split(X[:90])][:2]
+    models = {
+        name: [clone(m).fit(X[train], y[train]) for train, _ in splits] for name, m in TWICE.items()
+    }
+    merged = MergedClassifier.from_cv(models, X, y, splits)
+    with pytest.warns(UserWarning, match=r"\['nb', 'tree'\] were fitted to 30 of these 100 rows"):
+        merged.member_report(X, y)
+    unseen = np.r_[:60, 90:100]
+    merged.member_report(X[unseen], y[unseen])  # without a warning, which would be an error
+
+
 def test_the_copies_of_a_row_beyond_those_of_fit_are_recognised(twice):
     X, y = twice
     merged = MergedClassifier(TWICE, cv=KFold(3), method="probabilities").fit(X, y)
