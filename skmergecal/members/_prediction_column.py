@@ -210,17 +210,26 @@ class PredictionColumn(ClassifierMixin, SavedStateMixin):
 def _by_class(what: str, values: Any, classes: np.ndarray) -> Any:
     """A frame with its columns in the order of the classes that they are named by.
 
-    Columns that are numbered from 0 are in the order of the classes already, unless these are
-    such numbers, too.
+    Columns that are numbered from 0 are in the order of the classes already. Where the classes are
+    the same numbers in another order, nobody can know which is meant.
     """
     if not is_table(values) or values.shape[1] in (1, 0):
         return values
     columns, labels = list(values.columns), classes.tolist()
+    numbered = list(range(len(labels)))
+    if columns == numbered != labels and set(columns) == set(labels):
+        msg = (
+            f"{what} have columns {columns}, which may be names of the classes {labels} or their "
+            "places: pass to_numpy() of the frame (to_dask_array(), if it is one of Dask) if its "
+            "columns are in the order of classes=, or name them by text, "
+            "frame.rename(columns=str), if they are named by class"
+        )
+        raise ValueError(msg)
     for known in (labels, [str(label) for label in labels]):
         if len(columns) == len(known) and set(columns) == set(known):
             # By place: a list of truth values would select rows.
             return as_numbers(what, values)[:, [columns.index(label) for label in known]]
-    if columns == list(range(len(labels))):
+    if columns == numbered:
         return values
     msg = (
         f"{what} have columns {columns}, which are not the classes {labels}: name them by class, "

@@ -73,7 +73,7 @@ def test_two_levels_of_columns_are_members_and_classes():
     np.testing.assert_array_equal(merged.predict_proba(some), merged.predict_proba(frame)[Y == 0])
 
 
-@pytest.mark.parametrize("labels", [[10, 20, 30], ["x", "y", "z"], [2, 0, 1]])
+@pytest.mark.parametrize("labels", [[10, 20, 30], ["x", "y", "z"], [2, 0, 5]])
 def test_frames_of_a_member_are_put_in_the_order_of_the_classes(labels):
     import pandas
 
@@ -84,12 +84,25 @@ def test_frames_of_a_member_are_put_in_the_order_of_the_classes(labels):
         np.testing.assert_array_equal(column.predict_proba({"a": frame}), P)
     mean = column.predict_proba({"a": [turned, pandas.DataFrame(P, columns=labels)]})
     np.testing.assert_allclose(mean, P, rtol=1e-15)
-    if labels != [2, 0, 1]:  # numbered columns stand where they stand
-        np.testing.assert_array_equal(column.predict_proba({"a": pandas.DataFrame(P)}), P)
+    # Numbered columns are in the order of the classes.
+    np.testing.assert_array_equal(column.predict_proba({"a": pandas.DataFrame(P)}), P)
     wrong = turned.rename(columns={labels[0]: "p"})
     with pytest.raises(ValueError, match="name them by class, or pass to_numpy"):
         column.predict_proba({"a": wrong})
     np.testing.assert_array_equal(column.predict_proba({"a": wrong.to_numpy()[:, [2, 0, 1]]}), P)
+
+
+def test_numbered_columns_are_refused_where_they_may_be_places_or_classes():
+    import pandas
+
+    column, frame = PredictionColumn("a", classes=[2, 0, 1]), pandas.DataFrame(P)
+    with pytest.raises(ValueError, match=r"may be names of the classes \[2, 0, 1\] or their places"):
+        column.predict_proba({"a": frame})
+    np.testing.assert_array_equal(column.predict_proba({"a": frame.to_numpy()}), P)
+    by_name = column.predict_proba({"a": frame.rename(columns=str)})
+    np.testing.assert_array_equal(by_name, P[:, [2, 0, 1]])
+    in_order = PredictionColumn("a", classes=[0, 1, 2])
+    np.testing.assert_array_equal(in_order.predict_proba({"a": frame}), P)
 
 
 def test_a_column_predicts_what_is_stored():
