@@ -70,15 +70,15 @@ class GivenFolds(NamedTuple):
     """Rows of models that were fitted elsewhere, one for each fold."""
 
     rows: FitRows
-    """Those that every member holds out in one of its folds."""
-    held: dict[str, list[IntArray]]
-    """By name of the member, the rows that each of its models holds out."""
+    """Those that every member holds out in one of its folds; without folds all."""
+    held: dict[str, list[IntArray]] | None
+    """By name of the member, the rows that each of its models holds out; None without folds."""
     known: FitRows
     """Those that are held out, or that a model was trained on."""
 
 
 def rows_of_folds(
-    estimators: NamedEstimators, splits: Any, rows: FitRows, groups: Any
+    estimators: NamedEstimators, rows: FitRows, folds: tuple[Any, Any] | None
 ) -> GivenFolds:
     """The rows that models of folds hold out.
 
@@ -86,10 +86,10 @@ def rows_of_folds(
     ----------
     estimators : sequence of (str, estimator)
         Frozen averages of the models of folds.
-    splits : list of (train, test), splitter, int, or dict of such by name
     rows : FitRows
-    groups : array-like or None
-        For splitters that use them.
+    folds : tuple or None
+        Splits, a list of (train, test), a splitter, an int, or a dict of such by name; and groups
+        for splitters that use them, or None. Without folds all rows are returned.
 
     Raises
     ------
@@ -98,12 +98,15 @@ def rows_of_folds(
         many splits as models, rows are in both parts of one, or are held out twice; or if no row
         is held out by all members.
     """
+    if folds is None:
+        return GivenFolds(rows, None, rows)
+    splits, groups = folds
     if groups is not None:
         check_lengths(rows.n_samples, groups=np.asarray(groups))
     by_name = _by_name([name for name, _ in estimators], splits, rows, groups)
-    folds = {n: _parts(n, by_name[n], e, rows.n_samples) for n, e in estimators}
-    held = {name: [test for _, test in parts] for name, parts in folds.items()}
-    trained = [train for parts in folds.values() for train, _ in parts]
+    parts_of = {n: _parts(n, by_name[n], e, rows.n_samples) for n, e in estimators}
+    held = {name: [test for _, test in parts] for name, parts in parts_of.items()}
+    trained = [train for parts in parts_of.values() for train, _ in parts]
     kept = rows.kept
     for tests in held.values():
         kept = np.intersect1d(kept, np.concatenate(tests))

@@ -671,10 +671,8 @@ class MergedClassifier(NamedEstimatorsMixin, LogProbaClassifier):
             self._learn_partitions(estimators, settings, (X, y, sample_weight), missing)
             return None
         X = self._rows(X)
-        rows = fitted = FitRows.check(X, y, sample_weight)
-        held_by = None
-        if folds is not None:
-            rows, held_by, fitted = rows_of_folds(estimators, folds[0], rows, folds[1])
+        checked = FitRows.check(X, y, sample_weight)
+        rows, held_by, fitted = rows_of_folds(estimators, checked, folds)
         weighted = {**params, "sample_weight": sample_weight}
         members = collect_members(self, estimators, settings, rows, weighted, held_out, held_by)
         learned = learn_merge(members, settings, rows)

@@ -28,6 +28,7 @@ __all__ = [
     "read_archive",
     "refuse",
     "type_name",
+    "undated",
 ]
 
 MANIFEST, MODEL, TENSORS = "manifest.json", "model.skops", "nets.safetensors"
@@ -69,10 +70,10 @@ class Archive(NamedTuple):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
             text = json.dumps(manifest, indent=1)
-            archive.writestr(_entry(MANIFEST), text, zipfile.ZIP_DEFLATED)
-            archive.writestr(_entry(MODEL), self.model)  # skops has deflated it
+            archive.writestr(undated(MANIFEST), text, zipfile.ZIP_DEFLATED)
+            archive.writestr(undated(MODEL), self.model)  # a zip itself
             if self.tensors is not None:
-                archive.writestr(_entry(TENSORS), self.tensors, zipfile.ZIP_DEFLATED)
+                archive.writestr(undated(TENSORS), self.tensors, zipfile.ZIP_DEFLATED)
         return buffer.getvalue()
 
 
@@ -204,8 +205,8 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
-    """A member without a date: the same model gives the same bytes."""
+def undated(name: str) -> zipfile.ZipInfo:
+    """A member of a zip without a date: the same model gives the same bytes."""
     info = zipfile.ZipInfo(name)
     info.external_attr = 0o644 << 16
     return info

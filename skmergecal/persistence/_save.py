@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from skmergecal._files import open_draft, place_of
-from skmergecal._optional import optional_import
-from skmergecal.persistence._archive import Archive, check_size, labels_of, read_archive, type_name
+from skmergecal.persistence._archive import Archive, labels_of, read_archive, type_name
+from skmergecal.persistence._dump import dump
 from skmergecal.persistence._load import restore
 from skmergecal.persistence._nets import same_tensors, take_nets
 
@@ -24,7 +23,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     classes, hashes), the model in the format of skops, and the tensors of skorch nets in that of
     safetensors. Before ``save`` returns, the file has been read: what could not be loaded is an
     error here. It is written under another name in the same folder and renamed, so that there never
-    is half a file.
+    is half a file. The same model gives the same bytes with the same versions of packages.
 
     Parameters
     ----------
@@ -91,29 +90,17 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     """
     target = place_of(path)
     stubbed, nets, entries, tensors = take_nets(model)
-    skops = _skops_of(stubbed)
-    content = Archive(type_name(model), labels_of(model), entries, skops, tensors).to_bytes()
+    archive = Archive(type_name(model), labels_of(model), entries, dump(stubbed), tensors)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         with open_draft(draft, target) as file:
-            file.write(content)
+            file.write(archive.to_bytes())
             file.flush()
             os.fsync(file.fileno())
         _check(draft, nets)
         os.replace(draft, target)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _skops_of(model: Any) -> bytes:
-    """A model in the format of skops; deflated, unless it would seem to be a bomb then."""
-    skops = optional_import("skops.io", extra="persistence", purpose="saving and loading models")
-    content: bytes = skops.dumps(model, compression=zipfile.ZIP_DEFLATED)
-    try:
-        check_size(content)
-    except ValueError:
-        content = skops.dumps(model, compression=zipfile.ZIP_STORED)
-    return content
 
 
 def _check(draft: Path, nets: list[Any]) -> None:

@@ -96,7 +96,9 @@ def test_numbered_columns_are_refused_where_they_may_be_places_or_classes():
     import pandas
 
     column, frame = PredictionColumn("a", classes=[2, 0, 1]), pandas.DataFrame(P)
-    with pytest.raises(ValueError, match=r"may be names of the classes \[2, 0, 1\] or their places"):
+    with pytest.raises(
+        ValueError, match=r"may be names of the classes \[2, 0, 1\] or their places"
+    ):
         column.predict_proba({"a": frame})
     np.testing.assert_array_equal(column.predict_proba({"a": frame.to_numpy()}), P)
     by_name = column.predict_proba({"a": frame.rename(columns=str)})
