@@ -579,7 +579,9 @@ class CalibrationMonitor:
             raise AttributeError(_NO_MEMBERS.format("remerged()"))
         return make_remerged(self._members, window, self.classes_)
 
-    def compare(self, challenger: Estimator, name: str = "challenger") -> ModelComparison:
+    def compare(
+        self, challenger: Estimator, name: str = "challenger", *, classes: Any = None
+    ) -> ModelComparison:
         """Compare with a challenger on each later `update`.
 
         The null: on no row is the challenger better in conditional mean of the Brier score.
@@ -591,6 +593,8 @@ class CalibrationMonitor:
         name : str, default="challenger"
             Its name in ``comparisons_``. A comparison that `from_json` brought back goes on under
             its name.
+        classes : array-like of shape (n_classes,), default=None
+            For a challenger that was trained on codes: what these stand for.
 
         Returns
         -------
@@ -606,11 +610,12 @@ class CalibrationMonitor:
         if name in self._challengers:
             msg = f"there is a challenger {name!r} already: pass another name="
             raise ValueError(msg)
-        found = Deployed.of(challenger, None)
+        found = Deployed.of(challenger, classes)
         if not np.array_equal(found.classes, self.classes_):
             msg = (
                 f"challenger knows the classes {found.classes.tolist()}, the deployed model "
-                f"{self.classes_.tolist()}: they should be the same"
+                f"{self.classes_.tolist()}: they should be the same. If it was trained on codes, "
+                f"say what they stand for: compare(challenger, classes={self.classes_.tolist()})"
             )
             raise ValueError(msg)
         self._challengers[name] = found

@@ -95,6 +95,21 @@ def test_challengers_of_a_monitor(blobs):
     assert "better" in repr(comparison) or "no alarm" in repr(comparison)
 
 
+def test_a_challenger_may_know_codes(blobs):
+    names = np.array(["a", "b", "c"])
+    deployed = GaussianNB().fit(blobs.X, names[blobs.y])
+    challenger = LogisticRegression().fit(blobs.X, blobs.y)
+    monitor = CalibrationMonitor(deployed)
+    with pytest.raises(ValueError, match=r"compare\(challenger, classes=\['a', 'b', 'c'\]\)"):
+        monitor.compare(challenger)
+    comparison = monitor.compare(challenger, classes=names)
+    monitor.update(blobs.X_test, names[blobs.y_test])
+    same = CalibrationMonitor(GaussianNB().fit(blobs.X, blobs.y))
+    expected = same.compare(challenger)
+    same.update(blobs.X_test, blobs.y_test)
+    assert comparison.e_value_ == pytest.approx(expected.e_value_, rel=1e-12)
+
+
 def test_errors_name_the_remedy(blobs):
     model = GaussianNB().fit(blobs.X, blobs.y)
     with pytest.raises(ValueError, match="use ModelComparison, whose update takes"):
