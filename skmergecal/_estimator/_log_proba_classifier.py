@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -347,6 +347,8 @@ class LogProbaClassifier(ClassifierMixin, TransformerMixin, SavedStateMixin, Dia
             raise ValueError(msg)
         if getattr(X, "ndim", 2) != 2:
             return  # the members raise the error
+        if isinstance(X, Mapping) and hasattr(X, "shape"):
+            return  # inputs of a net by name (SliceDict), which a frame may have had as columns
         if reset or hasattr(self, "n_features_in_"):
             check_rows(X)
             _check_feature_names(self, X, reset=reset)

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.compose import make_column_transformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
+from skorch.helper import SliceDict
 from torch import nn
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
@@ -95,3 +97,35 @@ def test_a_column_that_is_no_number_is_named(column):
     encode = make_column_transformer((OrdinalEncoder(), [column]), remainder="passthrough")
     wide = make_pipeline(encode, net(layers(9, 2)))
     TemperatureCalibrator(wide, cv=2, temperature=1.0).fit(X, Y)
+
+
+class Named(nn.Module):
+    """Arguments of forward by name: columns of a frame, or arrays of a SliceDict."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.out = nn.Embedding(3, 4), nn.Linear(5, 2)
+
+    def forward(self, single, whole):
+        codes = self.table(whole.reshape(-1).long())
+        return self.out(torch.cat([codes, single.reshape(-1, 1)], 1))
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda nets, X: MergedClassifier.from_fitted(nets, X, Y),
+        lambda nets, X: MergedClassifier.from_fitted(
+            nets, X, Y, method="parameters", barrier_tolerance=100.0
+        ),
+        lambda nets, X: TemperatureCalibrator(FrozenEstimator(nets[0])).fit(X, Y),
+    ],
+)
+def test_a_model_of_a_frame_takes_the_same_inputs_by_name(fit):
+    X = frame()[["single", "whole"]]
+    rows = SliceDict(**{name: np.array(X[name]) for name in X})
+    nets = [net(Named, max_epochs=1).fit(rows, Y) for _ in range(2)]
+    model = fit(nets, X)
+    np.testing.assert_array_equal(model.predict_proba(rows), model.predict_proba(X))
+    with pytest.raises(TypeError, match="X is a dict"):
+        model.predict_proba(dict(rows))
