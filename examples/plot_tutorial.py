@@ -92,7 +92,7 @@ print(report[["weight", "temperature", "log_loss", "gain", "gain_standard_error"
 
 # %%
 # The test rows, which nothing has seen, agree. They also show what the class weights did: the
-# linear model says that 41 % will leave, and 26 % did.
+# linear model predicts that 41 % will leave, and 26 % did.
 proba = {name: model.predict_proba(X_test) for name, model in members.items()}
 proba["merged"] = merged.predict_proba(X_test)
 for name, p in proba.items():
@@ -113,7 +113,7 @@ print(calibration_report(merged, X_test, y_test))
 shown = {"linear, class weights": proba["linear"], "merged": proba["merged"]}
 display = ReliabilityDisplay.from_predictions(y_test, shown, strategy="quantile", n_bins=8)
 display.ax_.set_title("Customers who leave")
-display.histogram_ax_[0].set_xlabel("what the model says")
+display.histogram_ax_[0].set_xlabel("predicted probability")
 plt.show()
 
 # %%

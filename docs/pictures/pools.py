@@ -27,7 +27,7 @@ right.plot(p, linear_pool(both, weights)[:, 0], color=LINEAR, label="average of 
 pooled = np.exp(logarithmic_pool(np.log(both), weights))[:, 0]
 right.plot(p, pooled, color=LOGIT, linestyle="--", label="average of logits")
 right.axhline(0.9, color="0.8", linewidth=1)
-right.text(1e-4, 0.92, "member B says .9", color="0.4", fontsize="small")
-right.set(xscale="log", xlabel="what member A says", ylim=(0, 1), title="a veto counts, or not")
+right.text(1e-4, 0.92, "member B gives .9", color="0.4", fontsize="small")
+right.set(xscale="log", xlabel="what member A gives", ylim=(0, 1), title="a veto counts, or not")
 right.set(ylabel="pooled probability")
 right.legend(frameon=False, fontsize="small", loc="lower right")

@@ -18,7 +18,7 @@ from skmergecal._partitions._rounds import Request, answer
 
 __all__ = ["Expression", "LazyPartitions", "Mark", "evaluate", "refuse_other_rows"]
 
-#: What tells whether a partition has come back with other rows: how many, the sum of their labels,
+#: What shows whether a partition has come back with other rows: how many, the sum of their labels,
 #: and a sum of opinions and weights, which is the same up to rounding.
 Mark = tuple[int, int, float]
 

@@ -77,7 +77,7 @@ class Rows(NamedTuple):
         return np.bincount(self.y, self.weight, n_classes).astype(np.float64)
 
     def mark(self) -> tuple[int, int, float]:
-        """What tells whether the rows have come back as they were."""
+        """What shows whether the rows have come back as they were."""
         if not len(self.y):
             return 0, 0, 0.0
         first = self.opinions[0][:, 0] if self.gaps is None else self.gaps[0]

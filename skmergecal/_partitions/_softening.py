@@ -23,7 +23,7 @@ __all__ = ["softenings"]
 
 
 def softenings(rows: Partitions[Rows]) -> list[float]:
-    """What `softening_of` says of each opinion of the rows: of probabilities."""
+    """What `softening_of` gives for each opinion of the rows: of probabilities."""
     if isinstance(rows, InMemory):
         return [softening_of(p, rows.part.weight) for p in rows.part.opinions]
     sizes, smallest, rounded = rows.reduce(

@@ -50,7 +50,7 @@ def loo_temperatures(
         Strength of the penalty of that fit.
     others : ndarray of shape (n_samples,), default=0.0
         What the summed slope in log(1 / T) gains where the logits themselves change without a
-        row, as `slope_of_change` tells.
+        row, as `slope_of_change` gives it.
 
     Returns
     -------
@@ -110,7 +110,7 @@ class SlopesOfRows:
 
 @dataclass(frozen=True)
 class FitsWithoutRows:
-    """What the fit of temperatures to all rows tells of fits without one of them.
+    """What the fit of temperatures to all rows shows of fits without one of them.
 
     Attributes
     ----------

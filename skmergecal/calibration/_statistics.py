@@ -41,7 +41,7 @@ class TemperatureStatistics:
     classes : tuple
         Labels, in the order of the columns of the logits.
     limits : Limits
-        Sums that tell whether a finite temperature is best.
+        Sums that show whether a finite temperature is best.
     sums : ndarray of shape (3, 128)
         Sums of the loss and of its first two derivatives with respect to 1 / T.
 

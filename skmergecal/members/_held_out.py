@@ -25,7 +25,7 @@ __all__ = ["FittedWithHeldOut", "collect_one"]
 
 
 class FittedWithHeldOut(NamedTuple):
-    """A fitted estimator, and what models like it say of rows that these did not see."""
+    """A fitted estimator, and what models like it predict for rows that these did not see."""
 
     member: Member
     classes: np.ndarray

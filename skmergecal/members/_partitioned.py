@@ -87,7 +87,7 @@ class PartitionedMembers(HeldOutMembers):
     of_classes : ndarray of shape (n_classes,) or None
         Weights of the rows of each class, where they are known.
     columns : Partitions of _RawPart or None
-        What the models said, where each member is one that gives probabilities of two classes.
+        What the models gave, where each member is one that gives probabilities of two classes.
     as_gaps : bool
         Whether each round computes log-probabilities again, from the gap between two classes.
     """
@@ -179,7 +179,7 @@ def _are_single(estimators: NamedEstimators, meta: Any) -> bool:
 
 
 class _RawPart(NamedTuple):
-    """What the models of all members say in their own columns, one after the other."""
+    """What the models of all members give in their own columns, one after the other."""
 
     raw: list[Array]
     y: IntArray
@@ -187,7 +187,7 @@ class _RawPart(NamedTuple):
     warned: list[Warned]
 
     def mark(self) -> tuple[int, int, float]:
-        """What tells whether the rows have come back as they were."""
+        """What shows whether the rows have come back as they were."""
         firsts = [own if own.ndim == 1 else own[:, 0] for own in self.raw]
         total = sum(float(own.sum(dtype=np.float64)) for own in firsts)
         if self.weight is not None:

@@ -410,7 +410,7 @@ class FoldMerges:
         )
 
     def _goals(self, weights: Array) -> Array | None:
-        """What the pool says of the rows of ``fit``, out of fold; None if some are not held out."""
+        """What the pool predicts for rows of fit, out of fold; None if some are not held out."""
         kept, held = self.rows.kept, self.held_out.rows
         counts = np.bincount(np.searchsorted(kept, held), minlength=len(kept))
         if counts.min() == 0:

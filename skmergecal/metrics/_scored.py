@@ -74,7 +74,7 @@ class Scored(NamedTuple):
         return float(self.weight.sum())
 
     def mark(self) -> tuple[int, int, float]:
-        """What tells whether the rows have come back as they were."""
+        """What shows whether the rows have come back as they were."""
         total = float(self.weight.sum()) + sum(float(p[:, 0].sum()) for p in self.probas)
         return len(self.y), int(self.y.sum()), total
 

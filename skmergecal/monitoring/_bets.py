@@ -23,7 +23,7 @@ def half_brier_difference(one: Array, other: Array, y: IntArray) -> Array:
 
 @dataclass(frozen=True)
 class Bets:
-    """Wealth of bets on x > 0, each a share lambda of it that past rows tell.
+    """Wealth of bets on x > 0, each a share lambda of it that past rows suggest.
 
     If the mean of x given the past is at most 0 on each row, wealth is a supermartingale.
 

@@ -1,4 +1,4 @@
-"""Unlabelled: what rows say before their labels come, and under which assumptions."""
+"""Unlabelled: what rows show before their labels come, and under which assumptions."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def recalibrate(z: Array, y: IntArray, weight: Array, *, shift: bool) -> Recalib
 
 
 def cross_validated_losses(z: Array, y: IntArray, weight: Array, *, shift: bool) -> Array:
-    """Losses of rows recalibrated by what the other folds of neighbouring rows say."""
+    """Losses of rows recalibrated by what the other folds of neighbouring rows show."""
     out = np.empty(len(y))
     for rows in np.array_split(np.arange(len(y)), min(_N_FOLDS, len(y))):
         rest = np.setdiff1d(np.arange(len(y)), rows)

@@ -46,7 +46,7 @@ __all__ = ["Answer", "answer", "label_of"]
 
 
 class Answer(NamedTuple):
-    """What a classifier says of rows: names of tensors, or functions that add them.
+    """What a classifier gives for rows: names of tensors, or functions that add them.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The gate: an ONNX model runs on rows, and has to say what the classifier says."""
+"""The gate: an ONNX model runs on rows, and has to give what the classifier gives."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run_model(model: Any, inputs: list[Input]) -> list[np.ndarray]:
 def check_answers(
     graph: Graph, rows: Rows, inputs: list[Input], pair: tuple[Answers, Answers], tolerance: float
 ) -> None:
-    """Compare what the classifier and the ONNX model say.
+    """Compare what the classifier and the ONNX model give.
 
     Labels may differ where their probabilities differ by less than twice the tolerance.
 

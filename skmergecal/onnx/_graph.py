@@ -81,7 +81,7 @@ class Probe(NamedTuple):
     rows : Rows
         What it reads.
     tensor : str
-        What it says.
+        What it gives.
     """
 
     path: str

@@ -137,12 +137,12 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     ]
     names = [given.raw_name for given in operator.inputs] if len(tensors) > 1 else None
     with named(graph, "", model):
-        said = answer(graph, model, Rows(tensors, names))
-        label, classes = label_of(graph, model, said.scores)
+        answered = answer(graph, model, Rows(tensors, names))
+        label, classes = label_of(graph, model, answered.scores)
         if scope.get_options(model, {"raw_scores": False}, fail=False)["raw_scores"]:
-            values = _raw_scores(graph, said.scaled(), len(classes))
+            values = _raw_scores(graph, answered.scaled(), len(classes))
         else:
-            values = said.proba()
+            values = answered.proba()
     if classes.dtype.kind in "bf":
         label = graph.add("Cast", label, to=INT64)
     helper = need("onnx.helper")

@@ -100,9 +100,9 @@ def to_onnx(model: Estimator, X: Any, *, tolerance: float = 1e-5, target_opset: 
     names = [i.name for i in inputs] if hasattr(X, "columns") else None
     rows = Rows(tensors, names, lambda: X)
     with named(graph, "", model):
-        said = answer(graph, model, rows)
-        label, classes = label_of(graph, model, said.scores)
-        outputs = {"label": label, "probabilities": said.proba()}
+        answered = answer(graph, model, rows)
+        label, classes = label_of(graph, model, answered.scores)
+        outputs = {"label": label, "probabilities": answered.proba()}
     converted = graph.model(rows.value_infos(), outputs, len(classes))
     found = Answers(*run_model(converted, inputs))
     if found.labels.dtype.kind == "O":

@@ -95,7 +95,7 @@ def _learn(
         Of the columns that take part.
     parts : Partitions of RegressionPart
     find_loo : callable
-        What the fit tells of fits without a row.
+        What the fit shows of fits without a row.
     """
     n_features, n_classes = 2 * rows.n_members, len(rows.columns)
     rank = n_features if most is None else min(n_features, most // n_classes - 1)

@@ -558,7 +558,7 @@ def _linear_without_row(
     proba = loo.proba(rows)
     without = soften(proba, softening)
     if softening == 0:
-        # Without a row the pool may lose the only members that say more than 0: it would then be
+        # Without a row the pool may lose the only members that give more than 0: it would then be
         # softened as any pool with zeros.
         zeros = (proba == 0).any(axis=1)
         without[zeros] = soften(proba[zeros], of_zeros)

@@ -186,7 +186,7 @@ def _whole(systems: Array) -> Array:
 
 @dataclass(frozen=True)
 class LooOfLinearPool:
-    """What a linear pool, fitted to all rows, tells of its fit without each of them.
+    """What a linear pool, fitted to all rows, shows of its fit without each of them.
 
     Attributes
     ----------
@@ -264,7 +264,7 @@ def _as_only_opinion(rows: Rows, pool: LooOfLogPool) -> Rows:
 
 
 def opinions_without_rows(rows: Rows, pools: Sequence[LooOfLogPool]) -> Rows:
-    """What pools say of each row, fitted without it: of gaps again gaps, in float32."""
+    """What pools predict for each row, fitted without it: of gaps again gaps, in float32."""
     if rows.gaps is not None:
         return rows._replace(opinions=GapOpinions(pool.gaps(rows) for pool in pools))
     return Rows([pool.log_proba(rows) for pool in pools], rows.y, rows.weight)
@@ -277,7 +277,7 @@ def pool_of_rows(z: Sequence[Array], beta: Array) -> Array:
 
 @dataclass(frozen=True)
 class LooOfLogPool:
-    """What a logarithmic pool, fitted to all rows, tells of its fit without each of them.
+    """What a logarithmic pool, fitted to all rows, shows of its fit without each of them.
 
     Attributes
     ----------

@@ -114,7 +114,7 @@ def of_true(proba: Iterable[Array], y: IntArray) -> Array:
 
 
 class _TrueClasses(NamedTuple):
-    """What members say of the true classes of some rows: all that the fit needs to know."""
+    """What members give the true classes of some rows: all that the fit needs to know."""
 
     true: Array
     y: IntArray
@@ -125,7 +125,7 @@ class _TrueClasses(NamedTuple):
         return cls(of_true(rows.opinions, rows.y), rows.y, rows.counts)
 
     def mark(self) -> tuple[int, int, float]:
-        """What tells whether the rows have come back as they were."""
+        """What shows whether the rows have come back as they were."""
         return len(self.y), int(self.y.sum()), float(self.true.sum() + self.counts.sum())
 
 

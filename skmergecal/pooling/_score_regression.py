@@ -330,7 +330,7 @@ class RegressionPart:
 
 @dataclass(frozen=True)
 class RegressionWithoutRows:
-    """What a regression on all rows tells of fits without one of them.
+    """What a regression on all rows shows of fits without one of them.
 
     Attributes
     ----------
@@ -414,7 +414,7 @@ class ScoreRegression:
         return factorise(hessian + alpha * np.eye(len(hessian)))
 
     def without_rows(self, theta: Array, factor: Any) -> RegressionWithoutRows:
-        """What the minimum tells of fits without a row, from the Cholesky factor there."""
+        """What the minimum shows of fits without a row, from the Cholesky factor there."""
         # Where beta moves by d, theta follows by -G d, with G = H^-1 times the mixed derivatives;
         # then the row is removed.
         k, m = self.shape

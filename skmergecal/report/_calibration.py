@@ -122,12 +122,12 @@ def _refuse_rows(*given: Any) -> None:
 
 
 def _of_monitor(monitor: Any, cv: Any, **settings: Any) -> CalibrationReport:
-    """The report on the deployed model from what it said to the rows of the window."""
+    """The report on the deployed model from what it predicted for the rows of the window."""
     log_proba, labels, weight = monitor.window_rows()
     exact, _, _ = monitor.window_rows(softened=False)
-    said = TemperatureCalibrator(temperature=1.0, classes=monitor.classes_).fit(log_proba, labels)
+    known = TemperatureCalibrator(temperature=1.0, classes=monitor.classes_).fit(log_proba, labels)
     rows = FitRows.check(log_proba, labels, weight)
-    report = _measure(said, rows, cv, exact=exact, **settings)
+    report = _measure(known, rows, cv, exact=exact, **settings)
     deployed = monitor.estimator
     return report if deployed is None else replace(report, name=type(unfrozen(deployed)).__name__)
 

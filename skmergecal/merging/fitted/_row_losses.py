@@ -55,7 +55,7 @@ class RowLosses:
         return self.merged
 
     def mark(self) -> tuple[int, int, float]:
-        """What tells whether the rows have come back as they were: their number."""
+        """What shows whether the rows have come back as they were: their number."""
         return len(self.merged), 0, 0.0
 
 

@@ -98,7 +98,7 @@ class LooOpinions(NamedTuple):
 def loo_opinions(
     calibrated: Partitions[Rows], temperatures: Array, settings: Settings
 ) -> Partitions[LooOpinions]:
-    """What members say of each row after a temperature that was fitted without it.
+    """What members give for each row after a temperature that was fitted without it.
 
     Parameters
     ----------
