@@ -53,6 +53,13 @@ def _too_long(path, source):
     return [str(path)] * (len(code) > 400) + [name for name, n in functions.items() if n > 60]
 
 
+def test_no_two_classes_have_one_name():
+    """A name is enough to find what it means; a leading underscore makes no other name."""
+    sources = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES]
+    names = [n.name.strip("_") for s in sources for n in ast.walk(s) if isinstance(n, ast.ClassDef)]
+    assert not sorted({name for name in names if names.count(name) > 1})
+
+
 def test_no_file_has_over_400_lines_of_code_and_no_function_over_60():
     sources = ((path, path.read_text(encoding="utf-8")) for path in FILES + TESTS)
     assert not [name for path, source in sources for name in _too_long(path, source)]

@@ -16,7 +16,7 @@ from torch import fx, nn
 
 from skmergecal._networks._axes import Columns, Reshape, Softmax
 from skmergecal._networks._network import Network
-from skmergecal._networks._nodes import Activation, Constant, Input, Literal, Node
+from skmergecal._networks._nodes import Activation, Constant, InputNode, Literal, Node
 from skmergecal._typing import Array
 
 __all__ = ["LAYERS", "OPERATIONS", "GraphReader", "Place", "UntraceableError", "layer", "operation"]
@@ -159,7 +159,7 @@ class GraphReader:
     def step(self, node: fx.Node) -> Any:
         """The place of a node of the graph, or what it gives without tensors."""
         if node.op == "placeholder":
-            return self.input(str(node.target)) if self.parts else self.add(Input())
+            return self.input(str(node.target)) if self.parts else self.add(InputNode())
         if node.op == "get_attr":
             return self.attribute(str(node.target))
         if node.op == "call_module":
@@ -180,7 +180,7 @@ class GraphReader:
     def input(self, name: str) -> Place:
         """The place of one of several inputs."""
         if not self.nodes:
-            self.add(Input())
+            self.add(InputNode())
         shape = self.parts[name]
         start = sum(prod(other) for before, other in self.parts.items() if before < name)
         columns = tuple(range(start, start + prod(shape)))
@@ -230,7 +230,7 @@ class GraphReader:
     def add(self, node: Node, *, constant: bool = False) -> Place:
         """A new node."""
         given = [self.probe[i] for i in node.inputs]
-        if isinstance(node, Input):
+        if isinstance(node, InputNode):
             given = [np.zeros((_ROWS, self.width))]
         try:
             with np.errstate(all="ignore"):

@@ -19,7 +19,7 @@ from skmergecal._networks._nodes import (
     LearnedSlope,
     Multiply,
 )
-from skmergecal._networks._windows import Convolution, Frame, Pool
+from skmergecal._networks._windows import Convolution, Frame, WindowPool
 
 __all__ = ["ACTIVATION_LAYERS"]
 
@@ -194,7 +194,7 @@ def _adaptive_pool(reader: GraphReader, part: Any, name: str, below: Place) -> A
 def pooled(reader: GraphReader, below: Place, kind: str, n: int, *sizes: Any) -> Place:
     """A pool; its sizes are numbers, or one for each axis."""
     frame = Frame(*(tuple(s) if isinstance(s, tuple | list) else (s,) * n for s in sizes))
-    return reader.on(below, Pool((below,), frame, kind))
+    return reader.on(below, WindowPool((below,), frame, kind))
 
 
 def flattened(reader: GraphReader, below: Place, start: int, end: int) -> Place:

@@ -11,7 +11,7 @@ import torch
 from skmergecal._networks._axes import Columns, Concat, Permute
 from skmergecal._networks._graph import GraphReader, Place, operation
 from skmergecal._networks._graph_layers import flattened
-from skmergecal._networks._nodes import Input
+from skmergecal._networks._nodes import InputNode
 
 __all__ = ["transposed"]
 
@@ -227,7 +227,7 @@ def _cut(r: GraphReader, place: Place, axis: int, columns: Any) -> Place:
     before = r.nodes[place]
     if isinstance(before, Columns) and isinstance(before.columns, tuple) and before.axis == axis:
         there = before.columns
-        if isinstance(r.nodes[before.inputs[0]], Input):
+        if isinstance(r.nodes[before.inputs[0]], InputNode):
             one = isinstance(columns, int)
             columns = there[columns] if one else tuple(there[c] for c in columns)
             place = Place(before.inputs[0])

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-__all__ = ["Axis", "Block", "Layout", "boundaries", "offsets", "reshaped", "width"]
+__all__ = ["Axis", "Layout", "UnitBlock", "boundaries", "offsets", "reshaped", "width"]
 
 
 @dataclass(frozen=True)
-class Block:
+class UnitBlock:
     """Units of one space that are next to each other along an axis.
 
     Attributes
@@ -33,12 +33,12 @@ class Block:
 
 
 #: The blocks along an axis; None: places in a fixed order, such as features, classes and positions.
-Axis = tuple[Block, ...] | None
+Axis = tuple[UnitBlock, ...] | None
 #: One for each axis of a value after that of the rows.
 Layout = tuple[Axis, ...]
 
 
-def offsets(axis: Axis) -> Iterator[tuple[int, Block]]:
+def offsets(axis: Axis) -> Iterator[tuple[int, UnitBlock]]:
     """The blocks of an axis, each with its first place."""
     offset = 0
     for block in axis or ():
@@ -46,12 +46,12 @@ def offsets(axis: Axis) -> Iterator[tuple[int, Block]]:
         offset += block.size * block.inner
 
 
-def width(axis: tuple[Block, ...]) -> int:
+def width(axis: tuple[UnitBlock, ...]) -> int:
     """Places along an axis."""
     return sum(b.size * b.inner for b in axis)
 
 
-def boundaries(axis: tuple[Block, ...]) -> set[int]:
+def boundaries(axis: tuple[UnitBlock, ...]) -> set[int]:
     """Places at which blocks begin."""
     return {offset for offset, _ in offsets(axis)}
 

@@ -96,7 +96,7 @@ def merge_networks(
         The stage that is the result.
     """
     merge = _Merge.prepare(network, members, weights, X)
-    chosen = merge.run(alignment, repair)
+    chosen = merge.merge(alignment, repair)
     return merge.stages, chosen
 
 
@@ -135,7 +135,7 @@ class _Merge:
         single = all(array.dtype.itemsize <= 4 for array in numbers)
         return cls(network, arrays, single, weights[order], None if X is None else some_rows(X), {})
 
-    def run(self, alignment: str | None, repair: str | None) -> str:
+    def merge(self, alignment: str | None, repair: str | None) -> str:
         """Compute the stages that are set; return the name of the last, of the best for "auto"."""
         self.stages["plain"] = self.with_statistics(_average(self.members, self.weights))
         chosen = "plain"

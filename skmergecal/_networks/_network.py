@@ -21,7 +21,7 @@ from skmergecal._networks._nodes import (
     Constant,
     Embedding,
     Gradients,
-    Input,
+    InputNode,
     Node,
 )
 from skmergecal._typing import Array, IntArray
@@ -102,7 +102,7 @@ class Network:
     def _columns_at(self, place: int) -> Any:
         """Which column of the input each number of a value is; None if it is none of them."""
         node = self.nodes[place]
-        if isinstance(node, Input):
+        if isinstance(node, InputNode):
             return np.arange(self.n_features)[None]
         if not isinstance(node, Columns | Reshape):
             return None
@@ -179,7 +179,7 @@ class Network:
         """What `values_at` returns, for few rows; other values are dropped after their last use."""
         values: dict[int, Array] = {}
         for place, node in enumerate(self.nodes):
-            given = [X] if isinstance(node, Input) else [values[i] for i in node.inputs]
+            given = [X] if isinstance(node, InputNode) else [values[i] for i in node.inputs]
             values[place] = node.forward(arrays, *given)
             for i in node.inputs:
                 if self.users[i][-1] == place and i not in places:
@@ -264,7 +264,7 @@ def dense_network(
         if not (len(pair) == 2 and all(isinstance(name, str) for name in pair)):
             msg = f"layers should be a list of {what}; got {pair!r}"
             raise ValueError(msg)
-    nodes: list[Node] = [Input()]
+    nodes: list[Node] = [InputNode()]
     for place, (weight, bias) in enumerate(layers):
         if place:
             nodes.append(Activation((len(nodes) - 1,), activation))
@@ -310,6 +310,6 @@ def takes_rows_by(network: Network | None, weight: str) -> bool:
     """Whether the input goes into one affine layer only; True where there is no description."""
     if network is None:
         return True
-    places = [i for i, node in enumerate(network.nodes) if isinstance(node, Input)]
+    places = [i for i, node in enumerate(network.nodes) if isinstance(node, InputNode)]
     users = [network.nodes[user] for i in places for user in network.users[i]]
     return len(users) == 1 and isinstance(users[0], AffineLayer) and users[0].weight == weight

@@ -25,7 +25,7 @@ __all__ = [
     "Constant",
     "Embedding",
     "Gradients",
-    "Input",
+    "InputNode",
     "LayerNorm",
     "LearnedSlope",
     "Literal",
@@ -76,7 +76,7 @@ def as_rows(value: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Input(Node):
+class InputNode(Node):
     """The rows themselves."""
 
     inputs: tuple[int, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._networks._network import Network
-from skmergecal._networks._nodes import Add, AffineLayer, Arrays, BatchNorm, Input, as_rows
+from skmergecal._networks._nodes import Add, AffineLayer, Arrays, BatchNorm, InputNode, as_rows
 from skmergecal._typing import Array
 
 __all__ = ["least_squares", "mean_values", "member_moments", "refit_layers", "rescale", "ridge"]
@@ -177,7 +177,7 @@ def refit_layers(
     weights = [node.weight for node in network.nodes if isinstance(node, AffineLayer)]
     values: dict[int, Array] = {}
     for place, node in enumerate(network.nodes):
-        if isinstance(node, Input):
+        if isinstance(node, InputNode):
             values[place] = X
             continue
         if isinstance(node, AffineLayer) and refit is not None and weights.count(node.weight) == 1:

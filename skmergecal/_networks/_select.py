@@ -242,7 +242,7 @@ class _Selection:
                 whole[..., block.offset : block.offset + found.shape[-1]] = found
         return out
 
-    def run(self) -> None:
+    def choose_all(self) -> None:
         """Choose the units of every space, the nearest to the logits first."""
         waiting = list(range(len(self.spaces)))[::-1]
         while waiting:
@@ -334,7 +334,7 @@ def select_and_merge(
     for arrays in copies:
         balance(arrays, spaces)  # so that the size of a unit's values shows how much it matters
     selection = _Selection(network, copies, weights, X, single)
-    selection.run()
+    selection.choose_all()
     start = _gather(selection)
     targets = _targets(selection)
     how = {"strength": _STRENGTH, "free_bias": True}

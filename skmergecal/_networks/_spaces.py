@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 
 from skmergecal._networks._axes import Columns, Concat, Einsum, Permute, Reduce, Reshape, Softmax
-from skmergecal._networks._layouts import Axis, Block, Layout, boundaries, offsets, reshaped, width
+from skmergecal._networks._layouts import (
+    Axis,
+    Layout,
+    UnitBlock,
+    boundaries,
+    offsets,
+    reshaped,
+    width,
+)
 from skmergecal._networks._network import Network
 from skmergecal._networks._nodes import (
     Activation,
@@ -28,7 +36,7 @@ from skmergecal._networks._nodes import (
     BatchNorm,
     Constant,
     Embedding,
-    Input,
+    InputNode,
     LayerNorm,
     LearnedSlope,
     Literal,
@@ -36,7 +44,7 @@ from skmergecal._networks._nodes import (
     Node,
 )
 from skmergecal._networks._units import AxisSlice, ScaleGroup, UnitSpace, UnitValue
-from skmergecal._networks._windows import Convolution, Pool
+from skmergecal._networks._windows import Convolution, WindowPool
 from skmergecal.exceptions import IncompatibleEstimatorsError
 
 __all__ = ["find_spaces"]
@@ -99,7 +107,7 @@ class _Finder:
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     made: list[int] = field(default_factory=list)  # places along each axis that was made
 
-    def run(self) -> None:
+    def find(self) -> None:
         # Only the shapes of the values matter; zeros are also valid numbers for an embedding.
         with np.errstate(all="ignore"):
             probe = self.network.values(self.arrays, np.zeros((1, self.network.n_features)))
@@ -112,13 +120,13 @@ class _Finder:
     def below(self, place: int) -> list[Layout]:
         return [self.layouts[i] for i in self.network.nodes[place].inputs]
 
-    def new(self, size: int) -> tuple[Block, ...]:
+    def new(self, size: int) -> tuple[UnitBlock, ...]:
         number = len(self.made)
         self.made.append(size)
         inner = self.parts.inner.get(number, 1)
         starts = sorted({0, *self.parts.cuts.get(number, ())})
         return tuple(
-            Block(self.spaces.new(), self.scales.new(), stop - start, (number, start), inner)
+            UnitBlock(self.spaces.new(), self.scales.new(), stop - start, (number, start), inner)
             for start, stop in zip(starts, [*starts[1:], size // inner], strict=True)
         )
 
@@ -139,7 +147,7 @@ class _Finder:
         """Rule out flips."""
         self.oriented.extend(b.scale for axis in axes for b in axis or ())
 
-    def is_limited(self, axis: tuple[Block, ...]) -> bool:
+    def is_limited(self, axis: tuple[UnitBlock, ...]) -> bool:
         """Whether some scale here is known to be locked."""
         return any(
             b.scale in self.locked or (b.scale in self.uneven and b.scale in self.oriented)
@@ -183,7 +191,7 @@ class _Finder:
             self.spaces.join(x.space, y.space)
         return True
 
-    def cut(self, axis: tuple[Block, ...], places: Collection[int]) -> bool:
+    def cut(self, axis: tuple[UnitBlock, ...], places: Collection[int]) -> bool:
         """Whether blocks begin at these places; False if one is inside of a unit."""
         missing = sorted(set(places) - boundaries(axis) - {width(axis)})
         for place in missing:
@@ -295,7 +303,7 @@ def _register(*kinds: type[Node]) -> Callable[[Any], Any]:
     return registered
 
 
-@_register(Input, Literal)
+@_register(InputNode, Literal)
 def _fixed(node: Node, finder: _Finder, place: int) -> Layout:
     # Features have a meaning of their own: their order and scale are given.
     return (None,) * (len(finder.shapes[place]) - 1)
@@ -346,8 +354,8 @@ def _convolution(node: Convolution, finder: _Finder, place: int) -> Layout:
     return (out, *[None for _ in others])
 
 
-@_register(Pool)
-def _pool(node: Pool, finder: _Finder, place: int) -> Layout:
+@_register(WindowPool)
+def _pool(node: WindowPool, finder: _Finder, place: int) -> Layout:
     ((channels, *others),) = finder.below(place)
     finder.freeze(*others)
     if node.kind == "max":
@@ -415,7 +423,7 @@ def _concat(node: Concat, finder: _Finder, place: int) -> Layout:
         for k, axis in enumerate(other):
             if k != along:
                 finder.join(found[k], axis)
-    blocks: list[Block] = []
+    blocks: list[UnitBlock] = []
     for i, part in zip(node.inputs, parts, strict=True):
         axis = part[along]
         if axis is None:
@@ -515,7 +523,7 @@ def find_spaces(network: Network, arrays: Arrays) -> list[UnitSpace]:
     while True:
         finder = _Finder(network, arrays, parts)
         try:
-            finder.run()
+            finder.find()
         except _CutError:  # at most one for each unit, and one for each axis
             continue
         return list(finder.collect())

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from skmergecal._networks._nodes import Arrays, Gradients, Node, as_rows
 from skmergecal._typing import Array
 
-__all__ = ["Convolution", "Pool"]
+__all__ = ["Convolution", "WindowPool"]
 
 #: Maximum number of numbers in the windows of some rows, which are copied next to each other.
 _NUMBERS = 1_000_000
@@ -126,7 +126,7 @@ def as_lines(windows: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Pool(Node):
+class WindowPool(Node):
     """Mean or maximum of each window, channel by channel."""
 
     frame: Frame = Frame((), (), (), ())

@@ -58,19 +58,19 @@ class ScalingLoss:
         return self
 
     def _take(self, rows: Partitions[Rows]) -> None:
-        self._parts = rows.map(LossOfPart)
+        self._parts = rows.map(ScalingLossOfPart)
         self.total = self._parts.reduce(_total, what="sum of the weights")
 
     @remembered
     def true_gap(self) -> float:
         """Sum of the true classes' gaps to the largest logit; 0 if each is the largest."""
-        return float(self._parts.reduce(LossOfPart.true_gap, what="temperature"))
+        return float(self._parts.reduce(ScalingLossOfPart.true_gap, what="temperature"))
 
     @remembered
     def limits(self) -> Limits:
         """Sums that show whether a finite temperature is best, and its order of magnitude."""
         sums, smallest, largest = self._parts.reduce(
-            LossOfPart.limits, how=("sum", "min", "max"), what="temperature"
+            ScalingLossOfPart.limits, how=("sum", "min", "max"), what="temperature"
         )
         return Limits(*[self.total, *sums.tolist(), float(smallest), float(largest)])
 
@@ -95,7 +95,7 @@ class ScalingLoss:
 
     def _mean_sums(self, beta: float, rough: bool) -> Sums:
         loss, mean, variance, third, true = self._parts.reduce(
-            LossOfPart.sums, beta, rough, what="temperature"
+            ScalingLossOfPart.sums, beta, rough, what="temperature"
         )
         n, self.true_gap = self.total, true
         true *= beta
@@ -103,11 +103,11 @@ class ScalingLoss:
 
     def value(self, beta: float) -> float:
         """Mean loss at beta, without derivatives."""
-        loss, true = self._parts.reduce(LossOfPart.loss, beta, what="temperature")
+        loss, true = self._parts.reduce(ScalingLossOfPart.loss, beta, what="temperature")
         return (loss - beta * true) / self.total
 
 
-class LossOfPart:
+class ScalingLossOfPart:
     """The summed log loss of the rows of a partition, accumulated over blocks."""
 
     def __init__(self, rows: Rows) -> None:

@@ -75,7 +75,7 @@ def train(
     DivergedError
         If the loss becomes NaN.
     """
-    watch = _Watch(trainee, held_out)
+    watch = _BestOnHeldOut(trainee, held_out)
     watch.look(0)
     losses: list[float] = []
     states: list[Any] = []
@@ -126,7 +126,7 @@ def _epoch(
     return float(np.average(losses, weights=counts))
 
 
-class _Watch:
+class _BestOnHeldOut:
     """The loss of held-out rows, if there are any, and the parameters that were best on them."""
 
     def __init__(self, trainee: Trainee, held_out: Examples | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["DISTILLATION", "SCHEDULES", "Distillation", "TrainingPlan"]
+__all__ = ["DISTILLATION", "SCHEDULES", "SoftDefaults", "TrainingPlan"]
 
 #: One cycle: the share of the steps that warm up, and where it starts.
 _WARM_UP = 0.3
@@ -81,11 +81,11 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True)
-class Distillation:
+class SoftDefaults:
     """What learning from probabilities does unless set otherwise: AdamW."""
 
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
 
 
-DISTILLATION = Distillation()
+DISTILLATION = SoftDefaults()

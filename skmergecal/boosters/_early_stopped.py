@@ -256,7 +256,7 @@ def _fit(
             _warn_of_weights(booster)
         else:
             arguments[name] = weight
-    return FitTask("estimator", booster, X, labels, None, arguments).run()
+    return FitTask("estimator", booster, X, labels, None, arguments).fitted()
 
 
 def _warn_of_weights(estimator: Estimator) -> None:

@@ -101,7 +101,7 @@ class Cache:
     def fit(self, task: FitTask) -> Estimator:
         """The fitted clone that a task makes, from the cache where it is there."""
         kind = type(task.estimator)
-        return self._kept("fit", task.key, task.run, lambda found: isinstance(found, kind))
+        return self._kept("fit", task.key, task.fitted, lambda found: isinstance(found, kind))
 
     def source(self, name: str, estimator: Estimator, X: Any, fingerprint: str | None) -> str:
         """Where a fitted member is read: decided once, on the first rows that came."""

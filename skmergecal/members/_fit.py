@@ -275,7 +275,7 @@ class FitTask:
     params: dict[str, Any] = field(default_factory=dict)
     key: str | None = None
 
-    def run(self) -> Estimator:
+    def fitted(self) -> Estimator:
         """Fit a clone."""
         if self.rows is None:
             return _fit_clone(self.estimator, self.X, self.y, self.params)
@@ -293,7 +293,7 @@ def fit_frozen(
     params: dict[str, Any] | None = None,
 ) -> Estimator:
     """A clone of an estimator, fitted on some rows and frozen; on labels of any kind."""
-    fitted = FitTask(name, estimator, X, y, rows, params or {}).run()
+    fitted = FitTask(name, estimator, X, y, rows, params or {}).fitted()
     own = classes_of(name, fitted)
     labels = labels_of_codes(own, np.unique(y if rows is None else y[rows]))
     return FrozenEstimator(fitted) if labels is own else LabelledEstimator(fitted, labels)

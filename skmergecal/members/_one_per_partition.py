@@ -43,16 +43,16 @@ from skmergecal.members._skorch import is_skorch
 __all__ = ["HeldOutRows", "PartitionPlan", "plan_partitions"]
 
 
-class _Part(NamedTuple):
+class _LabelledRows(NamedTuple):
     """Rows of a partition, or of several, with labels and weights."""
 
     X: Any
     y: np.ndarray
     weight: Array | None
 
-    def rows(self, numbers: IntArray) -> _Part:
+    def rows(self, numbers: IntArray) -> _LabelledRows:
         weight = None if self.weight is None else self.weight[numbers]
-        return _Part(_safe_indexing(self.X, numbers), self.y[numbers], weight)
+        return _LabelledRows(_safe_indexing(self.X, numbers), self.y[numbers], weight)
 
 
 @dataclass(frozen=True)
@@ -254,24 +254,24 @@ def _cut(
     mark: tuple[int, int, float],
     held_out: float,
     seed: tuple[int, int],
-) -> tuple[_Part, _Part]:
+) -> tuple[_LabelledRows, _LabelledRows]:
     """The rows of a partition to train on, and those that are held out."""
     with in_partition(seed[1]):
         refuse_unlike_rows(X=X, y=y, sample_weight=weight, groups=groups)
         split = split_rows(y, weight, groups, held_out, seed)
         refuse_other_rows(f"partition {seed[1]}", split.facts.mark, mark)
-        part = _Part(X, check_labels(y), weights_of_part(weight, len(y)))
+        part = _LabelledRows(X, check_labels(y), weights_of_part(weight, len(y)))
         return part.rows(split.train), part.rows(split.held)
 
 
-def _held(cut: tuple[_Part, _Part]) -> _Part:
+def _held(cut: tuple[_LabelledRows, _LabelledRows]) -> _LabelledRows:
     return cut[1]
 
 
-def _some(X: Any, y: np.ndarray, weight: Array | None, wanted: int) -> _Part:
+def _some(X: Any, y: np.ndarray, weight: Array | None, wanted: int) -> _LabelledRows:
     """So many rows, evenly spaced."""
     numbers = (np.arange(wanted) + 0.5) * len(y) / wanted
-    return _Part(X, y, weight).rows(numbers.astype(np.intp))
+    return _LabelledRows(X, y, weight).rows(numbers.astype(np.intp))
 
 
 def _fit_member(
@@ -279,7 +279,7 @@ def _fit_member(
     estimator: Estimator,
     seed: tuple[int, int],
     weights_as: str | None,
-    cuts: Sequence[tuple[_Part, _Part]],
+    cuts: Sequence[tuple[_LabelledRows, _LabelledRows]],
 ) -> tuple[Estimator, list[Warned]]:
     """A clone fitted on the rows of some partitions, and frozen; and what it warned of."""
     rows = _joined([train for train, _ in cuts])
@@ -297,7 +297,7 @@ def _fit_member(
         raise
 
 
-def _joined(parts: Sequence[_Part]) -> _Part:
+def _joined(parts: Sequence[_LabelledRows]) -> _LabelledRows:
     """Rows of several partitions, one after the other; categories are those of all of them."""
     if len(parts) == 1:
         return parts[0]
@@ -309,7 +309,7 @@ def _joined(parts: Sequence[_Part]) -> _Part:
         dispatch = optional_import(
             "dask.dataframe.dispatch", extra="distributed", purpose="a Dask collection"
         )
-        return _Part(dispatch.concat(X), y, weight)
+        return _LabelledRows(dispatch.concat(X), y, weight)
     if hasattr(X[0], "tocsr"):
-        return _Part(sparse.vstack(X, format="csr"), y, weight)
-    return _Part(np.concatenate(X), y, weight)
+        return _LabelledRows(sparse.vstack(X, format="csr"), y, weight)
+    return _LabelledRows(np.concatenate(X), y, weight)

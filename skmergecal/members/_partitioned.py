@@ -300,7 +300,7 @@ def read_parts(
     head = rows_for_columns(head, estimators)
     members = [make_member(name, e, classes, head, None, Cache(None)) for name, e in estimators]
     single = _are_single(estimators, meta)
-    how = _Reader(members, known, classes, drop_missing, single)
+    how = _MemberReader(members, known, classes, drop_missing, single)
     reader = delayed(how, name=f"members-{uuid4().hex}")
     what = _opinions_of([member.name for member in members])
     with run.timed(what):
@@ -406,7 +406,7 @@ def check_can_be_sent(estimators: NamedEstimators) -> None:
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _MemberReader:
     """What the tasks that read members need; it goes along as one task of the graph."""
 
     members: Sequence[Member]
@@ -416,13 +416,13 @@ class _Reader:
     single: bool
 
 
-def _read(reader: _Reader, number: int, X: Any, y: Any, weight: Any) -> _RawPart:
+def _read(reader: _MemberReader, number: int, X: Any, y: Any, weight: Any) -> _RawPart:
     with in_partition(number), Gathered() as warned:
         part = _read_rows(reader, X, y, weight)
     return part._replace(warned=[*warned])
 
 
-def _read_rows(reader: _Reader, X: Any, y: Any, weight: Any) -> _RawPart:
+def _read_rows(reader: _MemberReader, X: Any, y: Any, weight: Any) -> _RawPart:
     refuse_unlike_rows(X=X, y=y, sample_weight=weight)
     if not len(y):
         return _RawPart([], np.empty(0, dtype=np.intp), None, [])

@@ -27,7 +27,7 @@ from skmergecal._typing import Array, Estimator, IntArray
 from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.members import Member, copy_fitted, fitted_member
 
-__all__ = ["DistilledMerge", "Pool", "distil_members", "nets_of"]
+__all__ = ["DistilledMerge", "LogitPool", "distil_members", "nets_of"]
 
 #: Maximum number of rows to train on; of more rows, evenly spaced ones are used.
 _MAX_ROWS = 20_000
@@ -44,7 +44,7 @@ _TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True)
-class Pool:
+class LogitPool:
     """The logit pool of some members.
 
     Attributes
@@ -86,7 +86,7 @@ def nets_of(members: Sequence[Member]) -> list[OpenedEstimator] | None:
 
 
 def distil_members(
-    pool: Pool,
+    pool: LogitPool,
     nets: Sequence[OpenedEstimator],
     blocks: Sequence[Any],
     known: Array | None,
@@ -100,7 +100,7 @@ def distil_members(
 
     Parameters
     ----------
-    pool : Pool
+    pool : LogitPool
     nets : sequence of OpenedEstimator
         Those of the members.
     blocks : sequence of array-like
@@ -110,7 +110,7 @@ def distil_members(
     plain : Member or None
         The plain average; None where there is none, since architectures differ.
     """
-    rows = _Rows.of(pool, blocks, known)
+    rows = _DistilledRows.of(pool, blocks, known)
     active = pool.active
     distances = rows.distances([pool.members[k] for k in active])
     limit = _NEAR * float(pool.weights[active] @ distances)
@@ -154,15 +154,15 @@ def _opened_like(plain: Member, nets: Sequence[OpenedEstimator]) -> OpenedEstima
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _DistilledRows:
     """Rows to distil on, and the pool's log-probabilities for them."""
 
-    pool: Pool
+    pool: LogitPool
     X: Any
     goals: Array
 
     @classmethod
-    def of(cls, pool: Pool, blocks: Sequence[Any], known: Array | None) -> _Rows:
+    def of(cls, pool: LogitPool, blocks: Sequence[Any], known: Array | None) -> _DistilledRows:
         X = blocks[0]
         for block in blocks[1:]:
             X = stacked(X, block)

@@ -108,7 +108,7 @@ def weight_intervals(
 
 
 @dataclass(frozen=True)
-class _Part:
+class _ReportRows:
     """Some rows: the members' opinions, with what is remembered for these rows, and the rows."""
 
     opinions: list[Opinion]
@@ -207,7 +207,7 @@ class _ReMerge:
 
     def part(
         self, rows: IntArray, arrays: RecentArrays | None = None, name: str = "", counts: Any = None
-    ) -> _Part:
+    ) -> _ReportRows:
         """Some rows, ``counts`` in place of their weights; ``arrays`` remembers under a name."""
         held_out = self.held_out
         weight = held_out.sample_weight if counts is None else counts
@@ -223,9 +223,9 @@ class _ReMerge:
         needed = self.settings.method == "parameters"
         X = _safe_indexing(self.X, rows) if needed else np.empty((len(rows), 0))
         data = FitRows.check(X, held_out.classes[codes], weight)
-        return _Part(opinions, data, codes, name or None)
+        return _ReportRows(opinions, data, codes, name or None)
 
-    def merge(self, kept: Sequence[int], part: _Part) -> FittedMerge:
+    def merge(self, kept: Sequence[int], part: _ReportRows) -> FittedMerge:
         """Merge some members, learning from some rows."""
         members = [self.held_out.members[k] for k in kept]
         n_rows = len(part.codes)
@@ -249,7 +249,7 @@ class _ReMerge:
         tolerant = replace(settings, barrier_tolerance=np.inf)
         return learn_merge(held_out, tolerant, part.data).merge
 
-    def reader(self, part: _Part) -> OpinionReader:
+    def reader(self, part: _ReportRows) -> OpinionReader:
         """Reads members from their opinions, and models that were merged just now from X."""
         number = {id(member.estimator): k for k, member in enumerate(self.held_out.members)}
 

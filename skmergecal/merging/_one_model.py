@@ -34,7 +34,7 @@ from skmergecal.members import (
     in_known_form,
     is_skorch,
 )
-from skmergecal.merging._distil_members import DistilledMerge, Pool, distil_members, nets_of
+from skmergecal.merging._distil_members import DistilledMerge, LogitPool, distil_members, nets_of
 from skmergecal.merging._settings import Settings
 from skmergecal.parameters import (
     Parameters,
@@ -127,12 +127,12 @@ def merge_members(
             obstacle = error
     if settings is None or not settings.distils:
         raise obstacle
-    pool = Pool(members, weights, temperatures)
+    pool = LogitPool(members, weights, temperatures)
     return MergedMember(*_distil(pool, X, goals, obstacle))
 
 
 def _distil(
-    pool: Pool, X: Sequence[Any], goals: Array | None, obstacle: IncompatibleEstimatorsError
+    pool: LogitPool, X: Sequence[Any], goals: Array | None, obstacle: IncompatibleEstimatorsError
 ) -> DistilledMerge:
     """The way out where parameters cannot be merged: one of several nets learns from their pool.
 

@@ -29,7 +29,7 @@ from skmergecal.members import (
     has_held_out,
 )
 
-__all__ = ["LOWEST", "Deployed", "Rows", "floored", "read_log_proba", "read_rows"]
+__all__ = ["LOWEST", "CountedRows", "Deployed", "floored", "read_log_proba", "read_rows"]
 
 #: The log of the smallest positive float: what evidence and losses have in place of smaller ones.
 LOWEST = -745.0
@@ -73,7 +73,7 @@ class Deployed(NamedTuple):
         return found
 
 
-class Rows(NamedTuple):
+class CountedRows(NamedTuple):
     """Rows that count: those of positive weight; their log-probabilities are at least -745."""
 
     log_proba: Array
@@ -117,7 +117,7 @@ def floored(log_proba: Array) -> Array:
 
 def read_rows(
     log_proba: Array, y: Any, sample_weight: Any, classes: np.ndarray, max_weight: float | None
-) -> Rows:
+) -> CountedRows:
     """Labels and weights of rows, checked against their log-probabilities.
 
     Raises
@@ -144,7 +144,7 @@ def read_rows(
         raise ValueError(msg)
     kept = np.flatnonzero(weight)
     exact = log_proba[kept]
-    return Rows(floored(exact), codes[kept], weight[kept] / largest, kept, exact)
+    return CountedRows(floored(exact), codes[kept], weight[kept] / largest, kept, exact)
 
 
 def find_classes(n_classes: int, classes: Any) -> np.ndarray:

@@ -19,8 +19,8 @@ from skmergecal.monitoring._advice import Advice, advise, estimated_loss
 from skmergecal.monitoring._batches import Batches, describe
 from skmergecal.monitoring._comparison import ModelComparison
 from skmergecal.monitoring._inputs import (
+    CountedRows,
     Deployed,
-    Rows,
     check_bare_classes,
     count,
     find_classes,
@@ -312,14 +312,14 @@ class CalibrationMonitor:
             check_bare_classes(y, classes, self.classes)
         return log_proba, classes
 
-    def _read_members(self, X: Any, rows: Rows) -> Array:
+    def _read_members(self, X: Any, rows: CountedRows) -> Array:
         """Their log-probabilities, of shape (n_samples, n_members, n_classes)."""
         if not self._members:
             return np.empty((len(rows.y), 0, rows.log_proba.shape[1]))
         opinions = [member.read_log_proba(X)[rows.kept] for member in self._members]
         return np.stack(opinions, axis=1)
 
-    def _record(self, rows: Rows, label: Any, late: bool) -> None:
+    def _record(self, rows: CountedRows, label: Any, late: bool) -> None:
         assert self._streams is not None
         window, members = self._streams.window, self._streams.members
         first, self._seen = self._seen, self._seen + len(rows.y)
@@ -621,7 +621,7 @@ class CalibrationMonitor:
         self._challengers[name] = found
         return self.comparisons_.setdefault(name, ModelComparison(self.alpha))
 
-    def _read_challengers(self, X: Any, rows: Rows) -> dict[str, Array]:
+    def _read_challengers(self, X: Any, rows: CountedRows) -> dict[str, Array]:
         for name in self.comparisons_:
             if name not in self._challengers:
                 msg = f"the challenger {name!r} is not part of a state: call compare with it first"

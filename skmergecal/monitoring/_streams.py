@@ -9,7 +9,7 @@ import numpy as np
 
 from skmergecal._typing import Array
 from skmergecal.monitoring._advice import Reference
-from skmergecal.monitoring._inputs import Rows
+from skmergecal.monitoring._inputs import CountedRows
 from skmergecal.monitoring._members import MemberWatches
 from skmergecal.monitoring._null import Tolerance
 from skmergecal.monitoring._watch import Watch
@@ -56,7 +56,7 @@ class Streams:
             MemberWatches(names) if names else None,
         )
 
-    def after(self, rows: Rows, opinions: Array, threshold: float, alpha: float) -> Streams:
+    def after(self, rows: CountedRows, opinions: Array, threshold: float, alpha: float) -> Streams:
         """After more rows; ``opinions`` are those of the members."""
         watch = self.watch.after(rows.log_proba, rows.y, rows.weight, threshold)
         window, reference, members = self.window, self.reference, self.members

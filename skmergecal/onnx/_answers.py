@@ -34,7 +34,7 @@ from skmergecal.onnx._pools import (
     read_member,
 )
 from skmergecal.onnx._read import open_last_step, read_source, registers
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._rows import InputRows
 from skmergecal.tuning import (
     DistilledClassifier,
     FineTunedClassifier,
@@ -63,7 +63,7 @@ class Answer(NamedTuple):
     proba: Callable[[], str]
 
 
-def answer(graph: Graph, estimator: Estimator, rows: Rows) -> Answer:
+def answer(graph: Graph, estimator: Estimator, rows: InputRows) -> Answer:
     """The answer of any fitted classifier."""
     final, rows = open_last_step(graph, estimator, rows)
     if has_held_out(final):
@@ -99,7 +99,7 @@ def _of_logits(graph: Graph, z: str, temperature: float = 1.0, *, given: bool = 
     return Answer(z, scaled, lambda: graph.softmax(graph.over_temperature(z, temperature)))
 
 
-def _own(graph: Graph, model: Estimator, rows: Rows) -> Answer:
+def _own(graph: Graph, model: Estimator, rows: InputRows) -> Answer:
     if isinstance(model, MergedClassifier):
         merge = fitted_merge(model)
         scores = merged_scores(graph, merge, rows)
@@ -128,7 +128,7 @@ def _own(graph: Graph, model: Estimator, rows: Rows) -> Answer:
     raise TypeError(msg)
 
 
-def _given_logits(graph: Graph, rows: Rows) -> str:
+def _given_logits(graph: Graph, rows: InputRows) -> str:
     """Logits that X has; a column, d, means (0, d)."""
     given = rows.matrix(graph)
     if given.width == 1:
@@ -137,22 +137,22 @@ def _given_logits(graph: Graph, rows: Rows) -> str:
 
 
 @registers("log_proba", has_held_out)
-def _own_logits(graph: Graph, model: Estimator, rows: Rows) -> str:
+def _own_logits(graph: Graph, model: Estimator, rows: InputRows) -> str:
     return _own(graph, model, rows).scaled()
 
 
 @registers("proba", has_held_out)
-def _own_proba(graph: Graph, model: Estimator, rows: Rows) -> str:
+def _own_proba(graph: Graph, model: Estimator, rows: InputRows) -> str:
     return _own(graph, model, rows).proba()
 
 
 @registers("proba", lambda model: isinstance(model, EarlyStopped))
-def _early_stopped(graph: Graph, model: EarlyStopped, rows: Rows) -> str:
+def _early_stopped(graph: Graph, model: EarlyStopped, rows: InputRows) -> str:
     return read_source(graph, model.estimator_, "proba", rows)
 
 
 @registers("proba", lambda model: isinstance(model, FoldAverage))
-def _average(graph: Graph, average: FoldAverage, rows: Rows) -> str:
+def _average(graph: Graph, average: FoldAverage, rows: InputRows) -> str:
     member = as_member(average)
     if average.average == "probabilities":
         return read_member(graph, member, rows).proba()
@@ -161,6 +161,6 @@ def _average(graph: Graph, average: FoldAverage, rows: Rows) -> str:
 
 @registers("log_proba", lambda model: isinstance(model, PredictionColumn))
 @registers("proba", lambda model: isinstance(model, PredictionColumn))
-def _stored(graph: Graph, model: PredictionColumn, rows: Rows) -> str:
+def _stored(graph: Graph, model: PredictionColumn, rows: InputRows) -> str:
     msg = "its predictions are stored, and there is no model to convert"
     raise TypeError(msg)

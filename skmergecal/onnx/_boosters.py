@@ -10,16 +10,16 @@ import numpy as np
 from skmergecal._optional import is_instance_of
 from skmergecal._typing import Estimator
 from skmergecal.onnx._forests import as_single
-from skmergecal.onnx._graph import DOUBLE, FLOAT, Graph, Tensor
+from skmergecal.onnx._graph import DOUBLE, FLOAT, Graph, GraphTensor
 from skmergecal.onnx._read import registers
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._rows import InputRows
 from skmergecal.onnx._tree_ensemble import LT, Tree, TreeEnsemble, with_codes
 
 __all__: list[str] = []
 
 
 @registers("proba", lambda model: is_instance_of(model, "lightgbm", "LGBMClassifier"))
-def _lightgbm(graph: Graph, model: Estimator, rows: Rows) -> str:
+def _lightgbm(graph: Graph, model: Estimator, rows: InputRows) -> str:
     if model.get_params().get("pred_early_stop"):
         msg = (
             "its pred_early_stop=True leaves out trees, and an ONNX model takes all: call "
@@ -49,7 +49,7 @@ def _lightgbm(graph: Graph, model: Estimator, rows: Rows) -> str:
     raise TypeError(msg)
 
 
-def _lightgbm_categories(model: Estimator, rows: Rows) -> tuple[dict[int, Any], list[int]]:
+def _lightgbm_categories(model: Estimator, rows: InputRows) -> tuple[dict[int, Any], list[int]]:
     """Categories of the columns of a frame that have such, and all columns."""
     given = model.booster_.pandas_categorical or []
     order = list(range(model.n_features_in_))
@@ -65,7 +65,7 @@ def _lightgbm_categories(model: Estimator, rows: Rows) -> tuple[dict[int, Any], 
     return dict(zip(places, given, strict=True)), order
 
 
-def _without_decimals(graph: Graph, x: Tensor, places: set[int]) -> Tensor:
+def _without_decimals(graph: Graph, x: GraphTensor, places: set[int]) -> GraphTensor:
     """Rows in which columns of categories are cut to whole numbers, as LightGBM cuts them."""
     if not places:
         return x
@@ -121,7 +121,7 @@ def _lightgbm_missing_left(node: dict[str, Any]) -> bool:
 
 
 @registers("proba", lambda model: is_instance_of(model, "xgboost", "XGBClassifier"))
-def _xgboost(graph: Graph, model: Estimator, rows: Rows) -> str:
+def _xgboost(graph: Graph, model: Estimator, rows: InputRows) -> str:
     booster = model.get_booster()
     best = getattr(model, "best_iteration", None) if model.early_stopping_rounds else None
     if best is not None:
@@ -148,7 +148,7 @@ def _xgboost(graph: Graph, model: Estimator, rows: Rows) -> str:
     return graph.add("Cast", both, to=DOUBLE)
 
 
-def _with_missing(graph: Graph, missing: float | None, rows: Rows) -> Tensor:
+def _with_missing(graph: Graph, missing: float | None, rows: InputRows) -> GraphTensor:
     """Rows in which NaN is in the place of the number that stands for missing values."""
     x = as_single(graph, rows)
     if missing is None or missing != missing:

@@ -10,7 +10,7 @@ from skmergecal._numerics import SMALLEST
 from skmergecal._typing import Estimator
 from skmergecal.onnx._graph import DOUBLE, INT64, Graph
 from skmergecal.onnx._read import kind, registers
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._rows import InputRows
 
 __all__: list[str] = []
 
@@ -31,14 +31,14 @@ def _affine(graph: Graph, x: str, weights: Any, bias: Any) -> str:
 
 
 @registers("decision_function", _is_linear)
-def _linear(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _linear(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     # LDA among them, whose probabilities skl2onnx 1.20 converts wrongly for two classes.
     x = rows.matrix(graph).name
     return _affine(graph, x, np.atleast_2d(estimator.coef_).T, estimator.intercept_)
 
 
 @registers("proba", lambda estimator: _is_linear(estimator) and _softmax_of_scores(estimator))
-def _linear_proba(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _linear_proba(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     return graph.softmax(_linear(graph, estimator, rows))
 
 
@@ -56,7 +56,7 @@ def _is_log_loss(estimator: Estimator) -> bool:
 
 
 @registers("decision_function", kind("QuadraticDiscriminantAnalysis"))
-def _quadratic(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _quadratic(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     x, columns = rows.matrix(graph).name, []
     parts = (estimator.means_, estimator.rotations_, estimator.scalings_, estimator.priors_)
     for mean, rotation, scaling, prior in zip(*parts, strict=True):
@@ -71,7 +71,7 @@ _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
 
 
 @registers("network", lambda estimator: True)
-def _network(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _network(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     x = rows.matrix(graph).name
     *hidden, last = zip(estimator.coefs_, estimator.intercepts_, strict=True)
     for weights, bias in hidden:
@@ -84,7 +84,7 @@ def _network(graph: Graph, estimator: Estimator, rows: Rows) -> str:
 
 
 @registers("proba", kind("MLPClassifier"))
-def _network_proba(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _network_proba(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     return graph.softmax(_network(graph, estimator, rows))
 
 
@@ -94,7 +94,7 @@ def _floored(graph: Graph, joint: str) -> str:
 
 
 @registers("joint_log_proba", kind("GaussianNB"))
-def _gaussian(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _gaussian(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     # Differences are taken before they are squared: what the squares have in common is large.
     x = graph.add("Unsqueeze", rows.matrix(graph).name, np.array([1]))
     variances = np.asarray(estimator.var_, dtype=np.float64)
@@ -106,14 +106,14 @@ def _gaussian(graph: Graph, estimator: Estimator, rows: Rows) -> str:
 
 
 @registers("joint_log_proba", kind("MultinomialNB"))
-def _multinomial(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _multinomial(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     x = rows.matrix(graph).name
     joint = graph.matmul(x, estimator.feature_log_prob_.T, estimator.class_log_prior_)
     return _floored(graph, joint)
 
 
 @registers("joint_log_proba", kind("ComplementNB"))
-def _complement(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _complement(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     one = len(estimator.classes_) == 1
     prior = estimator.class_log_prior_ if one else np.zeros(len(estimator.classes_))
     return _floored(
@@ -122,7 +122,7 @@ def _complement(graph: Graph, estimator: Estimator, rows: Rows) -> str:
 
 
 @registers("joint_log_proba", kind("BernoulliNB"))
-def _bernoulli(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _bernoulli(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     x = rows.matrix(graph).name
     if estimator.binarize is not None:
         yes = graph.add("Greater", x, np.float64(estimator.binarize))
@@ -134,7 +134,7 @@ def _bernoulli(graph: Graph, estimator: Estimator, rows: Rows) -> str:
 
 
 @registers("joint_log_proba", kind("CategoricalNB"))
-def _categorical(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _categorical(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     x = rows.matrix(graph, INT64).name
     parts = []
     for place, table in enumerate(estimator.feature_log_prob_):
@@ -146,7 +146,7 @@ def _categorical(graph: Graph, estimator: Estimator, rows: Rows) -> str:
 
 
 @registers("proba", kind("GaussianNB", "MultinomialNB", "ComplementNB", "BernoulliNB"))
-def _bayes_proba(graph: Graph, estimator: Estimator, rows: Rows) -> str:
+def _bayes_proba(graph: Graph, estimator: Estimator, rows: InputRows) -> str:
     kinds = {
         "GaussianNB": _gaussian,
         "MultinomialNB": _multinomial,

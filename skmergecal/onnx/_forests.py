@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from skmergecal._typing import Array, Estimator
-from skmergecal.onnx._graph import DOUBLE, FLOAT, Graph, Tensor
+from skmergecal.onnx._graph import DOUBLE, FLOAT, Graph, GraphTensor
 from skmergecal.onnx._read import kind, registers
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._rows import InputRows
 from skmergecal.onnx._tree_ensemble import Tree, TreeEnsemble, with_codes
 
 __all__ = ["as_single"]
@@ -23,7 +23,7 @@ _FORESTS = (
 )
 
 
-def as_single(graph: Graph, rows: Rows) -> Tensor:
+def as_single(graph: Graph, rows: InputRows) -> GraphTensor:
     """Rows rounded to single precision, as these trees take them, in double precision."""
     return graph.cast(rows.matrix(graph, FLOAT), DOUBLE)
 
@@ -39,7 +39,7 @@ def _tree(estimator: Estimator, values: Any, first: int = 0) -> Tree:
 
 
 @registers("proba", kind(*_FORESTS))
-def _forest(graph: Graph, forest: Estimator, rows: Rows) -> str:
+def _forest(graph: Graph, forest: Estimator, rows: InputRows) -> str:
     # The votes are added up undivided, so that a class without votes has exactly 0. skl2onnx 1.20
     # computes 1 - p in single precision instead.
     trees = getattr(forest, "estimators_", [forest])
@@ -58,7 +58,7 @@ def _margins(graph: Graph, sums: str, n_sums: int, baseline: Array) -> str:
 
 
 @registers("decision_function", kind("GradientBoostingClassifier"))
-def _boosting(graph: Graph, model: Estimator, rows: Rows) -> str:
+def _boosting(graph: Graph, model: Estimator, rows: InputRows) -> str:
     n_sums = model.estimators_.shape[1]
     trees = [
         _tree(tree, model.learning_rate * tree.tree_.value[:, 0, 0], first)
@@ -84,7 +84,7 @@ def _first_scores(model: Estimator, n_sums: int) -> Array:
 
 
 @registers("decision_function", kind("HistGradientBoostingClassifier"))
-def _histogram_boosting(graph: Graph, model: Estimator, rows: Rows) -> str:
+def _histogram_boosting(graph: Graph, model: Estimator, rows: InputRows) -> str:
     # skl2onnx 1.20 writes a bool where the format has an int, and knows no categories.
     categories, order = _categories(model)
     n_sums = model.n_trees_per_iteration_
@@ -134,12 +134,12 @@ def _histogram_trees(model: Estimator, categories: list[Any]) -> Iterator[Tree]:
 
 
 @registers("proba", kind("HistGradientBoostingClassifier"))
-def _histogram_boosting_proba(graph: Graph, model: Estimator, rows: Rows) -> str:
+def _histogram_boosting_proba(graph: Graph, model: Estimator, rows: InputRows) -> str:
     return graph.softmax(_histogram_boosting(graph, model, rows))
 
 
 @registers(
     "proba", lambda model: kind("GradientBoostingClassifier")(model) and model.loss == "log_loss"
 )
-def _boosting_proba(graph: Graph, model: Estimator, rows: Rows) -> str:
+def _boosting_proba(graph: Graph, model: Estimator, rows: InputRows) -> str:
     return graph.softmax(_boosting(graph, model, rows))

@@ -11,7 +11,7 @@ from skmergecal._typing import Array
 from skmergecal.exceptions import ConversionError
 from skmergecal.members import READERS
 from skmergecal.onnx._graph import Graph, Probe, load_model
-from skmergecal.onnx._rows import Input, Rows
+from skmergecal.onnx._rows import Input, InputRows
 
 __all__ = ["Answers", "check_answers", "run_model"]
 
@@ -39,7 +39,11 @@ def run_model(model: Any, inputs: list[Input]) -> list[np.ndarray]:
 
 
 def check_answers(
-    graph: Graph, rows: Rows, inputs: list[Input], pair: tuple[Answers, Answers], tolerance: float
+    graph: Graph,
+    rows: InputRows,
+    inputs: list[Input],
+    pair: tuple[Answers, Answers],
+    tolerance: float,
 ) -> None:
     """Compare what the classifier and the ONNX model give.
 
@@ -77,7 +81,7 @@ def _largest(found: Array, expected: Array) -> tuple[int, float]:
     return int(away.argmax()), float(away.max())
 
 
-def _worst(graph: Graph, rows: Rows, inputs: list[Input], tolerance: float) -> tuple[str, str]:
+def _worst(graph: Graph, rows: InputRows, inputs: list[Input], tolerance: float) -> tuple[str, str]:
     """Who differs most, and a sentence on that: a member, or the members together."""
     probes: list[Probe] = [probe for probe in graph.probes if probe.rows.X is not None]
     if probes:

@@ -22,8 +22,8 @@ __all__ = [
     "ML",
     "STRING",
     "Graph",
+    "GraphTensor",
     "Probe",
-    "Tensor",
     "load_model",
     "need",
 ]
@@ -48,7 +48,7 @@ def load_model(model: Any) -> Any:
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-class Tensor(NamedTuple):
+class GraphTensor(NamedTuple):
     """A tensor of the graph with rows.
 
     Attributes
@@ -152,13 +152,13 @@ class Graph:
         self.known["node", out] = node
         return out
 
-    def cast(self, x: Tensor, kind: int) -> Tensor:
+    def cast(self, x: GraphTensor, kind: int) -> GraphTensor:
         """The same numbers in another type."""
         if x.kind == kind:
             return x
         return x._replace(name=self.add("Cast", x.name, to=kind), kind=kind)
 
-    def splice(self, model: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def splice(self, model: Any, inputs: Sequence[GraphTensor]) -> list[GraphTensor]:
         """Put another model, which is used up, in the place of a node; inputs in their order."""
         _rename(model.graph, self.unique("part") + "_")
         for opset in model.opset_import:
@@ -172,7 +172,7 @@ class Graph:
         self.nodes.extend(model.graph.node)
         self.constants.update({("spliced", str(c.name)): c for c in model.graph.initializer})
         return [
-            Tensor(out.name, out.type.tensor_type.elem_type, _width(out))
+            GraphTensor(out.name, out.type.tensor_type.elem_type, _width(out))
             for out in model.graph.output
         ]
 

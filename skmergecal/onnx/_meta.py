@@ -11,7 +11,7 @@ from skmergecal.members import fitted_last_step, has_held_out
 from skmergecal.onnx._answers import answer
 from skmergecal.onnx._graph import Graph
 from skmergecal.onnx._read import kind, knows, open_last_step, read_source, registers
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._rows import InputRows
 
 __all__: list[str] = []
 
@@ -20,7 +20,7 @@ _ADDED = 1e-12
 
 
 @registers("proba", lambda e: kind("VotingClassifier")(e) and e.voting == "soft")
-def _voting(graph: Graph, voting: Estimator, rows: Rows) -> str:
+def _voting(graph: Graph, voting: Estimator, rows: InputRows) -> str:
     parts = [answer(graph, estimator, rows).proba() for estimator in voting.estimators_]
     kept = [e != "drop" for _, e in voting.estimators]
     weights = np.ones(len(parts)) if voting.weights is None else np.array(voting.weights)[kept]
@@ -42,12 +42,12 @@ def _scores_are_known(calibrated: Estimator) -> bool:
 
 
 @registers("proba", _scores_are_known)
-def _calibrated(graph: Graph, calibrated: Estimator, rows: Rows) -> str:
+def _calibrated(graph: Graph, calibrated: Estimator, rows: InputRows) -> str:
     parts = [_one_calibrated(graph, part, rows) for part in calibrated.calibrated_classifiers_]
     return graph.scaled(graph.add("Sum", *parts), 1 / len(parts))
 
 
-def _one_calibrated(graph: Graph, part: Any, rows: Rows) -> str:
+def _one_calibrated(graph: Graph, part: Any, rows: InputRows) -> str:
     scores, binary = _scores(graph, part.estimator, rows)
     if part.method == "temperature":
         if not hasattr(part.estimator, "decision_function"):
@@ -69,7 +69,7 @@ def _one_calibrated(graph: Graph, part: Any, rows: Rows) -> str:
     return graph.normalised(p)
 
 
-def _scores(graph: Graph, base: Estimator, rows: Rows) -> tuple[str, bool]:
+def _scores(graph: Graph, base: Estimator, rows: InputRows) -> tuple[str, bool]:
     """What is calibrated, and whether it is the second of two columns."""
     binary = len(base.classes_) == 2
     if not hasattr(base, "decision_function"):

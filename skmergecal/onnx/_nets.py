@@ -11,15 +11,15 @@ import numpy as np
 from skmergecal._optional import optional_import
 from skmergecal._typing import Estimator
 from skmergecal.members import as_net_input, copy_net, is_skorch
-from skmergecal.onnx._graph import DOUBLE, FLOAT, INT64, Graph, Tensor, need
+from skmergecal.onnx._graph import DOUBLE, FLOAT, INT64, Graph, GraphTensor, need
 from skmergecal.onnx._read import registers
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._rows import InputRows
 
 __all__: list[str] = []
 
 
 @registers("skorch_logits", lambda net: True)
-def _net_logits(graph: Graph, net: Estimator, rows: Rows) -> str:
+def _net_logits(graph: Graph, net: Estimator, rows: InputRows) -> str:
     z, dimensions = _exported(graph, copy_net(net), rows, link=None)
     if dimensions > 1:
         return z
@@ -29,13 +29,13 @@ def _net_logits(graph: Graph, net: Estimator, rows: Rows) -> str:
 
 @registers("skorch_proba", lambda net: True)
 @registers("proba", is_skorch)
-def _net_proba(graph: Graph, net: Estimator, rows: Rows) -> str:
+def _net_proba(graph: Graph, net: Estimator, rows: InputRows) -> str:
     private = copy_net(net)
     link = private._get_predict_nonlinearity()
     return graph.normalised(_exported(graph, private, rows, link)[0])
 
 
-def _exported(graph: Graph, net: Estimator, rows: Rows, link: Any) -> tuple[str, int]:
+def _exported(graph: Graph, net: Estimator, rows: InputRows, link: Any) -> tuple[str, int]:
     """The output of a module, after a link if there is one, and the number of its dimensions."""
     torch = optional_import("torch", extra="neural", purpose="converting skorch nets")
     names = set(inspect.signature(net.module_.forward).parameters)
@@ -76,4 +76,4 @@ def _exported(graph: Graph, net: Estimator, rows: Rows, link: Any) -> tuple[str,
     (out,) = graph.splice(need("onnx").load_from_string(buffer.getvalue()), [graph.cast(x, kind)])
     with torch.no_grad():
         dimensions = module(example).ndim
-    return graph.cast(Tensor(out.name, out.kind, 0), DOUBLE).name, dimensions
+    return graph.cast(GraphTensor(out.name, out.kind, 0), DOUBLE).name, dimensions

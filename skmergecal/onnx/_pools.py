@@ -17,10 +17,10 @@ from skmergecal.merging.fitted import (
 )
 from skmergecal.onnx._graph import Graph, Probe
 from skmergecal.onnx._read import named, read_source
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._rows import InputRows
 
 __all__ = [
-    "Opinion",
+    "GraphOpinion",
     "member_scores",
     "merged_proba",
     "merged_scaled",
@@ -30,7 +30,7 @@ __all__ = [
 
 
 @dataclass
-class Opinion:
+class GraphOpinion:
     """A member's opinion inside a graph; the counterpart of `skmergecal.members.Opinion`.
 
     Attributes
@@ -96,11 +96,11 @@ class Opinion:
 
 
 @dataclass
-class AveragedOpinion:
+class AveragedGraphOpinion:
     """The mean of the opinions of the models of folds."""
 
     graph: Graph
-    parts: list[Opinion | AveragedOpinion]
+    parts: list[GraphOpinion | AveragedGraphOpinion]
 
     def log_proba(self, softening: float) -> str:
         """Normalised mean of log-probabilities."""
@@ -122,23 +122,27 @@ class AveragedOpinion:
         return self.graph.scaled(self.graph.add("Sum", *parts), 1 / len(parts))
 
 
-def read_member(graph: Graph, member: Member, rows: Rows) -> Opinion | AveragedOpinion:
+def read_member(
+    graph: Graph, member: Member, rows: InputRows
+) -> GraphOpinion | AveragedGraphOpinion:
     """A member's opinion of the rows; each is read once."""
     if member.parts:
-        return AveragedOpinion(graph, [read_member(graph, part, rows) for part in member.parts])
+        return AveragedGraphOpinion(
+            graph, [read_member(graph, part, rows) for part in member.parts]
+        )
     with named(graph, member.name, member.estimator):
         raw = read_source(graph, member.estimator, member.source, rows)
         kind = type(fitted_last_step(member.estimator)[0]).__name__
         graph.probes.append(Probe("/".join(graph.path), kind, member, rows, raw))
-    return Opinion(graph, member, raw)
+    return GraphOpinion(graph, member, raw)
 
 
-def member_scores(graph: Graph, member: Member, rows: Rows) -> str:
+def member_scores(graph: Graph, member: Member, rows: InputRows) -> str:
     """Log-probabilities of a member, softened, in the merged columns; up to a constant per row."""
     return read_member(graph, member, rows).scores(member.softening)
 
 
-def merged_scores(graph: Graph, merge: FittedMerge, rows: Rows) -> str:
+def merged_scores(graph: Graph, merge: FittedMerge, rows: InputRows) -> str:
     """Merged scores before the temperature."""
     if isinstance(merge, OneModelMerge):
         return member_scores(graph, merge.merged, rows)
@@ -165,7 +169,7 @@ def _weighted(graph: Graph, parts: list[str], weights: list[float], width: int) 
     return graph.total(stacked, keep=False)
 
 
-def _stacked(graph: Graph, merge: StackedPoolsMerge, rows: Rows) -> str:
+def _stacked(graph: Graph, merge: StackedPoolsMerge, rows: InputRows) -> str:
     fit, used = merge.fit, [k for k in range(len(merge.members)) if merge.fit.uses(k)]
     classwise, width = fit.classwise, len(merge.fit.classwise.intercept)
     opinions = [read_member(graph, merge.members[k], rows) for k in used]
@@ -203,7 +207,7 @@ def _linear(
     weights: Array,
     which: list[int],
     calibrated: str | None,
-    opinions: list[Opinion | AveragedOpinion],
+    opinions: list[GraphOpinion | AveragedGraphOpinion],
     width: int,
 ) -> str:
     """A linear pool of calibrated probabilities, or of the members' own."""

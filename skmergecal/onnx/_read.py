@@ -27,17 +27,17 @@ from skmergecal.onnx._graph import (
     INT64,
     STRING,
     Graph,
-    Tensor,
+    GraphTensor,
     load_model,
     need,
 )
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._rows import InputRows
 from skmergecal.onnx._steps import conversions_of_steps
 
 __all__ = ["Emit", "kind", "knows", "named", "open_last_step", "read_source", "registers"]
 
 #: Adds the output of an estimator to a graph: (n_samples, n_own_classes), in double precision.
-Emit = Callable[[Graph, Estimator, Rows], str]
+Emit = Callable[[Graph, Estimator, InputRows], str]
 #: For each source of `skmergecal.members.READERS`, the kinds that are known, in their order.
 _KINDS: dict[str, list[tuple[Callable[[Estimator], bool], Emit]]] = {}
 
@@ -80,7 +80,9 @@ def named(graph: Graph, name: str, estimator: Estimator, part: str = "") -> Iter
         graph.path.pop()
 
 
-def open_last_step(graph: Graph, estimator: Estimator, rows: Rows) -> tuple[Estimator, Rows]:
+def open_last_step(
+    graph: Graph, estimator: Estimator, rows: InputRows
+) -> tuple[Estimator, InputRows]:
     """The last classifier inside Pipelines and searches, and its rows: see `fitted_last_step`."""
     final, _ = fitted_last_step(estimator)
     while estimator is not final:
@@ -100,7 +102,7 @@ def knows(estimator: Estimator, source: str) -> bool:
     return any(test(estimator) for test, _ in _KINDS.get(source, ()))
 
 
-def read_source(graph: Graph, estimator: Estimator, source: str, rows: Rows) -> str:
+def read_source(graph: Graph, estimator: Estimator, source: str, rows: InputRows) -> str:
     """What the last classifier of a member gives where the member is read."""
     final, rows = open_last_step(graph, estimator, rows)
     if source == "proba_of_nets":
@@ -118,7 +120,7 @@ def read_source(graph: Graph, estimator: Estimator, source: str, rows: Rows) -> 
     return graph.normalised(graph.add("Cast", proba.name, to=DOUBLE))
 
 
-def _support_vectors(graph: Graph, model: Estimator, rows: Rows) -> str:
+def _support_vectors(graph: Graph, model: Estimator, rows: InputRows) -> str:
     """Scores of support vector machines without probabilities; of two classes, (0, d)."""
     *_, scores = foreign(graph, model, rows)
     z = graph.add("Cast", scores.name, to=DOUBLE)
@@ -128,7 +130,7 @@ def _support_vectors(graph: Graph, model: Estimator, rows: Rows) -> str:
     return graph.matmul(graph.column(z, 0), np.array([[0.0, 1.0]]))
 
 
-def _transformed(graph: Graph, step: Estimator, rows: Rows) -> Rows:
+def _transformed(graph: Graph, step: Estimator, rows: InputRows) -> InputRows:
     """Rows after a step of a Pipeline."""
     if isinstance(step, FrozenEstimator):
         return _transformed(graph, step.estimator, rows)
@@ -136,16 +138,16 @@ def _transformed(graph: Graph, step: Estimator, rows: Rows) -> Rows:
     with named(graph, "", step, "a step of "):
         if has_held_out(step):
             logits = read_source(graph, step, "log_proba", rows)
-            return Rows([Tensor(logits, DOUBLE, len(step.classes_))], X=X)
+            return InputRows([GraphTensor(logits, DOUBLE, len(step.classes_))], X=X)
         (out,) = foreign(graph, step, rows)
-        return Rows([out], X=X)
+        return InputRows([out], X=X)
 
 
 def _transform(step: Estimator, X: Callable[[], Any]) -> Any:
     return step.transform(X())
 
 
-def foreign(graph: Graph, estimator: Estimator, rows: Rows) -> list[Tensor]:
+def foreign(graph: Graph, estimator: Estimator, rows: InputRows) -> list[GraphTensor]:
     """The outputs of what skl2onnx makes of an estimator, spliced into the graph."""
     rows = rows.in_common_types(graph)
     tries = [rows]
@@ -156,7 +158,7 @@ def foreign(graph: Graph, estimator: Estimator, rows: Rows) -> list[Tensor]:
         tries = [_side_by_side(graph, rows, keep_single=not hasattr(estimator, "predict"))]
     # Some converters know single precision only; what it changes is compared at the end.
     single = [graph.cast(t, FLOAT) if t.kind == DOUBLE else t for t in tries[-1].tensors]
-    tries.append(Rows(single, tries[-1].names))
+    tries.append(InputRows(single, tries[-1].names))
     for place, given in enumerate(tries):
         try:
             model = _converted(graph, estimator, given)
@@ -168,7 +170,7 @@ def foreign(graph: Graph, estimator: Estimator, rows: Rows) -> list[Tensor]:
     return graph.splice(model, given.tensors)
 
 
-def _converted(graph: Graph, estimator: Estimator, rows: Rows) -> Any:
+def _converted(graph: Graph, estimator: Estimator, rows: InputRows) -> Any:
     """The model that skl2onnx makes; onnxruntime can load it."""
     types = need("skl2onnx.common.data_types")
     by_kind = {
@@ -205,7 +207,7 @@ def _without_map(estimator: Estimator) -> dict[str, bool] | None:
     return {"zipmap": False} if "zipmap" in allowed else None
 
 
-def _numbers_in_double(graph: Graph, estimator: Estimator, rows: Rows) -> Rows:
+def _numbers_in_double(graph: Graph, estimator: Estimator, rows: InputRows) -> InputRows:
     """Columns of whole numbers in double precision; those that encoders take stay as they are.
 
     scikit-learn computes in double precision what it makes of them, skl2onnx in single.
@@ -215,7 +217,7 @@ def _numbers_in_double(graph: Graph, estimator: Estimator, rows: Rows) -> Rows:
         graph.cast(tensor, DOUBLE) if tensor.kind == INT64 and place not in stay else tensor
         for place, tensor in enumerate(rows.tensors)
     ]
-    return Rows(tensors, rows.names, rows.X)
+    return InputRows(tensors, rows.names, rows.X)
 
 
 def _encoded(estimator: Estimator, n_columns: int) -> set[int]:
@@ -238,16 +240,16 @@ def _parts(estimator: Any) -> list[Any]:
     return [estimator, *inside.values()]
 
 
-def _side_by_side(graph: Graph, rows: Rows, *, keep_single: bool = False) -> Rows:
+def _side_by_side(graph: Graph, rows: InputRows, *, keep_single: bool = False) -> InputRows:
     """Columns in one tensor: numbers in double precision, or text alone.
 
     Steps compute in single precision where all columns are in it, as scikit-learn's do.
     """
     if all(tensor.kind == STRING for tensor in rows.tensors):
         name = graph.add("Concat", *(t.name for t in rows.tensors), axis=1)
-        return Rows([Tensor(name, STRING, sum(t.width for t in rows.tensors))])
+        return InputRows([GraphTensor(name, STRING, sum(t.width for t in rows.tensors))])
     single = keep_single and all(tensor.kind == FLOAT for tensor in rows.tensors)
-    return Rows([rows.matrix(graph, FLOAT if single else DOUBLE)])
+    return InputRows([rows.matrix(graph, FLOAT if single else DOUBLE)])
 
 
 def _takes_columns(estimator: Estimator) -> bool:

@@ -20,9 +20,9 @@ from skmergecal.calibration import ClassShift, TemperatureCalibrator
 from skmergecal.members import FoldAverage, LabelledEstimator, classes_of
 from skmergecal.merging import MergedClassifier
 from skmergecal.onnx._answers import answer, label_of
-from skmergecal.onnx._graph import INT64, ML, Graph, Tensor, need
+from skmergecal.onnx._graph import INT64, ML, Graph, GraphTensor, need
 from skmergecal.onnx._read import named
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._rows import InputRows
 from skmergecal.tuning import DistilledClassifier, FineTunedClassifier
 
 __all__ = ["register"]
@@ -132,12 +132,12 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     graph = Graph(opsets, partial(_unique, scope))
     guess = need("skl2onnx.common.data_types").guess_proto_type
     tensors = [
-        Tensor(given.onnx_name, guess(given.type), int(given.get_second_dimension() or 0))
+        GraphTensor(given.onnx_name, guess(given.type), int(given.get_second_dimension() or 0))
         for given in operator.inputs
     ]
     names = [given.raw_name for given in operator.inputs] if len(tensors) > 1 else None
     with named(graph, "", model):
-        answered = answer(graph, model, Rows(tensors, names))
+        answered = answer(graph, model, InputRows(tensors, names))
         label, classes = label_of(graph, model, answered.scores)
         if scope.get_options(model, {"raw_scores": False}, fail=False)["raw_scores"]:
             values = _raw_scores(graph, answered.scaled(), len(classes))

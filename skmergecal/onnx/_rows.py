@@ -10,9 +10,9 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skmergecal._optional import is_dask
-from skmergecal.onnx._graph import DOUBLE, FLOAT, FLOAT16, INT64, STRING, Graph, Tensor, need
+from skmergecal.onnx._graph import DOUBLE, FLOAT, FLOAT16, INT64, STRING, Graph, GraphTensor, need
 
-__all__ = ["Input", "Rows", "inputs_of", "is_missing"]
+__all__ = ["Input", "InputRows", "inputs_of", "is_missing"]
 
 #: Integers other than INT64.
 _INTEGERS = (2, 3, 4, 5, 6, 12, 13)
@@ -128,7 +128,7 @@ def _input(name: str, what: str, values: np.ndarray) -> Input:
 
 
 @dataclass(frozen=True)
-class Rows:
+class InputRows:
     """Rows inside a graph.
 
     Attributes
@@ -141,11 +141,11 @@ class Rows:
         Gives the same rows as estimators take them, to compare.
     """
 
-    tensors: Sequence[Tensor]
+    tensors: Sequence[GraphTensor]
     names: Sequence[str] | None = None
     X: Callable[[], Any] | None = None
 
-    def matrix(self, graph: Graph, kind: int = DOUBLE) -> Tensor:
+    def matrix(self, graph: Graph, kind: int = DOUBLE) -> GraphTensor:
         """All columns side by side as numbers of one type.
 
         Raises
@@ -164,7 +164,7 @@ class Rows:
             graph.known[key] = parts[0]
             if len(parts) > 1:
                 name = graph.add("Concat", *(part.name for part in parts), axis=1)
-                graph.known[key] = Tensor(name, kind, sum(part.width for part in parts))
+                graph.known[key] = GraphTensor(name, kind, sum(part.width for part in parts))
         return graph.known[key]
 
     @property
@@ -172,13 +172,13 @@ class Rows:
         """Whether all are integers."""
         return all(tensor.kind in (INT64, *_INTEGERS) for tensor in self.tensors)
 
-    def in_common_types(self, graph: Graph) -> Rows:
+    def in_common_types(self, graph: Graph) -> InputRows:
         """Integers as INT64, half precision as single, which is what skl2onnx knows."""
         to = {FLOAT16: FLOAT, **dict.fromkeys(_INTEGERS, INT64)}
         tensors = [graph.cast(tensor, to.get(tensor.kind, tensor.kind)) for tensor in self.tensors]
-        return Rows(tensors, self.names, self.X)
+        return InputRows(tensors, self.names, self.X)
 
-    def columns(self, graph: Graph, names: Sequence[str] | None) -> Rows:
+    def columns(self, graph: Graph, names: Sequence[str] | None) -> InputRows:
         """One tensor per column, with the names that an estimator knows."""
         if self.names is not None or names is None:
             return self
@@ -186,8 +186,8 @@ class Rows:
         parts = []
         for place in range(len(names)):
             name = graph.add("Gather", whole.name, np.array([place]), axis=1)
-            parts.append(Tensor(name, whole.kind, 1))
-        return Rows(parts, list(names), self.X)
+            parts.append(GraphTensor(name, whole.kind, 1))
+        return InputRows(parts, list(names), self.X)
 
     def value_infos(self) -> list[Any]:
         """What the format calls inputs of a graph."""

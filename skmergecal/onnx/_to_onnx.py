@@ -12,10 +12,10 @@ from skmergecal._typing import Estimator
 from skmergecal._validation import check_parameters
 from skmergecal.onnx._answers import answer, label_of
 from skmergecal.onnx._gate import Answers, check_answers, run_model
-from skmergecal.onnx._graph import ML, Graph, Tensor, need
+from skmergecal.onnx._graph import ML, Graph, GraphTensor, need
 from skmergecal.onnx._read import named
 from skmergecal.onnx._register import register
-from skmergecal.onnx._rows import Rows, inputs_of
+from skmergecal.onnx._rows import InputRows, inputs_of
 
 __all__ = ["to_onnx"]
 
@@ -96,9 +96,9 @@ def to_onnx(model: Estimator, X: Any, *, tolerance: float = 1e-5, target_opset: 
     expected = Answers(np.asarray(model.predict(X)), np.asarray(model.predict_proba(X)))
     register()
     graph = Graph.empty(opsets, [i.name for i in inputs])
-    tensors = [Tensor(i.name, i.kind, i.values.shape[1], i.values.shape[2:]) for i in inputs]
+    tensors = [GraphTensor(i.name, i.kind, i.values.shape[1], i.values.shape[2:]) for i in inputs]
     names = [i.name for i in inputs] if hasattr(X, "columns") else None
-    rows = Rows(tensors, names, lambda: X)
+    rows = InputRows(tensors, names, lambda: X)
     with named(graph, "", model):
         answered = answer(graph, model, rows)
         label, classes = label_of(graph, model, answered.scores)

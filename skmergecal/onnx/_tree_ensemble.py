@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from skmergecal.onnx._graph import DOUBLE, FLOAT, ML, STRING, Graph, Tensor, need
-from skmergecal.onnx._rows import Rows
+from skmergecal.onnx._graph import DOUBLE, FLOAT, ML, STRING, Graph, GraphTensor, need
+from skmergecal.onnx._rows import InputRows
 
 __all__ = ["LEAF", "LEQ", "LT", "Tree", "TreeEnsemble", "category_codes", "with_codes"]
 
@@ -107,7 +107,7 @@ class TreeEnsemble:
     n_sums: int
     trees: list[Tree] = field(default_factory=list)
 
-    def emit(self, graph: Graph, x: Tensor) -> str:
+    def emit(self, graph: Graph, x: GraphTensor) -> str:
         """The sums of the leaves for rows in double precision, (n_samples, n_sums).
 
         onnxruntime adds them up in double precision, and gives them rounded to single precision.
@@ -140,7 +140,7 @@ class TreeEnsemble:
             target_ids=sums.tolist(),
             target_weights_as_tensor=tensor(weights, "w"),
         )
-        return graph.cast(Tensor(name, FLOAT, self.n_sums), DOUBLE).name
+        return graph.cast(GraphTensor(name, FLOAT, self.n_sums), DOUBLE).name
 
 
 def _leaves(number: int, tree: Tree) -> tuple[np.ndarray, ...]:
@@ -154,7 +154,7 @@ def _leaves(number: int, tree: Tree) -> tuple[np.ndarray, ...]:
     return np.full(len(rows), number), nodes, columns + tree.first, values[rows, columns]
 
 
-def category_codes(graph: Graph, column: Tensor, categories: Any) -> str:
+def category_codes(graph: Graph, column: GraphTensor, categories: Any) -> str:
     """The places of categories in their list, (n_samples, 1); NaN for others."""
     labels = np.asarray(categories)
     if column.kind == STRING:
@@ -167,7 +167,7 @@ def category_codes(graph: Graph, column: Tensor, categories: Any) -> str:
             values_floats=[float(place) for place in range(len(keys))],
             default_float=float("nan"),
         )
-        return graph.cast(Tensor(codes, FLOAT, 1), DOUBLE).name
+        return graph.cast(GraphTensor(codes, FLOAT, 1), DOUBLE).name
     same = graph.add("Equal", graph.cast(column, DOUBLE).name, labels[None].astype(np.float64))
     same = graph.add("Cast", same, to=DOUBLE)
     places = np.arange(1, len(labels) + 1, dtype=np.float64)[:, None]
@@ -177,8 +177,8 @@ def category_codes(graph: Graph, column: Tensor, categories: Any) -> str:
 
 
 def with_codes(
-    graph: Graph, rows: Rows, categories: dict[int, Any], order: Sequence[int]
-) -> Tensor:
+    graph: Graph, rows: InputRows, categories: dict[int, Any], order: Sequence[int]
+) -> GraphTensor:
     """Rows in double precision, some columns replaced by the codes of their categories.
 
     Parameters
@@ -199,4 +199,4 @@ def with_codes(
             parts.append(category_codes(graph, columns[place], categories[place]))
         else:
             parts.append(graph.cast(columns[place], DOUBLE).name)
-    return Tensor(graph.add("Concat", *parts, axis=1), DOUBLE, len(parts))
+    return GraphTensor(graph.add("Concat", *parts, axis=1), DOUBLE, len(parts))

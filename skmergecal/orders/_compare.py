@@ -156,20 +156,23 @@ def compare_fit_orders(
     splitter = check_cv(cv, labels, classifier=True)
     splits = list(splitter.split(X, labels, used_groups(cv, splitter, groups)))
     shared = (estimators, X, labels, groups, chosen, scoring, held_out, params)
-    fold = _Fold(*shared, verbose=int(verbose), n_folds=len(splits))
-    results = _results(fold, splits, random_state, n_jobs)
+    comparison = _Comparison(*shared, verbose=int(verbose), n_folds=len(splits))
+    results = _results(comparison, splits, random_state, n_jobs)
     ratio = float(np.mean([len(test) / len(train) for train, test in splits]))
     return _table(results, chosen, baseline, level, ratio)
 
 
 def _results(
-    fold: _Fold, splits: Sequence[tuple[Any, Any]], random_state: Any, n_jobs: int | None
+    comparison: _Comparison,
+    splits: Sequence[tuple[Any, Any]],
+    random_state: Any,
+    n_jobs: int | None,
 ) -> list[dict[str, _Result]]:
     """Results of every order on each fold."""
     seeds = check_random_state(random_state).randint(2**31 - 1, size=len(splits))
     runs = enumerate(zip(splits, seeds, strict=True), start=1)
     done = Parallel(n_jobs=n_jobs)(
-        delayed(fold.run)(number, np.asarray(train), np.asarray(test), int(seed))
+        delayed(comparison.scores)(number, np.asarray(train), np.asarray(test), int(seed))
         for number, ((train, test), seed) in runs
     )
     for _, warned in done:
@@ -197,7 +200,7 @@ def _refuse_weights_inside(order: Estimator) -> None:
             refuse_weights(part.weights, part.method)
 
 
-class _Fold(NamedTuple):
+class _Comparison(NamedTuple):
     """Data and settings that all folds share."""
 
     estimators: Sequence[tuple[str, Estimator]]
@@ -211,19 +214,21 @@ class _Fold(NamedTuple):
     verbose: int
     n_folds: int
 
-    def run(
+    def scores(
         self, number: int, train: IntArray, test: IntArray, seed: int
     ) -> tuple[dict[str, _Result], list[Warned]]:
         """Fit the members and every order; score on the test rows. And what warned."""
         with Gathered() as warned:
-            return self._run(number, train, test, seed), warned
+            return self._scores(number, train, test, seed), warned
 
     def _say(self, number: int, what: str) -> None:
         if self.verbose > 0:
             sys.stdout.write(f"[compare_fit_orders] fold {number} of {self.n_folds}: {what}\n")
             sys.stdout.flush()
 
-    def _run(self, number: int, train: IntArray, test: IntArray, seed: int) -> dict[str, _Result]:
+    def _scores(
+        self, number: int, train: IntArray, test: IntArray, seed: int
+    ) -> dict[str, _Result]:
         own, rest = self._parts(train, seed)
         start = time.perf_counter()
         members = [(name, self._fitted(name, e, own)) for name, e in self.estimators]

@@ -129,7 +129,7 @@ class _TrueClasses(NamedTuple):
         return len(self.y), int(self.y.sum()), float(self.true.sum() + self.counts.sum())
 
 
-class _LossOfPart:
+class _LinearLossOfPart:
     """The loss of the rows of a partition, in shares of the total weight of all rows."""
 
     def __init__(self, rows: _TrueClasses, total: float) -> None:
@@ -168,20 +168,20 @@ def fit_linear_weights(rows: Partitions[Rows]) -> tuple[Array, float]:
     """Weights of the linear pool and its mean loss, from probabilities in partitions."""
     n_members, total = rows.reduce(_members_and_total, how=("max", "sum"), what="number of rows")
     of_true_classes = rows.map(_TrueClasses.of).stored("probabilities of the true classes")
-    parts = of_true_classes.map(_LossOfPart, total)
-    share = parts.reduce(_LossOfPart.taking_part, what="rows that can favour weights")
+    parts = of_true_classes.map(_LinearLossOfPart, total)
+    share = parts.reduce(_LinearLossOfPart.taking_part, what="rows that can favour weights")
 
     # Scaling w by c changes the loss by share [(c - 1) sum(w) - log(c)], lowest where the new sum,
     # c sum(w), is 1.
     def loss(w: Array) -> tuple[float, Array, Array]:
-        value, pull, hessian = parts.reduce(_LossOfPart.derivatives, w, what="linear pool")
+        value, pull, hessian = parts.reduce(_LinearLossOfPart.derivatives, w, what="linear pool")
         return float(value + w.sum() * share), share - pull, hessian
 
     weights = np.full(n_members, 1 / n_members)
     if share > 0:
         weights = minimise_nonnegative(loss, weights)
         weights = weights / weights.sum()
-    return weights, float(parts.reduce(_LossOfPart.loss, weights, what="linear pool"))
+    return weights, float(parts.reduce(_LinearLossOfPart.loss, weights, what="linear pool"))
 
 
 def _members_and_total(rows: Rows) -> tuple[int, float]:

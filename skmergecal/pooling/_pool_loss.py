@@ -24,7 +24,7 @@ _FEW_CLASSES = 32
 _EXPONENTS = -400, 600
 
 
-class _Block(NamedTuple):
+class _GapBlock(NamedTuple):
     gaps: Array
     """Gaps to the true class in the members' units, (n_members, (n_classes - 1) * rows)."""
     weight: Array
@@ -75,19 +75,19 @@ class PoolLoss:
         found._parts = found._cut_parts()
         return found
 
-    def _cut_parts(self) -> Partitions[LossOfPart]:
+    def _cut_parts(self) -> Partitions[PoolLossOfPart]:
         # In partitions each round has parts of its own.
-        return self.rows.map(LossOfPart, self.unit, isinstance(self.rows, InMemory))
+        return self.rows.map(PoolLossOfPart, self.unit, isinstance(self.rows, InMemory))
 
     def value(self, beta: Array) -> float:
         """Mean loss at beta, without derivatives."""
-        loss = self._parts.reduce(LossOfPart.value, beta * self.unit, what="logarithmic pool")
+        loss = self._parts.reduce(PoolLossOfPart.value, beta * self.unit, what="logarithmic pool")
         return float(loss / self.total)
 
     def derivatives(self, x: Array) -> tuple[float, Array, Array]:
         """Mean loss at beta = x / unit, its gradient and its Hessian in x."""
         loss, gradient, square, hessian = self._parts.reduce(
-            LossOfPart.derivatives, x, what="logarithmic pool"
+            PoolLossOfPart.derivatives, x, what="logarithmic pool"
         )
         hessian = hessian + square
         # Rounding in the subtraction should not give a negative curvature.
@@ -106,7 +106,7 @@ def rows_of_block(n_members: int, n_classes: int) -> int:
     return max(_BLOCK // (n_members * n_classes), 1)
 
 
-class LossOfPart:
+class PoolLossOfPart:
     """The summed loss of the rows of a partition, in given units, perhaps of several points."""
 
     def __init__(self, rows: Rows, unit: Array, several: bool) -> None:
@@ -121,10 +121,10 @@ class LossOfPart:
         self._room = None if few or n_classes > 2 else np.empty(room)
         self._kept = list(self._cut()) if few else None
 
-    def _cut(self) -> Iterator[_Block]:
+    def _cut(self) -> Iterator[_GapBlock]:
         for start in range(0, len(self.y), self.rows):
             part = slice(start, start + self.rows)
-            yield _Block(self._gaps(part), self.weight[part])
+            yield _GapBlock(self._gaps(part), self.weight[part])
 
     def _gaps(self, part: slice) -> Array:
         """Gaps of some rows, class by class or row by row."""
@@ -157,10 +157,10 @@ class LossOfPart:
         flat: Array = gaps.reshape(len(self.z), -1)
         return flat
 
-    def _blocks(self) -> Iterable[_Block]:
+    def _blocks(self) -> Iterable[_GapBlock]:
         return self._cut() if self._kept is None else self._kept
 
-    def _exp(self, block: _Block, x: Array) -> tuple[Array, Array, Array]:
+    def _exp(self, block: _GapBlock, x: Array) -> tuple[Array, Array, Array]:
         """Exponentials exp(u - top), top = max(u, 0), and their sum with the true class's."""
         rows = len(block.weight)
         u = (x @ block.gaps).reshape((-1, rows) if self._axis == 0 else (rows, -1))

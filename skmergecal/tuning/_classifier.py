@@ -263,7 +263,7 @@ class FineTunedClassifier(CallbackSupportMixin, LogProbaClassifier):
         if context is not None:
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         tuning = self._tuning(context)
-        tuned = tuning.run(data)
+        tuned = tuning.tune(data)
         parts = [tuning.held_out(data, train, test, tuned.classes) for train, test in folds]
         if context is not None:
             context.call_on_fit_task_end(estimator=self, X=X, y=y)

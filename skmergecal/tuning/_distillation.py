@@ -121,7 +121,7 @@ class Distillation:
         report = report_of(0.0, None, {}, codes, None, (teacher.seconds_per_row, seconds))
         return DistilledModel(teacher.estimator, member, teacher.classes, report, None)
 
-    def run(self, rows: FitRows, *, held_out: bool) -> DistilledModel:
+    def distil(self, rows: FitRows, *, held_out: bool) -> DistilledModel:
         """Choose the share of the labels, if need be, and fit the student on all rows.
 
         Parameters

@@ -210,7 +210,7 @@ class DistilledClassifier(LogProbaClassifier):
         else:
             rows = FitRows.check(X, y, sample_weight)
             routed = route_fit_params(self, self._named(), sample_weight, params)
-            found = self._distillation(routed, unlabelled).run(rows, held_out=held_out)
+            found = self._distillation(routed, unlabelled).distil(rows, held_out=held_out)
         self._set_fitted(found)
         self._check_features(X, reset=True)
         if found.held_out is None:

@@ -94,23 +94,23 @@ class _Training:
 
     def fitted(self, soft: SoftLabels) -> Member:
         """A clone of the student, fitted to labels."""
-        return self._run(self.student, replace(_LABEL_PLAN, epochs=0), soft, None)
+        return self._trained(self.student, replace(_LABEL_PLAN, epochs=0), soft, None)
 
     def trained(self, start: Estimator, soft: SoftLabels, share: float) -> Member:
         """A fitted net, trained on towards a mixture of soft labels and labels."""
         if share == 1.0:
-            return self._run(start, _LABEL_PLAN, soft.labelled(), None)
+            return self._trained(start, _LABEL_PLAN, soft.labelled(), None)
         epochs = min(max(_SOFT_ROWS // len(soft.codes), _SOFT_PLAN.epochs), 2 * _SOFT_PLAN.epochs)
-        return self._run(start, replace(_SOFT_PLAN, epochs=epochs), soft, share)
+        return self._trained(start, replace(_SOFT_PLAN, epochs=epochs), soft, share)
 
-    def _run(
+    def _trained(
         self, estimator: Estimator, plan: TrainingPlan, soft: SoftLabels, share: float | None
     ) -> Member:
         """Learn a mixture with a share of the labels; None: only these."""
         params = dict(soft.params)
         if soft.weight is not None and (name := sample_weight_param(self.student)) is not None:
             params[name] = soft.weight
-        run = TuningRun(
+        tuning = TuningRun(
             estimator=estimator,
             plan=plan,
             soft=share is not None,
@@ -125,4 +125,4 @@ class _Training:
         goals = None if share is None else soft.proba
         known = np.flatnonzero(soft.codes >= 0)
         data = TuningData(soft.X, labels, soft.weight, None, params, goals, known)
-        return run.run(data).member.softened(0.0)
+        return tuning.tune(data).member.softened(0.0)

@@ -91,7 +91,7 @@ class TunedModel:
 
 @dataclass(frozen=True)
 class TuningRun:
-    """Further training, ready to be run on any rows.
+    """Further training, ready for any rows.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class TuningRun:
     progress: Progress
     label_share: float = 0.0
 
-    def run(self, data: TuningData) -> TunedModel:
+    def tune(self, data: TuningData) -> TunedModel:
         """Fit, if need be, and train."""
         member, classes = self._fitted(data)
         opened = open_estimator(member.estimator)
@@ -162,7 +162,7 @@ class TuningRun:
     def held_out(
         self, data: TuningData, train: IntArray, test: IntArray, classes: np.ndarray
     ) -> Array:
-        """Log-probabilities of some rows from a run without them, columns in order of classes."""
+        """Log-probabilities of rows from a training without them, columns in order of classes."""
         assert data.labels is not None
         fold = replace(
             data,
@@ -171,7 +171,7 @@ class TuningRun:
             weight=None if data.weight is None else data.weight[train],
             params=cut_params(data.X, data.params or {}, train),
         )
-        tuned = self.run(fold).member
+        tuned = self.tune(fold).member
         columns = encode_labels(tuned.classes, classes, remedy="They are classes of a fold.")
         member = replace(tuned, columns=columns, n_classes=len(classes))
         if len(member.missing):

@@ -142,4 +142,4 @@ def fit_on_copies(
     if copies.weight is not None:
         params[str(sample_weight_param(student))] = copies.weight
     Z = _safe_indexing(soft.X, copies.rows)
-    return FitTask("student", student, Z, classes[copies.codes], None, params).run()
+    return FitTask("student", student, Z, classes[copies.codes], None, params).fitted()

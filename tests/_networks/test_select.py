@@ -39,7 +39,7 @@ def selected(cls):
     modules = [cls().double().eval() for _ in range(3)]
     arrays = [as_float64(arrays_of(module)) for module in modules]
     selection = _Selection(trace(modules[0]), arrays, [0.5, 0.3, 0.2], rows(50))
-    selection.run()
+    selection.choose_all()
     return selection, arrays
 
 

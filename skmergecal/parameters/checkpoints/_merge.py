@@ -20,7 +20,7 @@ from skmergecal.exceptions import IncompatibleEstimatorsError
 from skmergecal.parameters.checkpoints._safetensors import (
     DTYPES,
     Checkpoint,
-    Tensor,
+    StoredTensor,
     decode,
     encode,
     make_header,
@@ -168,7 +168,7 @@ def _differences(a: Checkpoint, b: Checkpoint) -> Iterator[tuple[str, list[objec
         yield f"metadata {key!r}", [c.metadata.get(key) for c in (a, b)]
 
 
-def _describe(tensor: Tensor | None) -> str:
+def _describe(tensor: StoredTensor | None) -> str:
     return "missing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
 
 

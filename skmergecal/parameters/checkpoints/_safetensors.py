@@ -19,7 +19,15 @@ import numpy as np
 
 from skmergecal._typing import Array
 
-__all__ = ["DTYPES", "Checkpoint", "Tensor", "decode", "encode", "make_header", "read_checkpoint"]
+__all__ = [
+    "DTYPES",
+    "Checkpoint",
+    "StoredTensor",
+    "decode",
+    "encode",
+    "make_header",
+    "read_checkpoint",
+]
 
 #: Longest header that the format allows.
 _LONGEST_HEADER = 100_000_000
@@ -44,7 +52,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
-class Tensor(NamedTuple):
+class StoredTensor(NamedTuple):
     """Type, shape and position of a tensor in its file.
 
     Attributes
@@ -79,7 +87,7 @@ class Checkpoint:
     """
 
     path: Path
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
 
     def read(self, start: int, stop: int) -> bytes:
@@ -154,7 +162,7 @@ def _check_text(path: Path, texts: list[str]) -> None:
             raise _broken(path, f"{text!r} in its header is no valid text") from error
 
 
-def _tensor(path: Path, name: str, entry: Any, offset: int) -> Tensor:
+def _tensor(path: Path, name: str, entry: Any, offset: int) -> StoredTensor:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _broken(path, f"tensor {name!r} has no dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -168,7 +176,7 @@ def _tensor(path: Path, name: str, entry: Any, offset: int) -> Tensor:
         raise _broken(path, f"tensor {name!r} has a shape that no array can have")
     if stop - start != math.prod(shape) * DTYPES[dtype].itemsize:
         raise _broken(path, f"tensor {name!r}, {dtype} {shape}, has {stop - start} bytes")
-    return Tensor(dtype, tuple(shape), offset + start, offset + stop)
+    return StoredTensor(dtype, tuple(shape), offset + start, offset + stop)
 
 
 def _are_counts(values: Any) -> bool:
@@ -186,7 +194,7 @@ def _can_be_counted(shape: list[int]) -> bool:
 
 
 def make_header(
-    tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+    tensors: Mapping[str, StoredTensor], metadata: Mapping[str, str]
 ) -> tuple[bytes, list[str]]:
     """Header of a file, and the order of its tensors: the widest types first, then by name.
 
