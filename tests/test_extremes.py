@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
-from skmergecal._temperature._fit import fit_temperature
+from skmergecal.calibration import fit_temperature
 from skmergecal.pooling import (
     fit_classwise_pool,
     fit_combined_pool,

@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.naive_bayes import GaussianNB
 
 from skmergecal import TemperatureCalibrator
-from skmergecal._temperature._fit import fit_temperature
+from skmergecal.calibration import fit_temperature
 from tests.strategies import problems
 
 

@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
-from skmergecal._memory._recent import RecentArrays
+from skmergecal._memory import RecentArrays
 from skmergecal.members import Cache
 from skmergecal.members._member import Member
 

@@ -18,7 +18,7 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 
 from skmergecal import MergedClassifier, TemperatureCalibrator, merge_path
-from skmergecal._networks._network import dense_network
+from skmergecal._networks import dense_network
 from skmergecal.exceptions import IncompatibleEstimatorsError, MergeBarrierError
 from skmergecal.merging import MergeReport
 from skmergecal.parameters import Parameters, read_parameters, write_parameters

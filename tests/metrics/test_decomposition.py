@@ -12,7 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.model_selection import KFold, ShuffleSplit
 
-from skmergecal._temperature._fit import fit_temperature
+from skmergecal.calibration import fit_temperature
 from skmergecal.metrics import decompose_brier_score, decompose_log_loss
 from tests.strategies import draw_labels, seeds
 

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skmergecal import MergedClassifier, TemperatureCalibrator, calibration_report
-from skmergecal._temperature._fit import fit_temperature
+from skmergecal.calibration import fit_temperature
 from skmergecal.metrics import expected_calibration_error
 from tests.stand_ins import Said
 

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmergecal import FineTunedClassifier, MergedClassifier, TemperatureCalibrator
-from skmergecal._networks._network import dense_network
+from skmergecal._networks import dense_network
 from skmergecal.parameters import Parameters, read_parameters, write_parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
