@@ -78,7 +78,7 @@ class Probe(NamedTuple):
     kind : str
         Name of its class.
     member : Member
-    rows : Rows
+    rows : InputRows
         What it reads.
     tensor : str
         What it gives.

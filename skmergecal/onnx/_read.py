@@ -32,7 +32,7 @@ from skmergecal.onnx._graph import (
     need,
 )
 from skmergecal.onnx._rows import InputRows
-from skmergecal.onnx._steps import conversions_of_steps
+from skmergecal.onnx._steps import conversions_of_steps, shapes_of_steps
 
 __all__ = ["Emit", "kind", "knows", "named", "open_last_step", "read_source", "registers"]
 
@@ -192,6 +192,7 @@ def _converted(graph: Graph, estimator: Estimator, rows: InputRows) -> Any:
         target_opset=dict(graph.opsets),
         options=_without_map(estimator) or scalers,
         custom_conversion_functions=conversions_of_steps(),
+        custom_shape_calculators=shapes_of_steps(),
     )
     load_model(model)
     return model

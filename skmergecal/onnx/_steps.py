@@ -1,4 +1,4 @@
-"""Steps before models in which text may be missing: for skl2onnx, missing text is no category."""
+"""Steps before models that skl2onnx converts otherwise than scikit-learn computes them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,29 @@ from typing import Any
 
 import numpy as np
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
+from sklearn.preprocessing import Binarizer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 
+from skmergecal.onnx._encoders import convert_encoder, shape_of_encoder
 from skmergecal.onnx._graph import need
 from skmergecal.onnx._rows import is_missing
 
-__all__ = ["conversions_of_steps"]
+__all__ = ["conversions_of_steps", "shapes_of_steps"]
+
+_ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
+
+
+def shapes_of_steps() -> dict[type, Callable[..., None]]:
+    """What `skl2onnx.convert_sklearn` takes as ``custom_shape_calculators``."""
+    return dict.fromkeys(_ENCODERS, shape_of_encoder)
 
 
 def conversions_of_steps() -> dict[type, Callable[..., None]]:
     """What `skl2onnx.convert_sklearn` takes as ``custom_conversion_functions``."""
-    encoders = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
-    return {**dict.fromkeys(encoders, _encoder), SimpleImputer: _imputer}
+    return {
+        **dict.fromkeys(_ENCODERS, _encoder),
+        SimpleImputer: _imputer,
+        Binarizer: _binarizer,
+    }
 
 
 def _convert(scope: Any, operator: Any, container: Any, other: Any) -> None:
@@ -49,18 +60,7 @@ def _encoder(scope: Any, operator: Any, container: Any) -> None:
     step = operator.raw_operator
     columns = zip(_takes_text(operator), step.categories_, strict=True)
     known = [_with_empty_text(labels) if text else labels for text, labels in columns]
-    changed = any(new is not old for new, old in zip(known, step.categories_, strict=True))
-    if isinstance(step, OrdinalEncoder):
-        coded = is_missing(step.encoded_missing_value)  # as NaN, where skl2onnx has a number
-        if changed or (coded and any(map(is_missing, (labels[-1] for labels in known)))):
-            msg = (
-                "its OrdinalEncoder learned missing values as a category, for which skl2onnx has "
-                "another code: fill them before the fit, with X.fillna for example"
-            )
-            raise TypeError(msg)
-    other = copy.copy(step)
-    other.categories_ = known
-    _convert(scope, operator, container, other)
+    convert_encoder(scope, operator, container, known)
 
 
 def _with_empty_text(labels: Any) -> Any:
@@ -82,4 +82,13 @@ def _imputer(scope: Any, operator: Any, container: Any) -> None:
     if all(_takes_text(operator)) and is_missing(step.missing_values):
         other = copy.copy(step)
         other.missing_values = ""
+    _convert(scope, operator, container, other)
+
+
+def _binarizer(scope: Any, operator: Any, container: Any) -> None:
+    """Binarizers, which in double precision give 1 for the threshold itself in skl2onnx."""
+    step = other = operator.raw_operator
+    if isinstance(operator.inputs[0].type, need("skl2onnx.common.data_types").DoubleTensorType):
+        other = copy.copy(step)
+        other.threshold = np.nextafter(float(step.threshold), np.inf)
     _convert(scope, operator, container, other)

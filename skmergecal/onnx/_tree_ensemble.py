@@ -184,7 +184,7 @@ def with_codes(
     Parameters
     ----------
     graph : Graph
-    rows : Rows
+    rows : InputRows
     categories : dict of int to array-like
         For columns with categories.
     order : sequence of int
