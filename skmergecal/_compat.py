@@ -64,6 +64,7 @@ __all__ = [
     "_routing_enabled",
     "_safe_indexing",
     "allow_what_all_allow",
+    "scaler_of_power",
     "tags_of",
     "validate_parameter_constraints",
     "with_callbacks",
@@ -101,6 +102,11 @@ def with_tags_inside(tags: Any, estimator: Any) -> Any:
         tags.classifier_tags = inner.classifier_tags
         tags.classifier_tags.multi_label = False
     return tags
+
+
+def scaler_of_power(step: Any) -> Any:
+    """The scaler of a fitted PowerTransformer, which it has under a private name; or None."""
+    return step._scaler if step.standardize else None
 
 
 class _NoCallbacks:

@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from skmergecal._typing import Array
-from skmergecal.onnx._graph import BOOL, FLOAT, INT64, ML, need
+from skmergecal.onnx._graph import FLOAT, INT64, ML, need
+from skmergecal.onnx._nodes import Nodes
 from skmergecal.onnx._rows import is_missing
 
 __all__ = ["codes_of_categories", "convert_encoder", "shape_of_encoder"]
@@ -96,44 +97,6 @@ def _gives_whole_numbers(encoder: Any) -> bool:
     return np.issubdtype(getattr(encoder, "dtype", float), np.integer)
 
 
-class _Nodes:
-    """Adds nodes to a graph of skl2onnx."""
-
-    def __init__(self, scope: Any, container: Any) -> None:
-        self.scope, self.container = scope, container
-
-    def add(self, kind: str, inputs: list[str], *, domain: str = "", **attributes: Any) -> str:
-        """A node with one output, whose name is returned."""
-        output: str = self.scope.get_unique_variable_name(kind)
-        name = self.scope.get_unique_operator_name(kind)
-        self.container.add_node(kind, inputs, output, op_domain=domain, name=name, **attributes)
-        return output
-
-    def constant(self, values: np.ndarray) -> str:
-        """A constant tensor of the type of its numbers."""
-        name: str = self.scope.get_unique_variable_name("constant")
-        kind = need("onnx").helper.np_dtype_to_tensor_dtype(values.dtype)
-        self.container.add_initializer(name, kind, values.shape, values.ravel().tolist())
-        return name
-
-    def cast(self, tensor: str, kind: int) -> str:
-        """The tensor with elements of another type."""
-        return self.add("Cast", [tensor], to=kind)
-
-    def times(self, tensor: str, matrix: Array) -> str:
-        """Rows of a tensor, one of whose numbers is 1 and the others 0, times a matrix."""
-        if np.array_equal(matrix, np.eye(len(matrix))):
-            return tensor
-        nan = np.isnan(matrix)
-        numbers = np.where(nan, 0.0, matrix).astype(np.float32)
-        found = self.add("MatMul", [tensor, self.constant(numbers)])
-        if not nan.any():
-            return found
-        which = self.add("MatMul", [tensor, self.constant(nan.astype(np.float32))])
-        no_number = self.constant(np.array([[np.nan]], dtype=np.float32))
-        return self.add("Where", [self.cast(which, BOOL), no_number, found])
-
-
 def convert_encoder(scope: Any, operator: Any, container: Any, categories: list[Any]) -> None:
     """Add an encoder to a graph of skl2onnx.
 
@@ -144,13 +107,12 @@ def convert_encoder(scope: Any, operator: Any, container: Any, categories: list[
     categories : list of ndarray
         Those of each column, as ONNX has them.
     """
-    step, nodes = operator.raw_operator, _Nodes(scope, container)
+    step, nodes = operator.raw_operator, Nodes(scope, container)
     parts, numbers = [], iter(range(len(categories)))
     for given in operator.inputs:
         for place in range(given.get_second_dimension()):
             number = next(numbers)
-            column = nodes.constant(np.array([place]))
-            column = nodes.add("Gather", [given.full_name, column], axis=1)
+            column = nodes.columns(given.full_name, [place])
             known, places = _known(nodes, column, given.type, categories[number])
             codes = codes_of_categories(step, number)[[*places, -1]]
             fails = getattr(step, "handle_unknown", "ignore") == "error"
@@ -160,7 +122,7 @@ def convert_encoder(scope: Any, operator: Any, container: Any, categories: list[
     container.add_node("Identity", found, operator.outputs[0].full_name)
 
 
-def _known(nodes: _Nodes, column: str, given: Any, labels: Any) -> tuple[str, list[int]]:
+def _known(nodes: Nodes, column: str, given: Any, labels: Any) -> tuple[str, list[int]]:
     """Which of its categories each row has, as numbers, and the places of these categories."""
     types = need("skl2onnx.common.data_types")
     places = list(range(len(labels)))
@@ -194,7 +156,7 @@ def _known(nodes: _Nodes, column: str, given: Any, labels: Any) -> tuple[str, li
     return nodes.add("Concat", [found, no_number], axis=1), [*places, *missing]
 
 
-def _coded(nodes: _Nodes, known: str, codes: Array, *, fails: bool) -> str:
+def _coded(nodes: Nodes, known: str, codes: Array, *, fails: bool) -> str:
     """The columns of an encoder, from the category that each row has."""
     n_known = len(codes) - 1
     if not fails and not codes[-1].any():

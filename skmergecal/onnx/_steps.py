@@ -13,6 +13,11 @@ from sklearn.preprocessing import Binarizer, OneHotEncoder, OrdinalEncoder, Targ
 from skmergecal.onnx._encoders import convert_encoder, shape_of_encoder
 from skmergecal.onnx._graph import need
 from skmergecal.onnx._rows import is_missing
+from skmergecal.onnx._transformers import (
+    TRANSFORMERS,
+    convert_transformer,
+    shape_of_transformer,
+)
 
 __all__ = ["conversions_of_steps", "shapes_of_steps"]
 
@@ -21,13 +26,18 @@ _ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
 
 def shapes_of_steps() -> dict[type, Callable[..., None]]:
     """What `skl2onnx.convert_sklearn` takes as ``custom_shape_calculators``."""
-    return dict.fromkeys(_ENCODERS, shape_of_encoder)
+    return {
+        **dict.fromkeys(_ENCODERS, shape_of_encoder),
+        **dict.fromkeys(TRANSFORMERS, shape_of_transformer),
+        SimpleImputer: _shape_of_imputer,
+    }
 
 
 def conversions_of_steps() -> dict[type, Callable[..., None]]:
     """What `skl2onnx.convert_sklearn` takes as ``custom_conversion_functions``."""
     return {
         **dict.fromkeys(_ENCODERS, _encoder),
+        **dict.fromkeys(TRANSFORMERS, convert_transformer),
         SimpleImputer: _imputer,
         Binarizer: _binarizer,
     }
@@ -76,9 +86,19 @@ def _with_empty_text(labels: Any) -> Any:
     return np.where(missing, "", labels).astype(object)
 
 
+def _shape_of_imputer(operator: Any) -> None:
+    if any(_takes_text(operator)):
+        need("skl2onnx.common._registration").get_shape_calculator(operator.type)(operator)
+    else:
+        shape_of_transformer(operator)
+
+
 def _imputer(scope: Any, operator: Any, container: Any) -> None:
     """Imputers, that of text with the empty string for None and NaN."""
     step = other = operator.raw_operator
+    if not any(_takes_text(operator)):
+        convert_transformer(scope, operator, container)
+        return
     if all(_takes_text(operator)) and is_missing(step.missing_values):
         other = copy.copy(step)
         other.missing_values = ""
