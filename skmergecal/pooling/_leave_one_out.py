@@ -321,8 +321,8 @@ class LooOfLogPool:
         """How beta moves where the pool is fitted without a row, (n_rows, n_members).
 
         One unit of a row's weight is removed (or all of it, if it is less), and one Newton step
-        taken, with the Hessian of the other rows. A member with factor 0 stays out, but of a row
-        that alone keeps it there.
+        taken, with the Hessian of the other rows. A member with factor 0 stays out, unless it is
+        that row alone that keeps it out.
         """
         moves = np.empty((len(rows.y), len(rows.opinions)))
         for part, own in self._moves_in_blocks(rows):
