@@ -59,8 +59,7 @@ def _numbers_of_categories(encoder: OrdinalEncoder, column: int) -> Array:
     """Frequent categories are counted; the infrequent ones have the next number."""
     labels = encoder.categories_[column].tolist()
     codes = np.array(_places(_are_infrequent(encoder, column))[0], dtype=np.float64)
-    # NaN, which is the last category; None has a number as any other.
-    if labels and isinstance(labels[-1], float) and np.isnan(labels[-1]):
+    if labels and _is_nan(labels[-1]):
         codes[-1] = encoder.encoded_missing_value
     unknown = 0.0 if encoder.unknown_value is None else encoder.unknown_value
     return np.append(codes, unknown)[:, None]
@@ -71,11 +70,13 @@ def _are_infrequent(encoder: Any, column: int) -> list[bool]:
     if encoder.min_frequency is not None or encoder.max_categories is not None:
         rare = encoder.infrequent_categories_[column]
     others = [] if rare is None else rare.tolist()
-    return [any(_are_same(label, other) for other in others) for label in labels]
+    known, nan = set(others), any(map(_is_nan, others))
+    return [nan if _is_nan(label) else label in known for label in labels]
 
 
-def _are_same(label: Any, other: Any) -> bool:
-    return (is_missing(label) and is_missing(other)) or bool(label == other)
+def _is_nan(label: Any) -> bool:
+    """Whether it is NaN: None is a category as any other."""
+    return isinstance(label, float) and label != label
 
 
 def _places(rare: list[bool]) -> tuple[list[int], int]:
