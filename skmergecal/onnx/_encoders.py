@@ -160,8 +160,8 @@ def _known(nodes: Nodes, column: str, given: Any, labels: Any) -> tuple[str, lis
 def _coded(nodes: Nodes, known: str, codes: Array, *, fails: bool) -> str:
     """The columns of an encoder, from the category that each row has."""
     n_known = len(codes) - 1
-    if not fails and not codes[-1].any():
-        return nodes.times(known, codes[:-1])
+    if not fails and np.array_equal(codes, np.eye(n_known + 1, n_known)):
+        return known
     seen = nodes.times(known, np.ones((n_known, 1)))
     unknown = nodes.add("Sub", [nodes.constant(np.ones((1, 1), dtype=np.float32)), seen])
     each = nodes.add("Concat", [known, unknown], axis=1)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._typing import Array
-from skmergecal.onnx._graph import BOOL, DOUBLE, need
+from skmergecal.onnx._graph import BOOL, DOUBLE, FLOAT, need
 
 __all__ = ["Nodes"]
 
@@ -40,6 +40,12 @@ class Nodes:
         """Rows of a tensor, one of whose numbers is 1 and the others 0, times a matrix."""
         if np.array_equal(matrix, np.eye(len(matrix))):
             return tensor
+        if matrix.shape[1] > 1 and np.isin(matrix, (0, 1)).all() and matrix.sum(axis=1).max() <= 1:
+            # The place of its 1, compared with all places: no matrix of both numbers of columns.
+            place = np.where(matrix.any(axis=1), matrix.argmax(axis=1), -1.0)
+            places = np.arange(matrix.shape[1], dtype=np.float32)
+            found = self.add("Equal", [self.times(tensor, place[:, None]), self.constant(places)])
+            return self.cast(found, FLOAT)
         nan = np.isnan(matrix)
         numbers = np.where(nan, 0.0, matrix).astype(np.float32)
         found = self.add("MatMul", [tensor, self.constant(numbers)])
