@@ -296,6 +296,17 @@ def test_repeated_splits_do_not_count_rows_twice(blobs):
     assert widths[1] == pytest.approx(widths[0], rel=0.2)
 
 
+@pytest.mark.parametrize("weight", [None, np.linspace(0, 2, 200)], ids=["equal", "weights"])
+def test_the_same_splits_twice_are_the_same_rows(blobs, weight):
+    folds = list(StratifiedKFold(3).split(blobs.X, blobs.y))
+    once, twice = (
+        TemperatureCalibrator(GaussianNB(), cv=cv).fit(blobs.X, blobs.y, sample_weight=weight)
+        for cv in (folds, folds * 2)
+    )
+    assert twice.temperature_ == pytest.approx(once.temperature_, rel=1e-9)
+    assert twice.temperature_interval_ == pytest.approx(once.temperature_interval_, rel=1e-6)
+
+
 def test_leave_one_out(blobs):
     model = MergedClassifier([("bayes", GaussianNB())], cv=LeaveOneOut())
     assert model.fit_transform(blobs.X[:30], blobs.y[:30]).shape == (30, 3)

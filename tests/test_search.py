@@ -10,7 +10,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, TunedThresholdClassifierCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    StratifiedKFold,
+    TunedThresholdClassifierCV,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -164,18 +169,32 @@ def test_the_cache_confuses_neither_members_nor_rows(blobs, tmp_path):
 
 
 def test_what_cannot_be_hashed_is_not_cached(blobs, tmp_path):
-    members = [("odd", make_pipeline(FunctionTransformer(lambda x: 2 * x), GaussianNB()))]
+    generator = (i for i in range(3))  # it cannot be pickled, nor can what refers to it
+    odd = FunctionTransformer(lambda x: 2 * x if generator else x)
+    forest = RandomForestClassifier(5, random_state=0)  # it is read in another way
+    members = [("odd", make_pipeline(odd, GaussianNB())), ("forest", make_pipeline(odd, forest))]
     cached = MergedClassifier(members, cv=2, memory=tmp_path).fit(blobs.X, blobs.y)
     plain = MergedClassifier(members, cv=2).fit(blobs.X, blobs.y)
     np.testing.assert_array_equal(
         cached.predict_proba(blobs.X_test), plain.predict_proba(blobs.X_test)
     )
-    frozen = [("odd", FrozenEstimator(plain.estimators_[0]))]
+    frozen = [(name, FrozenEstimator(e)) for name, e in plain.named_estimators_.items()]
     a, b = (
         MergedClassifier(frozen, memory=memory).fit(blobs.X_held, blobs.y_held)
         for memory in (tmp_path, None)
     )
     assert a.temperature_ == b.temperature_
+    np.testing.assert_array_equal(a.predict_proba(blobs.X_test), b.predict_proba(blobs.X_test))
+
+
+@pytest.mark.parametrize("cv", [KFold(2), KFold(2, shuffle=True, random_state=0)])
+def test_splitters_that_draw_nothing_are_cached(blobs, tmp_path, cv):
+    member = CalibratedClassifierCV(Counted("split", GaussianNB()), cv=cv)
+    model = MergedClassifier([("c", member)], weights=None, memory=tmp_path)
+    CALLS.clear()
+    for _ in range(2):
+        clone(model).fit(blobs.X, blobs.y)
+    assert CALLS["split fit"] == 2
 
 
 def test_search_over_a_pipeline_with_a_temperature(blobs, members):

@@ -157,7 +157,8 @@ class Cache:
         zero = softening_of(np.zeros((_num_samples(data.X), 1)), sample_weight)
         if member.logarithmic or len(member.lacks):
             return zero if len(member.lacks) else 0.0
-        if self._place(member, data) is None:
+        store, place = self._store, self._place(member, data)
+        if store is None or place is None:
             first = self._read(member, data.first)
             if data.first is data:
                 return softening_of(first, sample_weight)
@@ -167,7 +168,7 @@ class Cache:
             return softening_of(np.concatenate([first, rest]), sample_weight)
 
         def has_zero() -> bool:
-            whole = data if self._is_read(member, data) else data.first
+            whole = data if store.holds("read", _key(place)) else data.first
             raw = self._read(member, whole)[: _num_samples(data.first.X)]
             return holds_zeros(raw)
 
@@ -211,12 +212,6 @@ class Cache:
             return read(data.X)
         return outputs_of_rows(place[:-1], data, read)
 
-    def _is_read(self, member: Member, data: HashedRows) -> bool:
-        place = self._place(member, data)
-        if place is None or self._store is None:
-            return False
-        return self._store.holds("read", _key(place))
-
     def _memo(self, member: Member, data: HashedRows) -> Memo:
         """Remembers what follows from a member's opinion of some rows, in the merged columns."""
         place = self._place(member, data)
@@ -234,15 +229,16 @@ class Cache:
         self, kind: str, key: str | None, make: Callable[[], Any], fits: Callable[[Any], bool]
     ) -> Any:
         """What was made before, if it is in the folder and fits; else it is made, and kept."""
-        if self._store is None or key is None:
+        store = self._store  # another thread may give it up
+        if store is None or key is None:
             return make()
-        found = self._store.get(kind, key, fits)
+        found = store.get(kind, key, fits)
         if found is not None:
             return found
         made = make()
         try:
             if self._store is not None:
-                self._store.put(kind, key, made)
+                store.put(kind, key, made)
         except OSError as error:
             warn_user(
                 f"memory={self.memory!r} cannot be used ({error}): {self._doing} without it. Name "

@@ -267,13 +267,14 @@ def collect(
 
     warn_of_names([(name, e) for name, e in estimators if _is_frozen(e)], rows.X)
     work = _MemberFits(rows, classes, routed[0], cache)
-    held_out = held_out or (average is not None and len(own) > 0)
+    average = average if own else None
+    held_out = held_out or average is not None
     splits = rows.splits(cv, routed[1]) if held_out and own else []
     plan: list[IntArray | None] = [train for train, _ in splits]
-    if average is None or not own:
+    if average is None:
         plan.append(None if rows.all_kept else rows.kept)
     clones = _fit_all(work, own, plan, n_jobs)
-    if average is not None and own:
+    if average is not None:
         seen = np.unique(column[rows.kept])
         models = {name: [fitted[name] for fitted in clones] for name, _ in own}
         clones.append({n: average_member(m, classes, seen, average) for n, m in models.items()})

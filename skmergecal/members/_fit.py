@@ -64,10 +64,11 @@ def sample_weight_param(estimator: Estimator) -> str | None:
     return "sample_weight" if takes else None
 
 
-def cut_params(X: Any, params: dict[str, Any], rows: IntArray) -> dict[str, Any]:
+def cut_params(X: Any, params: dict[str, Any], rows: IntArray | None) -> dict[str, Any]:
     """Parameters of ``fit`` for some rows of X: those with one entry per row are cut to them.
 
-    ``X_unlabeled`` and rows to stop by have rows of their own, as many as they like.
+    None means all rows. ``X_unlabeled`` and rows to stop by have rows of their own, as many as they
+    like.
     """
     cut = {name: value for name, value in params.items() if not _has_own_rows(name)}
     return {**params, **_check_method_params(X, cut, rows)}
@@ -229,13 +230,15 @@ def _on_codes(params: dict[str, Any], labels: np.ndarray) -> dict[str, Any]:
         remedy = "They are in eval_set, but in no row that is fitted: leave these rows out of it."
         return encode_labels(np.asarray(y), labels, remedy=remedy)
 
-    def coded_pairs(rows: Any) -> Any:
-        if not isinstance(rows, list | tuple):
-            return rows  # CatBoost's own kind of rows, with labels of any kind
-        if isinstance(rows, list) or isinstance(rows[0], tuple):
-            return [coded_pairs(pair) for pair in rows]
-        X, y = rows
+    def coded_pair(pair: Any) -> Any:
+        if not isinstance(pair, list | tuple):
+            return pair  # CatBoost's own kind of rows, with labels of any kind
+        X, y = pair
         return X, coded(y)
+
+    def coded_pairs(rows: Any) -> Any:
+        several = isinstance(rows, list) or (isinstance(rows, tuple) and isinstance(rows[0], tuple))
+        return [coded_pair(pair) for pair in rows] if several else coded_pair(rows)
 
     found = dict(params)
     for name, value in params.items():
@@ -277,8 +280,6 @@ class FitTask:
 
     def fitted(self) -> Estimator:
         """Fit a clone."""
-        if self.rows is None:
-            return _fit_clone(self.estimator, self.X, self.y, self.params)
         X = _safe_indexing(self.X, self.rows)
         params = cut_params(self.X, self.params, self.rows)
         return _fit_clone(self.estimator, X, _safe_indexing(self.y, self.rows), params)

@@ -62,7 +62,9 @@ def is_fitted(estimator: Estimator) -> bool:
         return hasattr(final, "classes_")
     if not _is_fitted(inner):
         tags = tags_of(inner)
-        if tags is None or tags.requires_fit:
+        if tags is None:  # of a mixin alone
+            return hasattr(final, "classes_")
+        if tags.requires_fit:
             return False
     return getattr(final, "initialized_", True) is not False
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.frozen import FrozenEstimator
 
 from skmergecal import TemperatureCalibrator
-from skmergecal.calibration import TemperatureStatistics
+from skmergecal.calibration import TemperatureStatistics, fit_temperature
 
 LABELS = {
     "ints": np.array([-3, 0, 12345678901234567]),
@@ -51,6 +51,19 @@ def test_bools_and_uniform_rows(binary, binary_members):
     assert TemperatureStatistics.from_json(site.to_json()).classes == (False, True)
     uniform = statistics(np.zeros((4, 2)), [0, 1, 0, 1])
     assert TemperatureStatistics.from_json(uniform.to_json()).limits == uniform.limits
+
+
+@pytest.mark.parametrize(("temperature", "end"), [(2.1e4, 1), (4.8e-5, 0)])
+def test_an_end_of_the_interval_beyond_the_sums_is_infinite_or_0(temperature, end):
+    """They reach from 4.6e-5 to 2.2e4; the fit and the other end are within."""
+    y = np.arange(100) % 2
+    z = np.random.default_rng(0).normal(size=(100, 2)) + np.eye(2)[y]
+    plain = fit_temperature(z, y)
+    scale = temperature / plain.temperature
+    found = statistics(scale * z, y).fit()
+    assert found.temperature == pytest.approx(temperature, rel=1e-5)
+    assert found.interval[end] == [0.0, np.inf][end]
+    assert found.interval[1 - end] == pytest.approx(scale * plain.interval[1 - end], rel=1e-5)
 
 
 def test_labels_that_json_has_not_are_an_error():

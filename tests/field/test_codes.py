@@ -149,6 +149,42 @@ def test_eval_set_gets_the_codes_of_its_labels(blobs, routing, kind):
     assert fitted.scores_ == [bayes.score(blobs.X_held, blobs.y_held)]
 
 
+class Rows:
+    """Rows of a kind that a library has for itself, as CatBoost's Pool."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+
+    def __iter__(self):
+        return iter((self.X, np.searchsorted(NAMES, self.y)))
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda X, y: [(X, y)] * 2,
+        lambda X, y: [[X, y]] * 2,
+        lambda X, y: ((X, y), (X, y)),
+        lambda X, y: [Rows(X, y)] * 2,
+        lambda X, y: (X, y),
+        Rows,
+    ],
+    ids=["pairs", "lists", "tuple of pairs", "own kind in a list", "one pair", "own kind"],
+)
+def test_eval_set_in_the_spellings_of_libraries(blobs, routing, spelled):
+    class Spelled(TakesCodes):
+        def fit(self, X, y, eval_set=None):
+            several = isinstance(eval_set, list)
+            return super().fit(X, y, eval_set=eval_set if several else [eval_set])
+
+    model = MergedClassifier([("m", Spelled().set_fit_request(eval_set=True))], weights=None)
+    rows = spelled(blobs.X_held, NAMES[blobs.y_held])
+    scores = model.fit(blobs.X, NAMES[blobs.y], eval_set=rows).estimators_[0].scores_
+    assert set(scores) == {
+        GaussianNB(var_smoothing=1e-3).fit(blobs.X, blobs.y).score(blobs.X_held, blobs.y_held)
+    }
+
+
 def test_eval_set_with_a_label_that_no_row_has(blobs, routing):
     member = TakesCodes().set_fit_request(eval_set=True)
     known = blobs.y != 2
@@ -220,10 +256,31 @@ def test_a_fit_that_fails_for_another_reason_says_so(blobs):
     with pytest.raises(ValueError, match="negative values") as caught:
         MergedClassifier([("b", NeedsPositive())]).fit(blobs.X, NAMES[blobs.y])
     assert caught.value.__notes__ == ["while fitting estimator 'b'"]
-    NeedsPositive.fits = 0
-    with pytest.raises(ValueError, match="negative values"):
-        MergedClassifier([("b", NeedsPositive())]).fit(blobs.X, blobs.y)
-    assert NeedsPositive.fits == 1  # codes would be the same labels
+    for member, labels, fits in (
+        (NeedsPositive(), range(3), 1),  # codes would be the same labels
+        (NeedsPositive(), NAMES, 2),
+        (TemperatureCalibrator(NeedsPositive()), NAMES, 2),  # it tried codes itself
+    ):
+        NeedsPositive.fits = 0
+        with pytest.raises(ValueError, match="negative values"):
+            MergedClassifier([("b", member)]).fit(blobs.X, np.asarray(labels)[blobs.y])
+        assert NeedsPositive.fits == fits
+
+
+def test_a_net_whose_fit_fails_is_fitted_once(blobs):
+    """It learns labels of any kind: codes would not help."""
+    forwards = []
+
+    class Broken(torch.nn.Module):
+        def forward(self, X):
+            forwards.append(len(X))
+            raise RuntimeError("no such layer")
+
+    with pytest.raises(RuntimeError, match="no such layer"):
+        MergedClassifier([("net", net(layers(end=[Broken()])))]).fit(
+            blobs.X.astype(np.float32), NAMES[blobs.y]
+        )
+    assert len(forwards) == 1
 
 
 def on_codes(blobs):

@@ -9,7 +9,8 @@ import warnings
 import joblib
 import numpy as np
 import pytest
-from joblib import Memory
+from joblib import Memory, parallel_config
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -91,6 +92,19 @@ def test_a_folder_that_cannot_be_used_is_a_warning(
     np.testing.assert_array_equal(model.predict_proba(blobs.X_test), expected)
     assert files(other)
     assert capfd.readouterr() == ("", "")
+
+
+def test_threads_give_up_a_folder_that_cannot_be_used(members, blobs, tmp_path):
+    """The others have keys for it already."""
+    folder = tmp_path / "cache"
+    folder.write_text("a file")
+    model = MergedClassifier(members, cv=5, memory=folder, n_jobs=2)
+    with parallel_config("threading"), pytest.warns(UserWarning, match="cannot be used"):
+        model.fit(blobs.X_held, blobs.y_held)
+    expected = clone(model).set_params(memory=None, n_jobs=None).fit(blobs.X_held, blobs.y_held)
+    np.testing.assert_array_equal(
+        model.predict_proba(blobs.X_test), expected.predict_proba(blobs.X_test)
+    )
 
 
 GARBAGE = {

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmergecal import (
@@ -45,6 +45,10 @@ class Session:
 
     def predict_proba(self, X):
         return self.model.predict_proba(X)
+
+
+class SessionOfAMixin(ClassifierMixin, Session):
+    """It derives from the mixin alone, which has no tags without BaseEstimator."""
 
 
 class Foreign:
@@ -88,7 +92,13 @@ def sessions(iris):
 @pytest.mark.parametrize("method", ["auto", "logits", "probabilities"])
 def test_any_fitted_object_with_classes_and_probabilities_is_a_member(iris, method):
     X, y = iris
-    own = [*sessions(iris), Foreign().fit(X, y), Untold().fit(X, y), Misordered().fit(X, y)]
+    own = [
+        *sessions(iris),
+        SessionOfAMixin(sessions(iris)[0].model),
+        Foreign().fit(X, y),
+        Untold().fit(X, y),
+        Misordered().fit(X, y),
+    ]
     merged = MergedClassifier.from_fitted([*own, GaussianNB().fit(X, y)], X, y, method=method)
     assert merged.score(X, y) > 0.9
     assert "session-1" in repr(merged)
@@ -127,6 +137,7 @@ def test_a_pipeline_around_a_foreign_classifier(iris):
 WHAT = {
     "a function": (np.log, TypeError, "'m' .*instance; got a ufunc.*write a class that calls it"),
     "an array": (np.zeros((3, 3)), TypeError, "got a ndarray.*from_predictions"),
+    "a text": ("dropped", TypeError, "got a str, which has no fit"),
     "rows": ([[0.5, 0.5]], TypeError, "got a list.*stored are merged by"),
     "a class": (LogisticRegression, TypeError, r"as in LogisticRegression\(\)"),
     "a regressor": (LinearRegression(), ValueError, "LinearRegression is not one: regressors"),
@@ -255,3 +266,13 @@ def test_a_classifier_without_classes_hears_nothing_of_skorch(iris):
     named = Forgetful().fit(X, y)
     named.classes_ = np.unique(y)
     assert MergedClassifier.from_fitted([named], X, y).predict_proba(X).shape == (150, 3)
+
+
+def test_a_derived_pipeline_may_say_which_classes_its_last_step_knows(iris):
+    X, y = iris
+
+    class Says(Pipeline):
+        classes_ = np.unique(y)
+
+    around = Says([("scale", StandardScaler()), ("f", Forgetful())]).fit(X, y)
+    assert MergedClassifier.from_fitted([around], X, y).classes_.tolist() == ["se", "ve", "vi"]

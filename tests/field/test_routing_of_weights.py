@@ -39,6 +39,21 @@ class WithoutRouting(ClassifierMixin, BaseEstimator):
         return self.model_.predict_proba(X)
 
 
+class WithWeights:
+    """A class of its own, which takes weights."""
+
+    def fit(self, X, y, sample_weight=None):
+        return self
+
+
+class NamesAClass(GaussianNB):
+    """Has a class as a parameter, not an object of it."""
+
+    def __init__(self, kind=None, priors=None, var_smoothing=1e-9):
+        super().__init__(priors=priors, var_smoothing=var_smoothing)
+        self.kind = kind
+
+
 def requested(model):
     routing = sklearn.get_config()["enable_metadata_routing"]
     return model.set_fit_request(sample_weight=True) if routing else model
@@ -99,7 +114,8 @@ def test_a_member_that_declines_weights_is_left_alone(binary):
         asked = LogisticRegression().set_fit_request(sample_weight=True)
         declined = GaussianNB().set_fit_request(sample_weight=False)
         inside = make_pipeline(FunctionTransformer(), declined)
-        for member in (declined, inside):
+        names = NamesAClass(WithWeights).set_fit_request(sample_weight=False)
+        for member in (declined, inside, names):
             got = fitted(MODELS["merged"](member), binary)
             np.testing.assert_array_equal(
                 got.predict_proba(binary.X_test), plain.predict_proba(binary.X_test)

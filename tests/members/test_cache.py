@@ -143,7 +143,10 @@ def test_another_process_finds_the_outputs_in_the_folder(blobs, tmp_path, monkey
     np.testing.assert_array_equal(again, expected)
 
 
-def test_fixed_weights_read_a_member_that_is_fitted_here_until_it_says_zero(blobs, monkeypatch):
+@pytest.mark.parametrize("kept", [False, True])
+def test_fixed_weights_read_a_member_that_is_fitted_here_until_it_says_zero(
+    blobs, tmp_path, monkeypatch, kept
+):
     """Its training rows tell nothing else; and it is softened as one that was read on every row."""
     rows_read = []
     original = Member.read
@@ -152,8 +155,9 @@ def test_fixed_weights_read_a_member_that_is_fitted_here_until_it_says_zero(blob
     )
     forest = RandomForestClassifier(5, random_state=0)
     smooth = RandomForestClassifier(5, min_samples_leaf=40, random_state=0)
-    X, y = blobs.X_held, blobs.y_held
-    fixed = MergedClassifier([("zeros", forest), ("none", smooth)], weights=None).fit(X, y)
+    X, y, memory = blobs.X_held, blobs.y_held, tmp_path if kept else None
+    members = [("zeros", forest), ("none", smooth)]
+    fixed = MergedClassifier(members, weights=None, memory=memory).fit(X, y)
     zeros, none = fixed._merge.members
     assert zeros.softening == 1 / (len(y) + 1)
     proba = fixed.named_estimators_["none"].predict_proba(X)
@@ -163,6 +167,16 @@ def test_fixed_weights_read_a_member_that_is_fitted_here_until_it_says_zero(blob
     for weights in (None, "log_loss"):
         whole = MergedClassifier(frozen, weights=weights).fit(X, y)._merge.members
         assert [m.softening for m in whole] == [zeros.softening, none.softening]
+
+
+def test_fixed_weights_read_nothing_that_is_known(blobs, tmp_path, monkeypatch):
+    """A member that is fitted here was asked for its training rows before."""
+    X, y = blobs.X_held, blobs.y_held
+    model = MergedClassifier([("forest", RandomForestClassifier(5, random_state=0))], cv=2)
+    model.set_params(memory=tmp_path).fit(X, y).predict_proba(X)
+    monkeypatch.setattr(Member, "read", lambda self, X, **_: pytest.fail("read again"))
+    fixed = model.set_params(weights=None).fit(X, y)
+    assert fixed._merge.members[0].softening == 1 / (len(y) + 1)
 
 
 def test_first_rows_that_folds_share_are_read_once(blobs, tmp_path, monkeypatch):

@@ -45,6 +45,23 @@ def test_zeros_of_averages_are_softened_where_nothing_is_learned(blobs, with_row
     np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:in some folds of cv the training rows miss classes")
+@pytest.mark.parametrize("lacking", [False, True])
+def test_averages_are_softened_alike_beside_members_that_are_fitted_here(blobs, lacking):
+    """With fixed weights, members are read only as far as their softening takes."""
+    X, y = blobs.X_held, blobs.y_held
+    smooth = VotingClassifier([("bayes", GaussianNB())], voting="soft").fit(blobs.X, blobs.y)
+    if lacking:
+        known = blobs.y != 2
+        other = clone(smooth).fit(blobs.X[known], blobs.y[known])
+    else:
+        other = ExtraTreesClassifier(3, random_state=0).fit(blobs.X, blobs.y)
+    average = FrozenEstimator(FoldAverage([smooth, other], average="probabilities"))
+    assert (average.predict_proba(X) > 0).all()  # of all of them together
+    merged = MergedClassifier([("average", average), ("own", GaussianNB())], weights=None).fit(X, y)
+    assert merged._merge.members[0].softening == 1 / (len(y) + 1)
+
+
 def test_a_class_that_a_model_lacks_is_softened_whatever_the_rows_show(blobs, splits):
     X, y = blobs.X, blobs.y
     (train, test), *others = splits

@@ -154,6 +154,18 @@ def test_a_saturated_network_keeps_its_logits(blobs):
     assert np.isfinite(raw).all()
 
 
+def test_models_of_folds_keep_their_logits(blobs):
+    """Of rows so far away that the smallest probability is 0."""
+    model = LogisticRegression(solver="newton-cholesky")
+    far = np.r_[blobs.X, 1e3 * blobs.X[:20]]
+    y = np.r_[blobs.y, blobs.y[:20]]
+    folds = [(np.arange(100, 200), np.arange(100)), (np.arange(100), np.arange(100, 220))]
+    held = TemperatureCalibrator(model, temperature=1.0, cv=folds).fit_held_out(far, y).log_proba
+    expected = log_softmax(model.fit(far[:100], y[:100]).decision_function(far[200:]))
+    assert expected.min() < -1000
+    np.testing.assert_allclose(held[-20:], expected, rtol=1e-9, atol=1e-9)
+
+
 def test_naive_bayes_ends_at_the_smallest_positive_float(blobs):
     bayes = GaussianNB().fit(blobs.X, blobs.y)
     raw = read_raw("m", bayes, "joint_log_proba", 1e6 * blobs.X_test, 3)

@@ -248,6 +248,16 @@ def test_nothing_of_the_net_changes(blobs, nets, method, training):
         assert_same_state(before[name], state(model))
 
 
+def test_unfitted_nets_are_not_cached(blobs, tmp_path):
+    """Their weights come from torch's random state, which no key holds."""
+    X, y = blobs.X.astype(np.float32), blobs.y
+    linear = net(nn.Linear, module__in_features=8, module__out_features=3, max_epochs=1)
+    model = MergedClassifier([("net", linear)], weights=None, memory=tmp_path)
+    torch.manual_seed(0)
+    one, other = (model.fit(X, y).predict_proba(X) for _ in range(2))
+    assert np.abs(one - other).max() > 1e-6
+
+
 def test_sample_weights_and_nets(blobs):
     with pytest.warns(UserWarning, match="'net' .NeuralNetClassifier. does not take sample_weight"):
         MergedClassifier([("net", net())], cv=2).fit(

@@ -81,6 +81,7 @@ def test_remerged_keeps_the_labels_of_members_that_know_codes(blobs, labels, met
     assert_same_labels(monitor.remerged(), merged, blobs, labels)
     assert_same_labels(monitor.recalibrated(), merged, blobs, labels)
     again = clone(monitor.remerged().estimator_.estimator)
+    assert dict(again.estimators) == dict(merged.named_estimators_)  # the same objects
     again.fit(blobs.X_held, labels[blobs.y_held])
     assert_same_labels(again, merged, blobs, labels)
 

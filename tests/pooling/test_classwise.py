@@ -13,6 +13,7 @@ from skmergecal import MergedClassifier
 from skmergecal._numerics import log_softmax, mean_loss
 from skmergecal._partitions import InMemory, Rows
 from skmergecal.pooling import (
+    ClasswiseFit,
     combined_pool_with_loo,
     fit_classwise_pool,
     fit_combined_pool,
@@ -166,7 +167,17 @@ def test_classes_of_one_row_each_leave_the_logarithmic_pool():
     fit = fit_classwise_pool(z, y)
     expected = np.repeat((pool.weights / pool.temperature)[:, None], 3, axis=1)
     np.testing.assert_allclose(fit.weights, expected)
+    _, loo = classwise_pool_with_loo(z, y, None, 10.0)
+    of_pool = log_softmax(loo_log_pool(z, y, None, expected[:, 0], 1.0))
+    np.testing.assert_allclose(loo.log_proba, of_pool)
     assert set(combined_pool_with_loo(z, y)[1].pools) == {"logarithmic"}
+
+
+@pytest.mark.parametrize("of_proba", [False, True])
+def test_a_member_counts_whatever_its_factors_multiply(of_proba):
+    nothing, own = np.zeros((2, 3)), np.array([[0.0, 0.0, 0.0], [0.0, 0.5, 0.0]])
+    fit = ClasswiseFit(*((nothing, own) if of_proba else (own, nothing)), np.zeros(3))
+    assert [fit.uses(member) for member in range(2)] == [False, True]
 
 
 def test_leave_one_out_of_the_linear_pool():
