@@ -267,7 +267,6 @@ def collect(
 
     warn_of_names([(name, e) for name, e in estimators if _is_frozen(e)], rows.X)
     work = _MemberFits(rows, classes, routed[0], cache)
-    average = average if own else None
     held_out = held_out or average is not None
     splits = rows.splits(cv, routed[1]) if held_out and own else []
     plan: list[IntArray | None] = [train for train, _ in splits]

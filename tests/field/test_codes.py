@@ -100,6 +100,36 @@ def test_a_member_that_takes_codes_is_fitted_on_labels_of_any_kind(blobs, kind):
         np.testing.assert_array_equal(merged.predict(blobs.X_test), labels[expected.argmax(axis=1)])
 
 
+class Weighted(TakesCodes):
+    """Its weights of classes are by the labels that the user has."""
+
+    def __init__(self, smoothing=1e-3, class_weight=None):
+        super().__init__(smoothing)
+        self.class_weight = class_weight
+
+    def fit(self, X, y):
+        return super().fit(X, y, np.array([self.class_weight[label] for label in y.tolist()]))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda member: member,
+        lambda member: make_pipeline(StandardScaler(), member),
+        lambda member: GridSearchCV(member, {"smoothing": [1e-3]}, cv=2),
+    ],
+    ids=["bare", "pipeline", "search"],
+)
+def test_weights_of_classes_are_by_label(blobs, build):
+    weights, probas = [1.0, 5.0, 2.0], []
+    for labels in (NAMES, np.arange(3)):
+        by_label = dict(zip(labels.tolist(), weights, strict=True))
+        member = build(Weighted(class_weight=by_label))
+        merged = MergedClassifier([("m", member)], weights=None).fit(blobs.X, labels[blobs.y])
+        probas.append(merged.predict_proba(blobs.X_test))
+    np.testing.assert_array_equal(*probas)
+
+
 @pytest.mark.parametrize("lost", [0, 1, 2])
 @pytest.mark.parametrize("labels", [[0, 1, 2], NAMES])
 def test_a_fold_that_misses_a_class(blobs, lost, labels):

@@ -78,6 +78,8 @@ def test_groups_elsewhere(binary):
     with pytest.warns(UserWarning, match="groups= has no effect"):
         compare_fit_orders(members, binary.X, binary.y, groups=groups, cv=2, **settings)
     compare_fit_orders(members, binary.X, binary.y, groups=groups, cv=GroupKFold(2), **settings)
+    folds = list(GroupKFold(2).split(binary.X, binary.y, groups))  # folds that were given
+    compare_fit_orders(members, binary.X, binary.y, groups=groups, cv=folds, **settings)
     net = MLPClassifier((3,), solver="lbfgs", max_iter=5000, random_state=0)
     tuned = FineTunedClassifier(net, epochs=1, cv=2)
     with pytest.warns(UserWarning, match="groups= has no effect"):
