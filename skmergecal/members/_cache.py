@@ -115,7 +115,8 @@ class Cache:
             return choose_reader(name, estimator, X)
         known = f"{fingerprint} by its family" if X is None else fingerprint
         memo = Memo((self._store.location, known))
-        return memo.result(("source",), lambda: self._kept("source", known, resolve, _is_source))
+        is_source = READERS.__contains__
+        return memo.result(("source",), lambda: self._kept("source", known, resolve, is_source))
 
     def data(self, X: Any) -> HashedRows:
         """Rows whose key is hashed when it is needed."""
@@ -255,7 +256,3 @@ class Cache:
 def _key(place: tuple[Hashable, ...]) -> str:
     """What identifies an output within its folder."""
     return "-".join(map(str, place[1:]))
-
-
-def _is_source(found: Any) -> bool:
-    return isinstance(found, str) and found in READERS

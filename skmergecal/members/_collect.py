@@ -139,8 +139,6 @@ def _unlike_members(
     y : ndarray of shape (n_held_out,) or None
         Column numbers of the classes of the rows.
     """
-    if not any(len(member.missing) for member in members):
-        return []
     known = [(m.name, m.estimator, m.classes) for m in members]
     return [str(u) for u in find_unlike(known, None if y is None else classes[np.unique(y)])]
 
@@ -267,7 +265,7 @@ def collect(
 
     warn_of_names([(name, e) for name, e in estimators if _is_frozen(e)], rows.X)
     work = _MemberFits(rows, classes, routed[0], cache)
-    held_out = held_out or (average is not None and len(own) > 0)
+    held_out = held_out or average is not None
     splits = rows.splits(cv, routed[1]) if held_out and own else []
     plan: list[IntArray | None] = [train for train, _ in splits]
     if average is None or not own:
@@ -372,7 +370,7 @@ class _MemberFits:
 
     def tasks(self, estimators: NamedEstimators, plan: list[IntArray | None]) -> Iterator[FitTask]:
         X, labels = self.rows.X, self.rows.labels
-        data = self.cache.key(X, labels) if estimators else None
+        data = self.cache.key(X, labels)
         keys = {
             name: self.cache.estimator_key(clone(estimator), self.params.get(name, {}), data)
             for name, estimator in estimators
