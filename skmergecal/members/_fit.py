@@ -127,7 +127,7 @@ def _draws(part: Any) -> bool:
 
 
 def _shuffles(part: Any) -> bool:
-    splits = hasattr(part, "split") and hasattr(part, "get_n_splits")
+    splits = hasattr(part, "get_n_splits")
     return splits and getattr(part, "random_state", 0) is None and getattr(part, "shuffle", True)
 
 
@@ -147,7 +147,7 @@ def _fit(estimator: Estimator, X: Any, y: np.ndarray, params: dict[str, Any]) ->
     """Fit in place; skorch nets, also at the end of a Pipeline, get the input they can take."""
     if is_skorch(estimator):
         return fit_net(estimator, X, y, **params)
-    if is_pipeline(estimator) and is_skorch(unfitted_last_step(estimator)) and not params:
+    if is_skorch(unfitted_last_step(estimator)) and not params:
         front, Z, labels = fit_front(estimator, X, y)
         name, last = estimator.steps[-1]
         return estimator.set_params(steps=[*front, (name, _fit(last, Z, labels, {}))])

@@ -353,10 +353,10 @@ class Member:
         fill, known_share = self.fill, 1.0 - self.fill * len(self.missing)
         if self.logarithmic:
             values = np.full((len(raw), self.n_classes), np.log(fill) if fill else -np.inf)
-            values[:, self.columns] = raw + np.log(known_share) if fill else raw
+            values[:, self.columns] = raw + np.log(known_share)
         else:
             values = np.full((len(raw), self.n_classes), fill)
-            values[:, self.columns] = raw * known_share if fill else raw
+            values[:, self.columns] = raw * known_share
         return Opinion(values, self.logarithmic, memo, fill)
 
     def read(self, X: Any, *, normalised: bool = True) -> Array:

@@ -37,3 +37,10 @@ def test_uninformative_rows_stop_within_reach():
     temperature, bound = limited([1, 0, 1], reach=(-2.0, 2.0))
     assert bound == "upper"
     assert temperature == pytest.approx(np.exp(2.0))
+
+
+def test_an_end_beyond_all_measure_is_taken_for_infinite():
+    """The second row is wrong by so little that the loss rises at no T above 1e-100."""
+    for margin, finite in [(1e-9, True), (1e-100, False)]:
+        fit = fit_temperature(np.array([[1.0, 0.0], [0.0, margin]]), np.array([0, 0]))
+        assert (fit.interval[0] > 0) == finite

@@ -14,6 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier
@@ -267,3 +268,24 @@ def test_a_source_decided_without_rows_is_checked_where_there_are_some(blobs, ca
     fingerprint = cache.fingerprint(FrozenEstimator(model))
     assert cache.source("lda", model, None, fingerprint) == "decision_function"
     assert cache.source("lda", model, blobs.X_held, fingerprint) == "proba"
+
+
+def test_zeros_are_looked_for_in_outputs_that_another_process_kept(blobs, tmp_path, monkeypatch):
+    """All rows were read there, so that the first ones alone are not read again."""
+    forest = FrozenEstimator(RandomForestClassifier(5, random_state=0).fit(blobs.X, blobs.y))
+    bayes = ("bayes", GaussianNB())
+    model = MergedClassifier([("forest", forest)], memory=tmp_path)
+    model.fit(blobs.X_held, blobs.y_held)
+    monkeypatch.setattr("skmergecal._memory._recent.RECENT", RecentArrays(capacity=1 << 20))
+    monkeypatch.setattr(Member, "read", lambda self, X, **_: pytest.fail("read again"))
+    model.set_params(estimators=[("forest", forest), bayes], weights=None)
+    model.fit(blobs.X_held, blobs.y_held)
+    assert model._merge.members[0].softening == 1 / (len(blobs.y_held) + 1)
+
+
+def test_fixed_weights_do_not_read_logits_of_a_member_that_is_fitted_here(blobs, monkeypatch):
+    """Logits hold no zeros to look for."""
+    monkeypatch.setattr(Member, "read", lambda self, X, **_: pytest.fail("read"))
+    model = MergedClassifier([("logistic", LogisticRegression())], weights=None)
+    model.fit(blobs.X_held, blobs.y_held)
+    assert model._merge.members[0].softening == 0.0

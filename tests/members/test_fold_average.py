@@ -133,3 +133,13 @@ def test_averages_of_what_cannot_be_averaged(blobs):
     np.testing.assert_allclose(
         merged.predict_proba(blobs.X_test), expected.predict_proba(blobs.X_test), atol=1e-9
     )
+
+
+def test_a_class_that_a_model_lacks_is_softened_beside_a_member_that_is_fitted_here(blobs):
+    few = blobs.y != 2
+    lacking, whole = (GaussianNB().fit(blobs.X[r], blobs.y[r]) for r in (few, few | True))
+    average = FrozenEstimator(FoldAverage([lacking, whole]))
+    model = MergedClassifier([("average", average), ("here", GaussianNB())], weights=None)
+    with pytest.warns(UserWarning, match=r"miss classes: \{'average': \[2\]"):
+        model.fit(blobs.X_held, blobs.y_held)
+    assert np.isfinite(model.predict_log_proba(blobs.X_test)).all()

@@ -227,3 +227,14 @@ def test_parameters_where_one_fold_missed_a_class(blobs, calibrate):
     assert np.isfinite(model.temperature_)
     assert np.isfinite(model.barrier_)
     assert model.predict_proba(blobs.X_test).max() > 0.9
+
+
+def test_a_frozen_member_of_the_first_class_alone(blobs):
+    """Its one label 0 is no code of another label."""
+    first = blobs.y == 0
+    one = FrozenEstimator(GaussianNB().fit(blobs.X[first], blobs.y[first]))
+    members = [("one", one), ("all", GaussianNB())]
+    merged = MergedClassifier(members, method="probabilities", weights=None, cv=2)
+    merged.fit(blobs.X_held, blobs.y_held)
+    assert merged.classes_.tolist() == [0, 1, 2]
+    assert np.isfinite(merged.predict_proba(blobs.X_test)).all()

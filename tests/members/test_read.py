@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.discriminant_analysis import (
@@ -26,7 +28,12 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
-from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.model_selection import (
+    GridSearchCV,
+    PredefinedSplit,
+    ShuffleSplit,
+    cross_val_predict,
+)
 from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -34,9 +41,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils._metadata_requests import _MetadataRequester
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal._numerics import log_softmax
+from skmergecal._temperature._fit import fit_temperature
 from skmergecal.members._fit import sample_weight_param
 from skmergecal.members._member import read_raw
 from skmergecal.members._read import choose_reader
@@ -353,3 +362,75 @@ def test_a_predefined_split_knows_rows_by_number_where_some_have_no_weight(blobs
         for cv in (split, list(split.split()))
     )
     np.testing.assert_array_equal(a.predict_proba(blobs.X_test), b.predict_proba(blobs.X_test))
+
+
+def test_folds_whose_rows_have_no_weight_are_left_out(blobs):
+    numbers = np.arange(len(blobs.y)) % 4
+    weight = (numbers > 0).astype(float)
+    split = PredefinedSplit(numbers)
+    a, b = (
+        TemperatureCalibrator(GaussianNB(), cv=cv).fit(blobs.X, blobs.y, sample_weight=weight)
+        for cv in (split, list(split.split())[1:])
+    )
+    assert a.temperature_ == b.temperature_
+
+
+class BySeason(_MetadataRequester):
+    """A splitter that asks for the season of each row."""
+
+    def split(self, X, y=None, *, season):
+        for s in np.unique(season):
+            yield np.flatnonzero(season != s), np.flatnonzero(season == s)
+
+    def get_n_splits(self, X=None, y=None):
+        return 2
+
+
+def test_a_splitter_gets_what_it_requests_besides_groups(blobs):
+    season = np.arange(len(blobs.y)) % 2
+    folds = list(BySeason().split(blobs.X, season=season))
+    with config_context(enable_metadata_routing=True):
+        model = TemperatureCalibrator(GaussianNB(), cv=BySeason().set_split_request(season=True))
+        model.fit(blobs.X, blobs.y, season=season)
+    same = TemperatureCalibrator(GaussianNB(), cv=folds).fit(blobs.X, blobs.y)
+    assert model.temperature_ == same.temperature_
+
+
+def logistic_where_positive(model, X, y):
+    """A score that is highest for another family in each half of the rows."""
+    return float(isinstance(model.steps[-1][1], LogisticRegression) == (X[:, 0].mean() > 0))
+
+
+def test_folds_may_be_read_as_logits_and_as_probabilities(blobs):
+    X, y = (blobs.X - np.median(blobs.X, axis=0))[:120], blobs.y[:120]
+    high = X[:, 0] > 0
+    folds = [(np.flatnonzero(train), np.flatnonzero(~train)) for train in (high, ~high)]
+    models = [LogisticRegression(C=0.01), CalibratedClassifierCV(GaussianNB(), cv=2)]
+    pipeline = Pipeline([("m", GaussianNB())])
+    one = ShuffleSplit(1, random_state=0)
+    search = GridSearchCV(pipeline, {"m": models}, cv=one, scoring=logistic_where_positive)
+    z = np.log(cross_val_predict(search, X, y, cv=folds, method="predict_proba"))
+    model = TemperatureCalibrator(search, cv=folds, alpha=0.0).fit(X, y)
+    assert model.temperature_ == pytest.approx(fit_temperature(z, y).temperature, rel=1e-6)
+
+
+class NothingToFit(ClassifierMixin, BaseEstimator):
+    """Knows its classes, and the odds, from the beginning."""
+
+    classes_ = np.arange(3)
+
+    def fit(self, X, y):
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), 3), 1 / 3)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        return tags
+
+
+def test_a_member_that_needs_no_fit_can_be_frozen_as_it_is(blobs):
+    merged = MergedClassifier.from_fitted([NothingToFit()], weights=None)
+    np.testing.assert_allclose(merged.predict_proba(blobs.X_test[:2]), 1 / 3)

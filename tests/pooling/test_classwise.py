@@ -332,3 +332,9 @@ def test_alpha_auto_is_near_the_best_strength():
     fixed = [mean[alpha] for alpha in (10.0, 1.0, 0.1)]
     assert mean["auto"] < np.mean(fixed)
     assert mean["auto"] < 1.02 * min(fixed)
+
+
+def test_a_member_whose_probabilities_alone_have_factors_is_used():
+    proba_weights = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    fit = ClasswiseFit(np.zeros((2, 3)), proba_weights, np.zeros(3))
+    assert [fit.uses(member) for member in range(2)] == [True, False]
