@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -238,3 +239,24 @@ def test_a_frozen_member_of_the_first_class_alone(blobs):
     merged.fit(blobs.X_held, blobs.y_held)
     assert merged.classes_.tolist() == [0, 1, 2]
     assert np.isfinite(merged.predict_proba(blobs.X_test)).all()
+
+
+def test_a_class_that_a_member_without_zeros_lacks_has_its_share(blobs):
+    """That share is there whether or not the member is softened besides."""
+    few = blobs.y != 2
+    smooth = CalibratedClassifierCV(GaussianNB(), cv=2).fit(blobs.X[few], blobs.y[few])
+    logistic = LogisticRegression().fit(blobs.X, blobs.y)
+    merged = MergedClassifier.from_fitted(
+        [smooth, logistic],
+        blobs.X_held,
+        blobs.y_held,
+        method="logits",
+        weights=None,
+        missing_classes="soften",
+    )
+    share = 1 / (len(blobs.y_held) + 1) / 3
+    p, full = (m.predict_proba(blobs.X_test) for m in (smooth, logistic))
+    filled = np.column_stack([(1 - share) * p, np.full(len(p), share)])
+    pooled = np.sqrt(filled * full)
+    expected = pooled / pooled.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(merged.predict_proba(blobs.X_test), expected, rtol=1e-9)

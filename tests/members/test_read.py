@@ -41,7 +41,6 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils._metadata_requests import _MetadataRequester
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal._numerics import log_softmax
@@ -375,7 +374,7 @@ def test_folds_whose_rows_have_no_weight_are_left_out(blobs):
     assert a.temperature_ == b.temperature_
 
 
-class BySeason(_MetadataRequester):
+class BySeason(BaseEstimator):
     """A splitter that asks for the season of each row."""
 
     def split(self, X, y=None, *, season):
