@@ -56,7 +56,8 @@ def _too_long(path, source):
 def test_no_two_classes_have_one_name():
     """A name is enough to find what it means; a leading underscore makes no other name."""
     sources = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES]
-    names = [n.name.strip("_") for s in sources for n in ast.walk(s) if isinstance(n, ast.ClassDef)]
+    nodes = [node for source in sources for node in _statements(source)]
+    names = [node.name.strip("_") for node in nodes if isinstance(node, ast.ClassDef)]
     assert not sorted({name for name in names if names.count(name) > 1})
 
 

@@ -35,6 +35,8 @@ _NEAR = 1e-8
 _FEW = 12
 #: Rows of a block: what is computed of them stays in the processor's cache.
 _ROWS = 2048
+#: Numbers in the systems of rows that have one of their own, which are solved at once.
+_SYSTEMS = 1 << 20
 #: Share of its diagonal entry below which what is left of a pivot is rounding.
 _ROUNDING = 1e-10
 
@@ -362,8 +364,10 @@ class LooOfLogPool:
         p, rows = softmax(scores), np.arange(len(y))
         own = [(p * logs[k]).sum(axis=1) - logs[k][rows, y] for k in out.tolist()]
         lets_in = self._lets_in(out, np.array(own), taken)
-        found = np.flatnonzero(lets_in.any(axis=0))
-        if found.size:
+        every = np.flatnonzero(lets_in.any(axis=0))
+        size = max(_SYSTEMS // len(self.beta) ** 2, 1)
+        for start in range(0, len(every), size):
+            found = every[start : start + size]
             free = np.tile(self.beta > 0, (len(found), 1))
             free[:, out] = lets_in[:, found].T
             few = [m[found] for m in logs]
@@ -384,10 +388,20 @@ class LooOfLogPool:
         self, logs: Sequence[Array], scores: Array, y: IntArray, taken: Array, free: np.ndarray
     ) -> Array:
         """Moves where the factors of other members are free in each row, (n_rows, n_members)."""
-        out = self.beta == 0
+        moves = np.zeros(free.shape)
+        some = np.flatnonzero(free.any(axis=0))
+        free, out = free[:, some], self.beta[some] == 0
+        # The system of `_moves_by_members` for few rows, each of which comes first here.
+        p, z = softmax(scores), np.stack([logs[k] for k in some.tolist()], axis=2)
+        mean = (p[:, None] @ z)[:, 0]
+        gradient = taken[:, None] * (mean - z[np.arange(len(y)), y]) - self.gradient[some]
+        square = (p[:, :, None] * z).transpose(0, 2, 1) @ z - mean[:, :, None] * mean[:, None]
+        left = self.hessian[np.ix_(some, some)] - taken[:, None, None] * square
         while True:
-            moves = _moves_by_members(self.hessian, logs, scores, y, taken, self.gradient, free)
-            low = out & (moves < 0)
+            # Rows and columns of the identity for the others: they get a step of 0.
+            system = np.where(free[:, :, None] & free[:, None], left, np.eye(len(some)))
+            moves[:, some] = _solve_rows(system, (gradient * free)[:, :, None])[:, :, 0]
+            low = out & (moves[:, some] < 0)
             if not low.any():
                 return moves
             free = free & ~low
@@ -425,19 +439,9 @@ class LooOfLogPool:
 
 
 def _moves_by_members(
-    hessian: Array,
-    logs: Sequence[Array],
-    scores: Array,
-    y: IntArray,
-    taken: Array,
-    all_rows: Array | None = None,
-    free: np.ndarray | None = None,
+    hessian: Array, logs: Sequence[Array], scores: Array, y: IntArray, taken: Array
 ) -> Array:
-    """A Newton step per row in beta: a system of as many unknowns as there are members.
-
-    ``all_rows`` is the gradient of the loss of all rows, if it is not 0; ``free`` has the factors
-    that move in each row, shape (n_rows, n_members), if not all do.
-    """
+    """A Newton step per row in beta: a system of as many unknowns as there are members."""
     # Loss of a row in beta: gradient E_p z - z_y, Hessian Cov_p z = E_p z z' - E_p z E_p z'.
     # Rows come last: a sum over few classes is then one over long vectors.
     p, z = np.ascontiguousarray(softmax(scores).T), [np.ascontiguousarray(m.T) for m in logs]
@@ -450,14 +454,6 @@ def _moves_by_members(
         for j in range(k, len(z)):
             square = (share * z[j]).sum(axis=0)
             left[k, j] = hessian[k, j] - taken * (square - mean[k] * mean[j])
-    if all_rows is not None:
-        gradient -= all_rows[:, None]
-    if free is not None:
-        # Rows and columns of the identity for the others: they get a step of 0.
-        gradient *= free.T
-        left *= free.T * free.T[:, None]
-        diagonal = np.arange(len(z))
-        left[diagonal, diagonal] += ~free.T
     return _solve_symmetric(left, gradient).T
 
 
