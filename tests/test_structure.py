@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,15 @@ def _code_lines(source, nodes):
     return {n for n, line in stripped if line and not line.startswith("#") and n not in docs}
 
 
-def _too_long(path, source):
+@cache
+def _nodes(source):
+    """The tree of some code, and its statements."""
     tree = ast.parse(source)
-    nodes = [tree, *_statements(tree)]
+    return [tree, *_statements(tree)]
+
+
+def _too_long(path, source):
+    nodes = _nodes(source)
     code = _code_lines(source, nodes)
     functions = {
         f"{path}:{node.name}": len(code & set(range(node.lineno, node.end_lineno + 1)))
@@ -55,8 +62,7 @@ def _too_long(path, source):
 
 def test_no_two_classes_have_one_name():
     """A name is enough to find what it means; a leading underscore makes no other name."""
-    sources = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES]
-    nodes = [node for source in sources for node in _statements(source)]
+    nodes = [node for path in FILES for node in _nodes(path.read_text(encoding="utf-8"))]
     names = [node.name.strip("_") for node in nodes if isinstance(node, ast.ClassDef)]
     assert not sorted({name for name in names if names.count(name) > 1})
 
