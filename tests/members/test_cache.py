@@ -145,7 +145,7 @@ def test_another_process_finds_the_outputs_in_the_folder(blobs, tmp_path, monkey
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_fixed_weights_read_a_member_that_is_fitted_here_until_it_says_zero(
+def test_fixed_weights_read_a_member_that_is_fitted_here_until_it_gives_zero(
     blobs, tmp_path, monkeypatch, kept
 ):
     """Its training rows tell nothing else; and it is softened as one that was read on every row."""

@@ -44,7 +44,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skmergecal import MergedClassifier, TemperatureCalibrator
 from skmergecal._numerics import log_softmax
-from skmergecal._temperature._fit import fit_temperature
+from skmergecal.calibration import fit_temperature
 from skmergecal.members._fit import sample_weight_param
 from skmergecal.members._member import read_raw
 from skmergecal.members._read import choose_reader
