@@ -210,8 +210,8 @@ class PredictionColumn(ClassifierMixin, SavedStateMixin):
 def _by_class(what: str, values: Any, classes: np.ndarray) -> Any:
     """A frame with its columns in the order of the classes that they are named by.
 
-    Columns that are numbered from 0 are in the order of the classes already. Where the classes are
-    the same numbers in another order, nobody can know which is meant.
+    Columns that are numbered from 0 are in the order of the classes already. They are refused where
+    the classes are the same numbers in another order: they could be names or places.
     """
     if not is_table(values) or values.shape[1] in (1, 0):
         return values

@@ -6,7 +6,7 @@ refuse infrequent categories, and give a code to unknown ones that are errors.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
@@ -16,43 +16,48 @@ from skmergecal.onnx._graph import FLOAT, INT64, ML, need
 from skmergecal.onnx._nodes import Nodes
 from skmergecal.onnx._rows import is_missing
 
-__all__ = ["codes_of_categories", "convert_encoder", "shape_of_encoder"]
+__all__ = ["convert_encoder", "shape_of_encoder"]
 
 
-def codes_of_categories(encoder: Any, column: int) -> Array:
-    """What a fitted encoder gives for each category of a column, and for an unknown one.
+class _Codes(NamedTuple):
+    """What a fitted encoder gives for each category of a column, and for an unknown one."""
 
-    Parameters
-    ----------
-    encoder : OneHotEncoder, OrdinalEncoder or TargetEncoder
-    column : int
-        Number of the column among those that it was fitted on.
+    values: Array
+    """Shape (n_categories + 1, n_values); NaN perhaps for missing or unknown categories."""
+    n_columns: int | None = None
+    """If not None, the value is the number of the column that is 1; of none, if it is -1."""
 
-    Returns
-    -------
-    ndarray of shape (n_categories + 1, n_columns)
-        Perhaps with NaN for missing or unknown categories of an OrdinalEncoder.
-    """
+    @property
+    def width(self) -> int:
+        """Number of columns of the output."""
+        return self.values.shape[1] if self.n_columns is None else self.n_columns
+
+
+def _codes(encoder: Any, column: int) -> _Codes:
+    """Those of a column, by its number among those that the encoder was fitted on."""
     if isinstance(encoder, OneHotEncoder):
         return _columns_of_categories(encoder, column)
     if isinstance(encoder, OrdinalEncoder):
-        return _numbers_of_categories(encoder, column)
+        return _Codes(_numbers_of_categories(encoder, column))
     means = np.atleast_1d(encoder.target_mean_)
     first = column * len(means)
     known = np.column_stack(encoder.encodings_[first : first + len(means)])
-    return np.vstack([known, means])
+    return _Codes(np.vstack([known, means]))
 
 
-def _columns_of_categories(encoder: OneHotEncoder, column: int) -> Array:
+def _columns_of_categories(encoder: OneHotEncoder, column: int) -> _Codes:
     """Frequent categories have a column each; the infrequent ones share the last."""
     rare = _are_infrequent(encoder, column)
     places, n_frequent = _places(rare)
-    codes = np.zeros((len(rare) + 1, n_frequent + any(rare)))
-    codes[np.arange(len(rare)), places] = 1.0
-    if any(rare) and encoder.handle_unknown not in ("error", "ignore"):
-        codes[-1, n_frequent] = 1.0
+    takes_unknown = any(rare) and encoder.handle_unknown not in ("error", "ignore")
+    numbers = np.array([*places, n_frequent if takes_unknown else -1], dtype=np.float64)
+    n_columns = n_frequent + any(rare)
     drop = None if encoder.drop_idx_ is None else encoder.drop_idx_[column]
-    return codes if drop is None else np.delete(codes, places[drop], axis=1)
+    if drop is not None:
+        dropped = places[drop]
+        numbers = np.where(numbers == dropped, -1, numbers - (numbers > dropped))
+        n_columns -= 1
+    return _Codes(numbers[:, None], n_columns)
 
 
 def _numbers_of_categories(encoder: OrdinalEncoder, column: int) -> Array:
@@ -89,7 +94,7 @@ def _places(rare: list[bool]) -> tuple[list[int], int]:
 def shape_of_encoder(operator: Any) -> None:
     """A shape calculator for skl2onnx, whose own do not know infrequent categories."""
     types, step = need("skl2onnx.common.data_types"), operator.raw_operator
-    width = sum(codes_of_categories(step, k).shape[1] for k in range(len(step.categories_)))
+    width = sum(_codes(step, k).width for k in range(len(step.categories_)))
     kind = types.Int64TensorType if _gives_whole_numbers(step) else types.FloatTensorType
     operator.outputs[0].type = kind([operator.inputs[0].get_first_dimension(), width])
 
@@ -115,7 +120,8 @@ def convert_encoder(scope: Any, operator: Any, container: Any, categories: list[
             number = next(numbers)
             column = nodes.columns(given.full_name, [place])
             known, places = _known(nodes, column, given.type, categories[number])
-            codes = codes_of_categories(step, number)[[*places, -1]]
+            codes = _codes(step, number)
+            codes = codes._replace(values=codes.values[[*places, -1]])
             fails = getattr(step, "handle_unknown", "ignore") == "error"
             parts.append(_coded(nodes, known, codes, fails=fails))
     kind = INT64 if _gives_whole_numbers(step) else FLOAT
@@ -157,25 +163,27 @@ def _known(nodes: Nodes, column: str, given: Any, labels: Any) -> tuple[str, lis
     return nodes.add("Concat", [found, no_number], axis=1), [*places, *missing]
 
 
-def _coded(nodes: Nodes, known: str, codes: Array, *, fails: bool) -> str:
+def _coded(nodes: Nodes, known: str, codes: _Codes, *, fails: bool) -> str:
     """The columns of an encoder, from the category that each row has."""
-    n_known = len(codes) - 1
-    if not fails and np.array_equal(codes, np.eye(n_known + 1, n_known)):
-        return known
-    seen = nodes.times(known, np.ones((n_known, 1)))
+    n_known = len(codes.values) - 1
+    seen = nodes.pick(known, np.ones((n_known, 1)))
     unknown = nodes.add("Sub", [nodes.constant(np.ones((1, 1), dtype=np.float32)), seen])
-    each = nodes.add("Concat", [known, unknown], axis=1)
-    if not fails:
-        return nodes.times(each, codes)
-    # An unknown category is an error in Python, and in this operator.
-    number = nodes.times(each, np.append(np.arange(n_known), -1.0)[:, None])
-    cube = nodes.add(
-        "OneHotEncoder",
-        [nodes.cast(number, INT64)],
-        domain=ML,
-        op_version=1,
-        cats_int64s=list(range(n_known)),
-        zeros=0,
-    )
-    flat = nodes.add("Reshape", [cube, nodes.constant(np.array([-1, n_known]))])
-    return nodes.times(flat, codes[:-1])
+    each, values = nodes.add("Concat", [known, unknown], axis=1), codes.values
+    if fails:
+        # An unknown category is an error in Python, and in this operator.
+        number = nodes.pick(each, np.append(np.arange(n_known), -1.0)[:, None])
+        cube = nodes.add(
+            "OneHotEncoder",
+            [nodes.cast(number, INT64)],
+            domain=ML,
+            op_version=1,
+            cats_int64s=list(range(n_known)),
+            zeros=0,
+        )
+        each = nodes.add("Reshape", [cube, nodes.constant(np.array([-1, n_known]))])
+        values = values[:-1]
+    found = nodes.pick(each, values)
+    if codes.n_columns is None:
+        return found
+    columns = nodes.constant(np.arange(codes.n_columns, dtype=np.float32)[None])
+    return nodes.cast(nodes.add("Equal", [found, columns]), FLOAT)

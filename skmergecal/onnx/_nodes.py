@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmergecal._typing import Array
-from skmergecal.onnx._graph import BOOL, DOUBLE, FLOAT, need
+from skmergecal.onnx._graph import BOOL, DOUBLE, need
 
 __all__ = ["Nodes"]
 
@@ -36,16 +36,11 @@ class Nodes:
         """The tensor with elements of another type."""
         return self.add("Cast", [tensor], to=kind)
 
-    def times(self, tensor: str, matrix: Array) -> str:
-        """Rows of a tensor, one of whose numbers is 1 and the others 0, times a matrix."""
-        if np.array_equal(matrix, np.eye(len(matrix))):
-            return tensor
-        if matrix.shape[1] > 1 and np.isin(matrix, (0, 1)).all() and matrix.sum(axis=1).max() <= 1:
-            # The place of its 1, compared with all places: no matrix of both numbers of columns.
-            place = np.where(matrix.any(axis=1), matrix.argmax(axis=1), -1.0)
-            places = np.arange(matrix.shape[1], dtype=np.float32)
-            found = self.add("Equal", [self.times(tensor, place[:, None]), self.constant(places)])
-            return self.cast(found, FLOAT)
+    def pick(self, tensor: str, matrix: Array) -> str:
+        """For rows with a single 1 and else 0, the row of the matrix that it stands for.
+
+        The matrix may have NaN, which a product alone would spread. Of rows without a 1, zeros.
+        """
         nan = np.isnan(matrix)
         numbers = np.where(nan, 0.0, matrix).astype(np.float32)
         found = self.add("MatMul", [tensor, self.constant(numbers)])

@@ -1,4 +1,4 @@
-"""dump: a model in the format of skops, of which the same bytes come each time."""
+"""dump: a model in the format of skops, with the same bytes each time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from typing import Any
 from skmergecal._optional import optional_import
 from skmergecal.persistence._archive import check_size, undated
 
-__all__ = ["dump"]
+__all__ = ["dump", "skops_io"]
 
 #: The member of skops' zip that describes the objects; the others are arrays.
 _SCHEMA = "schema.json"
 
 
+def skops_io() -> Any:
+    """The module of skops that reads and writes models."""
+    return optional_import("skops.io", extra="persistence", purpose="saving and loading models")
+
+
 def dump(model: Any) -> bytes:
     """A model in the format of skops; deflated, unless it would seem to be a bomb then."""
-    skops = optional_import("skops.io", extra="persistence", purpose="saving and loading models")
-    with zipfile.ZipFile(io.BytesIO(skops.dumps(model))) as given:
+    with zipfile.ZipFile(io.BytesIO(skops_io().dumps(model))) as given:
         schema, names = _numbered(json.loads(given.read(_SCHEMA)))
         parts = {names(name): given.read(name) for name in given.namelist() if name != _SCHEMA}
     parts[_SCHEMA] = json.dumps(schema).encode()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from skmergecal._optional import optional_import
 from skmergecal._typing import Estimator
 from skmergecal.persistence._archive import (
     Archive,
@@ -18,6 +17,7 @@ from skmergecal.persistence._archive import (
     refuse,
     type_name,
 )
+from skmergecal.persistence._dump import skops_io
 from skmergecal.persistence._nets import STUB_TYPE, check_nets, read_tensors, with_nets
 from skmergecal.persistence._trusted_types import TRUSTED_TYPES
 
@@ -123,7 +123,7 @@ def restore(
     _refuse_nets(found)
     tensors = read_tensors(archive.nets, archive.tensors)
     try:
-        model = _skops().loads(archive.model, trusted=[*TRUSTED_TYPES, STUB_TYPE, *found])
+        model = skops_io().loads(archive.model, trusted=[*TRUSTED_TYPES, STUB_TYPE, *found])
     except ImportError:
         raise
     except Exception as error:  # whatever a constructor raises
@@ -141,7 +141,7 @@ def restore(
 
 def untrusted_types(model: bytes) -> list[str]:
     """Names of types in a file of skops that neither skops trusts nor we do."""
-    skops = _skops()
+    skops = skops_io()
     try:
         found: list[str] = skops.get_untrusted_types(data=model)
     except Exception as error:  # whatever skops raises for what is no such file
@@ -171,7 +171,3 @@ def _holds_bytes_of_others(kind: type) -> bool:
     unsafe = [("skorch", "NeuralNet"), ("torch.nn", "Module"), ("torch", "Tensor")]
     loaded = [getattr(sys.modules.get(module), name, None) for module, name in unsafe]
     return any(isinstance(base, type) and issubclass(kind, base) for base in loaded)
-
-
-def _skops() -> Any:
-    return optional_import("skops.io", extra="persistence", purpose="saving and loading models")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier
@@ -94,3 +97,14 @@ def test_the_threshold_of_a_binarizer_is_below():
     X = np.tile([[0.0, 1.0], [2.0, 0.5], [0.5, 0.0]], (20, 1))
     y = np.tile([0, 1, 0], 20)
     same(make_pipeline(Binarizer(threshold=0.5), DecisionTreeClassifier()).fit(X, y), X[::-1])
+
+
+def test_many_categories_need_no_matrix_of_all_pairs():
+    X = np.arange(4000)[:, None]
+    model = make_pipeline(OneHotEncoder(drop="first"), MultinomialNB()).fit(X, X.ravel() % 2)
+    tracemalloc.start()
+    onnx = to_onnx(model, X[:3])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64e6  # of 4,000 x 4,000 numbers it is 128e6
+    np.testing.assert_allclose(ask(onnx, X[:9])[1], model.predict_proba(X[:9]), atol=1e-6)
